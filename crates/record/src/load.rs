@@ -1,0 +1,139 @@
+//! What `c10k load --json` prints.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `c10k load --json`: the summary, preceded with `--phases` by a line at each change of phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum LoadRecord {
+    /// The generator has entered a phase. Whoever meters the server reads its meters at `measuring` and `measured`.
+    Phase {
+        /// The phase entered.
+        phase: LoadPhase,
+        /// `CLOCK_MONOTONIC` at that instant, nanoseconds.
+        monotonic_ns: u64,
+    },
+    /// The run is over.
+    Summary(Box<LoadSummary>),
+}
+
+/// The phases of a run, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadPhase {
+    /// Opening the idle pool and the persistent connections.
+    Connecting,
+    /// Sending at the full rate; nothing counts yet.
+    WarmUp,
+    /// What is scheduled from here on counts.
+    Measuring,
+    /// The last counted request was due; its replies are still awaited.
+    Measured,
+    /// Every counted request has ended; connections are being closed.
+    Closing,
+}
+
+/// Percentiles of one duration, nanoseconds. All zero when nothing was recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencySummary {
+    /// Smallest value.
+    pub min: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest value.
+    pub max: u64,
+    /// Arithmetic mean.
+    pub mean: f64,
+}
+
+/// The idle pool over the measured time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdlePool {
+    /// Connections asked for.
+    pub target: u64,
+    /// The smallest number that was open at any moment of the measured time.
+    pub open_min: u64,
+    /// Connections that the server closed.
+    pub closed_by_server: u64,
+}
+
+/// What the generator itself used over the measured time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientUse {
+    /// CPU time of all its threads, nanoseconds.
+    pub cpu_ns: u64,
+    /// Number of threads that send.
+    pub threads: u64,
+    /// CPU time of the busiest thread as a share of the measured time, percent.
+    pub busiest_thread_percent: f64,
+}
+
+/// The result of one run of the generator.
+///
+/// Two sums hold in every run: `intended = sent + never_sent`, and
+/// `sent = completed + timed_out + (the sum of errors) + in_flight`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadSummary {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
+    /// The URL asked for.
+    pub url: String,
+    /// `open` (a schedule) or `closed` (`--rate max`).
+    pub loop_kind: String,
+    /// The seed of the schedule.
+    pub seed: u64,
+    /// Measured time, seconds, without warm-up.
+    pub duration_s: f64,
+    /// Requests that the schedule held for the measured time.
+    pub intended: u64,
+    /// Of those, requests that were sent.
+    pub sent: u64,
+    /// Of those sent, requests sent later after their scheduled instant than the stated bound.
+    pub late: u64,
+    /// Requests that could not be sent before the run ended.
+    pub never_sent: u64,
+    /// Requests answered in full and verified.
+    pub completed: u64,
+    /// Requests not answered within the time limit.
+    pub timed_out: u64,
+    /// Requests that failed, by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Requests still unanswered when the run ended.
+    pub in_flight: u64,
+    /// Intended requests per second.
+    pub rate_offered: f64,
+    /// Completed requests per second.
+    pub rate_achieved: f64,
+    /// From the scheduled instant to the last byte of the reply.
+    pub latency_ns: LatencySummary,
+    /// From the actual send to the last byte of the reply.
+    pub service_ns: LatencySummary,
+    /// From the scheduled instant to the actual send.
+    pub send_lag_ns: LatencySummary,
+    /// The idle pool.
+    pub idle: IdlePool,
+    /// The generator's own use of the machine.
+    pub client: ClientUse,
+    /// Whether the figures describe the server (true) or the generator's own limits (false).
+    pub valid: bool,
+    /// Why they do not, one sentence each; empty when valid.
+    pub invalid_because: Vec<String>,
+}
+
+impl LoadSummary {
+    /// Whether both sums of the type's contract hold.
+    #[must_use]
+    pub fn reconciles(&self) -> bool {
+        let failed: u64 = self.errors.values().sum();
+        self.intended == self.sent + self.never_sent
+            && self.sent == self.completed + self.timed_out + failed + self.in_flight
+    }
+}

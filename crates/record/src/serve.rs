@@ -1,0 +1,73 @@
+//! What `c10k serve --json` prints.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `c10k serve --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum ServeRecord {
+    /// The listener accepts connections.
+    Listening {
+        /// The bound address, with the port that the kernel chose where 0 was asked for.
+        address: String,
+        /// Process id of the server (of the master where there are children).
+        pid: u32,
+    },
+    /// The server has drained and is about to exit.
+    Summary(Box<ServeSummary>),
+}
+
+/// The totals of one server run, helper threads and children included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServeSummary {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
+    /// Name of the concurrency model.
+    pub model: String,
+    /// Name of the event mechanism; absent for models that have none.
+    pub mechanism: Option<String>,
+    /// Whether the mechanism is an emulation.
+    pub emulated: bool,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections accepted by each worker, in worker order; one element where there is one worker.
+    pub accepted_by_worker: Vec<u64>,
+    /// Well-formed requests received.
+    pub requests: u64,
+    /// Replies whose last byte was handed to the kernel.
+    pub replies: u64,
+    /// Requests refused with a 4xx or 5xx status because they were malformed or unsupported.
+    pub bad_requests: u64,
+    /// Connections ended by a deadline.
+    pub timeouts: u64,
+    /// Connections open now: at the time of `/stats`, or when the summary was made (0 after a clean drain).
+    pub open_connections: u64,
+    /// The highest number of connections open at once.
+    pub open_connections_max: u64,
+    /// Calls that waited for events.
+    pub waits: u64,
+    /// Events delivered to the server by the event library.
+    pub events: u64,
+    /// Events whose key was no longer current: dropped, never delivered.
+    pub stale_events: u64,
+    /// Real-time signals dequeued.
+    pub signals: u64,
+    /// Overflows of the signal or completion queue.
+    pub overflows: u64,
+    /// Sweeps over the whole interest set that an overflow made necessary.
+    pub rescans: u64,
+    /// Mean number of connections accepted per readiness of the listener.
+    pub accepts_per_wait: f64,
+    /// System calls of the dispatch path, by name.
+    pub syscalls: BTreeMap<String, u64>,
+    /// CPU time in user mode, nanoseconds.
+    pub cpu_user_ns: u64,
+    /// CPU time in kernel mode, nanoseconds.
+    pub cpu_system_ns: u64,
+    /// Voluntary context switches.
+    pub context_switches_voluntary: u64,
+    /// Involuntary context switches.
+    pub context_switches_involuntary: u64,
+}

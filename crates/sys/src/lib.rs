@@ -1,0 +1,4 @@
+//! Safe wrappers over the Linux facilities that `c10k` needs.
+//!
+//! This is the only crate of the workspace with `unsafe` code. One file is one kernel facility; each function opens
+//! with the call itself and its manual page, and each `unsafe` block says which invariant holds and who upholds it.
