@@ -1,2 +1,8 @@
 //! What this machine is and what it is doing: facts, limits and meters read from the kernel.
+//!
+//! [`facts`] reads what a result depends on, once; [`doctor`] says what of it stands in the way of a study and which
+//! command would change it. Nothing here changes the machine.
 #![forbid(unsafe_code)]
+
+pub mod doctor;
+pub mod facts;

@@ -8,10 +8,12 @@
 //! of meaning raises [`SCHEMA`].
 #![forbid(unsafe_code)]
 
+mod host;
 mod inventory;
 mod load;
 mod serve;
 
+pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
 pub use load::{ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSummary};
 pub use serve::{ServeRecord, ServeSummary};

@@ -1,0 +1,310 @@
+//! What of this machine stands in the way of a study, and the exact command that would lift it.
+//!
+//! The checks are a table: a name and a function from the facts to what was found. Nothing is changed.
+
+use c10k_record::{DoctorCheck, HostFacts};
+
+/// Connections that one process is planned for: the largest cell of the studies, plus listeners, files and spares.
+pub const DESCRIPTORS_WANTED: u64 = 15_200;
+
+/// Backlog that the server asks of `listen(2)`; the kernel cuts it to `net.core.somaxconn`.
+pub const BACKLOG_WANTED: u64 = 4096;
+
+/// Length of the queue of real-time signals in the paper (section 4, table 1), per user.
+pub const SIGNALS_WANTED: u64 = 1024;
+
+struct Check {
+    name: &'static str,
+    look: fn(&HostFacts) -> Verdict,
+}
+
+enum Verdict {
+    Fine(String),
+    Hindered(String, &'static str),
+}
+
+use Verdict::{Fine, Hindered};
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "kernel",
+        look: |facts| Fine(format!("{} on {}", facts.kernel, facts.architecture)),
+    },
+    Check { name: "cpu", look: cpu },
+    Check {
+        name: "cpus",
+        look: cpus,
+    },
+    Check {
+        name: "memory",
+        look: memory,
+    },
+    Check {
+        name: "hypervisor",
+        look: hypervisor,
+    },
+    Check {
+        name: "clock source",
+        look: clock_source,
+    },
+    Check {
+        name: "cpu accounting",
+        look: accounting,
+    },
+    Check {
+        name: "mitigations",
+        look: mitigations,
+    },
+    Check {
+        name: "frequency governor",
+        look: governor,
+    },
+    Check {
+        name: "nofile",
+        look: nofile,
+    },
+    Check {
+        name: "sigpending",
+        look: sigpending,
+    },
+    Check {
+        name: "nproc",
+        look: nproc,
+    },
+    Check {
+        name: "somaxconn",
+        look: somaxconn,
+    },
+    Check {
+        name: "port range",
+        look: port_range,
+    },
+    Check {
+        name: "noise",
+        look: noise,
+    },
+];
+
+/// Looks at every point, in a fixed order.
+#[must_use]
+pub fn examine(facts: &HostFacts) -> Vec<DoctorCheck> {
+    CHECKS
+        .iter()
+        .map(|check| match (check.look)(facts) {
+            Fine(found) => DoctorCheck {
+                name: check.name.to_owned(),
+                found,
+                ok: true,
+                remedy: None,
+            },
+            Hindered(found, remedy) => DoctorCheck {
+                name: check.name.to_owned(),
+                found,
+                ok: false,
+                remedy: Some(remedy.to_owned()),
+            },
+        })
+        .collect()
+}
+
+fn unknown() -> String {
+    "not told by this kernel".to_owned()
+}
+
+fn cpu(facts: &HostFacts) -> Verdict {
+    Fine(facts.cpu_model.clone().unwrap_or_else(unknown))
+}
+
+fn cpus(facts: &HostFacts) -> Verdict {
+    match facts.cpus.as_slice() {
+        [] => Fine(unknown()),
+        [only] => Hindered(
+            format!("1 (CPU {only})"),
+            "server and generator share it, so that no figure separates them; allow a second one: taskset -c 0,1 c10k …",
+        ),
+        several => Fine(format!(
+            "{} to run on: server and generator are pinned apart",
+            several.len()
+        )),
+    }
+}
+
+fn memory(facts: &HostFacts) -> Verdict {
+    match facts.memory_bytes {
+        Some(bytes) if bytes < 1 << 30 => Hindered(
+            format!("{} MiB", bytes >> 20),
+            "cells with more than 5,000 connections may not fit; run with --only on the smaller ones",
+        ),
+        Some(bytes) => Fine(format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))),
+        None => Fine(unknown()),
+    }
+}
+
+fn hypervisor(facts: &HostFacts) -> Verdict {
+    match (facts.virtual_machine, facts.steal_percent) {
+        (Some(true), Some(steal)) => Fine(format!("a virtual machine; {steal:.2}% of CPU time stolen since boot")),
+        (Some(true), None) => Fine("a virtual machine".to_owned()),
+        (Some(false), _) => Fine("none".to_owned()),
+        (None, _) => Fine(unknown()),
+    }
+}
+
+fn clock_source(facts: &HostFacts) -> Verdict {
+    match facts.clock_source.as_deref() {
+        Some(slow @ ("hpet" | "acpi_pm" | "jiffies")) => Hindered(
+            slow.to_owned(),
+            "reading the clock costs microseconds; where tsc is listed in available_clocksource: \
+             echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource",
+        ),
+        Some(other) => Fine(other.to_owned()),
+        None => Fine(unknown()),
+    }
+}
+
+fn accounting(facts: &HostFacts) -> Verdict {
+    match facts.cpu_accounting.as_deref() {
+        Some("tick") => Fine(format!(
+            "tick ({} Hz): user and system time are samples; scheduler run time is exact",
+            facts.timer_hz.map_or_else(|| "?".to_owned(), |hz| hz.to_string())
+        )),
+        Some(other) => Fine(other.to_owned()),
+        None => Fine(unknown()),
+    }
+}
+
+fn mitigations(facts: &HostFacts) -> Verdict {
+    let active = facts
+        .mitigations
+        .values()
+        .filter(|state| state.starts_with("Mitigation"))
+        .count();
+    Fine(format!(
+        "{active} active of {} known; they make every system call dearer",
+        facts.mitigations.len()
+    ))
+}
+
+fn governor(facts: &HostFacts) -> Verdict {
+    match facts.governor.as_deref() {
+        None => Fine("no frequency control here".to_owned()),
+        Some("performance") => Fine("performance".to_owned()),
+        Some(other) => Hindered(
+            other.to_owned(),
+            "the clock follows the load, so that an idle server looks dear; cpupower frequency-set -g performance",
+        ),
+    }
+}
+
+fn nofile(facts: &HostFacts) -> Verdict {
+    match facts.limits.nofile_hard {
+        Some(hard) if hard < DESCRIPTORS_WANTED => Hindered(
+            format!("{hard} descriptors a process"),
+            "cells with more connections are skipped; as root: ulimit -Hn 20000, or LimitNOFILE= in the unit",
+        ),
+        Some(hard) => Fine(format!(
+            "{hard} descriptors a process: up to {} connections",
+            hard.saturating_sub(200)
+        )),
+        None => Fine("unlimited".to_owned()),
+    }
+}
+
+fn sigpending(facts: &HostFacts) -> Verdict {
+    match facts.limits.sigpending_soft {
+        Some(soft) if soft < SIGNALS_WANTED => Hindered(
+            format!("{soft} signals a user"),
+            "the paper's queue of 1024 does not fit; ulimit -i 1024",
+        ),
+        Some(soft) => Fine(format!("{soft} queued signals a user (the paper: 1024)")),
+        None => Fine("unlimited".to_owned()),
+    }
+}
+
+fn nproc(facts: &HostFacts) -> Verdict {
+    match facts.limits.nproc_soft {
+        Some(soft) if soft < 2048 => Hindered(
+            format!("{soft} processes a user"),
+            "process and thread models stop there; ulimit -u 32768",
+        ),
+        Some(soft) => Fine(format!("{soft} processes a user")),
+        None => Fine("unlimited".to_owned()),
+    }
+}
+
+fn somaxconn(facts: &HostFacts) -> Verdict {
+    match facts
+        .sysctls
+        .get("net.core.somaxconn")
+        .and_then(|value| value.parse::<u64>().ok())
+    {
+        Some(limit) if limit < BACKLOG_WANTED => Hindered(
+            format!("{limit} connections may wait for accept"),
+            "bursts beyond it are refused by the kernel, not by the server; sysctl -w net.core.somaxconn=4096",
+        ),
+        Some(limit) => Fine(format!("{limit} connections may wait for accept")),
+        None => Fine(unknown()),
+    }
+}
+
+fn port_range(facts: &HostFacts) -> Verdict {
+    let range = facts.sysctls.get("net.ipv4.ip_local_port_range").and_then(|value| {
+        let (low, high) = value.split_once(' ')?;
+        Some((low.parse::<u64>().ok()?, high.parse::<u64>().ok()?))
+    });
+    match range {
+        Some((low, high)) if high.saturating_sub(low) < 1000 => Hindered(
+            format!("{low} to {high}"),
+            "the generator needs many source addresses; sysctl -w net.ipv4.ip_local_port_range='32768 60999'",
+        ),
+        Some((low, high)) => Fine(format!(
+            "{low} to {high}: {} ports for each source address",
+            high - low + 1
+        )),
+        None => Fine(unknown()),
+    }
+}
+
+fn noise(facts: &HostFacts) -> Verdict {
+    let load = facts.load_average.unwrap_or_default();
+    let pressure = facts.cpu_pressure_percent.unwrap_or_default();
+    let found = format!("load average {load:.2}, tasks waited for a CPU {pressure:.1}% of the last 10 s");
+    if pressure > 5.0 {
+        return Hindered(found, "something else is running; stop it, or expect wide intervals");
+    }
+    Fine(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<'a>(checks: &'a [DoctorCheck], name: &str) -> &'a DoctorCheck {
+        checks
+            .iter()
+            .find(|check| check.name == name)
+            .expect("the check is in the table")
+    }
+
+    #[test]
+    fn every_point_that_stands_in_the_way_names_a_remedy() {
+        let mut facts = HostFacts {
+            cpus: vec![0],
+            clock_source: Some("hpet".to_owned()),
+            ..HostFacts::default()
+        };
+        facts.limits.nofile_hard = Some(1024);
+        facts.limits.sigpending_soft = Some(8);
+        facts.sysctls.insert("net.core.somaxconn".to_owned(), "128".to_owned());
+        let checks = examine(&facts);
+        for name in ["cpus", "clock source", "nofile", "sigpending", "somaxconn"] {
+            let check = check(&checks, name);
+            assert!(!check.ok, "{name} should stand in the way");
+            assert!(check.remedy.is_some(), "{name} should name a remedy");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_not_a_fault() {
+        assert!(examine(&HostFacts::default()).iter().all(|check| check.ok));
+    }
+}
