@@ -1,3 +1,43 @@
-//! Chores of the workspace.
+//! Chores of the workspace: `cargo xtask NAME`. One chore is one file and one row of [`CHORES`].
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A chore: its name, one line for the listing, and what it does to the tree at a given root.
+struct Chore {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(root: &Path) -> Result<(), String>,
+}
+
+const CHORES: &[Chore] = &[Chore {
+    name: "tidy",
+    summary: "check the arrows between crates, the style and the links",
+    run: tidy::run,
+}];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let Some(chore) = CHORES.iter().find(|chore| chore.name == name) else {
+        eprintln!("usage: cargo xtask NAME, where NAME is one of");
+        for chore in CHORES {
+            eprintln!("  {:10} {}", chore.name, chore.summary);
+        }
+        return ExitCode::from(2);
+    };
+    match (chore.run)(&root()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("cargo xtask {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.clone(), Path::to_path_buf)
+}
