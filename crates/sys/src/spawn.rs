@@ -1,0 +1,51 @@
+//! What a child process is given between `fork(2)` and `execve(2)`.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::Signal;
+use rustix::thread::CpuSet;
+
+/// How a child is set up before it becomes the program.
+#[derive(Debug, Clone)]
+pub struct ChildSetup {
+    /// CPUs that the child, its threads and its children may run on; empty leaves the parent's.
+    pub cpus: Vec<usize>,
+    /// The signal that the kernel sends to the child when the thread that spawned it ends.
+    pub on_parent_death: Signal,
+}
+
+/// `sched_setaffinity(2)` and `prctl(PR_SET_PDEATHSIG)` in the child, which also leads its own process group.
+///
+/// The death signal is bound to the *thread* that spawns, so that spawning belongs in a thread that lives as long as
+/// the child should (prctl(2)). The kernel clears it on the child's own forks.
+///
+/// # Errors
+/// The child's failure is returned by [`Command::spawn`]: `EINVAL` for a CPU that does not exist or is not allowed,
+/// `ESRCH` when the parent was gone before the child could ask for the signal.
+pub fn on_spawn(command: &mut Command, setup: &ChildSetup) {
+    let mut set = CpuSet::new();
+    for &cpu in setup.cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    let pinned = set.count() > 0;
+    let signal = setup.on_parent_death;
+    let parent = rustix::process::getpid();
+    command.process_group(0);
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls are allowed. It
+    // makes three plain system calls through rustix, which neither allocates nor locks in them, and captures only
+    // `Copy` values.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(signal))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            if pinned {
+                rustix::thread::sched_setaffinity(None, &set)?;
+            }
+            Ok(())
+        });
+    }
+}
