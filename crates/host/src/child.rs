@@ -1,0 +1,180 @@
+//! Children that run where they are told to and never outlive their parent.
+
+use std::io;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use c10k_sys::spawn::{ChildSetup, on_spawn};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
+
+/// What a child gets when the thread that started it ends for whatever reason, `SIGKILL` included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnParentDeath {
+    /// `SIGKILL`: nothing can be left behind by a process without children of its own.
+    Kill,
+    /// `SIGTERM`: a master that has workers takes them with it.
+    Terminate,
+}
+
+/// A running child that leads its own process group. Dropping it kills the whole group and reaps the child.
+#[derive(Debug)]
+pub struct PinnedChild {
+    child: Child,
+    group: Option<Pid>,
+    status: Option<ExitStatus>,
+}
+
+impl PinnedChild {
+    /// Starts `command` on `cpus` (anywhere, when the list is empty).
+    ///
+    /// To be called from a thread that lives as long as the child should: the kernel binds the death signal to it.
+    ///
+    /// # Errors
+    /// Those of [`Command::spawn`], a CPU that is not allowed among them.
+    pub fn spawn(command: &mut Command, cpus: &[usize], on_parent_death: OnParentDeath) -> io::Result<Self> {
+        let setup = ChildSetup {
+            cpus: cpus.to_vec(),
+            on_parent_death: match on_parent_death {
+                OnParentDeath::Kill => Signal::KILL,
+                OnParentDeath::Terminate => Signal::TERM,
+            },
+        };
+        on_spawn(command, &setup);
+        let child = command.spawn()?;
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        Ok(Self {
+            child,
+            group,
+            status: None,
+        })
+    }
+
+    /// The child itself, for its pipes.
+    pub fn inner(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end (`SIGTERM` to the process itself, not to its group). Nothing happens when it has ended.
+    ///
+    /// # Errors
+    /// Those of `kill(2)`.
+    pub fn terminate(&mut self) -> io::Result<()> {
+        if let (None, Some(pid)) = (self.status, self.group) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended, at most `limit`. `None` when it is still running then.
+    ///
+    /// # Errors
+    /// Those of `waitpid(2)`.
+    pub fn wait_for(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        /// Short against any drain, long against the cost of a look.
+        const LOOK_EVERY: Duration = Duration::from_millis(2);
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.status {
+                return Ok(Some(status));
+            }
+            self.status = self.child.try_wait()?;
+            if self.status.is_none() {
+                if Instant::now() >= deadline {
+                    return Ok(None);
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+}
+
+impl Drop for PinnedChild {
+    fn drop(&mut self) {
+        // The group outlives its leader when workers are left; an empty group is ESRCH and no concern.
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+            if self.status.is_none() {
+                let _ = rustix::process::waitpid(Some(group), WaitOptions::empty());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+
+    fn alive(pid: u32) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[test]
+    fn a_child_runs_on_the_cpu_it_was_given() {
+        let cpu = rustix::thread::sched_getcpu();
+        let mut child = PinnedChild::spawn(
+            &mut shell("grep Cpus_allowed_list /proc/self/status"),
+            &[cpu],
+            OnParentDeath::Kill,
+        )
+        .expect("this very CPU is allowed");
+        let mut line = String::new();
+        let stdout = child.inner().stdout.take().expect("it was piped");
+        BufReader::new(stdout).read_line(&mut line).expect("grep prints a line");
+        assert_eq!(line.split_whitespace().last(), Some(cpu.to_string().as_str()));
+        assert!(child.wait_for(Duration::from_secs(10)).expect("wait").is_some());
+    }
+
+    #[test]
+    fn dropping_a_child_ends_its_own_children_too() {
+        let mut child =
+            PinnedChild::spawn(&mut shell("sleep 60 & echo $!; wait"), &[], OnParentDeath::Kill).expect("sh starts");
+        let mut line = String::new();
+        let stdout = child.inner().stdout.take().expect("it was piped");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the shell prints the sleeper");
+        let sleeper: u32 = line.trim().parse().expect("a process id");
+        assert!(alive(sleeper));
+        drop(child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while alive(sleeper) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(!alive(sleeper), "the sleeper outlived the child that started it");
+    }
+
+    #[test]
+    fn the_kernel_ends_a_child_when_the_thread_that_started_it_ends() {
+        let starter = std::thread::spawn(|| {
+            let child = PinnedChild::spawn(&mut shell("exec sleep 60"), &[], OnParentDeath::Kill).expect("sh starts");
+            let pid = child.id();
+            // As after a kill of the parent: nothing is dropped.
+            std::mem::forget(child);
+            pid
+        });
+        let pid = starter.join().expect("the thread ends");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while alive(pid) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(!alive(pid));
+        let _ = rustix::process::waitpid(
+            Pid::from_raw(i32::try_from(pid).expect("a process id")),
+            WaitOptions::empty(),
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! What a process and all its descendants have used, the living and the dead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use c10k_sys::cpu_clock;
+
+/// `cutime` and `cstime` of `/proc/PID/stat` are in units of `USER_HZ`, 100 a second (proc_pid_stat(5)).
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process and everything that it forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessTree {
+    root: u32,
+}
+
+/// The sums over the tree up to one instant.
+///
+/// A child that ended and was reaped goes on counting through its parent's sums, which hold its CPU time (rounded to
+/// 10 ms over all of them) and faults, but not its context switches: those are a lower bound where children come and
+/// go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeUsage {
+    /// CPU time that the scheduler gave to it.
+    pub run_time: Duration,
+    /// Time for which it was runnable and waited for a CPU (living threads).
+    pub wait_time: Duration,
+    /// Context switches because it blocked.
+    pub switches_voluntary: u64,
+    /// Context switches because it was preempted.
+    pub switches_involuntary: u64,
+    /// Page faults served without and with I/O.
+    pub page_faults: u64,
+    /// Processes alive.
+    pub processes: u64,
+    /// Threads alive.
+    pub threads: u64,
+}
+
+impl TreeUsage {
+    /// What was used between `earlier` and this reading; the numbers of processes and threads are those of now.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            run_time: self.run_time.saturating_sub(earlier.run_time),
+            wait_time: self.wait_time.saturating_sub(earlier.wait_time),
+            switches_voluntary: self.switches_voluntary.saturating_sub(earlier.switches_voluntary),
+            switches_involuntary: self.switches_involuntary.saturating_sub(earlier.switches_involuntary),
+            page_faults: self.page_faults.saturating_sub(earlier.page_faults),
+            processes: self.processes,
+            threads: self.threads,
+        }
+    }
+}
+
+impl ProcessTree {
+    /// The tree below process `root`.
+    #[must_use]
+    pub fn new(root: u32) -> Self {
+        Self { root }
+    }
+
+    /// Reads the meters of every process of the tree.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed or the root is gone. A descendant that ends meanwhile is no error: from then on
+    /// its parent's sums hold it.
+    pub fn read(&self) -> io::Result<TreeUsage> {
+        let mut usage = TreeUsage::default();
+        for pid in self.pids()? {
+            let Some(one) = read_process(pid) else {
+                if pid == self.root {
+                    return Err(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        format!("process {pid} has ended; its usage can no longer be read"),
+                    ));
+                }
+                continue;
+            };
+            usage.run_time += one.run_time;
+            usage.wait_time += one.wait_time;
+            usage.switches_voluntary += one.switches_voluntary;
+            usage.switches_involuntary += one.switches_involuntary;
+            usage.page_faults += one.page_faults;
+            usage.processes += 1;
+            usage.threads += one.threads;
+        }
+        Ok(usage)
+    }
+
+    /// Every process of the tree, the root first.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub fn pids(&self) -> io::Result<Vec<u32>> {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for entry in fs::read_dir("/proc")? {
+            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            if let Some(parent) = read_stat(pid).map(|stat| stat.parent) {
+                children.entry(parent).or_default().push(pid);
+            }
+        }
+        let mut seen = BTreeSet::from([self.root]);
+        let mut order = vec![self.root];
+        let mut next = 0;
+        while let Some(&pid) = order.get(next) {
+            next += 1;
+            for &child in children.get(&pid).into_iter().flatten() {
+                if seen.insert(child) {
+                    order.push(child);
+                }
+            }
+        }
+        Ok(order)
+    }
+}
+
+struct Stat {
+    parent: u32,
+    faults: u64,
+    children_cpu: Duration,
+}
+
+fn read_stat(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name in parentheses may itself hold spaces and parentheses: the fields start after the last one.
+fn parse_stat(stat: &str) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    // `rest` starts with field 3 of proc_pid_stat(5), the state.
+    let number = |field: usize| fields.get(field - 3)?.trim().parse::<u64>().ok();
+    let ticks = u32::try_from(number(16)? + number(17)?).unwrap_or(u32::MAX);
+    Some(Stat {
+        parent: u32::try_from(number(4)?).ok()?,
+        faults: number(10)? + number(11)? + number(12)? + number(13)?,
+        children_cpu: TICK * ticks,
+    })
+}
+
+fn read_process(pid: u32) -> Option<TreeUsage> {
+    let stat = read_stat(pid)?;
+    let mut usage = TreeUsage {
+        run_time: cpu_clock::process_cpu_time(pid).ok()? + stat.children_cpu,
+        page_faults: stat.faults,
+        ..TreeUsage::default()
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    for task in tasks.filter_map(Result::ok) {
+        usage.threads += 1;
+        let path = task.path();
+        if let Ok(schedstat) = fs::read_to_string(path.join("schedstat")) {
+            let waited_ns = schedstat.split_whitespace().nth(1).and_then(|field| field.parse().ok());
+            usage.wait_time += Duration::from_nanos(waited_ns.unwrap_or_default());
+        }
+        if let Ok(status) = fs::read_to_string(path.join("status")) {
+            usage.switches_voluntary += status_field(&status, "voluntary_ctxt_switches:");
+            usage.switches_involuntary += status_field(&status, "nonvoluntary_ctxt_switches:");
+        }
+    }
+    Some(usage)
+}
+
+fn status_field(status: &str, name: &str) -> u64 {
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 10 20 30 40 5 6 700 800 20 0 1 0 99 0 0";
+        let stat = parse_stat(line).expect("it is a stat line");
+        assert_eq!(stat.parent, 3);
+        assert_eq!(stat.faults, 100);
+        assert_eq!(stat.children_cpu, TICK * 1500);
+    }
+
+    #[test]
+    fn children_count_while_they_live_and_after_they_are_reaped() {
+        // The outer shell waits for an inner one that burns CPU, then reports and waits to be told to end.
+        let script = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; echo done; read line";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let tree = ProcessTree::new(child.id());
+        let mut most_processes = 0;
+        let mut last = TreeUsage::default();
+        let mut peak = Duration::ZERO;
+        let stdout = child.stdout.take().expect("it was piped");
+        let ended = std::thread::spawn(move || {
+            let mut line = String::new();
+            io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).map(|_| line)
+        });
+        while !ended.is_finished() {
+            last = tree.read().expect("the outer shell lives");
+            most_processes = most_processes.max(last.processes);
+            peak = peak.max(last.run_time);
+        }
+        let after = tree.read().expect("the outer shell still lives");
+        drop(child.stdin.take());
+        child.wait().expect("it ends at the end of its input");
+        assert!(most_processes >= 2, "the inner shell was never seen ({last:?})");
+        assert_eq!(after.processes, 1);
+        assert!(
+            after.run_time + TICK * 2 >= peak,
+            "{after:?} lost the time of the reaped child ({peak:?})"
+        );
+        assert!(after.run_time >= TICK * 2, "{after:?}");
+    }
+
+    #[test]
+    fn a_tree_whose_root_is_gone_is_an_error() {
+        assert!(ProcessTree::new(u32::MAX >> 1).read().is_err());
+    }
+}
