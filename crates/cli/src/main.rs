@@ -11,6 +11,7 @@ mod study;
 use std::error::Error;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// How a subcommand ends: an exit code, or an error that becomes one line on standard error and exit code 2.
@@ -32,7 +33,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse_usage(&error),
+    };
+    let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Load(args) => load::run(args),
         Command::Study(args) => study::run(args),
@@ -41,4 +46,57 @@ fn main() -> ExitCode {
         eprintln!("c10k: {error}");
         ExitCode::from(2)
     })
+}
+
+/// Prints help and version as they are, and every mistake as one line.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A reader that has gone away is not worth a second error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprintln!("c10k: no command given; try `c10k study`, `c10k list` or `c10k --help`");
+        return ExitCode::from(2);
+    }
+    eprintln!("c10k: {}", one_line(&error.render().to_string()));
+    ExitCode::from(2)
+}
+
+/// What stands before the usage, folded to one line, with the way to the full help.
+fn one_line(rendered: &str) -> String {
+    let message = rendered
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .map(|line| line.strip_prefix("error: ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("; ");
+    format!("{message}; --help lists what there is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_one_line_with_a_remedy() {
+        for arguments in [
+            vec!["c10k", "frobnicate"],
+            vec!["c10k", "serve", "--jason"],
+            vec!["c10k", "load"],
+        ] {
+            let error = Cli::try_parse_from(&arguments).err().expect("refused");
+            let line = one_line(&error.render().to_string());
+            assert!(!line.contains('\n'), "{line}");
+            assert!(line.ends_with("--help lists what there is"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
 }
