@@ -1,2 +1,47 @@
-//! HTTP/1.1 without I/O: bytes in, bytes out.
+//! HTTP/1.1 without I/O and without a clock: bytes in; replies, a work demand or a close out.
+//!
+//! A [`Machine`] is the protocol state of one connection. A driver (a readiness loop, a blocking thread, a completion
+//! ring, a task) reads bytes and hands them to [`Machine::feed`], which appends replies to an [`Output`] and answers
+//! with the [`Step`] that the driver must take next. Every driver does the same steps, so the replies of two drivers
+//! are identical to the byte.
+//!
+//! ```
+//! use c10k_http::{Date, Host, Machine, Output, Step};
+//!
+//! let host = Host::new(Date::from_unix(0));
+//! let mut machine = Machine::new();
+//! let mut output = Output::default();
+//! let step = machine.feed(b"GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n", &host, &mut output);
+//! assert_eq!(step, Step::Read);
+//! assert!(output.bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
+//! ```
+//!
+//! # Contract
+//! - The replies do not depend on how the input is cut: any split of the same bytes gives the same output.
+//! - Between two calls the machine owns all that it needs. It holds no memory but its own few bytes while the
+//!   connection is idle ([`Phase::Idle`]); a partial head, a body in progress and a long reply are held in a box.
+//! - Output is bounded: [`Step::Write`] says that the driver must send all of it before it feeds more. A long body is
+//!   not copied into the output at all: it is the machine's *tail* ([`Machine::tail`]), sent from static memory.
+//! - After [`Step::Close`] nothing more is read as a request.
+//!
+//! Heads are read strictly (RFC 9110, RFC 9112): what `httparse` lets through (bare LF) is checked here.
 #![forbid(unsafe_code)]
+
+mod answer;
+mod body;
+mod date;
+mod head;
+mod limits;
+mod machine;
+mod pattern;
+mod refusal;
+mod route;
+mod target;
+pub mod units;
+
+pub use date::Date;
+pub use limits::Limits;
+pub use machine::{Host, Machine, Output, Phase, Stage, Step};
+pub use pattern::{MAX_BYTES, pattern};
+
+pub mod reply;

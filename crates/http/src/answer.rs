@@ -1,0 +1,55 @@
+//! Heads of replies.
+
+use crate::Date;
+use crate::refusal::Status;
+
+/// What becomes of the connection after a reply, and what must be said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// Kept, which HTTP/1.1 takes for granted.
+    Keep,
+    /// Kept, which an HTTP/1.0 client must be told.
+    KeepSaid,
+    /// Closed, which any client is told.
+    Close,
+}
+
+/// Whether the reply carries its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Sent,
+    /// The reply to HEAD: the same head, no body.
+    HeadOnly,
+}
+
+/// How the request being answered wants its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) persistence: Persistence,
+    pub(crate) content: Content,
+}
+
+/// Appends a head. `fields` are whole field lines, each with its CRLF, or empty.
+pub(crate) fn head(out: &mut Vec<u8>, status: Status, fields: &str, length: u64, manner: Manner, date: &Date) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.0.as_bytes());
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(fields.as_bytes());
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(match manner.persistence {
+        Persistence::Keep => b"\r\n\r\n".as_slice(),
+        Persistence::KeepSaid => b"\r\nConnection: keep-alive\r\n\r\n",
+        Persistence::Close => b"\r\nConnection: close\r\n\r\n",
+    });
+}
+
+/// Appends a whole reply.
+pub(crate) fn whole(out: &mut Vec<u8>, status: Status, fields: &str, body: &[u8], manner: Manner, date: &Date) {
+    head(out, status, fields, body.len() as u64, manner, date);
+    if manner.content == Content::Sent {
+        out.extend_from_slice(body);
+    }
+}

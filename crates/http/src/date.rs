@@ -1,0 +1,40 @@
+//! The text of the `Date` field, made once a second by the driver.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+/// An IMF-fixdate (RFC 9110, section 5.6.7) ready to be copied into a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Date([u8; 29]);
+
+impl Date {
+    /// The date `seconds` after the Unix epoch.
+    ///
+    /// # Panics
+    /// Beyond the year 9999, which the format cannot express.
+    #[must_use]
+    pub fn from_unix(seconds: u64) -> Date {
+        let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        let mut bytes = [0; 29];
+        bytes.copy_from_slice(text.as_bytes());
+        Date(bytes)
+    }
+
+    /// The 29 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_the_example_of_the_rfc() {
+        assert_eq!(
+            Date::from_unix(784_111_777).as_bytes(),
+            b"Sun, 06 Nov 1994 08:49:37 GMT"
+        );
+    }
+}

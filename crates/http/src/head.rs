@@ -1,0 +1,296 @@
+//! Heads of requests: where one ends, and what it says.
+
+use httparse::{EMPTY_HEADER, Header};
+
+use crate::Limits;
+use crate::refusal::{
+    CONTENT_TOO_LARGE, EXPECTATION_FAILED, FIELDS_TOO_LARGE, NOT_IMPLEMENTED, Refusal, URI_TOO_LONG,
+    VERSION_NOT_SUPPORTED,
+};
+use crate::route::{Method, Route};
+use crate::target::{self, PortRule};
+
+/// Most heads have fewer fields; the larger table is cleared only for those that have more.
+const FEW_FIELDS: usize = 16;
+const MANY_FIELDS: usize = 100;
+
+/// What [`scan`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// The head ends before this offset.
+    End(usize),
+    /// The head is not whole. Everything before this offset is whole lines: scan on from there.
+    Partial(usize),
+}
+
+/// How the length of the body is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is no body.
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// A well-formed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) route: Route,
+    pub(crate) version: Version,
+    pub(crate) wish: Wish,
+    pub(crate) framing: Framing,
+    pub(crate) expectation: Expectation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http10,
+    /// 1.1 or any later 1.x (RFC 9110, section 2.5).
+    Http11,
+}
+
+/// What the client wants to become of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Keep,
+    Close,
+}
+
+/// Whether the client waits for `100 Continue`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    None,
+    Continue,
+}
+
+/// Finds the end of a head that starts at offset 0, beginning to look at `from`, the start of a line.
+///
+/// Limits and line endings are judged line by line from the start, so that the verdict does not depend on how the
+/// bytes arrived.
+pub(crate) fn scan(bytes: &[u8], from: usize, limits: &Limits) -> Result<Scan, Refusal> {
+    let mut line = from;
+    while let Some(length) = memchr::memchr(b'\n', &bytes[line..]) {
+        let end = line + length;
+        if line == 0 && length > limits.request_line + 1 {
+            return Err(Refusal::with(URI_TOO_LONG, "the request line is too long"));
+        }
+        if end >= limits.head {
+            return Err(Refusal::with(FIELDS_TOO_LARGE, "the head is too large"));
+        }
+        if length == 0 || bytes[end - 1] != b'\r' {
+            return Err(Refusal::bad("a line of the head ends without CR"));
+        }
+        if length == 1 {
+            return Ok(Scan::End(end + 1));
+        }
+        line = end + 1;
+    }
+    if line == 0 && bytes.len() > limits.request_line + 1 {
+        return Err(Refusal::with(URI_TOO_LONG, "the request line is too long"));
+    }
+    if bytes.len() >= limits.head {
+        return Err(Refusal::with(FIELDS_TOO_LARGE, "the head is too large"));
+    }
+    Ok(Scan::Partial(line))
+}
+
+/// Reads a whole head, as delimited by [`scan`]: its request line is not empty.
+pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
+    let line_feed = memchr::memchr(b'\n', head).unwrap_or(head.len());
+    let (line, fields) = (&head[..line_feed.saturating_sub(1)], &head[line_feed + 1..]);
+    let (method, target, version) = request_line(line)?;
+    let facts = if memchr::memchr_iter(b'\n', fields).count() <= FEW_FIELDS {
+        read_fields(fields, limits, &mut [EMPTY_HEADER; FEW_FIELDS])?
+    } else {
+        read_fields(fields, limits, &mut [EMPTY_HEADER; MANY_FIELDS])?
+    };
+    if facts.hosts == 0 && version == Version::Http11 {
+        return Err(Refusal::bad("no Host field"));
+    }
+    let framing = facts.framing(version)?;
+    let Some(method) = Method::named(method) else {
+        return Err(Refusal::with(NOT_IMPLEMENTED, "unknown method"));
+    };
+    let path = target::path(method, target)?;
+    if facts.unmet_expectation {
+        return Err(Refusal::with(EXPECTATION_FAILED, "unknown expectation"));
+    }
+    if matches!(framing, Framing::Length(length) if length > limits.body) {
+        return Err(Refusal::with(CONTENT_TOO_LARGE, "the body is too large"));
+    }
+    let keep = !facts.close && (version == Version::Http11 || facts.keep_alive);
+    Ok(Request {
+        method,
+        route: Route::of(path),
+        version,
+        wish: if keep { Wish::Keep } else { Wish::Close },
+        framing,
+        expectation: if facts.expects_continue && version == Version::Http11 {
+            Expectation::Continue
+        } else {
+            Expectation::None
+        },
+    })
+}
+
+fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Refusal> {
+    const MALFORMED: Refusal = Refusal::bad("malformed request line");
+    let first = memchr::memchr(b' ', line).ok_or(MALFORMED)?;
+    let (method, rest) = (&line[..first], &line[first + 1..]);
+    let second = memchr::memchr(b' ', rest).ok_or(MALFORMED)?;
+    let (target, version) = (&rest[..second], &rest[second + 1..]);
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return Err(MALFORMED);
+    }
+    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+        return Err(Refusal::bad("invalid request target"));
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            if *major != b'1' {
+                return Err(Refusal::with(VERSION_NOT_SUPPORTED, "only HTTP/1.x is spoken here"));
+            }
+            Version::Http11
+        }
+        _ => return Err(MALFORMED),
+    };
+    Ok((method, target, version))
+}
+
+/// `tchar` (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What the fields that matter here say.
+#[derive(Debug, Default)]
+struct Facts {
+    hosts: u32,
+    content_length: Option<u64>,
+    transfer_encoding: Option<Coding>,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    unmet_expectation: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// `chunked`, once, and nothing else.
+    Chunked,
+    /// A coding that this server does not implement is asked for.
+    Unknown,
+    /// `chunked` is repeated, or is not the last coding, or there is no coding.
+    Invalid,
+}
+
+impl Facts {
+    /// RFC 9112, section 6.
+    fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+        match (self.transfer_encoding, self.content_length) {
+            (None, None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+            (Some(_), Some(_)) => Err(Refusal::bad("both Transfer-Encoding and Content-Length")),
+            (Some(_), None) if version == Version::Http10 => Err(Refusal::bad("Transfer-Encoding in HTTP/1.0")),
+            (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
+            (Some(Coding::Unknown), None) => Err(Refusal::with(NOT_IMPLEMENTED, "unknown transfer coding")),
+            (Some(Coding::Invalid), None) => Err(Refusal::bad("malformed Transfer-Encoding")),
+        }
+    }
+
+    fn take(&mut self, field: &Header<'_>) -> Result<(), Refusal> {
+        let named = |name: &str| field.name.eq_ignore_ascii_case(name);
+        match field.name.len() {
+            4 if named("host") => {
+                self.hosts += 1;
+                if self.hosts > 1 {
+                    return Err(Refusal::bad("more than one Host field"));
+                }
+                if !target::is_authority(field.value, PortRule::Optional) {
+                    return Err(Refusal::bad("malformed Host field"));
+                }
+            }
+            6 if named("expect") => {
+                let known = field.value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |= known;
+                self.unmet_expectation |= !known;
+            }
+            10 if named("connection") => {
+                for option in list(field.value) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if named("content-length") => {
+                if self.content_length.is_some() {
+                    return Err(Refusal::bad("more than one Content-Length field"));
+                }
+                self.content_length = Some(content_length(field.value)?);
+            }
+            17 if named("transfer-encoding") => {
+                self.transfer_encoding = Some(match self.transfer_encoding {
+                    None => coding(field.value),
+                    // A second field line continues the list (RFC 9110, section 5.3).
+                    Some(Coding::Unknown) if coding(field.value) != Coding::Invalid => Coding::Unknown,
+                    Some(_) => Coding::Invalid,
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_fields<'a>(text: &'a [u8], limits: &Limits, table: &mut [Header<'a>]) -> Result<Facts, Refusal> {
+    let (_, fields) = match httparse::parse_headers(text, table) {
+        Ok(httparse::Status::Complete(parsed)) => parsed,
+        Ok(httparse::Status::Partial) => return Err(Refusal::bad("malformed field line")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields")),
+        Err(_) => return Err(Refusal::bad("malformed field line")),
+    };
+    if fields.len() > limits.fields {
+        return Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields"));
+    }
+    let mut facts = Facts::default();
+    for field in fields {
+        facts.take(field)?;
+    }
+    Ok(facts)
+}
+
+/// Digits only, and what they say fits in 63 bits, so that no later addition overflows.
+fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    const MALFORMED: Refusal = Refusal::bad("malformed Content-Length");
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(MALFORMED);
+    }
+    let text = std::str::from_utf8(value).map_err(|_| MALFORMED)?;
+    text.parse()
+        .ok()
+        .filter(|length| *length <= u64::MAX >> 1)
+        .ok_or(MALFORMED)
+}
+
+fn coding(value: &[u8]) -> Coding {
+    let mut known = 0;
+    let mut unknown = 0;
+    for name in list(value) {
+        if known > 0 || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Coding::Invalid;
+        }
+        if name.eq_ignore_ascii_case(b"chunked") {
+            known += 1;
+        } else {
+            unknown += 1;
+        }
+    }
+    if unknown > 0 { Coding::Unknown } else { Coding::Chunked }
+}
+
+/// The elements of a comma-separated list, without the white space around them.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}

@@ -1,0 +1,402 @@
+//! The protocol state of one connection.
+
+use std::time::Duration;
+
+use crate::answer::{self, Content, Manner, Persistence};
+use crate::body::{Body, Progress};
+use crate::head::{self, Expectation, Request, Scan, Version, Wish};
+use crate::pattern::pattern;
+use crate::refusal::{METHOD_NOT_ALLOWED, NOT_FOUND, OK, REQUEST_TIMEOUT, Refusal};
+use crate::route::{Method, Route};
+use crate::{Date, Limits};
+
+/// Bodies up to this many bytes are copied behind their heads; longer ones become the tail.
+const INLINE_BODY: u64 = 8 * 1024;
+
+/// Once the output holds this many bytes, no further request is answered before it is sent.
+const FULL_OUTPUT: usize = 64 * 1024;
+
+const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+const JSON: &str = "Content-Type: application/json\r\nCache-Control: no-store\r\n";
+
+/// What the server is at the time of a call: the machine's only view of the world.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The present second.
+    pub date: Date,
+    /// Caps on requests.
+    pub limits: Limits,
+    /// CPU time to spend on each request beside what its route asks for.
+    pub work: Duration,
+    /// Whether connections outlive their reply.
+    pub stage: Stage,
+}
+
+/// The life of a server, as far as its replies tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Connections persist where their clients want it.
+    Serving,
+    /// Every reply is the last one of its connection.
+    Draining,
+}
+
+impl Host {
+    /// A serving host with default limits and no extra work.
+    #[must_use]
+    pub fn new(date: Date) -> Host {
+        Host {
+            date,
+            limits: Limits::default(),
+            work: Duration::ZERO,
+            stage: Stage::Serving,
+        }
+    }
+}
+
+/// Where replies are collected, and what was counted on the way. One output serves any number of machines in turn, as
+/// long as its bytes are taken in between.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Reply bytes to be sent, before the machine's tail.
+    pub bytes: Vec<u8>,
+    /// Well-formed requests received.
+    pub requests: u64,
+    /// Requests refused as malformed or unsupported.
+    pub refused: u64,
+    /// Replies begun, refusals included.
+    pub replies: u64,
+}
+
+/// What the driver must do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// Send the output, then read and [`Machine::feed`] what was read. All input so far was taken.
+    Read,
+    /// Send the output and the tail, then `feed` nothing: input is waiting inside the machine.
+    Write,
+    /// Spend that much CPU time, then `feed` nothing. The replies may be sent before only as far as they were in the
+    /// output before the call.
+    Work(Duration),
+    /// Answer with [`Machine::answer_stats`], then `feed` nothing.
+    Stats,
+    /// Send the output, then close.
+    Close,
+}
+
+/// What a connection is waiting for, for whoever sets its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a request body.
+    Body,
+    /// The rest of its own reply.
+    Reply,
+}
+
+/// The protocol state of one connection; see the contract of the crate.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// Everything beyond a few bits, held only while a request or a reply is in progress.
+    progress: Option<Box<InProgress>>,
+    closing: bool,
+    /// Whether the empty line that is allowed in front of a request was seen.
+    skipped_line: bool,
+    /// How the reply to `/stats`, which the driver makes, is to be sent.
+    stats: Option<Manner>,
+}
+
+#[derive(Debug, Default)]
+struct InProgress {
+    /// Input not yet taken.
+    backlog: Vec<u8>,
+    /// How much of the backlog is known to be whole lines of an unfinished head.
+    scanned: usize,
+    /// A request whose body is being read.
+    receiving: Option<(Request, Body)>,
+    /// The tail: offset of its next byte in the pattern, and bytes left.
+    tail_offset: u64,
+    tail_left: u64,
+}
+
+impl Machine {
+    /// The state of a connection on which nothing was received.
+    #[must_use]
+    pub fn new() -> Machine {
+        Machine::default()
+    }
+
+    /// Takes all of `input` (which may be empty, to go on with what is held), appends replies to `output`, and says what
+    /// to do next.
+    pub fn feed(&mut self, input: &[u8], host: &Host, output: &mut Output) -> Step {
+        let Some(progress) = self.progress.as_mut().filter(|progress| !progress.backlog.is_empty()) else {
+            let (used, step) = self.run(input, host, output);
+            if used < input.len() && !self.closing {
+                self.progress
+                    .get_or_insert_default()
+                    .backlog
+                    .extend_from_slice(&input[used..]);
+            }
+            return step;
+        };
+        let mut held = std::mem::take(&mut progress.backlog);
+        held.extend_from_slice(input);
+        let (used, step) = self.run(&held, host, output);
+        if used < held.len() && !self.closing {
+            held.drain(..used);
+            self.progress.get_or_insert_default().backlog = held;
+        }
+        self.rest();
+        step
+    }
+
+    /// The next bytes of the tail, to be sent after the output; empty where there is no tail (any more).
+    #[must_use]
+    pub fn tail(&self) -> &'static [u8] {
+        self.progress
+            .as_ref()
+            .map_or(&[], |progress| pattern(progress.tail_offset, progress.tail_left))
+    }
+
+    /// Takes `sent` bytes off the tail.
+    ///
+    /// # Panics
+    /// Where the tail is shorter than that.
+    pub fn tail_sent(&mut self, sent: usize) {
+        if sent == 0 {
+            return;
+        }
+        let progress = self
+            .progress
+            .as_mut()
+            .expect("bytes of a tail are only sent where there is a tail");
+        progress.tail_left = progress
+            .tail_left
+            .checked_sub(sent as u64)
+            .expect("more was sent than the tail held");
+        progress.tail_offset += sent as u64;
+        self.rest();
+    }
+
+    /// Answers [`Step::Stats`] with a body of JSON.
+    pub fn answer_stats(&mut self, body: &[u8], host: &Host, output: &mut Output) {
+        if let Some(manner) = self.stats.take() {
+            output.replies += 1;
+            answer::whole(&mut output.bytes, OK, JSON, body, manner, &host.date);
+        }
+    }
+
+    /// Answers a deadline that passed while a request was being received: 408, then [`Step::Close`]. Between requests
+    /// there is nothing to answer.
+    pub fn give_up(&mut self, host: &Host, output: &mut Output) -> Step {
+        if matches!(self.phase(), Phase::Head | Phase::Body) {
+            self.refuse(
+                Refusal::with(REQUEST_TIMEOUT, "the request took too long"),
+                host,
+                output,
+            );
+        }
+        self.close()
+    }
+
+    /// What the connection is waiting for.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.progress.as_ref() {
+            Some(progress) if progress.tail_left > 0 => Phase::Reply,
+            Some(progress) if progress.receiving.is_some() => Phase::Body,
+            Some(progress) if !progress.backlog.is_empty() => Phase::Head,
+            _ if self.stats.is_some() => Phase::Reply,
+            _ => Phase::Idle,
+        }
+    }
+
+    /// Serves requests from the front of `input`; says how much of it was taken.
+    fn run(&mut self, input: &[u8], host: &Host, output: &mut Output) -> (usize, Step) {
+        let mut used = 0;
+        loop {
+            if !self.tail().is_empty() || output.bytes.len() >= FULL_OUTPUT {
+                return (used, Step::Write);
+            }
+            if self.closing {
+                return (input.len(), self.close());
+            }
+            let rest = &input[used..];
+            if rest.is_empty() {
+                return (used, Step::Read);
+            }
+            let taken = match self.progress.as_mut().and_then(|progress| progress.receiving.as_mut()) {
+                Some((_, body)) => body.take(rest, &host.limits).map(|(taken, progress)| match progress {
+                    Progress::More => (taken, None),
+                    Progress::Done => (taken, self.received()),
+                }),
+                None => self.take_head(rest, host, output),
+            };
+            match taken {
+                Ok((0, None)) => return (used, Step::Read),
+                Ok((taken, None)) => used += taken,
+                Ok((taken, Some(request))) => {
+                    used += taken;
+                    if let Some(step) = self.answer(&request, host, output) {
+                        return (used, step);
+                    }
+                }
+                Err(refusal) => self.refuse(refusal, host, output),
+            }
+        }
+    }
+
+    /// Takes one head from the front of `input`; a request without a body is whole with it.
+    fn take_head(
+        &mut self,
+        input: &[u8],
+        host: &Host,
+        output: &mut Output,
+    ) -> Result<(usize, Option<Request>), Refusal> {
+        if !self.skipped_line && input.starts_with(b"\r\n") {
+            self.skipped_line = true;
+            return Ok((2, None));
+        }
+        let scanned = self.progress.as_ref().map_or(0, |progress| progress.scanned);
+        let end = match head::scan(input, scanned, &host.limits)? {
+            Scan::End(end) => end,
+            Scan::Partial(scanned) => {
+                self.progress.get_or_insert_default().scanned = scanned;
+                return Ok((0, None));
+            }
+        };
+        if let Some(progress) = self.progress.as_mut() {
+            progress.scanned = 0;
+        }
+        let request = head::parse(&input[..end], &host.limits)?;
+        self.skipped_line = false;
+        output.requests += 1;
+        let Some(body) = Body::new(request.framing) else {
+            return Ok((end, Some(request)));
+        };
+        if request.expectation == Expectation::Continue && input.len() == end {
+            output.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        self.progress.get_or_insert_default().receiving = Some((request, body));
+        Ok((end, None))
+    }
+
+    /// The request whose body has been read.
+    fn received(&mut self) -> Option<Request> {
+        let request = self
+            .progress
+            .as_mut()
+            .and_then(|progress| progress.receiving.take())
+            .map(|(request, _)| request);
+        self.rest();
+        request
+    }
+
+    /// Answers a whole request; a step where the driver must do something before the next one.
+    fn answer(&mut self, request: &Request, host: &Host, output: &mut Output) -> Option<Step> {
+        let manner = self.manner(request, host);
+        self.closing = manner.persistence == Persistence::Close;
+        let mut work = host.work;
+        let out = &mut output.bytes;
+        if !matches!(request.route, Route::Stats) || !request.route.offers(request.method) {
+            output.replies += 1;
+        }
+        if request.route == Route::Missing {
+            answer::whole(out, NOT_FOUND, TEXT, b"nothing is here\n", manner, &host.date);
+        } else if !request.route.offers(request.method) {
+            let fields = ["Allow: ", request.route.allow(), "\r\n", TEXT].concat();
+            answer::whole(
+                out,
+                METHOD_NOT_ALLOWED,
+                &fields,
+                b"the method is not allowed here\n",
+                manner,
+                &host.date,
+            );
+        } else {
+            match request.route {
+                Route::Bytes(length) => {
+                    answer::head(out, OK, OCTETS, length, manner, &host.date);
+                    if manner.content == Content::Sent {
+                        self.bytes(length, out);
+                    }
+                }
+                Route::Spin(time) => {
+                    work += time;
+                    answer::whole(out, OK, OCTETS, pattern(0, 1), manner, &host.date);
+                }
+                Route::Stats => {
+                    self.stats = Some(manner);
+                    return Some(Step::Stats);
+                }
+                Route::Missing => {}
+            }
+        }
+        (work > Duration::ZERO).then_some(Step::Work(work))
+    }
+
+    fn manner(&self, request: &Request, host: &Host) -> Manner {
+        let persistence = match (request.wish, request.version) {
+            _ if host.stage == Stage::Draining => Persistence::Close,
+            (Wish::Close, _) => Persistence::Close,
+            (Wish::Keep, Version::Http11) => Persistence::Keep,
+            (Wish::Keep, Version::Http10) => Persistence::KeepSaid,
+        };
+        let content = if request.method == Method::Head {
+            Content::HeadOnly
+        } else {
+            Content::Sent
+        };
+        Manner { persistence, content }
+    }
+
+    fn bytes(&mut self, length: u64, out: &mut Vec<u8>) {
+        if length <= INLINE_BODY {
+            out.extend_from_slice(pattern(0, length));
+        } else {
+            let progress = self.progress.get_or_insert_default();
+            progress.tail_offset = 0;
+            progress.tail_left = length;
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, host: &Host, output: &mut Output) {
+        output.refused += 1;
+        output.replies += 1;
+        let manner = Manner {
+            persistence: Persistence::Close,
+            content: Content::Sent,
+        };
+        let body = [refusal.why, "\n"].concat();
+        answer::whole(
+            &mut output.bytes,
+            refusal.status,
+            TEXT,
+            body.as_bytes(),
+            manner,
+            &host.date,
+        );
+        self.closing = true;
+    }
+
+    fn close(&mut self) -> Step {
+        self.closing = true;
+        self.progress = None;
+        Step::Close
+    }
+
+    /// Gives memory back when nothing is in progress.
+    fn rest(&mut self) {
+        let at_rest = |progress: &InProgress| {
+            progress.backlog.is_empty() && progress.receiving.is_none() && progress.tail_left == 0
+        };
+        if self.progress.as_deref().is_some_and(at_rest) {
+            self.progress = None;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a path asks for.
+
+use std::time::Duration;
+
+use crate::pattern::MAX_BYTES;
+use crate::units;
+
+/// The longest spin that a request may ask for.
+const MAX_SPIN: Duration = Duration::from_secs(60);
+
+/// The methods that the server knows. A known method that a resource does not offer is 405, any other 501.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Patch,
+    Trace,
+    Connect,
+}
+
+impl Method {
+    /// Methods are case-sensitive (RFC 9110, section 9.1).
+    pub(crate) fn named(name: &[u8]) -> Option<Method> {
+        Some(match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"PATCH" => Method::Patch,
+            b"TRACE" => Method::Trace,
+            b"CONNECT" => Method::Connect,
+            _ => return None,
+        })
+    }
+}
+
+/// A resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A body of that many bytes.
+    Bytes(u64),
+    /// That much CPU, then one byte.
+    Spin(Duration),
+    /// The counters.
+    Stats,
+    /// Nothing is there.
+    Missing,
+}
+
+impl Route {
+    pub(crate) fn of(path: &str) -> Route {
+        if let Some(size) = path.strip_prefix("/bytes/") {
+            return units::size(size)
+                .filter(|size| *size <= MAX_BYTES)
+                .map_or(Route::Missing, Route::Bytes);
+        }
+        if let Some(time) = path.strip_prefix("/spin/") {
+            return units::duration(time)
+                .filter(|time| *time <= MAX_SPIN)
+                .map_or(Route::Missing, Route::Spin);
+        }
+        match path {
+            "/stats" => Route::Stats,
+            _ => Route::Missing,
+        }
+    }
+
+    /// The methods offered, as the `Allow` field lists them.
+    pub(crate) fn allow(self) -> &'static str {
+        "GET, HEAD"
+    }
+
+    pub(crate) fn offers(self, method: Method) -> bool {
+        matches!(method, Method::Get | Method::Head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_resources() {
+        assert_eq!(Route::of("/bytes/92"), Route::Bytes(92));
+        assert_eq!(Route::of("/bytes/1g"), Route::Bytes(MAX_BYTES));
+        assert_eq!(Route::of("/spin/10ms"), Route::Spin(Duration::from_millis(10)));
+        assert_eq!(Route::of("/stats"), Route::Stats);
+        for missing in [
+            "/",
+            "/bytes/",
+            "/bytes/1073741825",
+            "/bytes/-1",
+            "/bytes/1/",
+            "/spin/61s",
+            "/spin/1",
+            "/stats/",
+            "*",
+        ] {
+            assert_eq!(Route::of(missing), Route::Missing, "{missing}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The request machine, driven with bytes alone.
+
+use std::time::Duration;
+
+use c10k_http::{Date, Host, Machine, Output, Phase, Stage, Step, pattern};
+
+fn host() -> Host {
+    Host::new(Date::from_unix(784_111_777))
+}
+
+/// Drives a machine over `pieces` as a driver would, and returns all that it sent and whether it closed.
+fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, host: &Host) -> (String, bool) {
+    let mut machine = Machine::new();
+    let mut output = Output::default();
+    let mut sent = Vec::new();
+    for piece in pieces {
+        let mut step = machine.feed(piece, host, &mut output);
+        loop {
+            match step {
+                Step::Read => break,
+                Step::Write => {
+                    sent.append(&mut output.bytes);
+                    while !machine.tail().is_empty() {
+                        let tail = machine.tail();
+                        sent.extend_from_slice(tail);
+                        machine.tail_sent(tail.len());
+                    }
+                }
+                Step::Work(_) => {}
+                Step::Stats => machine.answer_stats(b"{}", host, &mut output),
+                Step::Close => {
+                    sent.append(&mut output.bytes);
+                    return (String::from_utf8_lossy(&sent).into_owned(), true);
+                }
+            }
+            step = machine.feed(&[], host, &mut output);
+        }
+        sent.append(&mut output.bytes);
+    }
+    (String::from_utf8_lossy(&sent).into_owned(), false)
+}
+
+/// The replies to `input`, asserted to be the same for every split of it in two and for single bytes.
+fn replies(input: &[u8]) -> (String, bool) {
+    let host = host();
+    let whole = drive([input], &host);
+    for cut in 1..input.len() {
+        let (front, back) = input.split_at(cut);
+        assert_eq!(
+            drive([front, back], &host),
+            whole,
+            "cut at {cut} of {:?}",
+            String::from_utf8_lossy(input)
+        );
+    }
+    assert_eq!(
+        drive(input.chunks(1), &host),
+        whole,
+        "byte by byte: {:?}",
+        String::from_utf8_lossy(input)
+    );
+    whole
+}
+
+fn status_of(input: &[u8]) -> String {
+    let (text, closed) = replies(input);
+    let status = text
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .unwrap_or("none")
+        .to_owned();
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    assert_eq!(closed, text.contains("\r\nConnection: close\r\n"), "{text}");
+    status
+}
+
+#[test]
+fn a_get_is_answered_to_the_byte() {
+    let (text, closed) = replies(b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        text,
+        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: 5\r\n\r\n\0\u{1}\u{2}\u{3}\u{4}"
+    );
+    assert!(!closed);
+}
+
+#[test]
+fn head_has_the_same_head_and_no_body() {
+    let (get, _) = replies(b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (head, _) = replies(b"HEAD /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(head, get[..get.len() - 5]);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_in_one_output() {
+    let host = host();
+    let mut machine = Machine::new();
+    let mut output = Output::default();
+    let input = b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/2 HTTP/1.1\r\nHost: a\r\n\r\nGET /byt";
+    assert_eq!(machine.feed(input, &host, &mut output), Step::Read);
+    assert_eq!((output.requests, output.replies, output.refused), (2, 2, 0));
+    let text = String::from_utf8_lossy(&output.bytes).into_owned();
+    assert!(
+        text.find("Content-Length: 1\r\n") < text.find("Content-Length: 2\r\n"),
+        "{text}"
+    );
+    assert_eq!(machine.phase(), Phase::Head);
+}
+
+#[test]
+fn persistence_follows_version_and_wish() {
+    for (request, field, closes) in [
+        ("GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n", None, false),
+        (
+            "GET /bytes/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            Some("close"),
+            true,
+        ),
+        (
+            "GET /bytes/1 HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n",
+            Some("close"),
+            true,
+        ),
+        ("GET /bytes/1 HTTP/1.0\r\n\r\n", Some("close"), true),
+        (
+            "GET /bytes/1 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+            Some("keep-alive"),
+            false,
+        ),
+        (
+            "GET /bytes/1 HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+            Some("close"),
+            true,
+        ),
+        ("GET /bytes/1 HTTP/1.9\r\nHost: a\r\n\r\n", None, false),
+    ] {
+        let (text, closed) = replies(request.as_bytes());
+        let said = text.split("\r\n").find_map(|line| line.strip_prefix("Connection: "));
+        assert_eq!((said, closed), (field, closes), "{request}");
+    }
+}
+
+#[test]
+fn a_draining_host_closes_after_the_reply() {
+    let host = Host {
+        stage: Stage::Draining,
+        ..host()
+    };
+    let (text, closed) = drive([b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n".as_slice()], &host);
+    assert!(closed && text.contains("Connection: close\r\n"));
+}
+
+#[test]
+fn malformed_requests_are_refused_with_their_status() {
+    let long_target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8192));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100));
+    for (input, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\rb: c\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\rHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n: a\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost\r\n\r\n", "400"),
+        ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "400"),
+        ("GET /\r\n\r\n", "400"),
+        ("GET / http/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", "400"),
+        ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/2.0\r\n\r\n", "505"),
+        ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", "505"),
+        ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
+        ("get / HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "400",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", "413"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400",
+        ),
+        ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "501",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
+            "501",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;q=1\r\n\r\n",
+            "400",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-maybe\r\n\r\n", "417"),
+        (&long_target, "414"),
+        (&many, "431"),
+    ] {
+        assert_eq!(status_of(input.as_bytes()), status, "{input:?}");
+    }
+}
+
+#[test]
+fn a_head_beyond_the_cap_is_refused_however_it_arrives() {
+    let host = host();
+    let field = format!("A: {}\r\n", "b".repeat(1000));
+    let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", field.repeat(33));
+    let whole = drive([input.as_bytes()], &host);
+    assert!(whole.0.starts_with("HTTP/1.1 431 "));
+    for size in [1, 7, 1000, 4096] {
+        assert_eq!(drive(input.as_bytes().chunks(size), &host), whole, "{size}");
+    }
+}
+
+#[test]
+fn well_formed_requests_for_what_is_not_here_keep_the_connection() {
+    for (input, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        (
+            "POST /bytes/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "405",
+        ),
+        ("GET /bytes/1073741825 HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("OPTIONS /stats HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
+    ] {
+        assert_eq!(status_of(input.as_bytes()), status, "{input:?}");
+    }
+}
+
+#[test]
+fn bodies_are_taken_and_the_next_request_follows() {
+    for body in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Transfer-Encoding: CHUNKED\r\n\r\n0003 ;a=\"b\"\r\nabc\r\nA\r\n0123456789\r\n0;x\r\nT: a b\r\nU:\r\n\r\n",
+    ] {
+        let input = format!("GET /bytes/1 HTTP/1.1\r\nHost: a\r\n{body}GET /bytes/2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (text, closed) = replies(input.as_bytes());
+        assert!(
+            !closed && text.contains("Content-Length: 1\r\n") && text.contains("Content-Length: 2\r\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn malformed_chunks_are_refused() {
+    for (body, status) in [
+        ("\r\n", "400"),
+        ("g\r\n", "400"),
+        ("-1\r\n", "400"),
+        ("0x1\r\n", "400"),
+        ("1\na\r\n0\r\n\r\n", "400"),
+        ("1 \r\na", "400"),
+        ("1\r\nab", "400"),
+        ("1\r\na\n0", "400"),
+        ("1;a\nb\r\n", "400"),
+        ("00000000000000001\r\na", "400"),
+        ("0\r\nbad trailer\r\n\r\n", "400"),
+        ("0\r\nA: b\r\n c\r\n\r\n", "400"),
+        ("0\r\n\n", "400"),
+        ("ffffffffffffffff\r\n", "413"),
+        ("100001\r\n", "413"),
+    ] {
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        assert_eq!(status_of(input.as_bytes()), status, "{body:?}");
+    }
+    let extensions = format!("1;{}", "a".repeat(4097));
+    let trailers = format!("0\r\nA: {}", "b".repeat(8192));
+    for (body, status) in [(extensions, "400"), (trailers, "431")] {
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        assert!(
+            drive(input.as_bytes().chunks(5), &host())
+                .0
+                .starts_with(&format!("HTTP/1.1 {status} "))
+        );
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
+    let host = host();
+    let head = b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n".as_slice();
+    let (text, _) = drive([head, b"x"], &host);
+    assert!(
+        text.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"),
+        "{text}"
+    );
+    let (text, _) = drive([[head, b"x"].concat().as_slice()], &host);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+}
+
+#[test]
+fn a_long_body_is_a_tail_and_takes_no_memory() {
+    let host = host();
+    let mut machine = Machine::new();
+    let mut output = Output::default();
+    let step = machine.feed(b"GET /bytes/1g HTTP/1.1\r\nHost: a\r\n\r\n", &host, &mut output);
+    assert_eq!(step, Step::Write);
+    assert!(output.bytes.len() < 300 && output.bytes.capacity() < 4096);
+    assert_eq!(machine.phase(), Phase::Reply);
+    let mut sent = 0_u64;
+    while !machine.tail().is_empty() {
+        let tail = machine.tail();
+        assert_eq!(tail[0], pattern(sent, 1)[0]);
+        let part = tail.len().min(50_000);
+        machine.tail_sent(part);
+        sent += part as u64;
+    }
+    assert_eq!(sent, 1 << 30);
+    assert_eq!(machine.feed(&[], &host, &mut output), Step::Read);
+    assert_eq!(machine.phase(), Phase::Idle);
+}
+
+#[test]
+fn work_is_demanded_for_each_request() {
+    let host = Host {
+        work: Duration::from_micros(5),
+        ..host()
+    };
+    let mut machine = Machine::new();
+    let mut output = Output::default();
+    let input = b"GET /spin/1ms HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(
+        machine.feed(input, &host, &mut output),
+        Step::Work(Duration::from_micros(1005))
+    );
+    assert_eq!(
+        machine.feed(&[], &host, &mut output),
+        Step::Work(Duration::from_micros(5))
+    );
+    assert_eq!(machine.feed(&[], &host, &mut output), Step::Read);
+    assert_eq!(output.replies, 2);
+}
+
+#[test]
+fn a_deadline_is_answered_only_within_a_request() {
+    let host = host();
+    let mut output = Output::default();
+    let mut machine = Machine::new();
+    assert_eq!(machine.give_up(&host, &mut output), Step::Close);
+    assert!(output.bytes.is_empty());
+    let mut machine = Machine::new();
+    assert_eq!(machine.feed(b"GET /", &host, &mut output), Step::Read);
+    assert_eq!(machine.give_up(&host, &mut output), Step::Close);
+    assert!(output.bytes.starts_with(b"HTTP/1.1 408 "));
+}
