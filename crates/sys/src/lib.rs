@@ -3,6 +3,11 @@
 //! This is the only crate of the workspace with `unsafe` code. One file is one kernel facility; each function opens
 //! with the call itself and its manual page, and each `unsafe` block says which invariant holds and who upholds it.
 
+pub mod bind_no_port;
 pub mod cpu_clock;
 pub mod sched_idle;
 pub mod spawn;
+pub mod epoll;
+pub mod poll;
+pub mod select;
+mod timeout;

@@ -1,0 +1,254 @@
+//! The table of mechanisms, and what each has to provide.
+
+pub(crate) mod epoll;
+pub(crate) mod poll;
+pub(crate) mod select;
+
+use crate::{
+    Call, ChannelKind, Counters, DeclareError, Events, Interest, Key, OpenError, Options, Trigger, Unavailable,
+    UnknownMechanism, Unsupported, WaitError, Wakeup, Watch,
+};
+use rustix::io::Errno;
+use std::{
+    fmt,
+    os::fd::BorrowedFd,
+    time::{Duration, Instant},
+};
+
+/// Every mechanism of this library, one row each; flags, lists, the contract suite and the documentation's tables are
+/// made from it.
+pub static MECHANISMS: &[&Descriptor] = &[
+    &select::SELECT,
+    &poll::POLL,
+    &epoll::EPOLL_LEVEL,
+    &epoll::EPOLL_EDGE,
+    &epoll::EPOLL_ONESHOT,
+];
+
+/// One row of [`MECHANISMS`].
+#[derive(Debug)]
+pub struct Descriptor {
+    /// The name that flags and records use.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// The triggers that it offers, the usual one first.
+    pub triggers: &'static [Trigger],
+    /// Which wake-ups it offers.
+    pub wakeups: &'static [Wakeup],
+    /// Whether the interface is a present-day imitation of one that Linux does not have.
+    pub emulated: bool,
+    /// The system call that waits, then those that declare and withdraw, in the kernel's names.
+    pub calls: &'static [&'static str],
+    /// Whether it can run here.
+    pub(crate) probe: fn() -> Result<(), Unavailable>,
+    /// Opens the kernel's side of a set.
+    pub(crate) open: fn(&Options) -> Result<Box<dyn Backend>, OpenError>,
+}
+
+/// A handle on one row of [`MECHANISMS`].
+#[derive(Clone, Copy)]
+pub struct Mechanism(&'static Descriptor);
+
+impl Mechanism {
+    /// The mechanism of this name.
+    ///
+    /// # Errors
+    /// [`UnknownMechanism`], which lists the names there are.
+    pub fn named(name: &str) -> Result<Self, UnknownMechanism> {
+        Self::all()
+            .find(|mechanism| mechanism.name() == name)
+            .ok_or_else(|| UnknownMechanism { name: name.to_owned() })
+    }
+
+    /// All mechanisms, in the table's order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        MECHANISMS.iter().copied().map(Self)
+    }
+
+    /// The name that flags and records use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// What it is, in one line.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        self.0.summary
+    }
+
+    /// The triggers that it offers, the usual one first.
+    #[must_use]
+    pub const fn triggers(self) -> &'static [Trigger] {
+        self.0.triggers
+    }
+
+    /// The trigger that programs of this mechanism usually declare with.
+    #[must_use]
+    pub const fn default_trigger(self) -> Trigger {
+        self.0.triggers[0]
+    }
+
+    /// Whether the interface is a present-day imitation of one that Linux does not have.
+    #[must_use]
+    pub const fn emulated(self) -> bool {
+        self.0.emulated
+    }
+
+    /// The system call that waits, then those that declare and withdraw.
+    #[must_use]
+    pub const fn calls(self) -> &'static [&'static str] {
+        self.0.calls
+    }
+
+    /// Whether a set on this mechanism can be opened here and now; tried, not guessed.
+    ///
+    /// # Errors
+    /// [`Unavailable`] says which call was refused, why, and what would lift it.
+    pub fn probe(self) -> Result<(), Unavailable> {
+        (self.0.probe)()
+    }
+
+    pub(crate) const fn of(descriptor: &'static Descriptor) -> Self {
+        Self(descriptor)
+    }
+
+    pub(crate) fn backend(self, options: &Options) -> Result<Box<dyn Backend>, OpenError> {
+        (self.0.open)(options)
+    }
+}
+
+impl PartialEq for Mechanism {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Mechanism {}
+
+impl fmt::Debug for Mechanism {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Mechanism").field(&self.name()).finish()
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// The names of all mechanisms, for messages.
+pub(crate) fn names() -> String {
+    Mechanism::all().map(Mechanism::name).collect::<Vec<_>>().join(", ")
+}
+
+/// The kernel's side of a set.
+///
+/// The set has checked before it calls: the descriptor is in the set once at most, the interest is not empty, and the
+/// key of [`change`](Self::change) and [`remove`](Self::remove) is current. [`Key::WAKER`] is watched for reading, for
+/// as long as the set lives, in the way that suits the mechanism best.
+pub(crate) trait Backend: Send {
+    /// The row that this is.
+    fn descriptor(&self) -> &'static Descriptor;
+
+    /// Watches a source; a condition that holds already is told by the waits that follow.
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError>;
+
+    /// Replaces the declaration of a watched source and arms it again; a condition that holds is told again.
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError>;
+
+    /// Stops watching a source. When this returns, the kernel holds no reference of the set to it.
+    fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError>;
+
+    /// Waits for events and puts at most [`Events::room`] of them into the batch. No timeout waits for ever.
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), WaitError>;
+
+    /// The kind of file that can wake this mechanism.
+    fn channel_kind(&self) -> ChannelKind {
+        ChannelKind::Eventfd
+    }
+}
+
+/// A backend as the table's constructors give it.
+fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
+    Box::new(backend)
+}
+
+/// How the waker's channel is declared to mechanisms that know the level trigger.
+pub(crate) const WAKER_WATCH: Watch = Watch::new(Interest::READABLE, Trigger::Level);
+
+/// Repeats an interrupted wait with what is left of its timeout. The clock is read for finite timeouts only.
+#[inline]
+pub(crate) fn uninterrupted<T>(
+    timeout: Option<Duration>,
+    mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
+    let mut left = timeout;
+    loop {
+        match wait(left) {
+            Err(Errno::INTR) => {
+                left = timeout
+                    .zip(started)
+                    .map(|(timeout, started)| timeout.saturating_sub(started.elapsed()))
+                    .or(timeout);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Refuses what this mechanism does not offer, before the kernel is asked.
+pub(crate) fn check(descriptor: &'static Descriptor, watch: Watch) -> Result<(), DeclareError> {
+    let refuse = |what| {
+        Err(DeclareError::Unsupported {
+            mechanism: descriptor.name,
+            what,
+        })
+    };
+    if !descriptor.triggers.contains(&watch.trigger()) {
+        return refuse(Unsupported::Trigger(watch.trigger()));
+    }
+    if !descriptor.wakeups.contains(&watch.wakeup()) {
+        return refuse(Unsupported::ExclusiveWakeup);
+    }
+    if watch.wakeup() == Wakeup::Exclusive && watch.interest().contains(Interest::PRIORITY) {
+        return refuse(Unsupported::ExclusiveWith("PRIORITY"));
+    }
+    Ok(())
+}
+
+/// Refuses a file that has no readiness, on every mechanism alike. epoll's own rule (`file_can_poll`) is the measure:
+/// `poll(2)` and `select(2)` call such files always ready, io_uring completes at once, and signals never come.
+pub(crate) fn require_readiness(
+    descriptor: &'static Descriptor,
+    fd: BorrowedFd<'_>,
+    counters: &mut Counters,
+) -> Result<(), DeclareError> {
+    use rustix::fs::FileType;
+    let refused = DeclareError::Unsupported {
+        mechanism: descriptor.name,
+        what: Unsupported::FileWithoutReadiness,
+    };
+    counters.count(Call::Fstat);
+    let stat = rustix::fs::fstat(fd).map_err(|errno| DeclareError::System { call: "fstat", errno })?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket | FileType::Fifo => Ok(()),
+        FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink => Err(refused),
+        // Devices and anonymous files (eventfd, timerfd, another epoll set) may or may not have it: epoll knows.
+        _ => epoll::accepts(fd, counters)?.then_some(()).ok_or(refused),
+    }
+}

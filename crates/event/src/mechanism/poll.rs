@@ -1,0 +1,141 @@
+//! `poll`: the whole interest set goes to the kernel at every wait (`ppoll`).
+//!
+//! The kernel looks at each entry in turn, so a wait costs time in proportion to the set, ready or not. More entries
+//! than `RLIMIT_NOFILE` are refused with `EINVAL`; an entry that is not an open descriptor answers `POLLNVAL`, which
+//! arrives as an error of that source alone.
+
+use super::{Backend, Descriptor, require_readiness, uninterrupted};
+use crate::{
+    Call, Counters, DeclareError, Events, Key, OpenError, Options, Readiness, Trigger, Unavailable, WaitError, Wakeup,
+    Watch, readiness::poll_bits,
+};
+use c10k_sys::poll::{PollEntry, poll};
+use std::{os::fd::BorrowedFd, time::Duration};
+
+pub(super) static POLL: Descriptor = Descriptor {
+    name: "poll",
+    summary: "an array of all sources, passed in and scanned at every wait",
+    triggers: &[Trigger::Level],
+    wakeups: &[Wakeup::All],
+    emulated: false,
+    calls: &["ppoll"],
+    probe,
+    open: |options| Poll::open(options).map(super::boxed),
+};
+
+/// The interest set as the kernel wants it, with the key of each entry beside it.
+#[derive(Default)]
+pub(crate) struct Poll {
+    entries: Vec<PollEntry>,
+    keys: Vec<Key>,
+    /// Where each key's entry is, by the key's index; the waker's is the last one more than any index.
+    positions: Positions,
+    /// The entry at which the next batch starts looking, so that a small batch starves nobody.
+    first: usize,
+}
+
+impl Poll {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the table's constructors can fail, this one cannot"
+    )]
+    fn open(_options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::default())
+    }
+}
+
+impl Backend for Poll {
+    fn descriptor(&self) -> &'static Descriptor {
+        &POLL
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        require_readiness(&POLL, fd, counters)?;
+        self.positions.set(key, self.entries.len());
+        self.entries.push(PollEntry::new(fd, poll_bits(watch.interest())));
+        self.keys.push(key);
+        Ok(())
+    }
+
+    fn change(&mut self, _fd: BorrowedFd<'_>, key: Key, watch: Watch, _: &mut Counters) -> Result<(), DeclareError> {
+        self.entries[self.positions.get(key)].ask(poll_bits(watch.interest()));
+        Ok(())
+    }
+
+    fn remove(&mut self, _fd: BorrowedFd<'_>, key: Key, _: &mut Counters) -> Result<(), DeclareError> {
+        let position = self.positions.get(key);
+        self.entries.swap_remove(position);
+        self.keys.swap_remove(position);
+        if let Some(&moved) = self.keys.get(position) {
+            self.positions.set(moved, position);
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), WaitError> {
+        let mut ready = uninterrupted(timeout, |timeout| {
+            counters.count(Call::Ppoll);
+            poll(&mut self.entries, timeout)
+        })
+        .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
+        let count = self.entries.len();
+        let mut position = if self.first < count { self.first } else { 0 };
+        while ready > 0 && events.room() > 0 {
+            let found = self.entries[position].found();
+            if found != 0 {
+                events.push(self.keys[position], Readiness::from_poll(found));
+                ready -= 1;
+            }
+            position += 1;
+            if position == count {
+                position = 0;
+            }
+        }
+        // What did not fit is found again by the next wait, which looks at it first.
+        self.first = position;
+        Ok(())
+    }
+}
+
+/// A position for each key's index.
+#[derive(Default)]
+pub(super) struct Positions {
+    waker: usize,
+    by_index: Vec<usize>,
+}
+
+impl Positions {
+    pub(super) fn set(&mut self, key: Key, position: usize) {
+        if key == Key::WAKER {
+            self.waker = position;
+            return;
+        }
+        if key.index() >= self.by_index.len() {
+            self.by_index.resize(key.index() + 1, usize::MAX);
+        }
+        self.by_index[key.index()] = position;
+    }
+
+    pub(super) fn get(&self, key: Key) -> usize {
+        if key == Key::WAKER {
+            self.waker
+        } else {
+            self.by_index[key.index()]
+        }
+    }
+}
+
+fn probe() -> Result<(), Unavailable> {
+    poll(&mut [], Some(Duration::ZERO))
+        .map(drop)
+        .map_err(|errno| Unavailable {
+            call: "ppoll",
+            errno,
+            remedy: "a seccomp profile forbids the call: allow it".to_owned(),
+        })
+}

@@ -1,0 +1,196 @@
+//! `select`: bit maps of the interest set go in and results come out at every wait (`pselect6`).
+//!
+//! The kernel looks at every descriptor number up to the highest one, so a wait costs time in proportion to that number.
+//! The raw call knows no `FD_SETSIZE`. It tells three things only: a read would not block, a write would not block, an
+//! exceptional condition. One number that is not an open descriptor fails the whole call with `EBADF`.
+
+use super::{Backend, Descriptor, require_readiness, uninterrupted};
+use crate::{
+    Call, Counters, DeclareError, Events, Interest, Key, OpenError, Options, Readiness, Trigger, Unavailable,
+    WaitError, Wakeup, Watch,
+};
+use c10k_sys::select::{FdBits, select};
+use std::{
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    time::Duration,
+};
+
+pub(super) static SELECT: Descriptor = Descriptor {
+    name: "select",
+    summary: "bit maps of all sources, copied in, scanned and copied out at every wait",
+    triggers: &[Trigger::Level],
+    wakeups: &[Wakeup::All],
+    emulated: false,
+    calls: &["pselect6"],
+    probe,
+    open: |options| Select::open(options).map(super::boxed),
+};
+
+/// The interest set as three bit maps, and who is behind each number.
+#[derive(Default)]
+pub(crate) struct Select {
+    asked: Maps,
+    found: Maps,
+    /// The key behind each descriptor number.
+    keys: Vec<Option<Key>>,
+    /// The number at which the next batch starts looking, so that a small batch starves nobody.
+    first: usize,
+}
+
+#[derive(Default)]
+struct Maps {
+    read: FdBits,
+    write: FdBits,
+    except: FdBits,
+}
+
+impl Maps {
+    /// Each map with the interest and the answer that it stands for.
+    fn each(&mut self) -> [(&mut FdBits, Interest); 3] {
+        [
+            (&mut self.read, Interest::READABLE),
+            (&mut self.write, Interest::WRITABLE),
+            (&mut self.except, Interest::PRIORITY),
+        ]
+    }
+
+    fn set(&mut self, fd: RawFd, interest: Interest) {
+        for (map, asks) in self.each() {
+            if interest.contains(asks) {
+                map.insert(fd);
+            } else {
+                map.remove(fd);
+            }
+        }
+    }
+}
+
+impl Select {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the table's constructors can fail, this one cannot"
+    )]
+    fn open(_options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::default())
+    }
+
+    /// Gathers the answers from the number `from` up to, not including, `to`, as long as there is room; returns the
+    /// number at which it stopped.
+    fn gather(&self, from: usize, to: usize, left: &mut usize, events: &mut Events) -> usize {
+        let Maps { read, write, except } = &self.found;
+        let (read, write, except) = (read.words(), write.words(), except.words());
+        let mut fd = from;
+        while fd < to && *left > 0 {
+            let (word, bit) = (fd / 64, fd % 64);
+            let any = (read[word] | write[word] | except[word]) >> bit;
+            if any == 0 {
+                fd = (word + 1) * 64;
+                continue;
+            }
+            fd += any.trailing_zeros() as usize;
+            if fd >= to || events.room() == 0 {
+                return fd.min(to);
+            }
+            let mut readiness = Readiness::NONE;
+            for (map, answer) in [
+                (read, Readiness::READABLE),
+                (write, Readiness::WRITABLE),
+                (except, Readiness::PRIORITY),
+            ] {
+                if map[fd / 64] >> (fd % 64) & 1 == 1 {
+                    readiness |= answer;
+                    *left -= 1;
+                }
+            }
+            if let Some(key) = self.keys[fd] {
+                events.push(key, readiness);
+            }
+            fd += 1;
+        }
+        fd.min(to)
+    }
+}
+
+impl Backend for Select {
+    fn descriptor(&self) -> &'static Descriptor {
+        &SELECT
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        require_readiness(&SELECT, fd, counters)?;
+        let number = fd.as_raw_fd();
+        let place = place(number);
+        if place >= self.keys.len() {
+            self.keys.resize(place + 1, None);
+        }
+        self.keys[place] = Some(key);
+        self.asked.set(number, watch.interest());
+        Ok(())
+    }
+
+    fn change(&mut self, fd: BorrowedFd<'_>, _key: Key, watch: Watch, _: &mut Counters) -> Result<(), DeclareError> {
+        self.asked.set(fd.as_raw_fd(), watch.interest());
+        Ok(())
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, _: &mut Counters) -> Result<(), DeclareError> {
+        let number = fd.as_raw_fd();
+        self.keys[place(number)] = None;
+        self.asked.set(number, Interest::NONE);
+        while self.keys.last() == Some(&None) {
+            self.keys.pop();
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), WaitError> {
+        let bound = self.keys.len();
+        let Self { asked, found, .. } = self;
+        let mut left = uninterrupted(timeout, |timeout| {
+            for ((found, _), (asked, _)) in found.each().into_iter().zip(asked.each()) {
+                found.copy_words(asked, bound.div_ceil(64));
+            }
+            counters.count(Call::Pselect6);
+            select(bound, &mut found.read, &mut found.write, &mut found.except, timeout)
+        })
+        .map_err(|errno| WaitError::System {
+            call: "pselect6",
+            errno,
+        })?;
+        let first = if self.first < bound { self.first } else { 0 };
+        let mut stopped = self.gather(first, bound, &mut left, events);
+        if stopped == bound && left > 0 {
+            stopped = self.gather(0, first, &mut left, events);
+        }
+        // What did not fit is found again by the next wait, which looks at it first.
+        self.first = stopped;
+        Ok(())
+    }
+}
+
+/// A descriptor's number as an index.
+fn place(fd: RawFd) -> usize {
+    usize::try_from(fd).unwrap_or_else(|_| unreachable!("an open descriptor has no negative number, as {fd} is"))
+}
+
+fn probe() -> Result<(), Unavailable> {
+    let mut maps = Maps::default();
+    select(
+        0,
+        &mut maps.read,
+        &mut maps.write,
+        &mut maps.except,
+        Some(Duration::ZERO),
+    )
+    .map(drop)
+    .map_err(|errno| Unavailable {
+        call: "pselect6",
+        errno,
+        remedy: "a seccomp profile forbids the call: allow it".to_owned(),
+    })
+}

@@ -1,0 +1,16 @@
+//! Timeouts as the kernel takes them.
+
+use std::time::Duration;
+
+/// The kernel's `timespec` for a timeout; seconds beyond the kernel's range are the longest timeout that it knows.
+pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    }
+}
+
+/// The address of a `timespec`, or null for "no timeout". The pointer is good as long as `timeout` is borrowed.
+pub(crate) fn pointer(timeout: Option<&libc::timespec>) -> *const libc::timespec {
+    timeout.map_or(std::ptr::null(), std::ptr::from_ref)
+}
