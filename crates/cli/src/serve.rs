@@ -1,13 +1,128 @@
 //! `c10k serve`.
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use c10k_event::{Mechanism, OnOverflow};
+use c10k_record::{ServeRecord, ServeSummary};
+use c10k_server::{AcceptPolicy, Config, Model, Server, Stop};
 
 use crate::Outcome;
 
-/// placeholder
+/// Serves HTTP/1.1 with a chosen event mechanism and concurrency model, until SIGTERM or SIGINT.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The concurrency model; `c10k list` shows them.
+    #[arg(long, value_name = "NAME", default_value = "event-loop")]
+    model: String,
+    /// The event mechanism of models that have one; `c10k list` shows them.
+    #[arg(long, value_name = "NAME", default_value = "epoll-edge")]
+    mechanism: String,
+    /// Connections to accept per readiness of the listener: `one`, `all`, or a number.
+    #[arg(long, value_name = "one|all|N", default_value = "all", value_parser = accept_policy)]
+    accept: AcceptPolicy,
+    /// CPU time to spend on every request, such as `250us`.
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration)]
+    work: Duration,
+    /// Length of the queue of real-time signals (RLIMIT_SIGPENDING); only the signal mechanisms have one.
+    #[arg(long, value_name = "N")]
+    signal_queue: Option<u64>,
+    /// What to do when that queue has overflowed; `none` hangs, as the paper says.
+    #[arg(long, value_name = "ACTION", default_value = "rescan-poll", value_parser = on_overflow)]
+    on_overflow: OnOverflow,
+    /// How long a connection may be idle between requests.
+    #[arg(long, value_name = "DURATION", default_value = "75s", value_parser = duration)]
+    idle_timeout: Duration,
+    /// How long the drain after SIGTERM may take.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    drain_timeout: Duration,
+    /// Print one JSON object when listening and one after draining.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(crate) fn run(_args: Args) -> Outcome {
+pub(crate) fn run(args: Args) -> Outcome {
+    c10k_server::raise_descriptor_limit();
+    let mut config = Config::new(Model::named(&args.model)?, Mechanism::named(&args.mechanism)?);
+    config.listen = args.listen;
+    config.accept = args.accept;
+    config.work = args.work;
+    config.event_options.signal_queue = args.signal_queue;
+    config.event_options.on_overflow = args.on_overflow;
+    config.deadlines.idle = args.idle_timeout;
+    config.deadlines.drain = args.drain_timeout;
+    let stop = Stop::new();
+    stop.on_signals()?;
+    let server = Server::bind(config)?;
+    let address = server.address();
+    if args.json {
+        let record = ServeRecord::Listening {
+            address: address.to_string(),
+            pid: std::process::id(),
+        };
+        println!("{}", serde_json::to_string(&record)?);
+    } else {
+        eprintln!(
+            "listening on http://{address}/ with {} on {}",
+            args.model, args.mechanism
+        );
+    }
+    let summary = server.run(&stop)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&ServeRecord::Summary(Box::new(summary)))?);
+    } else {
+        print_summary(&summary);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_summary(summary: &ServeSummary) {
+    println!(
+        "connections     {} accepted, {} at once",
+        summary.accepted, summary.open_connections_max
+    );
+    println!(
+        "requests        {} well-formed, {} refused",
+        summary.requests, summary.bad_requests
+    );
+    println!("replies         {}", summary.replies);
+    println!("timeouts        {}", summary.timeouts);
+    println!("waits, events   {}, {}", summary.waits, summary.events);
+    if summary.signals > 0 {
+        println!(
+            "signals         {}, {} overflows, {} rescans",
+            summary.signals, summary.overflows, summary.rescans
+        );
+    }
+    let (user_ms, system_ms) = (summary.cpu_user_ns / 1_000_000, summary.cpu_system_ns / 1_000_000);
+    println!("CPU             {user_ms} ms user, {system_ms} ms system");
+}
+
+fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {
+    match text {
+        "one" => Ok(AcceptPolicy::ONE),
+        "all" => Ok(AcceptPolicy::All),
+        number => number
+            .parse::<NonZeroU32>()
+            .map(AcceptPolicy::UpTo)
+            .map_err(|_| "give `one`, `all`, or a number from 1".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    c10k_server::units::duration(text).ok_or_else(|| "give digits and a unit, such as 250us, 10ms or 5s".to_owned())
+}
+
+fn on_overflow(text: &str) -> Result<OnOverflow, String> {
+    match text {
+        "rescan-poll" => Ok(OnOverflow::RescanPoll),
+        "rescan-select" => Ok(OnOverflow::RescanSelect),
+        "none" => Ok(OnOverflow::None),
+        _ => Err("give rescan-select, rescan-poll or none".to_owned()),
+    }
 }

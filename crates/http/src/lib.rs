@@ -41,7 +41,7 @@ pub mod units;
 
 pub use date::Date;
 pub use limits::Limits;
-pub use machine::{Host, Machine, Output, Phase, Stage, Step};
+pub use machine::{Ending, Host, Machine, Output, Phase, Stage, Step};
 pub use pattern::{MAX_BYTES, pattern};
 
 pub mod reply;

@@ -83,7 +83,17 @@ pub enum Step {
     /// Answer with [`Machine::answer_stats`], then `feed` nothing.
     Stats,
     /// Send the output, then close.
-    Close,
+    Close(Ending),
+}
+
+/// How a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client expects it and has sent nothing beyond: plainly.
+    Agreed,
+    /// The client may still be sending: close the sending half, then take what comes for a while, so that a reset does
+    /// not overtake the reply (RFC 9112, section 9.6).
+    Lingering,
 }
 
 /// What a connection is waiting for, for whoever sets its deadline.
@@ -104,7 +114,7 @@ pub enum Phase {
 pub struct Machine {
     /// Everything beyond a few bits, held only while a request or a reply is in progress.
     progress: Option<Box<InProgress>>,
-    closing: bool,
+    closing: Option<Ending>,
     /// Whether the empty line that is allowed in front of a request was seen.
     skipped_line: bool,
     /// How the reply to `/stats`, which the driver makes, is to be sent.
@@ -136,7 +146,7 @@ impl Machine {
     pub fn feed(&mut self, input: &[u8], host: &Host, output: &mut Output) -> Step {
         let Some(progress) = self.progress.as_mut().filter(|progress| !progress.backlog.is_empty()) else {
             let (used, step) = self.run(input, host, output);
-            if used < input.len() && !self.closing {
+            if used < input.len() {
                 self.progress
                     .get_or_insert_default()
                     .backlog
@@ -147,7 +157,7 @@ impl Machine {
         let mut held = std::mem::take(&mut progress.backlog);
         held.extend_from_slice(input);
         let (used, step) = self.run(&held, host, output);
-        if used < held.len() && !self.closing {
+        if used < held.len() {
             held.drain(..used);
             self.progress.get_or_insert_default().backlog = held;
         }
@@ -194,14 +204,16 @@ impl Machine {
     /// Answers a deadline that passed while a request was being received: 408, then [`Step::Close`]. Between requests
     /// there is nothing to answer.
     pub fn give_up(&mut self, host: &Host, output: &mut Output) -> Step {
-        if matches!(self.phase(), Phase::Head | Phase::Body) {
-            self.refuse(
-                Refusal::with(REQUEST_TIMEOUT, "the request took too long"),
-                host,
-                output,
-            );
+        if !matches!(self.phase(), Phase::Head | Phase::Body) {
+            return Step::Close(Ending::Agreed);
         }
-        self.close()
+        self.refuse(
+            Refusal::with(REQUEST_TIMEOUT, "the request took too long"),
+            host,
+            output,
+        );
+        self.progress = None;
+        Step::Close(Ending::Lingering)
     }
 
     /// What the connection is waiting for.
@@ -223,10 +235,13 @@ impl Machine {
             if !self.tail().is_empty() || output.bytes.len() >= FULL_OUTPUT {
                 return (used, Step::Write);
             }
-            if self.closing {
-                return (input.len(), self.close());
-            }
             let rest = &input[used..];
+            if let Some(ending) = self.closing {
+                let ending = if rest.is_empty() { ending } else { Ending::Lingering };
+                self.closing = Some(ending);
+                self.progress = None;
+                return (input.len(), Step::Close(ending));
+            }
             if rest.is_empty() {
                 return (used, Step::Read);
             }
@@ -300,7 +315,11 @@ impl Machine {
     /// Answers a whole request; a step where the driver must do something before the next one.
     fn answer(&mut self, request: &Request, host: &Host, output: &mut Output) -> Option<Step> {
         let manner = self.manner(request, host);
-        self.closing = manner.persistence == Persistence::Close;
+        self.closing = match (manner.persistence, request.wish) {
+            (Persistence::Close, Wish::Close) => Some(Ending::Agreed),
+            (Persistence::Close, Wish::Keep) => Some(Ending::Lingering),
+            _ => None,
+        };
         let mut work = host.work;
         let out = &mut output.bytes;
         if !matches!(request.route, Route::Stats) || !request.route.offers(request.method) {
@@ -381,13 +400,7 @@ impl Machine {
             manner,
             &host.date,
         );
-        self.closing = true;
-    }
-
-    fn close(&mut self) -> Step {
-        self.closing = true;
-        self.progress = None;
-        Step::Close
+        self.closing = Some(Ending::Lingering);
     }
 
     /// Gives memory back when nothing is in progress.

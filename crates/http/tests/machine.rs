@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{Date, Host, Machine, Output, Phase, Stage, Step, pattern};
+use c10k_http::{Date, Ending, Host, Machine, Output, Phase, Stage, Step, pattern};
 
 fn host() -> Host {
     Host::new(Date::from_unix(784_111_777))
@@ -28,7 +28,7 @@ fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, host: &Host) -> (String
                 }
                 Step::Work(_) => {}
                 Step::Stats => machine.answer_stats(b"{}", host, &mut output),
-                Step::Close => {
+                Step::Close(_) => {
                     sent.append(&mut output.bytes);
                     return (String::from_utf8_lossy(&sent).into_owned(), true);
                 }
@@ -368,10 +368,10 @@ fn a_deadline_is_answered_only_within_a_request() {
     let host = host();
     let mut output = Output::default();
     let mut machine = Machine::new();
-    assert_eq!(machine.give_up(&host, &mut output), Step::Close);
+    assert_eq!(machine.give_up(&host, &mut output), Step::Close(Ending::Agreed));
     assert!(output.bytes.is_empty());
     let mut machine = Machine::new();
     assert_eq!(machine.feed(b"GET /", &host, &mut output), Step::Read);
-    assert_eq!(machine.give_up(&host, &mut output), Step::Close);
+    assert_eq!(machine.give_up(&host, &mut output), Step::Close(Ending::Lingering));
     assert!(output.bytes.starts_with(b"HTTP/1.1 408 "));
 }

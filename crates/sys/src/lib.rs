@@ -5,9 +5,11 @@
 
 pub mod bind_no_port;
 pub mod cpu_clock;
-pub mod sched_idle;
-pub mod spawn;
 pub mod epoll;
 pub mod poll;
+pub mod rusage;
+pub mod sched_idle;
 pub mod select;
+pub mod spawn;
+pub mod termination;
 mod timeout;

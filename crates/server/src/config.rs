@@ -1,0 +1,109 @@
+//! What a server is told to be.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use c10k_event::Mechanism;
+use c10k_http::Limits;
+
+use crate::Model;
+
+/// Everything that can be chosen about a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 lets the kernel choose. Default 127.0.0.1:0.
+    pub listen: SocketAddr,
+    /// The concurrency model.
+    pub model: Model,
+    /// The event mechanism. Models without one ignore it.
+    pub mechanism: Mechanism,
+    /// Options of the mechanism.
+    pub event_options: c10k_event::Options,
+    /// How many connections to accept per readiness of the listener. Default all.
+    pub accept: AcceptPolicy,
+    /// CPU time to spend on every request. Default none.
+    pub work: Duration,
+    /// How long a client may take.
+    pub deadlines: Deadlines,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// The most connections open at once. Default: as many as the descriptor limit has room for.
+    pub max_connections: Option<usize>,
+}
+
+impl Config {
+    /// A server on a free port of 127.0.0.1 with defaults.
+    #[must_use]
+    pub fn new(model: Model, mechanism: Mechanism) -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            model,
+            mechanism,
+            event_options: c10k_event::Options::default(),
+            accept: AcceptPolicy::All,
+            work: Duration::ZERO,
+            deadlines: Deadlines::default(),
+            limits: Limits::default(),
+            max_connections: None,
+        }
+    }
+}
+
+/// How many connections one readiness of the listener brings at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptPolicy {
+    /// All that are waiting.
+    All,
+    /// That many. 1 is the paper's single accept.
+    UpTo(NonZeroU32),
+}
+
+impl AcceptPolicy {
+    /// One connection per readiness.
+    pub const ONE: AcceptPolicy = AcceptPolicy::UpTo(NonZeroU32::MIN);
+
+    pub(crate) fn most(self) -> u32 {
+        match self {
+            AcceptPolicy::All => u32::MAX,
+            AcceptPolicy::UpTo(most) => most.get(),
+        }
+    }
+}
+
+/// How long a client may take, and how long the server waits when it ends. Resolution: 64 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the first byte of a head to its last. Default 60 s (nginx: `client_header_timeout` 60s).
+    pub head: Duration,
+    /// From the end of a head to the end of its body. Default 60 s (nginx: `client_body_timeout` 60s, but between two
+    /// reads).
+    pub body: Duration,
+    /// How often a client that does not take its reply is looked at: it must have taken
+    /// [`min_send_rate`](Self::min_send_rate) times this since the last time. Default 10 s (nginx: `send_timeout` 60s,
+    /// but between two writes).
+    pub send: Duration,
+    /// The slowest pace at which a client may take its reply, bytes per second. Default 500 (nginx: none).
+    pub min_send_rate: u32,
+    /// Between the end of a reply, or the beginning of the connection, and the first byte of a request. Default 75 s
+    /// (nginx: `keepalive_timeout` 75s).
+    pub idle: Duration,
+    /// How long input is taken after the server has closed its half. Default 2 s (nginx: `lingering_timeout` 5s).
+    pub linger: Duration,
+    /// How long a drain may take. Default 10 s (nginx: `worker_shutdown_timeout`, none).
+    pub drain: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            head: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+            send: Duration::from_secs(10),
+            min_send_rate: 500,
+            idle: Duration::from_secs(75),
+            linger: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

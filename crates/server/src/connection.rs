@@ -1,0 +1,385 @@
+//! One connection of an event-driven model: the request machine on a socket that does not block.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use c10k_event::Interest;
+use c10k_http::{Ending, Host, Machine, Output, Phase, Stage, Step};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
+
+use crate::clock::{Clock, spin};
+use crate::config::Deadlines;
+use crate::deadlines::Deadline;
+use crate::tally::Tally;
+
+/// The read buffer, shared by all connections of a worker.
+const INPUT: usize = 64 * 1024;
+
+/// Bytes read or written in one turn before the other connections have theirs.
+const TURN: usize = 256 * 1024;
+
+/// How long a connection without a request is kept at the beginning of a drain: one may be on its way.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// What the connections of one worker share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) host: Host,
+    pub(crate) output: Output,
+    pub(crate) tally: Tally,
+    pub(crate) clock: Clock,
+    pub(crate) deadlines: Deadlines,
+    input: Box<[u8]>,
+}
+
+impl Shared {
+    pub(crate) fn new(host: Host, clock: Clock, deadlines: Deadlines) -> Shared {
+        let input = vec![0; INPUT].into_boxed_slice();
+        Shared {
+            host,
+            output: Output::default(),
+            tally: Tally::default(),
+            clock,
+            deadlines,
+            input,
+        }
+    }
+
+    /// Reads the clock.
+    pub(crate) fn refresh(&mut self) {
+        if let Some(date) = self.clock.refresh() {
+            self.host.date = date;
+        }
+    }
+}
+
+/// What a turn ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing can be done before this.
+    Wait(Interest),
+    /// There is more to do; others first.
+    Again,
+    /// The counters are asked for: [`Connection::answer_stats`].
+    Stats,
+    /// The connection is over.
+    Close,
+}
+
+/// What an event said about the end of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing: a short read empties the socket, and whatever comes later is another event.
+    Data,
+    /// It may have come with the data, and will not be told again.
+    MaybeEnd,
+}
+
+/// What a connection is waiting for, as deadlines see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    New,
+    Idle,
+    Head,
+    Body,
+    Send,
+    Grace,
+    Linger,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// Its sending half is closed; input is dropped.
+    Lingering,
+}
+
+/// What became of an attempt to send all that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Done,
+    Blocked,
+    /// The turn's budget is used up.
+    Spent,
+    Dead,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    machine: Machine,
+    /// Output that the socket did not take; empty, and without memory, nearly always.
+    unsent: Vec<u8>,
+    /// Replies of which something is unsent.
+    owed: u64,
+    pub(crate) deadline: Deadline,
+    /// Bytes sent since the deadline was set.
+    sent: u32,
+    pub(crate) interest: Interest,
+    waiting: Waiting,
+    life: Life,
+    told: Told,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd) -> Connection {
+        Connection {
+            socket,
+            machine: Machine::new(),
+            unsent: Vec::new(),
+            owed: 0,
+            deadline: Deadline::default(),
+            sent: 0,
+            interest: Interest::READABLE,
+            waiting: Waiting::New,
+            life: Life::Open,
+            told: Told::Data,
+        }
+    }
+
+    /// Does all that can be done without waiting.
+    pub(crate) fn turn(&mut self, told: Told, shared: &mut Shared) -> Verdict {
+        if told == Told::MaybeEnd {
+            self.told = told;
+        }
+        if self.life == Life::Lingering {
+            return self.linger(shared);
+        }
+        let blocked = !self.unsent.is_empty() || !self.machine.tail().is_empty();
+        self.go(if blocked { Step::Write } else { Step::Read }, shared)
+    }
+
+    /// Goes on after [`Verdict::Stats`].
+    pub(crate) fn answer_stats(&mut self, body: &[u8], shared: &mut Shared) -> Verdict {
+        self.machine.answer_stats(body, &shared.host, &mut shared.output);
+        let step = self.machine.feed(&[], &shared.host, &mut shared.output);
+        self.go(step, shared)
+    }
+
+    /// Sets the deadline that fits what the connection waits for now; whether it has to be scheduled.
+    pub(crate) fn settle(&mut self, progress: Progress, shared: &Shared) {
+        let waiting = self.waiting(shared.host.stage);
+        let renewed = matches!(waiting, Waiting::Idle) || progress == Progress::Request;
+        if waiting != self.waiting || renewed {
+            self.waiting = waiting;
+            self.sent = 0;
+            self.deadline.at = shared.clock.now().after(self.patience(&shared.deadlines));
+        }
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn expire(&mut self, shared: &mut Shared) -> Verdict {
+        match self.waiting {
+            Waiting::Send if self.sent >= self.fair_share(&shared.deadlines) => {
+                self.waiting = Waiting::New;
+                Verdict::Wait(Interest::WRITABLE)
+            }
+            Waiting::Head | Waiting::Body => {
+                shared.tally.timeouts += 1;
+                let step = self.machine.give_up(&shared.host, &mut shared.output);
+                self.go(step, shared)
+            }
+            Waiting::Grace => match self.turn(Told::MaybeEnd, shared) {
+                Verdict::Wait(_) if self.waiting(shared.host.stage) == Waiting::Grace => self.start_linger(shared),
+                verdict => verdict,
+            },
+            Waiting::Linger => Verdict::Close,
+            Waiting::New | Waiting::Idle | Waiting::Send => {
+                shared.tally.timeouts += 1;
+                Verdict::Close
+            }
+        }
+    }
+
+    fn waiting(&self, stage: Stage) -> Waiting {
+        if self.life == Life::Lingering {
+            return Waiting::Linger;
+        }
+        if !self.unsent.is_empty() {
+            return Waiting::Send;
+        }
+        match (self.machine.phase(), stage) {
+            (Phase::Idle, Stage::Serving) => Waiting::Idle,
+            (Phase::Idle, Stage::Draining) => Waiting::Grace,
+            (Phase::Head, _) => Waiting::Head,
+            (Phase::Body, _) => Waiting::Body,
+            (Phase::Reply, _) => Waiting::Send,
+        }
+    }
+
+    fn patience(&self, deadlines: &Deadlines) -> Duration {
+        match self.waiting {
+            Waiting::New | Waiting::Idle => deadlines.idle,
+            Waiting::Head => deadlines.head,
+            Waiting::Body => deadlines.body,
+            Waiting::Send => deadlines.send,
+            Waiting::Grace => GRACE,
+            Waiting::Linger => deadlines.linger,
+        }
+    }
+
+    /// Bytes that the client must have taken by the deadline of a reply.
+    fn fair_share(&self, deadlines: &Deadlines) -> u32 {
+        let share = u128::from(deadlines.min_send_rate) * deadlines.send.as_millis() / 1000;
+        u32::try_from(share).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn go(&mut self, mut step: Step, shared: &mut Shared) -> Verdict {
+        let mut budget = TURN;
+        let mut emptied = false;
+        loop {
+            if matches!(step, Step::Read | Step::Write | Step::Close(_)) {
+                match self.flush(&mut budget, shared) {
+                    Flush::Done => {}
+                    Flush::Blocked => return Verdict::Wait(Interest::WRITABLE),
+                    Flush::Spent => return Verdict::Again,
+                    Flush::Dead => return Verdict::Close,
+                }
+            }
+            let taken = match step {
+                Step::Read if emptied => return Verdict::Wait(Interest::READABLE),
+                Step::Read if budget == 0 => return Verdict::Again,
+                Step::Read => match self.read(shared) {
+                    Ok(0) => return Verdict::Close,
+                    Ok(taken) => {
+                        emptied = taken < INPUT && self.told == Told::Data;
+                        budget = budget.saturating_sub(taken);
+                        taken
+                    }
+                    Err(Errno::AGAIN) => return Verdict::Wait(Interest::READABLE),
+                    Err(_) => return Verdict::Close,
+                },
+                Step::Write => 0,
+                Step::Work(time) => {
+                    spin(time);
+                    0
+                }
+                Step::Stats => return Verdict::Stats,
+                Step::Close(Ending::Agreed) => return Verdict::Close,
+                Step::Close(Ending::Lingering) => return self.start_linger(shared),
+            };
+            step = self
+                .machine
+                .feed(&shared.input[..taken], &shared.host, &mut shared.output);
+        }
+    }
+
+    fn read(&self, shared: &mut Shared) -> Result<usize, Errno> {
+        loop {
+            shared.tally.calls.recvfrom += 1;
+            match recv(&self.socket, &mut *shared.input, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Ok((taken, _)) => return Ok(taken),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Sends what is unsent, or the output, and then the tail. What the socket does not take is kept.
+    fn flush(&mut self, budget: &mut usize, shared: &mut Shared) -> Flush {
+        self.owed += std::mem::take(&mut shared.output.replies);
+        let mut bytes = std::mem::take(&mut self.unsent);
+        let from_output = bytes.is_empty();
+        if from_output {
+            bytes = std::mem::take(&mut shared.output.bytes);
+        }
+        let (sent, outcome) = self.send_all(&bytes, budget, shared);
+        if sent < bytes.len() && outcome != Flush::Dead {
+            if from_output {
+                self.unsent.extend_from_slice(&bytes[sent..]);
+            } else {
+                bytes.drain(..sent);
+                self.unsent = std::mem::take(&mut bytes);
+            }
+        }
+        if from_output {
+            bytes.clear();
+            shared.output.bytes = bytes;
+        }
+        if outcome == Flush::Done {
+            shared.tally.replies += std::mem::take(&mut self.owed);
+        }
+        outcome
+    }
+
+    /// Sends `bytes` and the tail; how much of `bytes` went.
+    fn send_all(&mut self, bytes: &[u8], budget: &mut usize, shared: &mut Shared) -> (usize, Flush) {
+        let mut sent = 0;
+        loop {
+            let head = &bytes[sent..];
+            let tail = self.machine.tail();
+            if head.is_empty() && tail.is_empty() {
+                return (sent, Flush::Done);
+            }
+            if *budget == 0 {
+                return (sent, Flush::Spent);
+            }
+            match self.send_once(head, tail, shared) {
+                Ok(taken) => {
+                    let of_head = taken.min(head.len());
+                    sent += of_head;
+                    self.machine.tail_sent(taken - of_head);
+                    self.sent = self.sent.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
+                    *budget = budget.saturating_sub(taken);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return (sent, Flush::Blocked),
+                Err(_) => return (sent, Flush::Dead),
+            }
+        }
+    }
+
+    fn send_once(&self, head: &[u8], tail: &[u8], shared: &mut Shared) -> Result<usize, Errno> {
+        if tail.is_empty() || head.is_empty() {
+            shared.tally.calls.sendto += 1;
+            let bytes = if head.is_empty() { tail } else { head };
+            return send(&self.socket, bytes, SendFlags::NOSIGNAL);
+        }
+        shared.tally.calls.sendmsg += 1;
+        let both = [IoSlice::new(head), IoSlice::new(tail)];
+        sendmsg(
+            &self.socket,
+            &both,
+            &mut SendAncillaryBuffer::default(),
+            SendFlags::NOSIGNAL,
+        )
+    }
+
+    fn start_linger(&mut self, shared: &mut Shared) -> Verdict {
+        self.life = Life::Lingering;
+        shared.tally.calls.shutdown += 1;
+        // Refused only where the connection is gone already, which the next read tells as well.
+        let _ = shutdown(&self.socket, Shutdown::Write);
+        self.linger(shared)
+    }
+
+    /// Drops input until its end.
+    fn linger(&mut self, shared: &mut Shared) -> Verdict {
+        let mut budget = TURN;
+        while budget > 0 {
+            match self.read(shared) {
+                Ok(0) => return Verdict::Close,
+                Ok(taken) => budget = budget.saturating_sub(taken),
+                Err(Errno::AGAIN) => return Verdict::Wait(Interest::READABLE),
+                Err(_) => return Verdict::Close,
+            }
+        }
+        Verdict::Again
+    }
+}
+
+/// Whether a turn has received a request, so that the deadline of the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    None,
+    Request,
+}

@@ -1,0 +1,67 @@
+//! Why a server could not start or go on.
+
+use std::io;
+use std::net::SocketAddr;
+
+use c10k_event::{DeclareError, OpenError, WaitError, WakerError};
+
+/// One line each: the operation, the cause, the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// No model has this name.
+    #[error("no model is called '{name}': use one of {known}")]
+    UnknownModel {
+        /// The name that was looked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The model cannot run here.
+    #[error("running the model {model}: {reason}")]
+    ModelUnavailable {
+        /// The model's name.
+        model: &'static str,
+        /// Why, and what lifts it.
+        reason: String,
+    },
+    /// The address cannot be listened on.
+    #[error("listening on {address}: {cause}: {}", remedy(.cause))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The mechanism cannot be opened.
+    #[error(transparent)]
+    Mechanism(#[from] OpenError),
+    /// The mechanism does not take the listener.
+    #[error("watching the listener: {0}")]
+    Watch(#[from] DeclareError),
+    /// The loop cannot be woken.
+    #[error(transparent)]
+    Waker(#[from] WakerError),
+    /// The mechanism failed.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// Another call failed that has no reason to.
+    #[error("{call}: {cause}: see the call's manual page")]
+    System {
+        /// The call.
+        call: &'static str,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: choose another port, or 0 for a free one",
+        io::ErrorKind::AddrNotAvailable => "the address is not one of this machine: see 'ip address'",
+        io::ErrorKind::PermissionDenied => {
+            "ports below net.ipv4.ip_unprivileged_port_start want privileges: choose one above"
+        }
+        _ => "see listen(2)",
+    }
+}

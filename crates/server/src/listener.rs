@@ -1,0 +1,61 @@
+//! Listening and accepting.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with, sockopt,
+};
+
+use crate::ServeError;
+
+/// Connections that the kernel completes ahead of `accept`; net.core.somaxconn caps it.
+const BACKLOG: i32 = 4096;
+
+/// Opens a listener that does not block. TCP_NODELAY is inherited by the connections that it accepts, which saves a
+/// call for each.
+pub(crate) fn open(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ServeError> {
+    let listen_on = || -> Result<(OwnedFd, SocketAddr), Errno> {
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let listener = socket_with(family, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&listener, true)?;
+        sockopt::set_tcp_nodelay(&listener, true)?;
+        bind(&listener, &address)?;
+        listen(&listener, BACKLOG)?;
+        let bound = SocketAddr::try_from(getsockname(&listener)?).unwrap_or(address);
+        Ok((listener, bound))
+    };
+    listen_on().map_err(|errno| ServeError::Listen {
+        address,
+        cause: errno.into(),
+    })
+}
+
+/// What one `accept4` brought.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// A connection that does not block.
+    Connection(OwnedFd),
+    /// Nobody is waiting.
+    Nobody,
+    /// A connection that had already gone, or an error of the network that accept(2) reports: try again.
+    Gone,
+    /// Descriptors or memory are used up: wait.
+    Shortage(Errno),
+}
+
+pub(crate) fn accept(listener: &OwnedFd) -> Accepted {
+    match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(connection) => Accepted::Connection(connection),
+        Err(Errno::AGAIN) => Accepted::Nobody,
+        Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Shortage(errno),
+        // accept(2): "the Linux accept() passes already-pending network errors on the new socket as an error code".
+        Err(_) => Accepted::Gone,
+    }
+}

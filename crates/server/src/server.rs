@@ -1,0 +1,51 @@
+//! A bound server.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use c10k_record::ServeSummary;
+
+use crate::{Config, ServeError, Stop, limits, listener};
+
+/// A server that listens and has not begun to accept; the kernel completes connections meanwhile.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) config: Config,
+    pub(crate) listener: OwnedFd,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Finds out whether model and mechanism can run here, and listens.
+    ///
+    /// # Errors
+    /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`].
+    pub fn bind(config: Config) -> Result<Server, ServeError> {
+        config.model.probe(&config)?;
+        let (listener, address) = listener::open(config.listen)?;
+        Ok(Server {
+            config,
+            listener,
+            address,
+        })
+    }
+
+    /// Where it listens, with the port that the kernel chose where 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is requested and everything in flight was answered, or the drain deadline has passed.
+    ///
+    /// # Errors
+    /// [`ServeError`] where the mechanism cannot be opened or fails; never for what a client does.
+    pub fn run(self, stop: &Stop) -> Result<ServeSummary, ServeError> {
+        let run = self.config.model.descriptor().run;
+        run(self, stop)
+    }
+
+    pub(crate) fn max_connections(&self) -> usize {
+        self.config.max_connections.unwrap_or_else(limits::room_for_connections)
+    }
+}

@@ -1,0 +1,74 @@
+//! Telling a server to drain and end.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use c10k_event::Waker;
+use c10k_sys::termination::TerminationSignals;
+
+use crate::ServeError;
+
+/// A request to end, shared between whoever makes it and the server's loops. Clones are the same request.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    requested: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Stop {
+    /// Not requested yet.
+    #[must_use]
+    pub fn new() -> Stop {
+        Stop::default()
+    }
+
+    /// Asks the server to drain and end. Asking again changes nothing.
+    pub fn request(&self) {
+        self.0.requested.store(true, Ordering::Release);
+        let wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        for waker in &*wakers {
+            // A loop that cannot be woken looks at the request by itself within a second.
+            let _ = waker.wake();
+        }
+    }
+
+    /// Whether it was asked to.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.requested.load(Ordering::Acquire)
+    }
+
+    /// Makes SIGTERM and SIGINT request the stop, by a thread that waits for them.
+    ///
+    /// Call it before any other thread is started: they inherit that the two signals are blocked.
+    ///
+    /// # Errors
+    /// [`ServeError::System`] where the signals cannot be blocked or the thread cannot be started.
+    pub fn on_signals(&self) -> Result<(), ServeError> {
+        let signals = TerminationSignals::block().map_err(failed("pthread_sigmask"))?;
+        let stop = self.clone();
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                while signals.wait().is_ok() {
+                    stop.request();
+                }
+            })
+            .map_err(failed("clone"))?;
+        Ok(())
+    }
+
+    /// Has the request wake a loop.
+    pub(crate) fn wakes(&self, waker: Waker) {
+        let mut wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.push(waker);
+    }
+}
+
+fn failed(call: &'static str) -> impl Fn(io::Error) -> ServeError {
+    move |cause| ServeError::System { call, cause }
+}
