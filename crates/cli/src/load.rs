@@ -1,13 +1,171 @@
 //! `c10k load`.
 
+use std::io::Write;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use c10k_load::{Arrival, LoadPlan, Pace, Pattern, Probe, Rate, Target, output, run as run_load};
+use c10k_record::LoadRecord;
+use clap::ValueEnum;
 
 use crate::Outcome;
 
-/// placeholder
+/// Load an HTTP server: open loop, fully accounted, with idle connections beside.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// What to ask for: http://HOST:PORT/PATH. A path /bytes/N promises N bytes
+    url: String,
+    /// Requests per second, or 'max' for a closed loop
+    #[arg(long, default_value = "1000", value_parser = rate)]
+    rate: Rate,
+    /// Connections that take requests in turn [default: 10, or as many as needed with --requests-per-connection]
+    #[arg(long)]
+    connections: Option<NonZeroU64>,
+    /// Requests after which a connection is closed; 1 without --connections is one connection per request
+    #[arg(long)]
+    requests_per_connection: Option<NonZeroU64>,
+    /// Idle connections to keep open beside
+    #[arg(long, default_value_t = 0)]
+    idle: u64,
+    /// Measured time
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Time at full rate before the measured time
+    #[arg(long, default_value = "0", value_parser = duration)]
+    warmup: Duration,
+    /// Distribution of the gaps between requests
+    #[arg(long, value_enum, default_value_t = ArrivalName::Constant)]
+    arrival: ArrivalName,
+    /// Time limit of a request, from the instant it is due
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    timeout: Duration,
+    /// Send lag beyond which a request is late; the run is invalid if the generator itself delays 1% beyond it
+    #[arg(long, default_value = "5ms", value_parser = duration)]
+    max_lag: Duration,
+    /// How to wait for the next request: sleep, hybrid (sleep, then poll the last stretch), spin
+    #[arg(long, value_enum, default_value_t = PaceName::Sleep)]
+    pace: PaceName,
+    /// Requests on one connection at once
+    #[arg(long, default_value_t = 1)]
+    pipeline: usize,
+    /// Threads that send
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seed of the schedule
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Local address to connect from; repeat it for several
+    #[arg(long = "source")]
+    sources: Vec<IpAddr>,
+    /// Connects per second while connections are opened
+    #[arg(long, default_value_t = 10_000.0)]
+    connect_rate: f64,
+    /// Do not ask the server once before the run and once after the connections are opened
+    #[arg(long)]
+    no_probe: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Print a JSON line at each change of phase, before the summary
+    #[arg(long, requires = "json")]
+    phases: bool,
+}
 
-pub(crate) fn run(_args: Args) -> Outcome {
-    Ok(ExitCode::SUCCESS)
+#[derive(Clone, Copy, ValueEnum)]
+enum ArrivalName {
+    Constant,
+    Poisson,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PaceName {
+    Sleep,
+    Hybrid,
+    Spin,
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let plan = plan(&args)?;
+    let print = |record: &LoadRecord| -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, record)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    };
+    let mut printed = Ok(());
+    let summary = run_load(&plan, |phase, at| {
+        if args.phases && printed.is_ok() {
+            printed = print(&LoadRecord::Phase {
+                phase,
+                monotonic_ns: at.0,
+            });
+        }
+    })?;
+    printed?;
+    let code = if summary.valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    };
+    let text = output::text::summary(&summary);
+    if args.json {
+        std::io::stderr().write_all(text.as_bytes())?;
+        print(&LoadRecord::Summary(Box::new(summary)))?;
+    } else {
+        std::io::stdout().write_all(text.as_bytes())?;
+    }
+    Ok(code)
+}
+
+fn plan(args: &Args) -> Result<LoadPlan, c10k_load::LoadError> {
+    let defaults = LoadPlan::new(Target::parse(&args.url)?);
+    let pattern = match (args.connections, args.requests_per_connection) {
+        (Some(connections), per_connection) => Pattern::InTurn {
+            connections,
+            per_connection,
+        },
+        (None, Some(per_connection)) => Pattern::AsNeeded { per_connection },
+        (None, None) => defaults.pattern,
+    };
+    Ok(LoadPlan {
+        rate: args.rate,
+        arrival: match args.arrival {
+            ArrivalName::Constant => Arrival::Constant,
+            ArrivalName::Poisson => Arrival::Poisson,
+        },
+        seed: args.seed,
+        pattern,
+        idle: args.idle,
+        warm_up: args.warmup,
+        duration: args.duration,
+        timeout: args.timeout,
+        lag_bound: args.max_lag,
+        pace: match args.pace {
+            PaceName::Sleep => Pace::Sleep,
+            PaceName::Hybrid => Pace::Hybrid,
+            PaceName::Spin => Pace::Spin,
+        },
+        depth: args.pipeline,
+        probe: if args.no_probe { Probe::Skip } else { Probe::Ask },
+        threads: args.threads,
+        sources: args.sources.clone(),
+        connect_rate: args.connect_rate,
+        ..defaults
+    })
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "max" => Ok(Rate::Max),
+        _ => text
+            .parse()
+            .map(Rate::PerSecond)
+            .map_err(|_| "give requests per second, or max".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    c10k_http::units::duration(text).ok_or_else(|| "give a duration such as 250us, 10ms, 5s, 2m".to_owned())
 }

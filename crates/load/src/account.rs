@@ -1,0 +1,281 @@
+//! The books of a run: every request of the schedule is entered once and ends in exactly one column.
+//!
+//! Nothing here reads a clock; instants come in as arguments. Each thread keeps its own [`Account`]; they are added up
+//! at the end. Requests of the warm-up pass through the same calls and leave no trace.
+//!
+//! **What the percentiles hold.** Latency is one value for each intended request that has ended. An answered request
+//! counts with the time from its scheduled instant to the last byte of its reply. A request that timed out, failed, or
+//! could not be sent in time has no latency, but it has a lower bound: its user got nothing within the time limit. It
+//! counts with the time limit (or with the time it took to fail, where that is longer). So failures push percentiles up
+//! to the limit and can never make them look better.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Moment;
+use crate::failure::{Blame, FAILURES, Failure};
+use crate::histogram::Durations;
+
+/// One request, from its scheduled instant on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// When it was due.
+    pub scheduled: Moment,
+    /// Whether it was due in the measured time.
+    pub standing: Standing,
+}
+
+/// Whether a request enters the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Due in the measured time.
+    Counted,
+    /// Warm-up.
+    WarmUp,
+}
+
+/// How a request that was sent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered in full and verified.
+    Completed,
+    /// Not answered within the time limit.
+    TimedOut,
+    /// Failed.
+    Failed(Failure),
+}
+
+/// The bounds that the books are kept by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Time limit of a request, from its scheduled instant, nanoseconds.
+    pub timeout_ns: u64,
+    /// Send lag beyond which a request counts as late, nanoseconds.
+    pub late_ns: u64,
+}
+
+/// The books of one thread, or of all.
+#[derive(Debug, Clone)]
+pub struct Account {
+    bounds: Bounds,
+    /// Requests due.
+    pub intended: u64,
+    /// Requests sent: their bytes, or the connect that precedes them, were handed to the kernel.
+    pub sent: u64,
+    /// Of those sent, later than the bound.
+    pub late: u64,
+    /// Requests given up before they could be sent.
+    pub never_sent: u64,
+    /// Requests answered and verified.
+    pub completed: u64,
+    /// Requests not answered in time.
+    pub timed_out: u64,
+    failed: [u64; FAILURES.len()],
+    /// Good replies whose last byte came within the measured time, whenever they were due.
+    pub replies_in_window: u64,
+    /// From the scheduled instant to the end, with the bound of those that got no answer.
+    pub latency: Durations,
+    /// From the actual send to the end, with the bound of those that got no answer.
+    pub service: Durations,
+    /// From the scheduled instant to the actual send.
+    pub send_lag: Durations,
+    /// From the scheduled instant to the moment when the generator turned to the request: the part of the send lag
+    /// that is the generator's own, not a wait for a busy connection.
+    pub own_lag: Durations,
+}
+
+impl Account {
+    /// Empty books.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            intended: 0,
+            sent: 0,
+            late: 0,
+            never_sent: 0,
+            completed: 0,
+            timed_out: 0,
+            failed: [0; FAILURES.len()],
+            replies_in_window: 0,
+            latency: Durations::new(),
+            service: Durations::new(),
+            send_lag: Durations::new(),
+            own_lag: Durations::new(),
+        }
+    }
+
+    /// The generator has turned to a request that is due.
+    pub fn due(&mut self, request: Request, now: Moment) {
+        if request.standing == Standing::Counted {
+            self.intended += 1;
+            self.own_lag.record(now.since_ns(request.scheduled));
+        }
+    }
+
+    /// The request is being sent.
+    pub fn sent(&mut self, request: Request, now: Moment) {
+        if request.standing == Standing::Counted {
+            let lag = now.since_ns(request.scheduled);
+            self.sent += 1;
+            self.late += u64::from(lag > self.bounds.late_ns);
+            self.send_lag.record(lag);
+        }
+    }
+
+    /// The request was given up before it was sent.
+    pub fn never_sent(&mut self, request: Request, now: Moment) {
+        if request.standing == Standing::Counted {
+            self.never_sent += 1;
+            self.latency
+                .record(self.at_least_the_limit(now.since_ns(request.scheduled)));
+        }
+    }
+
+    /// A request that was sent at `sent` has ended.
+    pub fn ended(&mut self, request: Request, sent: Moment, outcome: Outcome, now: Moment) {
+        if request.standing == Standing::WarmUp {
+            return;
+        }
+        let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
+        match outcome {
+            Outcome::Completed => self.completed += 1,
+            Outcome::TimedOut => self.timed_out += 1,
+            Outcome::Failed(failure) => self.failed[failure as usize] += 1,
+        }
+        if outcome != Outcome::Completed {
+            latency = self.at_least_the_limit(latency);
+            service = self.at_least_the_limit(service);
+        }
+        self.latency.record(latency);
+        self.service.record(service);
+    }
+
+    /// Adds the books of another thread.
+    pub fn add(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.sent += other.sent;
+        self.late += other.late;
+        self.never_sent += other.never_sent;
+        self.completed += other.completed;
+        self.timed_out += other.timed_out;
+        for (sum, count) in self.failed.iter_mut().zip(other.failed) {
+            *sum += count;
+        }
+        self.replies_in_window += other.replies_in_window;
+        self.latency.add(&other.latency);
+        self.service.add(&other.service);
+        self.send_lag.add(&other.send_lag);
+        self.own_lag.add(&other.own_lag);
+    }
+
+    /// Failed requests by kind, those that occurred.
+    #[must_use]
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let occurred = FAILURES.iter().zip(self.failed).filter(|&(_, count)| count > 0);
+        occurred.map(|(row, count)| (row.name.to_owned(), count)).collect()
+    }
+
+    /// Failed requests of one kind.
+    #[must_use]
+    pub fn failed(&self, failure: Failure) -> u64 {
+        self.failed[failure as usize]
+    }
+
+    /// Requests that failed through the generator's own limits.
+    #[must_use]
+    pub fn failed_by_client(&self) -> u64 {
+        let own = FAILURES
+            .iter()
+            .zip(self.failed)
+            .filter(|(row, _)| row.blame == Blame::Client);
+        own.map(|(_, count)| count).sum()
+    }
+
+    /// Requests sent and not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.sent - self.completed - self.timed_out - self.failed.iter().sum::<u64>()
+    }
+
+    fn at_least_the_limit(&self, ns: u64) -> u64 {
+        ns.max(self.bounds.timeout_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        timeout_ns: 1_000_000,
+        late_ns: 100,
+    };
+
+    fn request(scheduled: u64, standing: Standing) -> Request {
+        Request {
+            scheduled: Moment(scheduled),
+            standing,
+        }
+    }
+
+    #[test]
+    fn latency_counts_from_the_scheduled_instant_and_service_from_the_send() {
+        let mut account = Account::new(BOUNDS);
+        let late = request(1_000, Standing::Counted);
+        account.due(late, Moment(1_010));
+        account.sent(late, Moment(1_500));
+        account.ended(late, Moment(1_500), Outcome::Completed, Moment(1_900));
+        assert_eq!(
+            (account.latency.summary().max, account.service.summary().max),
+            (900, 400)
+        );
+        assert_eq!(
+            (account.send_lag.summary().max, account.own_lag.summary().max),
+            (500, 10)
+        );
+        assert_eq!((account.late, account.completed, account.in_flight()), (1, 1, 0));
+    }
+
+    #[test]
+    fn failures_bound_the_percentiles_from_below_at_the_time_limit() {
+        let mut account = Account::new(BOUNDS);
+        let ends = [
+            Outcome::Completed,
+            Outcome::TimedOut,
+            Outcome::Failed(Failure::ConnectionReset),
+        ];
+        for outcome in ends {
+            let one = request(0, Standing::Counted);
+            account.due(one, Moment(0));
+            account.sent(one, Moment(0));
+            account.ended(one, Moment(0), outcome, Moment(50));
+        }
+        let lost = request(0, Standing::Counted);
+        account.due(lost, Moment(0));
+        account.never_sent(lost, Moment(2_000_000));
+        assert_eq!(account.latency.count(), account.intended);
+        assert_eq!(account.latency.at(0.25), 50);
+        assert!(account.latency.at(0.5) >= BOUNDS.timeout_ns);
+        assert!(account.latency.summary().max >= 2_000_000);
+        assert_eq!(account.service.count(), account.sent);
+        assert_eq!(account.errors(), BTreeMap::from([("connreset".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn warm_up_leaves_no_trace() {
+        let mut account = Account::new(BOUNDS);
+        let early = request(0, Standing::WarmUp);
+        account.due(early, Moment(5));
+        account.sent(early, Moment(5));
+        account.ended(early, Moment(5), Outcome::TimedOut, Moment(10));
+        account.never_sent(early, Moment(9));
+        assert_eq!(
+            (account.intended, account.sent, account.timed_out, account.never_sent),
+            (0, 0, 0, 0)
+        );
+        assert_eq!(
+            account.latency.count() + account.send_lag.count() + account.own_lag.count(),
+            0
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Results as text: one format is one file.
+
+pub mod text;

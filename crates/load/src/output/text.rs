@@ -1,0 +1,118 @@
+//! The summary for people.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use c10k_record::{LatencySummary, LoadSummary};
+
+/// The summary of a run in a dozen lines, the verdict last.
+#[must_use]
+pub fn summary(run: &LoadSummary) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = render(run, &mut out);
+    out
+}
+
+fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
+    let failed: u64 = run.errors.values().sum();
+    writeln!(
+        out,
+        "{} for {} s, {} loop, seed {}",
+        run.url, run.duration_s, run.loop_kind, run.seed
+    )?;
+    writeln!(
+        out,
+        "  rate       {:.1} offered, {:.1} achieved per second",
+        run.rate_offered, run.rate_achieved
+    )?;
+    writeln!(
+        out,
+        "  requests   {} intended = {} sent + {} never sent",
+        run.intended, run.sent, run.never_sent
+    )?;
+    writeln!(
+        out,
+        "             {} sent = {} completed + {} timed out + {failed} failed + {} in flight; {} sent late",
+        run.sent, run.completed, run.timed_out, run.in_flight, run.late
+    )?;
+    for (kind, count) in &run.errors {
+        writeln!(out, "             {count} × {kind}")?;
+    }
+    writeln!(
+        out,
+        "             {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "min", "p50", "p90", "p99", "p99.9", "max", "mean"
+    )?;
+    percentiles(out, "latency", &run.latency_ns)?;
+    percentiles(out, "service", &run.service_ns)?;
+    percentiles(out, "send lag", &run.send_lag_ns)?;
+    if run.idle.target > 0 {
+        let idle = &run.idle;
+        writeln!(
+            out,
+            "  idle pool  {} asked for, {} open at the least, {} closed by the server",
+            idle.target, idle.open_min, idle.closed_by_server
+        )?;
+    }
+    writeln!(
+        out,
+        "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
+        run.client.threads,
+        nanoseconds(run.client.cpu_ns as f64),
+        run.client.busiest_thread_percent
+    )?;
+    if run.valid {
+        return writeln!(out, "  valid");
+    }
+    run.invalid_because
+        .iter()
+        .try_for_each(|reason| writeln!(out, "  INVALID: {reason}"))
+}
+
+fn percentiles(out: &mut String, name: &str, of: &LatencySummary) -> std::fmt::Result {
+    write!(out, "  {name:<10}")?;
+    for value in [of.min, of.p50, of.p90, of.p99, of.p999, of.max] {
+        write!(out, " {:>9}", nanoseconds(value as f64))?;
+    }
+    writeln!(out, " {:>9}", nanoseconds(of.mean))
+}
+
+fn nanoseconds(ns: f64) -> String {
+    format!("{:.1?}", Duration::from_nanos(ns as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_of_the_books_and_every_reason_is_shown() {
+        let run = LoadSummary {
+            url: "http://h/".into(),
+            intended: 1111,
+            sent: 1010,
+            never_sent: 101,
+            completed: 907,
+            timed_out: 61,
+            errors: [("connreset".to_owned(), 42)].into(),
+            invalid_because: vec!["one reason".into(), "another".into()],
+            ..LoadSummary::default()
+        };
+        assert!(run.reconciles());
+        let text = summary(&run);
+        for part in [
+            "1111",
+            "1010",
+            "101",
+            "907",
+            "61",
+            "42 × connreset",
+            "INVALID: one reason",
+            "INVALID: another",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(!text.contains("idle pool"));
+    }
+}

@@ -1,0 +1,195 @@
+//! What to run: every option of the generator as a value.
+
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use crate::LoadError;
+use crate::pacing::Pace;
+use crate::schedule::Arrival;
+use crate::target::Target;
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct LoadPlan {
+    /// Where to, what to send, what to expect.
+    pub target: Target,
+    /// How fast.
+    pub rate: Rate,
+    /// The distribution of the gaps.
+    pub arrival: Arrival,
+    /// Seed of the schedule.
+    pub seed: u64,
+    /// How requests are spread over connections.
+    pub pattern: Pattern,
+    /// Idle connections to keep open beside.
+    pub idle: u64,
+    /// Full-rate time before the measured time.
+    pub warm_up: Duration,
+    /// The measured time.
+    pub duration: Duration,
+    /// Time limit of a request, from its scheduled instant.
+    pub timeout: Duration,
+    /// Send lag beyond which a request is late, and of whose share beyond 1% the run is invalid.
+    pub lag_bound: Duration,
+    /// How to wait for the next instant.
+    pub pace: Pace,
+    /// Requests on one connection at once, at least 1 (pipelining).
+    pub depth: usize,
+    /// Whether to ask the server once before anything else.
+    pub probe: Probe,
+    /// Threads that send, at least 1.
+    pub threads: usize,
+    /// Local addresses to connect from; empty lets the generator choose.
+    pub sources: Vec<IpAddr>,
+    /// Connects per second while the idle pool and the persistent connections are opened.
+    pub connect_rate: f64,
+}
+
+/// Whether the server is asked once before the run and once after the connections are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Probe {
+    /// Before the run, a server that refuses or does not speak HTTP ends it at once. After the connections are opened,
+    /// an answer proves that the server has accepted all that were queued before.
+    #[default]
+    Ask,
+    /// Nothing is sent beside the load.
+    Skip,
+}
+
+/// How fast to send.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rate {
+    /// Open loop: this many requests per second are due, whatever the server does.
+    PerSecond(f64),
+    /// Closed loop: each connection sends its next request when it has the last reply.
+    Max,
+}
+
+/// How requests are spread over connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// This many connections take requests in turn: request k goes over connection k modulo their number. A request
+    /// whose connection is busy waits for it.
+    InTurn {
+        /// Number of connections.
+        connections: NonZeroU64,
+        /// Requests after which a connection is closed and made anew; without, it persists.
+        per_connection: Option<NonZeroU64>,
+    },
+    /// A request takes a free connection, or opens a new one where none is free; each is closed after so many requests.
+    AsNeeded {
+        /// Requests on one connection.
+        per_connection: NonZeroU64,
+    },
+}
+
+impl Pattern {
+    /// Connections that are kept for requests; 0 where they come and go.
+    #[must_use]
+    pub fn connections(self) -> u64 {
+        match self {
+            Self::InTurn { connections, .. } => connections.get(),
+            Self::AsNeeded { .. } => 0,
+        }
+    }
+
+    /// Requests after which a connection is closed.
+    #[must_use]
+    pub fn per_connection(self) -> Option<NonZeroU64> {
+        match self {
+            Self::InTurn { per_connection, .. } => per_connection,
+            Self::AsNeeded { per_connection } => Some(per_connection),
+        }
+    }
+}
+
+impl LoadPlan {
+    /// A plan for `target` with every option at its default: 1,000 requests per second at equal gaps for 10 s over ten
+    /// persistent connections, no idle pool, one thread.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            rate: Rate::PerSecond(1000.0),
+            arrival: Arrival::Constant,
+            seed: 1,
+            pattern: Pattern::InTurn {
+                connections: DEFAULT_CONNECTIONS,
+                per_connection: None,
+            },
+            idle: 0,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            lag_bound: Duration::from_millis(5),
+            pace: Pace::Sleep,
+            depth: 1,
+            probe: Probe::Ask,
+            threads: 1,
+            sources: Vec::new(),
+            connect_rate: 10_000.0,
+        }
+    }
+
+    /// Checks that the options go together.
+    ///
+    /// # Errors
+    /// [`LoadError::Plan`] saying which do not.
+    pub fn check(&self) -> Result<(), LoadError> {
+        let refuse = |cause| Err(LoadError::Plan(cause));
+        match self.rate {
+            Rate::PerSecond(rate) if !(rate.is_finite() && rate > 0.0) => {
+                return refuse("a rate is a positive number of requests per second, or max");
+            }
+            Rate::Max if self.pattern.connections() == 0 => {
+                return refuse("--rate max sends whenever a connection is free: say how many with --connections");
+            }
+            _ => {}
+        }
+        if self.duration.is_zero() || self.timeout.is_zero() {
+            return refuse("--duration and --timeout must be longer than nothing");
+        }
+        if self.threads == 0 || self.depth == 0 {
+            return refuse("at least one thread sends, and at least one request is on a connection");
+        }
+        if !(self.connect_rate.is_finite() && self.connect_rate > 0.0) {
+            return refuse("a connect rate is a positive number of connects per second");
+        }
+        if self
+            .sources
+            .iter()
+            .any(|source| source.is_ipv4() != self.target.address.is_ipv4())
+        {
+            return refuse("--source addresses and the server's address must be of one family");
+        }
+        Ok(())
+    }
+
+    /// An upper estimate of the local ports that the run holds at once: open connections and those in TIME_WAIT.
+    #[must_use]
+    pub fn ports(&self) -> u64 {
+        // A port whose connection this side closed rests for 60 s (TCP_TIMEWAIT_LEN of the kernel).
+        const TIME_WAIT_S: f64 = 60.0;
+        let open = self.idle + self.pattern.connections();
+        let passing = match (self.pattern.per_connection(), self.rate) {
+            (None, _) => 0.0,
+            (Some(k), rate) => {
+                let span = (self.warm_up + self.duration).as_secs_f64().min(TIME_WAIT_S);
+                let rate = if let Rate::PerSecond(rate) = rate {
+                    rate
+                } else {
+                    CLOSED_LOOP_GUESS
+                };
+                rate / k.get() as f64 * span
+            }
+        };
+        open + passing.ceil() as u64
+    }
+}
+
+/// Persistent connections where nothing else is said.
+const DEFAULT_CONNECTIONS: NonZeroU64 = NonZeroU64::new(10).unwrap();
+
+/// Connections per second that a closed loop with reconnects is planned to make at most.
+const CLOSED_LOOP_GUESS: f64 = 50_000.0;

@@ -1,0 +1,260 @@
+//! A run: threads, phases, the sum of the books.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use c10k_record::{ClientUse, IdlePool, LoadPhase, LoadSummary, SCHEMA};
+
+use crate::LoadError;
+use crate::account::Account;
+use crate::clock::{Moment, duration_ns};
+use crate::limits::Limits;
+use crate::opening::OpeningFailures;
+use crate::plan::{LoadPlan, Probe, Rate};
+use crate::probe::{Answer, ask};
+use crate::share::Share;
+use crate::sources::Sources;
+use crate::verdict::{Descriptors, Facts, IdleTotals, Settled, judge};
+use crate::worker::{Timetable, Worker, WorkerReport};
+
+/// Descriptors kept for everything that is not a connection: standard streams, sets, the probe.
+const OTHER_DESCRIPTORS: u64 = 64;
+/// Descriptors kept for connections that come and go.
+const PASSING_DESCRIPTORS: u64 = 512;
+/// From the word to go to the first request, so that all threads are there.
+const HEAD_START: Duration = Duration::from_millis(2);
+/// How long the probes wait at least, whatever the time limit of a request.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs `plan` to its end and judges it. `observe` is called at each change of phase, from the calling thread.
+///
+/// The process's soft limit of descriptors is raised to the hard one.
+///
+/// # Errors
+/// [`LoadError`] when the run cannot be made: options that do not go together, nothing that listens, not an HTTP
+/// server. Everything that goes wrong later is a count in the summary.
+///
+/// # Panics
+/// If the books do not reconcile, which is a bug here and never the server's doing.
+pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Result<LoadSummary, LoadError> {
+    plan.check()?;
+    let limits = Limits::raise_and_read();
+    let probe_limit = plan.timeout.max(PROBE_LIMIT);
+    if plan.probe == Probe::Ask {
+        ask(&plan.target, probe_limit)?;
+    }
+    observe(LoadPhase::Connecting, Moment::now());
+    thread::scope(|scope| {
+        let (events, inbox) = channel();
+        let (idle, descriptors) = idle_allowed(plan, limits);
+        let sources = Sources::plan(
+            plan.target.address,
+            plan.ports(),
+            limits.ports_per_address,
+            &plan.sources,
+        );
+        let mut starts = Vec::new();
+        for thread in 0..plan.threads {
+            let share = Share {
+                thread: thread as u64,
+                threads: plan.threads as u64,
+            };
+            let sources = sources.clone().starting_at(thread);
+            let (start, started) = channel();
+            starts.push(start);
+            let events = events.clone();
+            scope.spawn(move || work(plan, share, share.of(idle), sources, &started, &events));
+        }
+        drop(events);
+        let opening_failures = opened(&inbox, plan.threads)?;
+        let settled = match plan.probe {
+            Probe::Ask if plan.idle + plan.pattern.connections() > 0 => match ask(&plan.target, probe_limit) {
+                Ok(Answer::Replied(_)) => Settled::Answered,
+                Ok(Answer::Nothing) | Err(_) => Settled::Silent,
+            },
+            _ => Settled::NotAsked,
+        };
+        let timetable = start_all(plan, &starts);
+        tell_phases(plan, timetable, &mut observe);
+        let reports = drained(&inbox, plan.threads)?;
+        observe(LoadPhase::Closing, Moment::now());
+        let facts = Observed {
+            descriptors,
+            opening_failures,
+            settled,
+        };
+        Ok(sum_up(plan, &reports, &facts))
+    })
+}
+
+/// What a thread tells.
+enum Told {
+    Opened(OpeningFailures),
+    Drained(Box<WorkerReport>),
+    Failed(LoadError),
+}
+
+/// What was seen outside the threads.
+struct Observed {
+    descriptors: Descriptors,
+    opening_failures: OpeningFailures,
+    settled: Settled,
+}
+
+fn work(
+    plan: &LoadPlan,
+    share: Share,
+    idle: u64,
+    sources: Sources,
+    started: &Receiver<Timetable>,
+    events: &Sender<Told>,
+) {
+    // A send fails only when the run was given up already; then there is nobody to tell.
+    let mut worker = match Worker::new(plan, share, idle, sources) {
+        Ok(worker) => worker,
+        Err(error) => return drop(events.send(Told::Failed(error))),
+    };
+    match worker.open_connections() {
+        Ok(failures) => drop(events.send(Told::Opened(failures))),
+        Err(error) => return drop(events.send(Told::Failed(error))),
+    }
+    let Ok(timetable) = started.recv() else { return };
+    drop(events.send(match worker.run(timetable) {
+        Ok(report) => Told::Drained(Box::new(report)),
+        Err(error) => Told::Failed(error),
+    }));
+}
+
+/// Idle connections that the descriptors allow beside everything else, and the reckoning.
+fn idle_allowed(plan: &LoadPlan, limits: Limits) -> (u64, Descriptors) {
+    let lanes = match plan.pattern.connections() {
+        0 => PASSING_DESCRIPTORS,
+        connections => connections,
+    };
+    let others = lanes + OTHER_DESCRIPTORS;
+    let idle = plan.idle.min(limits.descriptors.saturating_sub(others));
+    (
+        idle,
+        Descriptors {
+            needed: plan.idle + others,
+            allowed: limits.descriptors,
+        },
+    )
+}
+
+fn opened(inbox: &Receiver<Told>, threads: usize) -> Result<OpeningFailures, LoadError> {
+    let mut all = OpeningFailures::new();
+    for told in inbox.iter().take(threads) {
+        match told {
+            Told::Opened(failures) => {
+                for (failure, count) in failures {
+                    *all.entry(failure).or_insert(0) += count;
+                }
+            }
+            Told::Failed(error) => return Err(error),
+            Told::Drained(_) => unreachable!("no thread has been started yet"),
+        }
+    }
+    Ok(all)
+}
+
+fn drained(inbox: &Receiver<Told>, threads: usize) -> Result<Vec<WorkerReport>, LoadError> {
+    let told = inbox.iter().take(threads);
+    told.map(|told| match told {
+        Told::Drained(report) => Ok(*report),
+        Told::Failed(error) => Err(error),
+        Told::Opened(_) => unreachable!("every thread has told that already"),
+    })
+    .collect()
+}
+
+fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
+    let start = Moment::now().after(HEAD_START);
+    let measure = start.after(plan.warm_up);
+    let timetable = Timetable {
+        start,
+        measure,
+        end: measure.after(plan.duration),
+    };
+    for thread in starts {
+        // A thread that has gone has told why, which is read next.
+        let _ = thread.send(timetable);
+    }
+    timetable
+}
+
+fn tell_phases(plan: &LoadPlan, timetable: Timetable, observe: &mut impl FnMut(LoadPhase, Moment)) {
+    let phases = [
+        (!plan.warm_up.is_zero()).then_some((LoadPhase::WarmUp, timetable.start)),
+        Some((LoadPhase::Measuring, timetable.measure)),
+        Some((LoadPhase::Measured, timetable.end)),
+    ];
+    for (phase, at) in phases.into_iter().flatten() {
+        thread::sleep(at.from_now(Moment::now()));
+        observe(phase, Moment::now());
+    }
+}
+
+fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadSummary {
+    let (first, others) = reports.split_first().expect("a plan has at least one thread");
+    let mut account: Account = first.account.clone();
+    others.iter().for_each(|report| account.add(&report.account));
+    let mut idle = IdleTotals {
+        target: plan.idle,
+        ..IdleTotals::default()
+    };
+    reports.iter().for_each(|report| idle.add(&report.idle));
+    let measured_ns = duration_ns(plan.duration) as f64;
+    let seconds = plan.duration.as_secs_f64();
+    let busiest = reports.iter().map(|report| report.cpu_ns).max().unwrap_or(0);
+    let client = ClientUse {
+        cpu_ns: reports.iter().map(|report| report.cpu_ns).sum(),
+        threads: reports.len() as u64,
+        busiest_thread_percent: busiest as f64 / measured_ns * 100.0,
+    };
+    let invalid_because = judge(&Facts {
+        plan,
+        account: &account,
+        idle,
+        opening_failures: &observed.opening_failures,
+        busiest_thread_percent: client.busiest_thread_percent,
+        descriptors: observed.descriptors,
+        settled: observed.settled,
+    });
+    let summary = LoadSummary {
+        schema: SCHEMA,
+        url: plan.target.url.clone(),
+        loop_kind: if plan.rate == Rate::Max { "closed" } else { "open" }.to_owned(),
+        seed: plan.seed,
+        duration_s: seconds,
+        intended: account.intended,
+        sent: account.sent,
+        late: account.late,
+        never_sent: account.never_sent,
+        completed: account.completed,
+        timed_out: account.timed_out,
+        errors: account.errors(),
+        in_flight: account.in_flight(),
+        rate_offered: account.intended as f64 / seconds,
+        rate_achieved: account.replies_in_window as f64 / seconds,
+        latency_ns: account.latency.summary(),
+        service_ns: account.service.summary(),
+        send_lag_ns: account.send_lag.summary(),
+        idle: IdlePool {
+            target: idle.target,
+            open_min: idle.open_min,
+            closed_by_server: idle.closed_by_server,
+        },
+        client,
+        valid: invalid_because.is_empty(),
+        invalid_because,
+    };
+    assert!(summary.reconciles(), "the books do not reconcile: {summary:?}");
+    assert_eq!(
+        account.latency.count(),
+        account.intended - account.in_flight(),
+        "a request is missing in the latencies"
+    );
+    summary
+}

@@ -1,0 +1,99 @@
+//! One non-blocking client socket: connect, write, read, close.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use c10k_sys::bind_no_port::set_bind_address_no_port;
+use rustix::io::{Errno, Result};
+use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
+};
+
+/// A socket in an interest set, with its place in the generator.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    pub(crate) role: Role,
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Carries the requests of the lane with this index.
+    Lane(u32),
+    /// Is being opened for the idle pool.
+    IdleOpening,
+    /// Is a member of the idle pool.
+    Idle,
+}
+
+/// Whether a connection is established yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Connecting,
+    Up,
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Socket {
+    /// Starts a connection to `destination`, from `source` where one is given.
+    pub(crate) fn connect(destination: SocketAddr, source: Option<IpAddr>, role: Role) -> Result<(Self, Link)> {
+        let family = if destination.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let fd = socket_with(
+            family,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )?;
+        if let Some(source) = source {
+            set_bind_address_no_port(&fd)?;
+            bind(&fd, &SocketAddr::new(source, 0))?;
+        }
+        if role != Role::IdleOpening {
+            set_tcp_nodelay(&fd, true)?;
+        }
+        let link = match connect(&fd, &destination) {
+            Ok(()) => Link::Up,
+            Err(Errno::INPROGRESS) => Link::Connecting,
+            Err(errno) => return Err(errno),
+        };
+        Ok((Self { fd, role }, link))
+    }
+
+    /// Whether a connect that was under way has succeeded. Call it when the socket is writable.
+    pub(crate) fn connected(&self) -> Result<()> {
+        socket_error(&self.fd)?
+    }
+
+    /// Writes what the socket takes; 0 when it takes nothing now.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<usize> {
+        loop {
+            match send(&self.fd, bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                result => return result,
+            }
+        }
+    }
+
+    /// Reads what there is; `None` when there is nothing now, `Some(0)` at the end of the stream.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                result => return result.map(|(length, _)| Some(length)),
+            }
+        }
+    }
+}

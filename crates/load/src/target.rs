@@ -1,0 +1,159 @@
+//! The URL asked for: where to connect, what to send, what must come back.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::LoadError;
+
+/// A parsed and resolved URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The URL as given.
+    pub url: String,
+    /// Where the server listens.
+    pub address: SocketAddr,
+    /// The bytes of one request.
+    pub request: Vec<u8>,
+    /// What every reply must be.
+    pub expected: Expected,
+}
+
+/// What every reply is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// The length of the body in bytes; any length where absent.
+    pub body_bytes: Option<u64>,
+}
+
+impl Target {
+    /// Parses `http://HOST[:PORT][/PATH][?QUERY]` and resolves the host (its first address is taken).
+    ///
+    /// A path `/bytes/N` promises a body of N bytes, and every reply is held to that.
+    ///
+    /// # Errors
+    /// [`LoadError::Url`] when the text is not such a URL, [`LoadError::Resolve`] when the host has no address.
+    pub fn parse(url: &str) -> Result<Self, LoadError> {
+        let refuse = |cause| LoadError::Url {
+            url: url.to_owned(),
+            cause,
+        };
+        let rest = url.strip_prefix("http://").ok_or_else(|| match url.split_once("://") {
+            Some(_) => refuse("only http:// is spoken"),
+            None => refuse("it does not start with http://"),
+        })?;
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let split = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(split);
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refuse(
+                "it holds a space, a control character or one outside ASCII: percent-encode it",
+            ));
+        }
+        if authority.contains('@') {
+            return Err(refuse("user names in URLs are not supported"));
+        }
+        let (host, port) = split_port(authority).ok_or_else(|| refuse("the port is not a number from 1 to 65535"))?;
+        if host.is_empty() {
+            return Err(refuse("the host is missing"));
+        }
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address = (bare, port)
+            .to_socket_addrs()
+            .map_err(|source| LoadError::Resolve {
+                host: host.to_owned(),
+                source,
+            })?
+            .next()
+            .ok_or_else(|| refuse("the host has no address"))?;
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        };
+        Ok(Self {
+            url: url.to_owned(),
+            address,
+            request: request(&path, authority),
+            expected: Expected {
+                body_bytes: promised_length(&path),
+            },
+        })
+    }
+}
+
+/// The bytes of one request. No `Connection` field: HTTP/1.1 persists, and where a connection ends after K requests it
+/// is this side that closes it.
+fn request(path: &str, authority: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: c10k-load\r\n\r\n").into_bytes()
+}
+
+fn promised_length(path: &str) -> Option<u64> {
+    let digits = path.split('?').next()?.strip_prefix("/bytes/")?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+fn split_port(authority: &str) -> Option<(&str, u16)> {
+    let colon = match authority.rfind(']') {
+        Some(bracket) => authority[bracket..].find(':').map(|colon| bracket + colon),
+        None => authority.rfind(':'),
+    };
+    let Some(colon) = colon else {
+        return Some((authority, 80));
+    };
+    let port = &authority[colon + 1..];
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|&port| is_number && port > 0)?;
+    Some((&authority[..colon], port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_address_request_and_expectation() {
+        let target = Target::parse("http://127.0.0.1:8080/bytes/92").unwrap();
+        assert_eq!(target.address, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(
+            target.request,
+            b"GET /bytes/92 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: c10k-load\r\n\r\n"
+        );
+        assert_eq!(target.expected.body_bytes, Some(92));
+    }
+
+    #[test]
+    fn port_path_and_fragment_are_optional() {
+        let plain = Target::parse("http://127.0.0.1").unwrap();
+        assert_eq!(plain.address.port(), 80);
+        assert!(plain.request.starts_with(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"));
+        assert_eq!(plain.expected.body_bytes, None);
+        let query = Target::parse("http://[::1]:81?x=1#top").unwrap();
+        assert_eq!(query.address, "[::1]:81".parse().unwrap());
+        assert!(query.request.starts_with(b"GET /?x=1 HTTP/1.1\r\nHost: [::1]:81\r\n"));
+    }
+
+    #[test]
+    fn what_is_not_such_a_url_is_refused_in_one_line() {
+        for url in [
+            "127.0.0.1:80/",
+            "https://127.0.0.1/",
+            "http://",
+            "http://:80/",
+            "http://127.0.0.1:0/",
+            "http://h:65536/",
+            "http://h:/",
+            "http://h:+1/",
+            "http://u@127.0.0.1/",
+            "http://127.0.0.1/a b",
+            "http://127.0.0.1/ä",
+            "",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(matches!(error, LoadError::Url { .. }), "{url}: {error:?}");
+            assert!(!error.to_string().contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether a run's figures describe the server, or the generator's own limits.
+//!
+//! Every reason is one sentence that names the cause, the figures and what to do about it.
+
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::failure::{Blame, FAILURES, Failure};
+use crate::idle::IdleCount;
+use crate::opening::OpeningFailures;
+use crate::plan::{LoadPlan, Rate};
+
+/// Share of a CPU above which the busiest thread was the bottleneck, percent.
+const BUSY_LIMIT_PERCENT: f64 = 90.0;
+
+/// What is judged beside the books.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) plan: &'a LoadPlan,
+    pub(crate) account: &'a Account,
+    pub(crate) idle: IdleTotals,
+    pub(crate) opening_failures: &'a OpeningFailures,
+    pub(crate) busiest_thread_percent: f64,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) settled: Settled,
+}
+
+/// The idle pools of all threads together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct IdleTotals {
+    pub(crate) target: u64,
+    pub(crate) open_min: u64,
+    pub(crate) closed_by_server: u64,
+}
+
+impl IdleTotals {
+    pub(crate) fn add(&mut self, one: &IdleCount) {
+        self.open_min += one.open_min();
+        self.closed_by_server += one.closed_by_server;
+    }
+}
+
+/// Descriptors wanted and allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    pub(crate) needed: u64,
+    pub(crate) allowed: u64,
+}
+
+/// Whether the server answered once more after all connections were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Answered,
+    Silent,
+    NotAsked,
+}
+
+/// Why the run is invalid; empty when it is valid.
+pub(crate) fn judge(facts: &Facts<'_>) -> Vec<String> {
+    let rules = [
+        descriptors,
+        idle_reached,
+        idle_held,
+        settled,
+        client_failures,
+        saturated,
+        lagging,
+        empty,
+    ];
+    rules.iter().filter_map(|rule| rule(facts)).collect()
+}
+
+fn descriptors(facts: &Facts<'_>) -> Option<String> {
+    let Descriptors { needed, allowed } = facts.descriptors;
+    (needed > allowed).then(|| {
+        format!("the run needs {needed} descriptors and this process may have {allowed}: raise it with 'ulimit -n'")
+    })
+}
+
+fn idle_reached(facts: &Facts<'_>) -> Option<String> {
+    let IdleTotals {
+        target,
+        open_min,
+        closed_by_server,
+    } = facts.idle;
+    let opened = open_min + closed_by_server;
+    let why: Vec<String> = FAILURES
+        .iter()
+        .filter_map(|row| {
+            facts
+                .opening_failures
+                .get(&row.failure)
+                .map(|count| format!("{count} × {}", row.name))
+        })
+        .collect();
+    let why = if why.is_empty() {
+        "too few descriptors".to_owned()
+    } else {
+        why.join(", ")
+    };
+    (opened < target).then(|| {
+        format!("the idle pool reached {opened} of {target} connections ({why}): lower --idle or lift the limit")
+    })
+}
+
+fn idle_held(facts: &Facts<'_>) -> Option<String> {
+    let IdleTotals {
+        target,
+        open_min,
+        closed_by_server,
+    } = facts.idle;
+    (closed_by_server > 0 && open_min < target).then(|| {
+        format!(
+            "the idle pool was not held: the server closed {closed_by_server} of {target} idle connections, {open_min} \
+             were open at the least: raise the server's idle timeout or its connection limit"
+        )
+    })
+}
+
+fn settled(facts: &Facts<'_>) -> Option<String> {
+    (facts.settled == Settled::Silent).then(|| {
+        "the server did not answer one request after all connections were opened, so it may not have accepted them"
+            .to_owned()
+    })
+}
+
+fn client_failures(facts: &Facts<'_>) -> Option<String> {
+    let own = FAILURES.iter().filter(|row| row.blame == Blame::Client);
+    let counted: Vec<String> = own
+        .filter_map(|row| match facts.account.failed(row.failure) {
+            0 => None,
+            count => Some(format!("{count} × {} ({})", row.name, remedy(row.failure))),
+        })
+        .collect();
+    (!counted.is_empty()).then(|| {
+        format!(
+            "requests failed through the generator's own limits: {}",
+            counted.join(", ")
+        )
+    })
+}
+
+fn remedy(failure: Failure) -> &'static str {
+    match failure {
+        Failure::NoAddress => "give more --source addresses, or keep connections for more requests",
+        _ => "raise 'ulimit -n', or lower the rate",
+    }
+}
+
+fn saturated(facts: &Facts<'_>) -> Option<String> {
+    (facts.busiest_thread_percent > BUSY_LIMIT_PERCENT).then(|| {
+        format!(
+            "the generator was saturated: its busiest thread used {:.0}% of a CPU: use more --threads or a lower --rate",
+            facts.busiest_thread_percent
+        )
+    })
+}
+
+fn lagging(facts: &Facts<'_>) -> Option<String> {
+    if facts.plan.rate == Rate::Max {
+        return None;
+    }
+    let lag = Duration::from_nanos(facts.account.own_lag.at(0.99));
+    let bound = facts.plan.lag_bound;
+    (lag > bound).then(|| {
+        format!(
+            "the generator was starved of CPU: it turned to 1% of the requests {lag:.1?} or more after they were due, the \
+             bound is {bound:.1?}: give it a CPU of its own, or a lower --rate"
+        )
+    })
+}
+
+fn empty(facts: &Facts<'_>) -> Option<String> {
+    (facts.account.intended == 0)
+        .then(|| "no request was due in the measured time: raise --rate or --duration".to_owned())
+}
