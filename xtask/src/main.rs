@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask NAME`. One chore is one file and one row of [`CHORES`].
 #![forbid(unsafe_code)]
 
+mod bpf;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -13,11 +14,23 @@ struct Chore {
     run: fn(root: &Path) -> Result<(), String>,
 }
 
-const CHORES: &[Chore] = &[Chore {
-    name: "tidy",
-    summary: "check the arrows between crates, the style and the links",
-    run: tidy::run,
-}];
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "bpf",
+        summary: "compile the BPF program again and compare it with the committed object",
+        run: bpf::check,
+    },
+    Chore {
+        name: "bpf-build",
+        summary: "compile the BPF program over the committed object",
+        run: bpf::build,
+    },
+    Chore {
+        name: "tidy",
+        summary: "check the arrows between crates, the style and the links",
+        run: tidy::run,
+    },
+];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();

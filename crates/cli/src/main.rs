@@ -7,6 +7,7 @@
 mod load;
 mod serve;
 mod study;
+mod vm;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ enum Command {
     Serve(serve::Args),
     Load(load::Args),
     Study(study::Args),
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Load(args) => load::run(args),
         Command::Study(args) => study::run(args),
+        Command::Vm(args) => vm::run(args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("c10k: {error}");

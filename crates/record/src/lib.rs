@@ -8,11 +8,13 @@
 //! of meaning raises [`SCHEMA`].
 #![forbid(unsafe_code)]
 
+mod guest;
 mod host;
 mod inventory;
 mod load;
 mod serve;
 
+pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
 pub use load::{ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSummary};

@@ -4,8 +4,10 @@
 //! with the call itself and its manual page, and each `unsafe` block says which invariant holds and who upholds it.
 
 pub mod bind_no_port;
+pub mod bpf;
 pub mod cpu_clock;
 pub mod epoll;
+pub mod loopback;
 pub mod poll;
 pub mod rusage;
 pub mod sched_idle;

@@ -1,0 +1,43 @@
+//! What the guest of `c10k vm` sends over its second serial port, one object a line.
+
+use serde::{Deserialize, Serialize};
+
+/// One line from the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum GuestRecord {
+    /// Process 1 runs.
+    Booted {
+        /// `uname -r` in the guest.
+        kernel: String,
+        /// `current_clocksource` in the guest.
+        clock_source: Option<String>,
+        /// The security modules that are active, in order, where securityfs tells.
+        lsm: Option<String>,
+    },
+    /// A step printed a line on its standard output.
+    Output {
+        /// Index of the step in the plan.
+        step: usize,
+        /// The line, without its end.
+        line: String,
+    },
+    /// A step ended.
+    Exited {
+        /// Index of the step in the plan.
+        step: usize,
+        /// Its exit code; `None` where a signal ended it.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+    },
+    /// A step could not be started.
+    Refused {
+        /// Index of the step in the plan.
+        step: usize,
+        /// What the guest's kernel answered.
+        reason: String,
+    },
+    /// The plan is done; the guest is about to power off.
+    Done,
+}

@@ -1,0 +1,543 @@
+//! Tracing programs: `bpf(2)`, with the offsets of the running kernel put into a compiled object.
+//!
+//! An object is prepared once (parsed, its field offsets resolved against `/sys/kernel/btf/vmlinux`) and loaded as often
+//! as wanted; each load has its own maps. What is loaded is detached and freed when the last descriptor is dropped.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use aya_obj::btf::{Btf, BtfKind};
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type};
+use aya_obj::{EbpfSectionKind, Object};
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Where the kernel describes its own types.
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// `BPF_F_MMAPABLE` of linux/bpf.h.
+const MMAPABLE: u32 = 1024;
+
+/// What the kernel answers where it cannot do it at all; of linux/errno.h, and not in the C library's.
+const ENOTSUPP: i32 = 524;
+
+/// Room for what the verifier says about a refused program, bytes; it cuts what does not fit.
+const LOG_BYTES: usize = 64 * 1024;
+
+/// How a program attaches to a function of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// `BPF_TRACE_FENTRY`: runs before the function.
+    Entry,
+    /// `BPF_MODIFY_RETURN`: runs before it; an answer other than zero is returned in its stead.
+    ModifyReturn,
+}
+
+/// A program of an object and the function of the kernel that it attaches to.
+#[derive(Debug, Clone, Copy)]
+pub struct Hook {
+    /// Name of the program in the object.
+    pub program: &'static str,
+    /// Name of the kernel's function.
+    pub function: &'static str,
+    /// How it attaches.
+    pub attach: Attach,
+}
+
+/// Why a program cannot be loaded or attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BpfError {
+    /// The kernel does not describe its types.
+    #[error(
+        "{KERNEL_BTF} cannot be read ({0}): this needs a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted"
+    )]
+    NoKernelTypes(#[source] io::Error),
+    /// The kernel's description of its types is not understood.
+    #[error("{KERNEL_BTF} is not understood: {0}")]
+    KernelTypes(String),
+    /// The kernel has no such function, or none that can be traced.
+    #[error("the kernel has no function {0} to attach to (CONFIG_SECURITY is off?)")]
+    NoFunction(&'static str),
+    /// The compiled object is damaged, or does not fit the kernel's types.
+    #[error("the compiled BPF object does not fit this kernel: {0}")]
+    Object(String),
+    /// `bpf(2)` refused.
+    #[error("bpf({command}) of {name} is refused: {error}{}{}", remedy(.error), said(.verifier))]
+    Refused {
+        /// The command of `bpf(2)`.
+        command: &'static str,
+        /// The program or the map.
+        name: String,
+        /// What it answered.
+        error: io::Error,
+        /// The last line of the verifier, where it had a say.
+        verifier: Option<String>,
+    },
+    /// `mmap(2)` of a map failed.
+    #[error("mmap of the BPF map {name}: {error}")]
+    Map {
+        /// The map.
+        name: String,
+        /// What it answered.
+        error: io::Error,
+    },
+}
+
+/// What usually helps, by the answer of `bpf(2)`.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM) if capable() => {
+            " although this process holds CAP_BPF and CAP_PERFMON: this kernel refuses tracing programs to everybody \
+             (lockdown, or its maker's choice); `c10k vm` runs them in a guest"
+        }
+        Some(libc::EPERM) => " (CAP_BPF and CAP_PERFMON, or root, are needed)",
+        Some(libc::ENOSYS) => " (a kernel built with CONFIG_BPF_SYSCALL is needed, and no seccomp filter on bpf)",
+        Some(libc::EINVAL) => " (a kernel built with CONFIG_BPF_EVENTS is needed, 5.12 or later)",
+        Some(ENOTSUPP) => " (a kernel built with CONFIG_BPF_JIT and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS is needed)",
+        Some(libc::E2BIG) => {
+            " (38 programs at one function are the most that the kernel takes: close other interest sets)"
+        }
+        _ => "",
+    }
+}
+
+/// Whether this process holds what tracing programs need: `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`, which implies
+/// both (capabilities(7)).
+fn capable() -> bool {
+    const SYS_ADMIN: u64 = 1 << 21;
+    const BPF_AND_PERFMON: u64 = 1 << 39 | 1 << 38;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+        .unwrap_or_default();
+    held & SYS_ADMIN != 0 || held & BPF_AND_PERFMON == BPF_AND_PERFMON
+}
+
+fn said(verifier: &Option<String>) -> String {
+    verifier
+        .as_ref()
+        .map_or_else(String::new, |line| format!("; the verifier: {line}"))
+}
+
+/// An object whose field offsets are those of the running kernel.
+pub struct Prepared {
+    object: Object,
+    hooks: Vec<(Hook, u32)>,
+}
+
+impl Prepared {
+    /// Parses `object` and resolves its fields and the functions of `hooks` in the kernel's own description.
+    ///
+    /// # Errors
+    /// [`BpfError`]: all that can be refused before `bpf(2)` is asked.
+    pub fn new(object: &[u8], hooks: &[Hook]) -> Result<Self, BpfError> {
+        let types = fs::read(KERNEL_BTF).map_err(BpfError::NoKernelTypes)?;
+        let damaged = |error: &dyn std::fmt::Display| BpfError::Object(error.to_string());
+        let mut object = Object::parse(object).map_err(|error| damaged(&error))?;
+        let types = Btf::parse(&types, object.endianness).map_err(|error| BpfError::KernelTypes(error.to_string()))?;
+        object.relocate_btf(&types).map_err(|error| damaged(&error))?;
+        let hooks = hooks
+            .iter()
+            .map(|hook| {
+                let id = types
+                    .id_by_type_name_kind(hook.function, BtfKind::Func)
+                    .map_err(|_| BpfError::NoFunction(hook.function))?;
+                Ok((*hook, id))
+            })
+            .collect::<Result<_, BpfError>>()?;
+        Ok(Self { object, hooks })
+    }
+
+    /// Creates the maps, with `entries` elements in each map of the `.maps` section, loads the programs and attaches
+    /// them.
+    ///
+    /// # Errors
+    /// [`BpfError::Refused`] with the call that the kernel refused.
+    pub fn attach(&self, entries: u32) -> Result<Attached, BpfError> {
+        let mut object = self.object.clone();
+        let mut maps = BTreeMap::new();
+        for (name, map) in &mut object.maps {
+            if map.section_kind() == EbpfSectionKind::BtfMaps {
+                map.set_max_entries(entries);
+            }
+            maps.insert(name.clone(), Map::create(name, map)?);
+        }
+        let sections = HashSet::new();
+        let sources = object.maps.clone();
+        object
+            .relocate_maps(
+                sources
+                    .iter()
+                    .map(|(name, map)| (name.as_str(), maps[name].fd.as_raw_fd(), map)),
+                &sections,
+            )
+            .map_err(|error| BpfError::Object(error.to_string()))?;
+        let links = self
+            .hooks
+            .iter()
+            .map(|(hook, function)| attach(&object, *hook, *function))
+            .collect::<Result<_, _>>()?;
+        Ok(Attached { maps, _links: links })
+    }
+}
+
+/// Programs at work. Dropping it detaches them.
+pub struct Attached {
+    maps: BTreeMap<String, Map>,
+    // Each holds its program, which holds its maps.
+    _links: Vec<OwnedFd>,
+}
+
+impl Attached {
+    /// The map of that name.
+    ///
+    /// # Errors
+    /// [`BpfError::Object`] where the object has none.
+    pub fn map(&self, name: &str) -> Result<&Map, BpfError> {
+        self.maps
+            .get(name)
+            .ok_or_else(|| BpfError::Object(format!("it has no map {name}")))
+    }
+}
+
+/// A map of a loaded object.
+pub struct Map {
+    name: String,
+    fd: OwnedFd,
+    key_bytes: usize,
+    value_bytes: usize,
+    bytes: usize,
+}
+
+impl Map {
+    fn create(name: &str, map: &aya_obj::Map) -> Result<Self, BpfError> {
+        // The object's globals are one element, and shared with user space as the arrays are.
+        let globals = map.section_kind() != EbpfSectionKind::BtfMaps;
+        let attr = CreateMap {
+            kind: if globals {
+                bpf_map_type::BPF_MAP_TYPE_ARRAY as u32
+            } else {
+                map.map_type()
+            },
+            key_bytes: map.key_size(),
+            value_bytes: map.value_size(),
+            entries: map.max_entries(),
+            flags: if globals { MMAPABLE } else { map.map_flags() },
+            ..CreateMap::default()
+        };
+        // SAFETY: `CreateMap` is the layout of this command and holds no pointer.
+        let fd = unsafe { bpf_fd(bpf_cmd::BPF_MAP_CREATE, &attr) }
+            .map_err(|error| refused("BPF_MAP_CREATE", name, error))?;
+        Ok(Self {
+            name: name.to_owned(),
+            fd,
+            key_bytes: attr.key_bytes as usize,
+            value_bytes: attr.value_bytes as usize,
+            // Array elements are laid out at multiples of 8 bytes.
+            bytes: (attr.value_bytes as usize).next_multiple_of(8) * attr.entries as usize,
+        })
+    }
+
+    /// `bpf(BPF_MAP_UPDATE_ELEM)`: sets the value of a key.
+    ///
+    /// # Errors
+    /// `E2BIG` where the map is full, `ENOMEM`.
+    ///
+    /// # Panics
+    /// When the words are not the size of the map's key and value.
+    pub fn set(&self, key: &[u64], value: &[u64]) -> io::Result<()> {
+        assert_eq!(
+            (size_of_val(key), size_of_val(value)),
+            (self.key_bytes, self.value_bytes)
+        );
+        let attr = Element::new(&self.fd, key, value.as_ptr());
+        // SAFETY: `Element` is the layout of this command; key and value are as long as the map says (asserted) and live
+        // through the call.
+        unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &attr) }.map(drop)
+    }
+
+    /// `bpf(BPF_MAP_DELETE_ELEM)`: removes a key.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is no such key.
+    ///
+    /// # Panics
+    /// When the words are not the size of the map's key.
+    pub fn remove(&self, key: &[u64]) -> io::Result<()> {
+        assert_eq!(size_of_val(key), self.key_bytes);
+        let attr = Element::new(&self.fd, key, std::ptr::null());
+        // SAFETY: `Element` is the layout of this command; the key is as long as the map says (asserted) and lives through
+        // the call; the value is not looked at.
+        unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &attr) }.map(drop)
+    }
+
+    /// Maps the elements of an array, so that they are read and written without a system call.
+    ///
+    /// # Errors
+    /// [`BpfError::Map`].
+    pub fn share(&self) -> Result<Shared, BpfError> {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+        let address = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                self.bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                self.fd.as_fd(),
+                0,
+            )
+        };
+        let address = address.map_err(|error| BpfError::Map {
+            name: self.name.clone(),
+            error: error.into(),
+        })?;
+        let words = NonNull::new(address.cast()).ok_or_else(|| BpfError::Map {
+            name: self.name.clone(),
+            error: io::ErrorKind::AddrNotAvailable.into(),
+        })?;
+        Ok(Shared {
+            words,
+            count: self.bytes / size_of::<AtomicU64>(),
+        })
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The elements of an array map, shared with the kernel.
+pub struct Shared {
+    words: NonNull<AtomicU64>,
+    count: usize,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `words` is a mapping of at least `count` words that `self` owns until it is dropped; the kernel changes
+        // them only by whole aligned words, which is what an atomic allows.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `share` with this length, and no slice of it outlives `self`.
+        // A failure leaves the mapping, which harms nobody.
+        let _ = unsafe { rustix::mm::munmap(self.words.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
+    }
+}
+
+// SAFETY: all access is through atomics, from any thread.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+fn attach(object: &Object, hook: Hook, function: u32) -> Result<OwnedFd, BpfError> {
+    let instructions = object
+        .programs
+        .get(hook.program)
+        .and_then(|program| object.functions.get(&program.function_key()))
+        .map(|function| function.instructions.as_slice())
+        .ok_or_else(|| BpfError::Object(format!("it has no program {}", hook.program)))?;
+    let program = load(object, hook, function, instructions)?;
+    let attr = RawTracepoint {
+        program: program.as_raw_fd() as u32,
+        ..RawTracepoint::default()
+    };
+    // SAFETY: `RawTracepoint` is the layout of this command; without a name it attaches a tracing program to the function
+    // that it was loaded for.
+    unsafe { bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attr) }
+        .map_err(|error| refused("BPF_RAW_TRACEPOINT_OPEN", hook.program, error))
+}
+
+fn load(object: &Object, hook: Hook, function: u32, instructions: &[bpf_insn]) -> Result<OwnedFd, BpfError> {
+    let mut attr = LoadProgram {
+        kind: bpf_prog_type::BPF_PROG_TYPE_TRACING as u32,
+        instruction_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: object.license.as_ptr() as u64,
+        attach: match hook.attach {
+            Attach::Entry => bpf_attach_type::BPF_TRACE_FENTRY as u32,
+            Attach::ModifyReturn => bpf_attach_type::BPF_MODIFY_RETURN as u32,
+        },
+        function,
+        ..LoadProgram::default()
+    };
+    // SAFETY: `LoadProgram` is the layout of this command; instructions and licence outlive the call, and the count is
+    // theirs.
+    let error = match unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &attr) } {
+        Ok(program) => return Ok(program),
+        Err(error) => error,
+    };
+    // Once more, for the reason: the log is costly, and wanted only here.
+    let mut log = vec![0u8; LOG_BYTES];
+    attr.log_level = 1;
+    attr.log_bytes = LOG_BYTES as u32;
+    attr.log = log.as_mut_ptr() as u64;
+    // SAFETY: as above; the log is as long as said, and nothing else refers to it during the call.
+    let second = unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &attr) };
+    if let Ok(program) = second {
+        return Ok(program);
+    }
+    Err(BpfError::Refused {
+        command: "BPF_PROG_LOAD",
+        name: hook.program.to_owned(),
+        error,
+        verifier: last_line(&log),
+    })
+}
+
+/// The last line of the verifier's log that is not its statistics.
+fn last_line(log: &[u8]) -> Option<String> {
+    let text = log.split(|byte| *byte == 0).next()?;
+    let text = String::from_utf8_lossy(text);
+    text.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("processed "))
+        .map(str::to_owned)
+}
+
+fn refused(command: &'static str, name: &str, error: io::Error) -> BpfError {
+    BpfError::Refused {
+        command,
+        name: name.to_owned(),
+        error,
+        verifier: None,
+    }
+}
+
+/// `union bpf_attr` for `BPF_MAP_CREATE`, as far as it is used; the kernel takes the rest as zero.
+#[repr(C)]
+#[derive(Default)]
+struct CreateMap {
+    kind: u32,
+    key_bytes: u32,
+    value_bytes: u32,
+    entries: u32,
+    flags: u32,
+    inner: u32,
+}
+
+/// For `BPF_MAP_*_ELEM`.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+impl Element {
+    fn new(map: &OwnedFd, key: &[u64], value: *const u64) -> Self {
+        Self {
+            map: map.as_raw_fd() as u32,
+            padding: 0,
+            key: key.as_ptr() as u64,
+            value: value as u64,
+            flags: 0,
+        }
+    }
+}
+
+/// For `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(Default)]
+struct LoadProgram {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_bytes: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach: u32,
+    types: u32,
+    function_info_bytes: u32,
+    function_info: u64,
+    function_info_count: u32,
+    line_info_bytes: u32,
+    line_info: u64,
+    line_info_count: u32,
+    function: u32,
+}
+
+/// For `BPF_RAW_TRACEPOINT_OPEN`.
+#[repr(C)]
+#[derive(Default)]
+struct RawTracepoint {
+    name: u64,
+    program: u32,
+    padding: u32,
+}
+
+/// `bpf(2)`.
+///
+/// # Safety
+/// `attr` has the layout of `command`, and every pointer in it refers to as much live memory as the command uses.
+unsafe fn bpf<A>(command: bpf_cmd, attr: &A) -> io::Result<i32> {
+    // SAFETY: the kernel reads `size_of::<A>()` bytes of `attr`; the rest is the caller's promise.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_ref(attr),
+            size_of::<A>(),
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(answer as i32)
+}
+
+/// `bpf(2)` for the commands that answer with a descriptor.
+///
+/// # Safety
+/// As for [`bpf`], and `command` is one of those.
+unsafe fn bpf_fd<A>(command: bpf_cmd, attr: &A) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { bpf(command, attr) }?;
+    // SAFETY: the kernel has just made this descriptor for the caller alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_is_quoted_with_its_last_word() {
+        let log = b"0: R1=ctx\n1: exit\ncannot call GPL-restricted function\nprocessed 4 insns\n\0\0\0";
+        assert_eq!(last_line(log).as_deref(), Some("cannot call GPL-restricted function"));
+        assert_eq!(last_line(b"\0"), None);
+    }
+
+    #[test]
+    fn each_refusal_names_its_remedy() {
+        for (errno, words) in [
+            (libc::EPERM, "CAP_PERFMON"),
+            (libc::ENOSYS, "CONFIG_BPF_SYSCALL"),
+            (libc::EINVAL, "CONFIG_BPF_EVENTS"),
+            (libc::E2BIG, "38 programs"),
+        ] {
+            let text = refused("BPF_PROG_LOAD", "gate", io::Error::from_raw_os_error(errno)).to_string();
+            assert!(text.contains(words) && !text.contains('\n'), "{text}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong, one line each, with the remedy.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a guest could not be started, or did not finish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VmError {
+    /// There is no emulator.
+    #[error(
+        "cannot start {emulator}: {error}; install it (Debian: apt-get install --no-install-recommends qemu-system-x86)"
+    )]
+    NoEmulator {
+        /// The command.
+        emulator: PathBuf,
+        /// What the host answered.
+        error: io::Error,
+    },
+    /// No kernel was named, and none is installed.
+    #[error(
+        "no readable kernel in /boot: name one with --kernel FILE (Debian: apt-get download the versioned package that \
+         linux-image-cloud-amd64 depends on, dpkg-deb --extract it, and take boot/vmlinuz-*)"
+    )]
+    NoKernel,
+    /// The kernel file is something else.
+    #[error("{path} is not a bootable x86 kernel: name a bzImage (vmlinuz-*) with --kernel FILE")]
+    NotAKernel {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that the guest needs cannot be read.
+    #[error("cannot read {path}: {error}; check its name and its permissions")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the host answered.
+        error: io::Error,
+    },
+    /// A program has no business in the guest.
+    #[error("{path} cannot run in the guest: {why}; name an x86-64 Linux executable that runs here")]
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// A temporary file of the host failed.
+    #[error("cannot {operation} for the guest: {error}; check the space in the directory for temporary files (TMPDIR)")]
+    Host {
+        /// What was tried.
+        operation: &'static str,
+        /// What the host answered.
+        error: io::Error,
+    },
+    /// `/dev/kvm` was asked for and cannot be used.
+    #[error("/dev/kvm cannot be used: {error}; use --accel tcg, which also counts the instructions exactly")]
+    NoKvm {
+        /// What the host answered.
+        error: io::Error,
+    },
+    /// The emulator refused its arguments or died.
+    #[error("the emulator ended with {status}: {said}; see `c10k vm doctor`")]
+    Emulator {
+        /// Its exit status.
+        status: String,
+        /// The last line that it printed.
+        said: String,
+    },
+    /// The guest's kernel panicked.
+    #[error(
+        "the guest panicked: {reason}; its last console lines are above (a kernel for this guest has an initramfs, \
+             ELF programs and a serial console built in)"
+    )]
+    Panicked {
+        /// What the kernel says.
+        reason: String,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+    /// The guest went away without a panic and without finishing.
+    #[error("the guest ended before its plan did, after {statuses} of {steps} steps; its last console lines are above")]
+    Ended {
+        /// Steps that ended.
+        statuses: usize,
+        /// Steps of the plan.
+        steps: usize,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+    /// The time limit passed.
+    #[error(
+        "the guest did not finish within {limit:?} ({stage}); its last console lines are above; raise --time-limit, \
+             or name another --kernel if it printed nothing"
+    )]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+        /// How far it came.
+        stage: &'static str,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+    /// A line on the records' port is not a record.
+    #[error("the guest sent a line that is no record: {line:?}; are host and guest the same c10k?")]
+    Record {
+        /// The line.
+        line: String,
+    },
+    /// Process 1 was asked of something that is no guest.
+    #[error("{0}")]
+    NotAGuest(&'static str),
+    /// An operation inside the guest failed.
+    #[error("the guest cannot {operation}: {error}")]
+    Guest {
+        /// What was tried.
+        operation: String,
+        /// What its kernel answered.
+        error: io::Error,
+    },
+}
+
+impl VmError {
+    /// The last lines of the guest's console, where it had one.
+    #[must_use]
+    pub fn console(&self) -> &[String] {
+        match self {
+            Self::Panicked { console, .. } | Self::Ended { console, .. } | Self::TimeLimit { console, .. } => console,
+            _ => &[],
+        }
+    }
+}
