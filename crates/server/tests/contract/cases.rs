@@ -1,0 +1,477 @@
+//! What holds for every subject.
+
+use std::io::{ErrorKind, Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::Case;
+use crate::client::{Client, get, pattern};
+use crate::subject::Subject;
+use crate::vectors::{After, VECTORS};
+
+pub(crate) const CASES: &[Case] = &[
+    ("framing_does_not_depend_on_how_the_bytes_arrive", framing),
+    ("a_pipelined_batch_is_answered_in_order_and_in_few_writes", pipelining),
+    ("a_client_that_closes_its_half_gets_its_replies", half_close),
+    (
+        "a_long_reply_survives_a_slow_reader_and_the_connection_goes_on",
+        slow_reader,
+    ),
+    ("reading_stops_while_output_is_blocked", backpressure),
+    ("a_client_that_waits_for_100_continue_is_told_to_go_on", expect_continue),
+    ("work_is_spent_on_every_request", work),
+    ("the_counters_reconcile", counters),
+    ("accept_one_brings_one_connection_a_time", accept_one),
+    ("accept_few_leaves_nobody_waiting", accept_few),
+    ("a_slow_head_meets_its_deadline", slow_head),
+    ("a_slow_body_meets_its_deadline", slow_body),
+    ("an_idle_connection_meets_its_deadline", idle),
+    ("a_reader_below_the_minimum_rate_meets_its_deadline", stalled_reader),
+    ("resets_leave_nothing_behind", reset_storm),
+    (
+        "descriptor_exhaustion_neither_spins_nor_loses_anybody",
+        descriptor_exhaustion,
+    ),
+    ("the_cap_on_connections_delays_and_loses_nobody", connection_cap),
+    ("a_drain_under_load_truncates_and_resets_nothing", drain_under_load),
+    ("a_drain_finishes_the_reply_in_progress", drain_in_progress),
+    ("a_drain_answers_a_request_that_is_half_sent", drain_half_request),
+    ("a_drain_without_connections_ends_at_once", drain_idle),
+];
+
+fn framing(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut other = Client::connect(server.address);
+    for (request, status, after) in VECTORS {
+        for cut in 1..=request.len() {
+            let (front, back) = request.split_at_checked(cut).expect("vectors are ASCII");
+            let mut client = Client::connect(server.address);
+            client.send(front);
+            // A round trip elsewhere: a loop has seen the front part by then.
+            other.get("/bytes/0");
+            if !back.is_empty() {
+                // A refusal may come before the rest of the request, and the end with it.
+                let _ = client.stream.write_all(back.as_bytes());
+            }
+            let reply = client.reply();
+            assert_eq!(
+                (reply.status, reply.closes()),
+                (*status, *after == After::Closed),
+                "{request:?} cut at {cut}"
+            );
+            match after {
+                After::Kept => assert_eq!(client.get("/bytes/1").body, [0], "{request:?} cut at {cut}"),
+                After::Closed => assert_eq!(client.rest(), b"", "{request:?} cut at {cut}"),
+            }
+        }
+    }
+    server.stop();
+}
+
+fn pipelining(subject: &Subject) {
+    const REQUESTS: usize = 500;
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    let batch: String = (0..REQUESTS).map(|length| get(&format!("/bytes/{length}"))).collect();
+    client.send(batch);
+    for length in 0..REQUESTS {
+        assert_eq!(client.reply().body, pattern(length));
+    }
+    drop(client);
+    let summary = server.stop();
+    assert_eq!((summary.requests, summary.replies), (REQUESTS as u64, REQUESTS as u64));
+    let writes: u64 = ["sendto", "sendmsg"]
+        .iter()
+        .filter_map(|name| summary.syscalls.get(*name))
+        .sum();
+    assert!(writes < REQUESTS as u64 / 10, "{writes} writes");
+}
+
+fn half_close(subject: &Subject) {
+    let server = subject.start(&[]);
+    for length in [3, 5_000_000] {
+        let mut client = Client::connect(server.address);
+        client.send(get(&format!("/bytes/{length}")).repeat(2));
+        client
+            .stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a connected socket");
+        for _ in 0..2 {
+            assert!(client.reply().body == pattern(length));
+        }
+        assert_eq!(client.rest(), b"");
+    }
+    let summary = server.stop();
+    assert_eq!((summary.replies, summary.open_connections), (4, 0));
+}
+
+fn slow_reader(subject: &Subject) {
+    const LENGTH: usize = 24 << 20;
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    let mut other = Client::connect(server.address);
+    client.send(get(&format!("/bytes/{LENGTH}")) + &get("/bytes/2"));
+    let mut part = vec![0; 1 << 20];
+    let mut received = Vec::new();
+    while received.len() < LENGTH {
+        // The other client's round trip is what makes this one slow.
+        assert_eq!(other.get("/bytes/1").body, [0]);
+        let taken = client.stream.read(&mut part).expect("more of the reply");
+        assert!(taken > 0, "the end after {} bytes", received.len());
+        received.extend_from_slice(&part[..taken]);
+    }
+    received.extend_from_slice(&{
+        client
+            .stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a connected socket");
+        client.rest()
+    });
+    let body = received
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    assert!(received[body..body + LENGTH] == pattern(LENGTH));
+    assert!(received.ends_with(b"Content-Length: 2\r\n\r\n\x00\x01"));
+    server.stop();
+}
+
+fn backpressure(subject: &Subject) {
+    const REQUESTS_MAX: usize = 4_000_000;
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    client.stream.set_nonblocking(true).expect("a TCP socket");
+    let batch = get("/bytes/4k").repeat(100);
+    let (mut sent, mut refused) = (0, 0);
+    // The server is behind for good when the socket takes nothing more, over and over, while it answers others.
+    let mut other = Client::connect(server.address);
+    while refused < 100 {
+        let position = sent % batch.len();
+        match client.stream.write(&batch.as_bytes()[position..]) {
+            Ok(taken) => {
+                sent += taken;
+                refused = 0;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                refused += 1;
+                other.get("/bytes/1");
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(
+            sent < REQUESTS_MAX * 40,
+            "the server goes on reading without being read"
+        );
+    }
+    client.stream.set_nonblocking(false).expect("a TCP socket");
+    let request = get("/bytes/4k").len();
+    let (whole, rest) = (sent.div_ceil(request), sent % request);
+    let answers = std::thread::scope(|scope| {
+        let mut writer = client.stream.try_clone().expect("a descriptor");
+        scope.spawn(move || {
+            if rest > 0 {
+                writer
+                    .write_all(&get("/bytes/4k").as_bytes()[rest..])
+                    .expect("the server reads on");
+            }
+        });
+        (0..whole).filter(|_| client.reply().body.len() == 4096).count()
+    });
+    assert_eq!(answers, whole);
+    server.stop();
+}
+
+fn expect_continue(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    client.send("GET /bytes/1 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.reply().status, 100);
+    client.send("hello");
+    assert_eq!(client.reply().status, 200);
+    server.stop();
+}
+
+fn work(subject: &Subject) {
+    const REQUESTS: u64 = 20;
+    let server = subject.start(&[("work", "2ms")]);
+    let mut client = Client::connect(server.address);
+    for _ in 0..REQUESTS {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    assert_eq!(client.get("/spin/20ms").status, 200);
+    drop(client);
+    let summary = server.stop();
+    let spent_ms = summary.cpu_user_ns / 1_000_000;
+    // A spin ends by the clock: on a machine that is shared it may get less CPU than it lasts.
+    assert!(spent_ms > (2 * REQUESTS + 20) / 4, "{spent_ms} ms");
+}
+
+fn counters(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        client.get("/bytes/1");
+        client.get("/nothing");
+    }
+    let mut last = clients.pop().expect("50 clients");
+    last.send("nonsense\r\n\r\n");
+    assert_eq!(last.reply().status, 400);
+    assert_eq!(last.rest(), b"");
+    let stats = clients[0].get("/stats");
+    let stats: c10k_record::ServeSummary = serde_json::from_slice(&stats.body).expect("the counters as JSON");
+    assert_eq!((stats.accepted, stats.requests, stats.bad_requests), (50, 101, 1));
+    assert!(stats.open_connections >= 49);
+    drop(clients);
+    drop(last);
+    let summary = server.stop();
+    assert_eq!(
+        (
+            summary.accepted,
+            summary.requests,
+            summary.bad_requests,
+            summary.replies
+        ),
+        (50, 101, 1, 102)
+    );
+    assert_eq!(
+        (summary.open_connections, summary.open_connections_max, summary.timeouts),
+        (0, 50, 0)
+    );
+    assert_eq!(summary.accepted_by_worker.iter().sum::<u64>(), 50);
+    assert_eq!(summary.syscalls.get("close"), Some(&50));
+}
+
+fn accept_one(subject: &Subject) {
+    let server = subject.start(&[("accept", "1")]);
+    let mut clients: Vec<Client> = (0..300).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    drop(clients);
+    let summary = server.stop();
+    assert_eq!(summary.accepted, 300);
+    assert!(
+        (summary.accepts_per_wait - 1.0).abs() < f64::EPSILON,
+        "{}",
+        summary.accepts_per_wait
+    );
+}
+
+fn accept_few(subject: &Subject) {
+    let server = subject.start(&[("accept", "7")]);
+    let mut first = Client::connect(server.address);
+    // While the server spins, the backlog fills up and is told once.
+    first.send(get("/spin/100ms"));
+    let mut clients: Vec<Client> = (0..300).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    assert_eq!(first.reply().status, 200);
+    drop((first, clients));
+    let summary = server.stop();
+    assert_eq!(summary.accepted, 301);
+    assert!(summary.accepts_per_wait <= 7.0, "{}", summary.accepts_per_wait);
+}
+
+fn slow_head(subject: &Subject) {
+    let server = subject.start(&[("head", "300ms")]);
+    let mut client = Client::connect(server.address);
+    let mut request = get("/bytes/1").replace("Host: a", &format!("Host: a\r\nX: {}", "y".repeat(20_000)));
+    // The deadline is for the whole head: bytes that trickle in do not move it.
+    let mut honest = Client::connect(server.address);
+    client.stream.set_nonblocking(true).expect("a TCP socket");
+    let mut received = Vec::new();
+    while received.is_empty() {
+        let byte = request.remove(0);
+        client.send([byte as u8]);
+        assert_eq!(honest.get("/bytes/1").status, 200);
+        let mut buffer = [0; 1024];
+        match client.stream.read(&mut buffer) {
+            Ok(taken) => received.extend_from_slice(&buffer[..taken]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        assert!(request.len() > 4, "the whole head could be sent");
+        std::thread::yield_now();
+    }
+    assert!(
+        received.starts_with(b"HTTP/1.1 408 "),
+        "{:?}",
+        String::from_utf8_lossy(&received)
+    );
+    drop((client, honest));
+    assert_eq!(server.stop().timeouts, 1);
+}
+
+fn slow_body(subject: &Subject) {
+    let server = subject.start(&[("body", "200ms")]);
+    let mut client = Client::connect(server.address);
+    client.send("GET /bytes/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc");
+    assert_eq!(client.reply().status, 408);
+    assert_eq!(client.rest(), b"");
+    drop(client);
+    assert_eq!(server.stop().timeouts, 1);
+}
+
+fn idle(subject: &Subject) {
+    let server = subject.start(&[("idle", "200ms")]);
+    let mut silent = Client::connect(server.address);
+    let mut client = Client::connect(server.address);
+    client.get("/bytes/1");
+    assert_eq!(client.rest(), b"");
+    assert_eq!(silent.rest(), b"");
+    assert_eq!(server.stop().timeouts, 2);
+}
+
+fn stalled_reader(subject: &Subject) {
+    let server = subject.start(&[("send", "200ms")]);
+    let mut client = Client::connect(server.address);
+    client.send(get("/bytes/256m"));
+    let mut honest = Client::connect(server.address);
+    // The server's own counters say when it has given up.
+    let stats = || -> c10k_record::ServeSummary {
+        serde_json::from_slice(&Client::connect(server.address).get("/stats").body).expect("JSON")
+    };
+    while stats().timeouts == 0 {
+        assert_eq!(honest.get("/bytes/1").status, 200);
+        std::thread::yield_now();
+    }
+    drop((client, honest));
+    assert_eq!(server.stop().timeouts, 1);
+}
+
+fn reset_storm(subject: &Subject) {
+    let server = subject.start(&[]);
+    for round in 0..500 {
+        let mut client = Client::connect(server.address);
+        let request = get("/bytes/1m");
+        client.send(&request[..request.len() - round % 3]);
+        rustix::net::sockopt::set_socket_linger(&client.stream, Some(std::time::Duration::ZERO)).expect("a socket");
+    }
+    let mut honest = Client::connect(server.address);
+    while {
+        let stats: c10k_record::ServeSummary = serde_json::from_slice(&honest.get("/stats").body).expect("JSON");
+        stats.open_connections > 1
+    } {
+        std::thread::yield_now();
+    }
+    assert_eq!(honest.get("/bytes/1").status, 200);
+    drop(honest);
+    let summary = server.stop();
+    assert_eq!(summary.open_connections, 0);
+}
+
+fn descriptor_exhaustion(subject: &Subject) {
+    let server = subject.start(&[("nofile", "60"), ("connections", "1000")]);
+    let started = Instant::now();
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(server.address)).collect();
+    // The first ones were accepted; they go on being served while the rest wait in the backlog.
+    while started.elapsed() < std::time::Duration::from_millis(500) {
+        assert_eq!(clients[0].get("/bytes/1").status, 200);
+    }
+    let stats: c10k_record::ServeSummary = serde_json::from_slice(&clients[0].get("/stats").body).expect("JSON");
+    let shortage = stats.syscalls["accept4"] - stats.accepted;
+    assert!((1..100).contains(&shortage), "{shortage} fruitless calls of accept4");
+    // From the front: each one that leaves makes room for one that waits.
+    for mut client in clients.drain(..) {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    let summary = server.stop();
+    assert_eq!((summary.accepted, summary.open_connections), (200, 0));
+}
+
+fn connection_cap(subject: &Subject) {
+    let server = subject.start(&[("connections", "10")]);
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
+    for mut client in clients.drain(..) {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    let summary = server.stop();
+    assert_eq!(summary.accepted, 100);
+    assert!(summary.open_connections_max <= 10, "{}", summary.open_connections_max);
+}
+
+fn drain_under_load(subject: &Subject) {
+    let server = subject.start(&[]);
+    let address = server.address;
+    let answered = AtomicU64::new(0);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = Client::connect(address);
+                loop {
+                    client.send(get("/bytes/20k"));
+                    let reply = client.reply();
+                    assert!(reply.body == pattern(20 << 10));
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if reply.closes() {
+                        assert_eq!(client.rest(), b"");
+                        break;
+                    }
+                    assert!(
+                        !over.load(Ordering::Relaxed),
+                        "the server is gone, and the connection was not closed"
+                    );
+                }
+            });
+        }
+        while answered.load(Ordering::Relaxed) < 2000 {
+            std::thread::yield_now();
+        }
+        let summary = server.stop();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!((summary.replies, summary.open_connections), (summary.requests, 0));
+        assert!(summary.requests >= 2000);
+    });
+}
+
+fn drain_in_progress(subject: &Subject) {
+    const LENGTH: usize = 64 << 20;
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    client.send(get("/bytes/64m"));
+    let mut first = [0; 1000];
+    client
+        .stream
+        .read_exact(&mut first)
+        .expect("the beginning of the reply");
+    server.terminate();
+    // Refused once the drain has begun.
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    let rest = client.rest();
+    let body = first
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    assert_eq!(first.len() - body + rest.len(), LENGTH);
+    let summary = server.wait();
+    assert_eq!((summary.requests, summary.replies), (1, 1));
+}
+
+fn drain_half_request(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut client = Client::connect(server.address);
+    let mut other = Client::connect(server.address);
+    client.send("GET /bytes/5 HTTP/1.1\r\nHo");
+    other.get("/bytes/0");
+    server.terminate();
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    client.send("st: a\r\n\r\n");
+    let reply = client.reply();
+    assert!(reply.closes() && reply.body == pattern(5));
+    assert_eq!(client.rest(), b"");
+    drop((client, other));
+    assert_eq!(server.wait().open_connections, 0);
+}
+
+fn drain_idle(subject: &Subject) {
+    let server = subject.start(&[]);
+    let summary = server.stop();
+    assert_eq!((summary.accepted, summary.requests), (0, 0));
+}

@@ -1,0 +1,56 @@
+//! The contract of the server, case by case, against every model on every mechanism, over real sockets.
+//!
+//! The subject is a process of its own: this executable starts itself again as the server ([`subject::serve`]), so that
+//! signals, limits, children and exit codes are real. A row added to `MODELS` or `MECHANISMS` gets every case.
+//!
+//! A pair that cannot run here is printed with its reason and counts as ignored; with `C10K_REQUIRE=all`, or with its
+//! name in that list, it fails.
+#![forbid(unsafe_code)]
+
+mod cases;
+mod client;
+mod overflow;
+mod subject;
+mod vectors;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use subject::Subject;
+
+/// What one case asserts, on one subject.
+type Case = (&'static str, fn(&Subject));
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(subject::SERVE) {
+        return subject::serve();
+    }
+    c10k_server::raise_descriptor_limit();
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for subject in Subject::all() {
+        for (name, case) in cases::CASES
+            .iter()
+            .chain(overflow::CASES.iter().filter(|_| subject.has_signal_queue()))
+        {
+            trials.push(trial(&subject, name, *case));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(subject: &Subject, name: &str, case: fn(&Subject)) -> Trial {
+    let title = format!("{}::{name}", subject.name());
+    let subject = subject.clone();
+    match subject.unavailable() {
+        None => Trial::test(title, move || {
+            case(&subject);
+            Ok(())
+        }),
+        Some(reason) if subject.is_required() => Trial::test(title, move || Err(Failed::from(reason))),
+        Some(reason) => {
+            eprintln!("{title}: cannot run here: {reason}");
+            Trial::test(title, || Ok(())).with_ignored_flag(true)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What holds where the kernel's queue of events is bounded, and small.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::Case;
+use crate::client::{Client, get};
+use crate::subject::{Running, Subject};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a_burst_over_a_queue_of_8_is_answered_in_full_by_poll", |subject| {
+        burst(subject, "rescan-poll");
+    }),
+    ("a_burst_over_a_queue_of_8_is_answered_in_full_by_select", |subject| {
+        burst(subject, "rescan-select");
+    }),
+    ("without_a_rescan_the_server_hangs_and_still_drains", hang),
+];
+
+const CONNECTIONS: usize = 2000;
+
+/// Sends one request on each connection while the server is kept busy, so that the events pile up. The connections are
+/// made one by one, each answered before the next: nothing is lost before the burst.
+fn overflow(server: &Running) -> Vec<Client> {
+    let mut clients: Vec<Client> = (0..=CONNECTIONS)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            assert_eq!(client.get("/bytes/1").status, 200);
+            client
+        })
+        .collect();
+    let mut busy = clients.pop().expect("one more than the burst has");
+    busy.send(get("/spin/300ms"));
+    for client in &mut clients {
+        client.send(get("/bytes/92"));
+    }
+    clients.push(busy);
+    clients
+}
+
+fn burst(subject: &Subject, on_overflow: &str) {
+    let server = subject.start(&[("signal-queue", "8"), ("on-overflow", on_overflow)]);
+    let mut clients = overflow(&server);
+    for client in &mut clients {
+        assert_eq!(client.reply().status, 200);
+    }
+    drop(clients);
+    let summary = server.stop();
+    assert_eq!(summary.replies, 2 * CONNECTIONS as u64 + 2);
+    assert!(summary.overflows > 0 && summary.rescans > 0, "{summary:?}");
+    assert_eq!(summary.open_connections, 0);
+}
+
+fn hang(subject: &Subject) {
+    let server = subject.start(&[("signal-queue", "8"), ("on-overflow", "none")]);
+    let mut clients = overflow(&server);
+    // The spinning request is answered when the spin is over; what was lost meanwhile is lost for good.
+    assert_eq!(clients.pop().expect("the busy one").reply().status, 200);
+    let answered = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for part in clients.chunks_mut(CONNECTIONS / 8) {
+            let answered = &answered;
+            scope.spawn(move || {
+                for client in part {
+                    client
+                        .stream
+                        .set_read_timeout(Some(Duration::from_millis(5)))
+                        .expect("a TCP socket");
+                    match client.try_reply() {
+                        Ok(reply) => {
+                            assert_eq!(reply.expect("a reply").status, 200);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                    }
+                }
+            });
+        }
+    });
+    let answered = answered.into_inner();
+    assert!(
+        answered < CONNECTIONS as u64,
+        "every request was answered although events were lost"
+    );
+    // Stopping does not depend on events: what was lost is found, and answered.
+    server.terminate();
+    for client in &mut clients {
+        client
+            .stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a TCP socket");
+    }
+    let late = clients
+        .iter_mut()
+        .filter_map(|client| client.try_reply().expect("no truncated reply"))
+        .count();
+    assert_eq!(answered + late as u64, CONNECTIONS as u64);
+    drop(clients);
+    let summary = server.wait();
+    assert!(summary.overflows > 0, "{summary:?}");
+    assert_eq!(summary.rescans, 0);
+}

@@ -1,0 +1,196 @@
+//! The server under test, as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use c10k_event::{Mechanism, OnOverflow};
+use c10k_record::{ServeRecord, ServeSummary};
+use c10k_server::{AcceptPolicy, Config, Model, Server, Stop, units};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+
+/// The first argument that makes this executable the server.
+pub(crate) const SERVE: &str = "serve-subject";
+
+/// One model on one mechanism.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    model: Model,
+    mechanism: Mechanism,
+}
+
+impl Subject {
+    /// Every model on every mechanism that it is driven by.
+    pub(crate) fn all() -> Vec<Subject> {
+        Model::all()
+            .flat_map(|model| Mechanism::all().map(move |mechanism| Subject { model, mechanism }))
+            .collect()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{}::{}", self.model.name(), self.mechanism.name())
+    }
+
+    pub(crate) fn has_signal_queue(&self) -> bool {
+        matches!(self.mechanism.name(), "rt-signal" | "rt-signal-batch")
+    }
+
+    /// Why it cannot run here.
+    pub(crate) fn unavailable(&self) -> Option<String> {
+        let model = self.model.availability().err();
+        model.or_else(|| self.mechanism.probe().err().map(|reason| reason.to_string()))
+    }
+
+    /// Whether `C10K_REQUIRE` makes its absence a failure.
+    pub(crate) fn is_required(&self) -> bool {
+        let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
+        required
+            .split(',')
+            .any(|name| name == "all" || name == self.mechanism.name() || name == self.model.name())
+    }
+
+    /// Starts the server with options of [`apply`].
+    pub(crate) fn start(&self, options: &[(&str, &str)]) -> Running {
+        let mut command = Command::new(std::env::current_exe().expect("a test has an executable"));
+        command.args([SERVE, self.model.name(), self.mechanism.name()]);
+        command.args(options.iter().map(|(name, value)| format!("{name}={value}")));
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the executable starts again");
+        let mut records = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        match record(&mut records) {
+            ServeRecord::Listening { address, .. } => Running {
+                address: address.parse().expect("an address"),
+                child,
+                records,
+                ended: false,
+            },
+            ServeRecord::Summary(_) => panic!("a summary before the server listens"),
+        }
+    }
+}
+
+/// A server that runs; killed when dropped, if it was not stopped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    records: BufReader<ChildStdout>,
+    ended: bool,
+}
+
+impl Running {
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).expect("the server is running");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits for the end of a server that was terminated: exit code 0, and the summary.
+    pub(crate) fn wait(mut self) -> ServeSummary {
+        let summary = match record(&mut self.records) {
+            ServeRecord::Summary(summary) => *summary,
+            ServeRecord::Listening { .. } => panic!("the server said twice that it listens"),
+        };
+        let status = self.child.wait().expect("the server is our child");
+        self.ended = true;
+        assert!(status.success(), "the server ended with {status}");
+        summary
+    }
+
+    /// Terminates the server and waits for its end.
+    pub(crate) fn stop(self) -> ServeSummary {
+        self.terminate();
+        self.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            // It may have ended by itself, which the failed test has told already.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn record(records: &mut impl BufRead) -> ServeRecord {
+    let mut line = String::new();
+    records
+        .read_line(&mut line)
+        .expect("the server's standard output can be read");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+/// The server side: `serve-subject MODEL MECHANISM [OPTION=VALUE]…`.
+pub(crate) fn serve() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let [model, mechanism, options @ ..] = arguments.as_slice() else {
+        panic!("a model and a mechanism")
+    };
+    let mut config = Config::new(
+        Model::named(model).expect("a known model"),
+        Mechanism::named(mechanism).expect("a known mechanism"),
+    );
+    c10k_server::raise_descriptor_limit();
+    for option in options {
+        let (name, value) = option.split_once('=').expect("NAME=VALUE");
+        apply(&mut config, name, value);
+    }
+    let stop = Stop::new();
+    stop.on_signals().expect("signals can be waited for");
+    let server = Server::bind(config).expect("a free port");
+    print(&ServeRecord::Listening {
+        address: server.address().to_string(),
+        pid: std::process::id(),
+    });
+    let summary = server.run(&stop).expect("serves until it is stopped");
+    print(&ServeRecord::Summary(Box::new(summary)));
+    ExitCode::SUCCESS
+}
+
+fn print(record: &ServeRecord) {
+    println!("{}", serde_json::to_string(record).expect("records are plain data"));
+}
+
+fn apply(config: &mut Config, name: &str, value: &str) {
+    let time = || -> Duration { units::duration(value).expect("a duration") };
+    let number = || -> u64 { value.parse().expect("a number") };
+    match name {
+        "accept" => {
+            config.accept = match value {
+                "all" => AcceptPolicy::All,
+                most => AcceptPolicy::UpTo(most.parse().expect("a number from 1")),
+            };
+        }
+        "work" => config.work = time(),
+        "head" => config.deadlines.head = time(),
+        "body" => config.deadlines.body = time(),
+        "send" => config.deadlines.send = time(),
+        "idle" => config.deadlines.idle = time(),
+        "linger" => config.deadlines.linger = time(),
+        "drain" => config.deadlines.drain = time(),
+        "signal-queue" => config.event_options.signal_queue = Some(number()),
+        "on-overflow" => {
+            config.event_options.on_overflow = match value {
+                "none" => OnOverflow::None,
+                "rescan-select" => OnOverflow::RescanSelect,
+                _ => OnOverflow::RescanPoll,
+            };
+        }
+        "connections" => config.max_connections = usize::try_from(number()).ok(),
+        "nofile" => {
+            let limit = Rlimit {
+                current: Some(number()),
+                maximum: Some(number()),
+            };
+            setrlimit(Resource::Nofile, limit).expect("a limit can be lowered");
+        }
+        _ => panic!("no option is called {name}"),
+    }
+}
