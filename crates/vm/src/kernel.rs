@@ -34,7 +34,7 @@ impl Kernel {
     pub fn find(path: Option<&Path>) -> Result<Self, VmError> {
         let path = match path {
             Some(path) => path.to_owned(),
-            None => installed().ok_or(VmError::NoKernel)?,
+            None => installed(Path::new("/boot")).ok_or(VmError::NoKernel)?,
         };
         let image = read(&path)?;
         let release = release(&image).ok_or_else(|| VmError::NotAKernel { path: path.clone() })?;
@@ -46,10 +46,10 @@ impl Kernel {
     }
 }
 
-fn installed() -> Option<PathBuf> {
+fn installed(boot: &Path) -> Option<PathBuf> {
     let running = rustix::system::uname();
-    let own = PathBuf::from(format!("/boot/vmlinuz-{}", running.release().to_string_lossy()));
-    let mut others: Vec<PathBuf> = fs::read_dir("/boot")
+    let own = boot.join(format!("vmlinuz-{}", running.release().to_string_lossy()));
+    let mut others: Vec<PathBuf> = fs::read_dir(boot)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -90,6 +90,16 @@ mod tests {
     fn the_release_stands_in_the_header() {
         let image = image(b"6.1.0-13-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP\0");
         assert_eq!(release(&image).as_deref(), Some("6.1.0-13-cloud-amd64"));
+    }
+
+    #[test]
+    fn the_newest_installed_kernel_is_taken_and_none_from_an_empty_folder() {
+        let boot = tempfile::TempDir::new().expect("space");
+        assert_eq!(installed(boot.path()), None);
+        for name in ["vmlinuz-6.1.0-12", "vmlinuz-6.1.0-13", "initrd.img-6.1.0-14"] {
+            fs::write(boot.path().join(name), b"").expect("space");
+        }
+        assert_eq!(installed(boot.path()), Some(boot.path().join("vmlinuz-6.1.0-13")));
     }
 
     #[test]

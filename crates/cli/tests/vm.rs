@@ -1,0 +1,117 @@
+//! `c10k vm` from the outside: what goes wrong is one line with the remedy, and exit code 2.
+//!
+//! Tests that boot a guest need an emulator and a kernel (`C10K_KERNEL`, or one in /boot). Where they are missing the
+//! reason is printed; with `C10K_REQUIRE=all` that is a failure.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn vm(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    command.arg("vm").args(arguments);
+    command
+}
+
+/// The last line on standard error of a run that must end with 2.
+fn refusal(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let own: Vec<&str> = text.lines().filter(|line| !line.starts_with("guest: ")).collect();
+    assert_eq!(own.len(), 1, "one line: {text}");
+    own[0].to_owned()
+}
+
+/// Runs a command that boots a guest; `None`, with the reason printed, where none can be booted here.
+fn boot(arguments: &[&str]) -> Option<Output> {
+    let missing = c10k_vm::Machine::find(std::env::var_os("C10K_KERNEL").as_ref().map(Path::new)).err();
+    if let Some(reason) = missing {
+        let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
+        assert!(
+            !required.split(',').any(|name| name == "all" || name == "vm"),
+            "required: {reason}"
+        );
+        println!("unavailable here: {reason}");
+        return None;
+    }
+    Some(vm(arguments).output().expect("it starts"))
+}
+
+#[test]
+fn without_an_emulator_the_package_is_named() {
+    let output = vm(&["doctor"]).env("PATH", "").output().expect("it starts");
+    let line = refusal(&output);
+    assert!(
+        line.contains("qemu-system-x86_64") && line.contains("apt-get install"),
+        "{line}"
+    );
+}
+
+#[test]
+fn without_a_kernel_the_option_is_named() {
+    let Some(output) = boot(&["doctor", "--kernel", "/nowhere/vmlinuz"]) else {
+        return;
+    };
+    assert!(refusal(&output).contains("cannot read /nowhere/vmlinuz"));
+    let itself = env!("CARGO_BIN_EXE_c10k");
+    let output = vm(&["doctor", "--kernel", itself]).output().expect("it starts");
+    let line = refusal(&output);
+    assert!(
+        line.contains("is not a bootable x86 kernel") && line.contains("--kernel"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_guest_that_panics_is_told_with_its_last_lines() {
+    // The kernel finds no process 1.
+    let Some(output) = boot(&["doctor", "--append", "rdinit=/nowhere"]) else {
+        return;
+    };
+    let line = refusal(&output);
+    assert!(line.contains("the guest panicked: "), "{line}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("guest: "),
+        "the console is shown"
+    );
+}
+
+#[test]
+fn a_guest_that_does_not_finish_ends_with_its_time_limit() {
+    // No guest boots in a second of emulation, and a stopped one stays as it is.
+    let Some(output) = boot(&[
+        "doctor",
+        "--time-limit",
+        "1",
+        "--append",
+        "panic=0",
+        "--append",
+        "rdinit=/nowhere",
+    ]) else {
+        return;
+    };
+    let line = refusal(&output);
+    assert!(
+        line.contains("did not finish within 1s") && line.contains("--time-limit"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_guest_boots_reports_and_powers_off() {
+    let Some(output) = boot(&["doctor"]) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for name in ["emulator", "sha256", "booted", "clock source"] {
+        assert!(text.contains(name), "{text}");
+    }
+}
+
+#[test]
+fn the_guest_side_refuses_to_run_elsewhere() {
+    let line = refusal(&vm(&["guest"]).output().expect("it starts"));
+    assert!(line.contains("process 1"), "{line}");
+}
