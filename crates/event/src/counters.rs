@@ -15,6 +15,7 @@ macro_rules! calls {
 }
 
 calls! {
+    Fcntl = "fcntl",
     EpollCtl = "epoll_ctl",
     EpollPwait = "epoll_pwait",
     EpollPwait2 = "epoll_pwait2",
@@ -22,6 +23,8 @@ calls! {
     Ppoll = "ppoll",
     Pselect6 = "pselect6",
     Read = "read",
+    RtSigpending = "rt_sigpending",
+    RtSigtimedwait = "rt_sigtimedwait",
 }
 
 /// What a set has done since it was opened. All numbers only grow.

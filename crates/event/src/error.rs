@@ -61,10 +61,10 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum Unsupported {
     /// This trigger.
-    #[error("no {0} trigger: declare with one that the mechanism lists, or choose another mechanism")]
+    #[error("it has no {0} trigger: declare with one that the mechanism lists, or choose another mechanism")]
     Trigger(Trigger),
     /// Waking only one of several sets.
-    #[error("no exclusive wake-up: declare without it, or use epoll-level or epoll-edge")]
+    #[error("it has no exclusive wake-up: declare without it, or use epoll-level or epoll-edge")]
     ExclusiveWakeup,
     /// Exclusive wake-up together with this interest or trigger.
     #[error("exclusive wake-up does not go with {0}: ask for READABLE and WRITABLE only")]
@@ -75,6 +75,10 @@ pub enum Unsupported {
     /// A file that has no readiness: regular files, directories, block devices, and character devices without `poll`.
     #[error("the file has no readiness to wait for (a regular file, a directory, such a device): just read it")]
     FileWithoutReadiness,
+    /// An open file whose signals go elsewhere already (`O_ASYNC` is set): a duplicate of the descriptor is in this set
+    /// or another one, or another process uses it. An open file sends its signals to one place.
+    #[error("the open file sends its signals elsewhere already: withdraw its duplicate there")]
+    SignalsInUse,
     /// A file that cannot send signals about its readiness (no `fasync`), for instance an eventfd or a timerfd.
     #[error("the file sends no signals about its readiness: use another mechanism for it")]
     FileWithoutSignals,
@@ -85,7 +89,7 @@ pub enum Unsupported {
 #[non_exhaustive]
 pub enum DeclareError {
     /// The mechanism does not do this; see [`Unsupported`].
-    #[error("{mechanism} offers {what}")]
+    #[error("{mechanism}: {what}")]
     Unsupported {
         /// The mechanism's name.
         mechanism: &'static str,

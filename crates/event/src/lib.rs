@@ -34,6 +34,7 @@ mod bits;
 mod counters;
 mod error;
 mod events;
+mod home;
 mod interest;
 mod key;
 mod mechanism;
@@ -48,11 +49,12 @@ pub use error::{
     WithdrawError,
 };
 pub use events::{Event, Events};
+pub use home::Threading;
 pub use interest::{InitialState, Interest, Trigger, Wakeup, Watch};
 pub use key::Key;
 pub use mechanism::{Descriptor, MECHANISMS, Mechanism};
 pub use options::{OnOverflow, Options};
-pub use readiness::Readiness;
+pub use readiness::{Fact, Readiness};
 pub use set::{Declared, InterestSet};
 pub use waker::Waker;
 

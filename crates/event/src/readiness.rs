@@ -138,6 +138,35 @@ impl Readiness {
     }
 }
 
+/// Something about a source that not every mechanism's kernel interface tells apart from "a read would not block".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// The peer closed its writing half, ours is open: [`Readiness::READ_CLOSED`] alone.
+    HalfClose,
+    /// Both directions are closed: [`Readiness::READ_CLOSED`] and [`Readiness::WRITE_CLOSED`].
+    FullClose,
+    /// An error is pending: [`Readiness::ERROR`].
+    Error,
+    /// Out-of-band data: [`Readiness::PRIORITY`].
+    Priority,
+}
+
+impl Fact {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::HalfClose, Self::FullClose, Self::Error, Self::Priority];
+
+    /// The name, as in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HalfClose => "half-close",
+            Self::FullClose => "full close",
+            Self::Error => "error",
+            Self::Priority => "priority",
+        }
+    }
+}
+
 /// The bits of `poll(2)` that ask for `interest`.
 #[must_use]
 pub(crate) const fn poll_bits(interest: Interest) -> u16 {

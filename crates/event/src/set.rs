@@ -1,8 +1,9 @@
 //! The interest set.
 
 use crate::{
-    Call, Channel, Counters, DeclareError, Declined, Event, Events, InitialState, Interest, Key, Mechanism, OpenError,
-    Options, Readiness, Trigger, WaitError, Waker, WakerError, Watch, WithdrawError,
+    Call, Channel, Counters, DeclareError, Declined, Event, Events, Foreign, InitialState, Interest, Key, Mechanism,
+    OpenError, Options, Readiness, Trigger, WaitError, Waker, WakerError, Watch, WithdrawError,
+    home::Home,
     key::{Entry, Slots},
     mechanism::{Backend, WAKER_WATCH, check},
     readiness::poll_bits,
@@ -19,6 +20,7 @@ use std::{
 pub struct InterestSet<S: AsFd> {
     // The order is the order of dropping: the kernel forgets the set before its sources are closed.
     backend: Box<dyn Backend>,
+    home: Home,
     channel: Option<Channel>,
     slots: Slots<S>,
     /// Which descriptor numbers are in the set.
@@ -51,8 +53,14 @@ impl<S: AsFd> InterestSet<S> {
     /// # Errors
     /// As [`open`](Self::open), and [`OpenError::UnsupportedOption`].
     pub fn open_with(mechanism: Mechanism, options: &Options) -> Result<Self, OpenError> {
+        let home = Home::here(mechanism.threading()).map_err(|errno| OpenError::System {
+            mechanism: mechanism.name(),
+            call: "madvise",
+            errno,
+        })?;
         Ok(Self {
             backend: mechanism.backend(options)?,
+            home,
             channel: None,
             slots: Slots::new(),
             declared: Vec::new(),
@@ -108,6 +116,7 @@ impl<S: AsFd> InterestSet<S> {
             ..
         } = self;
         let entry = slots.get_mut(key).ok_or(DeclareError::UnknownKey(key))?;
+        self.home.check()?;
         check(descriptor, watch)?;
         if entry.watch.wakeup() != watch.wakeup() {
             let what = crate::Unsupported::ModifyExclusive;
@@ -138,7 +147,9 @@ impl<S: AsFd> InterestSet<S> {
         let outcome = if entry.watch.interest().is_none() {
             Ok(())
         } else {
-            same_descriptor(&entry).and_then(|fd| self.backend.remove(fd, key, &mut self.counters))
+            (self.home.check().map_err(DeclareError::Foreign))
+                .and_then(|()| same_descriptor(&entry))
+                .and_then(|fd| self.backend.remove(fd, key, &mut self.counters))
         };
         match outcome {
             Ok(()) => Ok(entry.source),
@@ -162,6 +173,7 @@ impl<S: AsFd> InterestSet<S> {
         if !events.is_empty() {
             return Ok(events.len());
         }
+        self.home.check()?;
         events.start();
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
@@ -247,6 +259,9 @@ impl<S: AsFd> InterestSet<S> {
         if let Some(channel) = &self.channel {
             return Ok(channel.waker());
         }
+        self.home
+            .check()
+            .map_err(|foreign| WakerError::Open(DeclareError::Foreign(foreign)))?;
         let channel = Channel::open(self.backend.channel_kind())?;
         self.backend
             .add(channel.as_fd(), Key::WAKER, WAKER_WATCH, &mut self.counters)
@@ -257,6 +272,7 @@ impl<S: AsFd> InterestSet<S> {
     }
 
     fn try_declare(&mut self, fd: BorrowedFd<'_>, watch: Watch) -> Result<Declared, DeclareError> {
+        self.home.check()?;
         check(self.backend.descriptor(), watch)?;
         if self.is_declared(fd.as_raw_fd()) {
             return Err(DeclareError::AlreadyDeclared { fd: fd.as_raw_fd() });
@@ -303,6 +319,18 @@ impl<S: AsFd> InterestSet<S> {
             self.declared.resize(fd + 1, false);
         }
         self.declared[fd] = declared;
+    }
+}
+
+impl<S: AsFd> Drop for InterestSet<S> {
+    /// Forgets the sources and closes them. In a forked child the parent's set is not touched.
+    fn drop(&mut self) {
+        if self.home.check() == Err(Foreign::Process) {
+            return;
+        }
+        for (_, entry) in self.slots.iter().filter(|(_, entry)| !entry.watch.interest().is_none()) {
+            self.backend.abandon(entry.source.as_fd());
+        }
     }
 }
 

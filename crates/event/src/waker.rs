@@ -52,7 +52,6 @@ impl Waker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChannelKind {
     Eventfd,
-    #[expect(dead_code, reason = "the real-time-signal mechanisms are about to use it")]
     /// For mechanisms that need a file which sends signals; an eventfd has no `fasync`.
     Pipe,
 }

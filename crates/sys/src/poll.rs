@@ -39,6 +39,16 @@ impl PollEntry {
         })
     }
 
+    /// An entry for whatever file is open under a number, if any: for callers that keep numbers whose files they own.
+    #[must_use]
+    pub fn of_number(fd: i32, events: u16) -> Self {
+        Self(libc::pollfd {
+            fd,
+            events: events.cast_signed(),
+            revents: 0,
+        })
+    }
+
     /// Replaces the events asked for.
     pub fn ask(&mut self, events: u16) {
         self.0.events = events.cast_signed();

@@ -30,6 +30,19 @@ impl FdBits {
         }
     }
 
+    /// Whether the map has a descriptor number.
+    #[must_use]
+    pub fn contains(&self, fd: RawFd) -> bool {
+        let (word, bit) = place(fd);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Becomes an empty map with room for the numbers below `bound`.
+    pub fn clear(&mut self, bound: usize) {
+        self.words.clear();
+        self.words.resize(bound.div_ceil(WORD_BITS), 0);
+    }
+
     /// The map's words, the lowest descriptors first.
     #[must_use]
     pub fn words(&self) -> &[u64] {

@@ -5,8 +5,8 @@
 
 use super::{Backend, Descriptor, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Key, OpenError, Options, Readiness, Trigger, Unavailable, Unsupported,
-    WaitError, Wakeup, Watch, readiness::poll_bits,
+    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
+    Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
 };
 use c10k_sys::epoll::{Event as EpollEvent, pwait, pwait2};
 use rustix::{
@@ -23,6 +23,8 @@ pub(super) static EPOLL_LEVEL: Descriptor = Descriptor {
     summary: "interest set and ready list in the kernel; told as long as a condition holds",
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All, Wakeup::Exclusive],
+    threading: Threading::Any,
+    tells: Fact::ALL,
     emulated: false,
     calls: CALLS,
     probe,
@@ -34,6 +36,8 @@ pub(super) static EPOLL_EDGE: Descriptor = Descriptor {
     summary: "interest set and ready list in the kernel; told once for each change",
     triggers: &[Trigger::Edge],
     wakeups: &[Wakeup::All, Wakeup::Exclusive],
+    threading: Threading::Any,
+    tells: Fact::ALL,
     emulated: false,
     calls: CALLS,
     probe,
@@ -45,6 +49,8 @@ pub(super) static EPOLL_ONESHOT: Descriptor = Descriptor {
     summary: "interest set and ready list in the kernel; told once, then silent until armed again",
     triggers: &[Trigger::Oneshot],
     wakeups: &[Wakeup::All],
+    threading: Threading::Any,
+    tells: Fact::ALL,
     emulated: false,
     calls: CALLS,
     probe,

@@ -2,11 +2,12 @@
 
 pub(crate) mod epoll;
 pub(crate) mod poll;
+pub(crate) mod rt_signal;
 pub(crate) mod select;
 
 use crate::{
-    Call, ChannelKind, Counters, DeclareError, Events, Interest, Key, OpenError, Options, Trigger, Unavailable,
-    UnknownMechanism, Unsupported, WaitError, Wakeup, Watch,
+    Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger,
+    Unavailable, UnknownMechanism, Unsupported, WaitError, Wakeup, Watch,
 };
 use rustix::io::Errno;
 use std::{
@@ -20,6 +21,8 @@ use std::{
 pub static MECHANISMS: &[&Descriptor] = &[
     &select::SELECT,
     &poll::POLL,
+    &rt_signal::RT_SIGNAL,
+    &rt_signal::RT_SIGNAL_BATCH,
     &epoll::EPOLL_LEVEL,
     &epoll::EPOLL_EDGE,
     &epoll::EPOLL_ONESHOT,
@@ -36,6 +39,10 @@ pub struct Descriptor {
     pub triggers: &'static [Trigger],
     /// Which wake-ups it offers.
     pub wakeups: &'static [Wakeup],
+    /// Which threads may use a set.
+    pub threading: Threading,
+    /// What it tells beyond readable and writable.
+    pub tells: &'static [Fact],
     /// Whether the interface is a present-day imitation of one that Linux does not have.
     pub emulated: bool,
     /// The system call that waits, then those that declare and withdraw, in the kernel's names.
@@ -88,6 +95,18 @@ impl Mechanism {
     #[must_use]
     pub const fn default_trigger(self) -> Trigger {
         self.0.triggers[0]
+    }
+
+    /// Which threads may use a set.
+    #[must_use]
+    pub const fn threading(self) -> Threading {
+        self.0.threading
+    }
+
+    /// What it tells beyond readable and writable.
+    #[must_use]
+    pub const fn tells(self) -> &'static [Fact] {
+        self.0.tells
     }
 
     /// Whether the interface is a present-day imitation of one that Linux does not have.
@@ -175,6 +194,10 @@ pub(crate) trait Backend: Send {
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<(), WaitError>;
+
+    /// Stops watching a source since the set is being dropped, in the process that opened it. Needed only where dropping
+    /// the kernel's side is not enough.
+    fn abandon(&mut self, _fd: BorrowedFd<'_>) {}
 
     /// The kind of file that can wake this mechanism.
     fn channel_kind(&self) -> ChannelKind {

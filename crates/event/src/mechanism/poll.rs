@@ -6,8 +6,8 @@
 
 use super::{Backend, Descriptor, require_readiness, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Key, OpenError, Options, Readiness, Trigger, Unavailable, WaitError, Wakeup,
-    Watch, readiness::poll_bits,
+    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
+    WaitError, Wakeup, Watch, readiness::poll_bits,
 };
 use c10k_sys::poll::{PollEntry, poll};
 use std::{os::fd::BorrowedFd, time::Duration};
@@ -17,6 +17,8 @@ pub(super) static POLL: Descriptor = Descriptor {
     summary: "an array of all sources, passed in and scanned at every wait",
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All],
+    threading: Threading::Any,
+    tells: Fact::ALL,
     emulated: false,
     calls: &["ppoll"],
     probe,

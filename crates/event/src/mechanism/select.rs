@@ -6,8 +6,8 @@
 
 use super::{Backend, Descriptor, require_readiness, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Interest, Key, OpenError, Options, Readiness, Trigger, Unavailable,
-    WaitError, Wakeup, Watch,
+    Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Readiness, Threading, Trigger,
+    Unavailable, WaitError, Wakeup, Watch,
 };
 use c10k_sys::select::{FdBits, select};
 use std::{
@@ -20,6 +20,8 @@ pub(super) static SELECT: Descriptor = Descriptor {
     summary: "bit maps of all sources, copied in, scanned and copied out at every wait",
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All],
+    threading: Threading::Any,
+    tells: &[Fact::Priority],
     emulated: false,
     calls: &["pselect6"],
     probe,
@@ -37,11 +39,12 @@ pub(crate) struct Select {
     first: usize,
 }
 
+/// The three bit maps of a `pselect6`.
 #[derive(Default)]
-struct Maps {
-    read: FdBits,
-    write: FdBits,
-    except: FdBits,
+pub(super) struct Maps {
+    pub(super) read: FdBits,
+    pub(super) write: FdBits,
+    pub(super) except: FdBits,
 }
 
 impl Maps {
@@ -54,7 +57,25 @@ impl Maps {
         ]
     }
 
-    fn set(&mut self, fd: RawFd, interest: Interest) {
+    /// Empties the maps and makes room for the numbers below `bound`.
+    pub(super) fn clear(&mut self, bound: usize) {
+        self.each().into_iter().for_each(|(map, _)| map.clear(bound));
+    }
+
+    /// The answers about one number.
+    pub(super) fn get(&self, fd: RawFd) -> Readiness {
+        let maps = [
+            (&self.read, Readiness::READABLE),
+            (&self.write, Readiness::WRITABLE),
+            (&self.except, Readiness::PRIORITY),
+        ];
+        maps.into_iter()
+            .filter(|(map, _)| map.contains(fd))
+            .fold(Readiness::NONE, |readiness, (_, answer)| readiness | answer)
+    }
+
+    /// Asks about one number.
+    pub(super) fn set(&mut self, fd: RawFd, interest: Interest) {
         for (map, asks) in self.each() {
             if interest.contains(asks) {
                 map.insert(fd);
@@ -174,7 +195,7 @@ impl Backend for Select {
 }
 
 /// A descriptor's number as an index.
-fn place(fd: RawFd) -> usize {
+pub(super) fn place(fd: RawFd) -> usize {
     usize::try_from(fd).unwrap_or_else(|_| unreachable!("an open descriptor has no negative number, as {fd} is"))
 }
 

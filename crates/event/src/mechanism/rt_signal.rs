@@ -1,0 +1,427 @@
+//! `rt-signal` and `rt-signal-batch`: the kernel queues one real-time signal for each event (`F_SETOWN_EX`, `F_SETSIG`,
+//! `O_ASYNC`), taken one a call (`rt_sigtimedwait`) or many a call (`read` of a signalfd).
+//!
+//! What the kernel does, and what is made of it here:
+//!
+//! - Only changes make signals. After arming, the state at that moment is looked at once (`ppoll`) and told as an event.
+//! - A signal carries the descriptor's number, and nothing that tells one source from the next under the same number. A
+//!   signal that may be older than its number's present source is *suspect*: it is checked with a zero-timeout `ppoll`
+//!   and becomes an event with the state found, or is dropped and counted as stale. A number is suspect from its
+//!   re-declaration until the queue was seen empty, or until as many signals were taken as the queue can hold.
+//! - When the queue is full (`RLIMIT_SIGPENDING`, counted per user) the kernel sends `SIGIO`, without a descriptor, and
+//!   the event is lost. [`OnOverflow`] says what then.
+//! - `SIGIO` is one for all sets of a thread. Each of them recovers.
+
+mod queue;
+mod sources;
+
+use super::{Backend, Descriptor, require_readiness, select::Maps};
+use crate::{
+    Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OnOverflow, OpenError, Options, Readiness,
+    Threading, Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
+};
+use c10k_sys::{
+    poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, PollEntry, poll},
+    select::select,
+    signal::{self, Async, Reason, Taken},
+};
+use queue::{Dequeue, Queue};
+use rustix::{
+    io::Errno,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use sources::{Sources, Trust};
+use std::{
+    collections::VecDeque,
+    os::fd::{AsRawFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+pub(super) static RT_SIGNAL: Descriptor = Descriptor {
+    name: "rt-signal",
+    summary: "one queued real-time signal for each event, taken one a call",
+    triggers: &[Trigger::Edge],
+    wakeups: &[Wakeup::All],
+    threading: Threading::Opener,
+    tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
+    emulated: false,
+    calls: &["rt_sigtimedwait", "fcntl", "ppoll"],
+    probe: || probe(&RT_SIGNAL, Dequeue::One),
+    open: |options| RtSignal::open(&RT_SIGNAL, Dequeue::One, options).map(super::boxed),
+};
+
+pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
+    name: "rt-signal-batch",
+    summary: "one queued real-time signal for each event, taken many a call",
+    triggers: &[Trigger::Edge],
+    wakeups: &[Wakeup::All],
+    threading: Threading::Opener,
+    tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
+    emulated: false,
+    calls: &["read", "rt_sigtimedwait", "fcntl", "ppoll"],
+    probe: || probe(&RT_SIGNAL_BATCH, Dequeue::Many),
+    open: |options| RtSignal::open(&RT_SIGNAL_BATCH, Dequeue::Many, options).map(super::boxed),
+};
+
+/// How many signals a drain takes at a time, where the mechanism can take many.
+const DRAIN: usize = 256;
+
+/// The kernel's side of a set on real-time signals.
+pub(crate) struct RtSignal {
+    descriptor: &'static Descriptor,
+    queue: Queue,
+    sources: Sources,
+    /// Events found by looking, not by signal: initial states and the results of a sweep.
+    backlog: VecDeque<(Key, Readiness)>,
+    on_overflow: OnOverflow,
+    /// The most signals that the queue can have held since the set was opened.
+    queue_limit: u64,
+    sweep: Vec<PollEntry>,
+    maps: Maps,
+}
+
+impl RtSignal {
+    fn open(descriptor: &'static Descriptor, dequeue: Dequeue, options: &Options) -> Result<Self, OpenError> {
+        let mechanism = descriptor.name;
+        let before = getrlimit(Resource::Sigpending);
+        if options.signal_queue.is_some() {
+            setrlimit(
+                Resource::Sigpending,
+                Rlimit {
+                    current: options.signal_queue,
+                    maximum: before.maximum,
+                },
+            )
+            .map_err(|errno| OpenError::System {
+                mechanism,
+                call: "setrlimit",
+                errno,
+            })?;
+        }
+        let queue_limit = before
+            .current
+            .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
+        let queue = Queue::open(dequeue).map_err(|(call, errno)| match errno {
+            Errno::BUSY => OpenError::Unavailable {
+                mechanism,
+                reason: all_signals_used(),
+            },
+            errno => OpenError::System { mechanism, call, errno },
+        })?;
+        Ok(Self {
+            descriptor,
+            queue,
+            sources: Sources::default(),
+            backlog: VecDeque::new(),
+            on_overflow: options.on_overflow,
+            queue_limit,
+            sweep: Vec::new(),
+            maps: Maps::default(),
+        })
+    }
+
+    /// Makes an open file send its signals here.
+    fn arm(&self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
+        let refuse = |what| {
+            Err(DeclareError::Unsupported {
+                mechanism: self.descriptor.name,
+                what,
+            })
+        };
+        let failed = |errno| DeclareError::System { call: "fcntl", errno };
+        counters.count(Call::Fcntl);
+        let (state, flags) = signal::async_of(fd).map_err(failed)?;
+        if state == Async::On {
+            return refuse(Unsupported::SignalsInUse);
+        }
+        counters.count(Call::Fcntl);
+        signal::set_receiver(fd, self.queue.receiver()).map_err(failed)?;
+        counters.count(Call::Fcntl);
+        signal::set_signal(fd, self.queue.signal()).map_err(failed)?;
+        counters.count(Call::Fcntl);
+        signal::set_async(fd, Async::On, flags).map_err(failed)?;
+        // F_SETFL succeeds without effect where the file has no fasync.
+        counters.count(Call::Fcntl);
+        if signal::async_of(fd).map_err(failed)?.0 == Async::Off {
+            require_readiness(self.descriptor, fd, counters)?;
+            return refuse(Unsupported::FileWithoutSignals);
+        }
+        Ok(())
+    }
+
+    /// Makes an open file send no more signals.
+    fn disarm(fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), Errno> {
+        counters.count(Call::Fcntl);
+        let (_, flags) = signal::async_of(fd)?;
+        counters.count(Call::Fcntl);
+        signal::set_async(fd, Async::Off, flags)
+    }
+
+    /// Looks at a source's state and tells it with the waits that follow.
+    fn tell_state(&mut self, fd: BorrowedFd<'_>, key: Key, interest: Interest, counters: &mut Counters) {
+        let state = look(PollEntry::new(fd, poll_bits(interest)), counters).visible_to(interest);
+        if !state.is_none() {
+            self.backlog.push_back((key, state));
+        }
+    }
+
+    fn deliver_backlog(&mut self, events: &mut Events) {
+        while events.room() > 0 {
+            let Some((key, readiness)) = self.backlog.pop_front() else {
+                return;
+            };
+            events.push(key, readiness);
+        }
+    }
+
+    /// Turns one signal into an event, or drops it.
+    fn deliver(&self, taken: Taken, events: &mut Events, counters: &mut Counters) {
+        if taken.reason == Reason::Foreign {
+            return;
+        }
+        let told = self
+            .sources
+            .find(taken.fd, counters.signals)
+            .and_then(|(watched, trust)| {
+                let readiness = match trust {
+                    Trust::Certain => readiness(taken.reason),
+                    Trust::Suspect => look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters),
+                };
+                let readiness = readiness.visible_to(watched.interest);
+                (!readiness.is_none()).then_some((watched.key, readiness))
+            });
+        match told {
+            Some((key, readiness)) => events.push(key, readiness),
+            None => {
+                counters.events += 1;
+                counters.stale_events += 1;
+            }
+        }
+    }
+
+    /// Recovers from lost events: what is still queued is thrown away, then every source is looked at. What happens
+    /// while this looks is signalled again. Without recovery, the signals that were taken beside `SIGIO` stay.
+    fn recover(&mut self, counters: &mut Counters) -> Result<Recovery, WaitError> {
+        counters.overflows += 1;
+        if self.on_overflow == OnOverflow::None {
+            self.queue.forget_overflow();
+            return Ok(Recovery::Refused);
+        }
+        // Under steady fire the queue may never be seen empty; its length's worth of signals is old news in any case.
+        let until = counters.signals.saturating_add(self.queue_limit);
+        while counters.signals < until {
+            match self.queue.take(DRAIN, Some(Duration::ZERO), counters) {
+                Ok(()) | Err((_, Errno::INTR)) => {}
+                Err((_, Errno::AGAIN)) => {
+                    self.sources.seen_empty();
+                    break;
+                }
+                Err((call, errno)) => return Err(WaitError::System { call, errno }),
+            }
+        }
+        self.queue.forget_overflow();
+        self.backlog.clear();
+        counters.rescans += 1;
+        match self.on_overflow {
+            OnOverflow::RescanSelect => self.sweep_select(counters)?,
+            _ => self.sweep_poll(counters)?,
+        }
+        Ok(Recovery::Done)
+    }
+
+    fn sweep_poll(&mut self, counters: &mut Counters) -> Result<(), WaitError> {
+        let Self {
+            sources,
+            sweep,
+            backlog,
+            ..
+        } = self;
+        sweep.clear();
+        sweep.extend(
+            sources
+                .iter()
+                .map(|(fd, watched)| PollEntry::of_number(fd, poll_bits(watched.interest))),
+        );
+        super::uninterrupted(Some(Duration::ZERO), |timeout| {
+            counters.count(Call::Ppoll);
+            poll(sweep, timeout)
+        })
+        .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
+        for ((_, watched), entry) in sources.iter().zip(sweep) {
+            let readiness = Readiness::from_poll(entry.found()).visible_to(watched.interest);
+            if !readiness.is_none() {
+                backlog.push_back((watched.key, readiness));
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_select(&mut self, counters: &mut Counters) -> Result<(), WaitError> {
+        let Self {
+            sources, maps, backlog, ..
+        } = self;
+        let bound = sources.iter().last().map_or(0, |(fd, _)| super::select::place(fd) + 1);
+        super::uninterrupted(Some(Duration::ZERO), |timeout| {
+            maps.clear(bound);
+            sources.iter().for_each(|(fd, watched)| maps.set(fd, watched.interest));
+            counters.count(Call::Pselect6);
+            select(bound, &mut maps.read, &mut maps.write, &mut maps.except, timeout)
+        })
+        .map_err(|errno| WaitError::System {
+            call: "pselect6",
+            errno,
+        })?;
+        for (fd, watched) in sources.iter() {
+            let readiness = maps.get(fd);
+            if !readiness.is_none() {
+                backlog.push_back((watched.key, readiness));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What came of an overflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recovery {
+    /// The queue was thrown away and the backlog holds all that is ready.
+    Done,
+    /// [`OnOverflow::None`]: nothing was done.
+    Refused,
+}
+
+impl Backend for RtSignal {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
+    }
+
+    fn channel_kind(&self) -> ChannelKind {
+        ChannelKind::Pipe
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        let number = fd.as_raw_fd();
+        if self.sources.is_doubtful(number) && self.queue.is_empty(counters) {
+            self.sources.seen_empty();
+        }
+        self.arm(fd, counters)?;
+        let until_taken = counters.signals.saturating_add(self.queue_limit);
+        self.sources.insert(number, key, watch.interest(), until_taken);
+        self.tell_state(fd, key, watch.interest(), counters);
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        self.sources.change(fd.as_raw_fd(), watch.interest());
+        self.tell_state(fd, key, watch.interest(), counters);
+        Ok(())
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.sources.remove(fd.as_raw_fd());
+        Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno })
+    }
+
+    fn abandon(&mut self, fd: BorrowedFd<'_>) {
+        // The set is being dropped and its sources are about to be closed: an error has no reader and no consequence.
+        let _ = Self::disarm(fd, &mut Counters::default());
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), WaitError> {
+        let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
+        let mut left = timeout;
+        loop {
+            let mut taken = self.backlog.is_empty() && !self.queue.overflowed();
+            if taken {
+                match self.queue.take(events.room(), left, counters) {
+                    Ok(()) => {}
+                    Err((_, Errno::INTR)) => taken = false,
+                    Err((_, Errno::AGAIN)) => {
+                        self.sources.seen_empty();
+                        return Ok(());
+                    }
+                    Err((call, errno)) => return Err(WaitError::System { call, errno }),
+                }
+            }
+            if self.queue.overflowed() && self.recover(counters)? == Recovery::Done {
+                taken = false;
+            }
+            if taken {
+                for &signal in self.queue.taken() {
+                    self.deliver(signal, events, counters);
+                }
+            }
+            self.deliver_backlog(events);
+            if !events.is_empty() || events.woken() {
+                return Ok(());
+            }
+            left = timeout
+                .zip(started)
+                .map(|(timeout, started)| timeout.saturating_sub(started.elapsed()))
+                .or(timeout);
+        }
+    }
+}
+
+/// What a signal says about its source: no more than its reason.
+fn readiness(reason: Reason) -> Readiness {
+    Readiness::from_poll(match reason {
+        Reason::In => POLLIN,
+        Reason::Out => POLLOUT,
+        Reason::Error => POLLERR,
+        Reason::Priority => POLLPRI,
+        Reason::HangUp => POLLHUP,
+        Reason::Foreign => 0,
+    })
+}
+
+/// A descriptor's state at this moment; nothing where the kernel cannot tell.
+fn look(entry: PollEntry, counters: &mut Counters) -> Readiness {
+    let mut entry = [entry];
+    loop {
+        counters.count(Call::Ppoll);
+        match poll(&mut entry, Some(Duration::ZERO)) {
+            Err(Errno::INTR) => {}
+            _ => return Readiness::from_poll(entry[0].found()),
+        }
+    }
+}
+
+fn all_signals_used() -> Unavailable {
+    Unavailable {
+        call: "fcntl",
+        errno: Errno::BUSY,
+        remedy: "the sets of this thread use all real-time signals: drop some, or open sets in other threads"
+            .to_owned(),
+    }
+}
+
+fn probe(descriptor: &'static Descriptor, dequeue: Dequeue) -> Result<(), Unavailable> {
+    // In a thread of its own, since opening blocks signals.
+    let opened = std::thread::scope(|scope| {
+        scope
+            .spawn(|| RtSignal::open(descriptor, dequeue, &Options::default()).map(drop))
+            .join()
+    });
+    match opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        Ok(()) => Ok(()),
+        Err(OpenError::Unavailable { reason, .. }) => Err(reason),
+        Err(OpenError::System { call, errno, .. }) => Err(Unavailable {
+            call,
+            errno,
+            remedy: "a limit or a seccomp profile forbids the call".to_owned(),
+        }),
+        Err(OpenError::UnsupportedOption { .. }) => Ok(()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The queue of pending signals of one thread, as one set sees it.
+
+use crate::{Call, Counters};
+use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
+use rustix::io::Errno;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How signals are taken from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dequeue {
+    /// `rt_sigtimedwait`: one a call.
+    One,
+    /// `read` of a signalfd: many a call; `rt_sigtimedwait` for the first one when none is pending.
+    Many,
+}
+
+/// What the sets of one thread share: which real-time signals they use, and the one `SIGIO`.
+#[derive(Debug, Default)]
+struct Shared {
+    /// A bit for each real-time signal in use.
+    used: AtomicU64,
+    /// How often `SIGIO` was taken.
+    overflows: AtomicU64,
+}
+
+thread_local! {
+    static SHARED: Arc<Shared> = Arc::default();
+}
+
+/// One set's part of the queue: a real-time signal of its own, and `SIGIO`.
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+    bit: u64,
+    signal: Signal,
+    mask: SignalSet,
+    receiver: Receiver,
+    signal_fd: Option<SignalFd>,
+    /// The signals of the last [`take`](Self::take), without `SIGIO`.
+    taken: Vec<Taken>,
+    overflows_seen: u64,
+}
+
+impl Queue {
+    /// Claims the lowest real-time signal that no set of this thread uses, blocks it and `SIGIO` in this thread, and
+    /// empties what an earlier set left in the queue.
+    ///
+    /// # Errors
+    /// `EBUSY` when all real-time signals are in use; what `signalfd4` fails with.
+    pub(super) fn open(dequeue: Dequeue) -> Result<Self, (&'static str, Errno)> {
+        let shared = SHARED.with(Arc::clone);
+        let used = shared.used.load(Ordering::Relaxed);
+        let (bit, signal) = (0..u64::BITS)
+            .map(|place| 1 << place)
+            .zip(Signal::real_time())
+            .find(|(bit, _)| used & bit == 0)
+            .ok_or(("fcntl", Errno::BUSY))?;
+        let mask = SignalSet::of(&[signal, Signal::IO]);
+        signal::block(&mask);
+        let signal_fd = match dequeue {
+            Dequeue::One => None,
+            Dequeue::Many => Some(SignalFd::open(&mask).map_err(|errno| ("signalfd4", errno))?),
+        };
+        shared.used.fetch_or(bit, Ordering::Relaxed);
+        let receiver = Receiver::this_thread();
+        let mut queue = Self {
+            shared,
+            bit,
+            signal,
+            mask,
+            receiver,
+            signal_fd,
+            taken: Vec::with_capacity(1),
+            overflows_seen: 0,
+        };
+        while signal::wait(&queue.mask, Some(Duration::ZERO)) != Err(Errno::AGAIN) {}
+        queue.forget_overflow();
+        Ok(queue)
+    }
+
+    /// The signal that the set's sources are to send.
+    pub(super) fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The thread that they are to send it to.
+    pub(super) fn receiver(&self) -> Receiver {
+        self.receiver
+    }
+
+    /// Takes at most `max` signals, waiting for the first one; what it took is in [`taken`](Self::taken), save `SIGIO`,
+    /// which [`overflowed`](Self::overflowed) tells.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the queue was empty until the timeout; `EINTR`.
+    pub(super) fn take(
+        &mut self,
+        max: usize,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), (&'static str, Errno)> {
+        self.taken.clear();
+        if let Some(signal_fd) = &mut self.signal_fd {
+            counters.count(Call::Read);
+            let (taken, shared) = (&mut self.taken, &self.shared);
+            match signal_fd.take(max, |signal| note(signal, taken, shared)) {
+                Ok(count) => {
+                    counters.signals += count as u64;
+                    return Ok(());
+                }
+                Err(Errno::AGAIN) if timeout != Some(Duration::ZERO) => {}
+                Err(errno) => return Err(("read", errno)),
+            }
+        }
+        counters.count(Call::RtSigtimedwait);
+        let signal = signal::wait(&self.mask, timeout).map_err(|errno| ("rt_sigtimedwait", errno))?;
+        counters.signals += 1;
+        note(signal, &mut self.taken, &self.shared);
+        Ok(())
+    }
+
+    /// What the last [`take`](Self::take) took.
+    pub(super) fn taken(&self) -> &[Taken] {
+        &self.taken
+    }
+
+    /// Whether `SIGIO` was taken, by whichever set of this thread, since the last
+    /// [`forget_overflow`](Self::forget_overflow).
+    pub(super) fn overflowed(&self) -> bool {
+        self.shared.overflows.load(Ordering::Relaxed) != self.overflows_seen
+    }
+
+    /// Notes that this set has dealt with the overflow.
+    pub(super) fn forget_overflow(&mut self) {
+        self.overflows_seen = self.shared.overflows.load(Ordering::Relaxed);
+    }
+
+    /// Whether none of the set's signals is pending at this moment.
+    pub(super) fn is_empty(&self, counters: &mut Counters) -> bool {
+        counters.count(Call::RtSigpending);
+        !signal::pending().contains(self.signal)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // The signal stays blocked: some may still be pending, and one that is let through would end the process.
+        self.shared.used.fetch_and(!self.bit, Ordering::Relaxed);
+    }
+}
+
+fn note(signal: Taken, taken: &mut Vec<Taken>, shared: &Shared) {
+    if signal.signal == Signal::IO {
+        shared.overflows.fetch_add(1, Ordering::Relaxed);
+    } else {
+        taken.push(signal);
+    }
+}

@@ -1,0 +1,180 @@
+//! Kinds of files.
+
+use crate::{
+    About::EachTrigger,
+    Outcome,
+    Place::{Beside, OwnProcess},
+    Setup,
+    rig::{Rig, raise_file_limit, stream_pair, unblock, write},
+};
+use c10k_event::{DeclareError, Interest, Key, Readiness, Unsupported};
+use rustix::{
+    event::EventfdFlags,
+    net::{AddressFamily, SocketFlags, SocketType},
+    pty::OpenptFlags,
+    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec},
+};
+use std::{fs::File, os::fd::OwnedFd, time::Duration};
+
+super::cases! {
+    a_pipe_is_told: EachTrigger, Beside;
+    a_socket_pair_is_told: EachTrigger, Beside;
+    a_datagram_socket_is_told: EachTrigger, Beside;
+    an_eventfd_is_told_or_refused: EachTrigger, Beside;
+    a_timerfd_is_told_or_refused: EachTrigger, Beside;
+    a_terminal_is_told: EachTrigger, Beside;
+    a_regular_file_is_refused: EachTrigger, Beside;
+    a_device_without_readiness_is_refused: EachTrigger, Beside;
+    numbers_beyond_1024_are_told: EachTrigger, OwnProcess;
+}
+
+fn told_after(setup: Setup, source: OwnedFd, write_there: impl FnOnce()) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let key = rig.declare(source, Interest::READABLE);
+    rig.assert_silent();
+    write_there();
+    rig.expect(key, Readiness::READABLE);
+    assert!(!rig.drain(key).0.is_empty());
+    Outcome::Pass
+}
+
+fn a_pipe_is_told(setup: Setup) -> Outcome {
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    told_after(setup, unblock(reader), || write(&writer, b"x"))
+}
+
+fn a_socket_pair_is_told(setup: Setup) -> Outcome {
+    let (ours, theirs) = stream_pair();
+    told_after(setup, theirs, || write(&ours, b"x"))
+}
+
+fn a_datagram_socket_is_told(setup: Setup) -> Outcome {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).expect("a socket pair");
+    told_after(setup, pair.0, || write(&pair.1, b"x"))
+}
+
+/// Declares a source that cannot send signals: the key, or the typed error of mechanisms that need signals.
+fn declare_quiet(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
+    let setup = rig.setup;
+    match rig.set.declare(source, Interest::READABLE, setup.trigger) {
+        Ok(key) => Some(key),
+        Err(declined) => {
+            let what = Unsupported::FileWithoutSignals;
+            assert_eq!(
+                declined.error,
+                DeclareError::Unsupported {
+                    mechanism: setup.mechanism.name(),
+                    what
+                }
+            );
+            assert!(
+                setup.mechanism.calls().contains(&"rt_sigtimedwait"),
+                "only signals have this excuse"
+            );
+            None
+        }
+    }
+}
+
+const WITHOUT_SIGNALS: Outcome = Outcome::Unsupported("a file that sends no signals");
+
+fn an_eventfd_is_told_or_refused(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let eventfd = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
+    let other = rustix::io::dup(&eventfd).expect("a duplicate");
+    let Some(key) = declare_quiet(&mut rig, eventfd) else {
+        return WITHOUT_SIGNALS;
+    };
+    rig.assert_silent();
+    write(&other, &1_u64.to_ne_bytes());
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_timerfd_is_told_or_refused(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).expect("a timer");
+    let soon = Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    };
+    let once = Itimerspec {
+        it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: soon,
+    };
+    let Some(key) = declare_quiet(&mut rig, timer) else {
+        return WITHOUT_SIGNALS;
+    };
+    rustix::time::timerfd_settime(&rig.set[key], TimerfdTimerFlags::empty(), &once).expect("setting it");
+    rig.expect(key, Readiness::READABLE);
+    assert_eq!(rig.drain(key).0, 1_u64.to_ne_bytes(), "it went off once");
+    Outcome::Pass
+}
+
+fn a_terminal_is_told(setup: Setup) -> Outcome {
+    let controller = match rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
+        Ok(controller) => controller,
+        Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
+    };
+    rustix::pty::grantpt(&controller).expect("grantpt");
+    rustix::pty::unlockpt(&controller).expect("unlockpt");
+    let terminal = match rustix::pty::ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY) {
+        Ok(terminal) => terminal,
+        Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
+    };
+    told_after(setup, unblock(terminal), || write(&controller, b"a line\n"))
+}
+
+fn refused(setup: Setup, file: File) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let declined = rig
+        .set
+        .declare(file.into(), Interest::READABLE, setup.trigger)
+        .expect_err("it has no readiness");
+    let what = Unsupported::FileWithoutReadiness;
+    assert_eq!(
+        declined.error,
+        DeclareError::Unsupported {
+            mechanism: setup.mechanism.name(),
+            what
+        }
+    );
+    assert!(rig.set.is_empty());
+    rig.assert_silent();
+    Outcome::Pass
+}
+
+fn a_regular_file_is_refused(setup: Setup) -> Outcome {
+    let program = std::env::current_exe().expect("the test program");
+    let folder = program.parent().expect("its folder").to_owned();
+    refused(setup, File::open(program).expect("the test program opens"));
+    refused(setup, File::open(folder).expect("its folder opens"))
+}
+
+fn a_device_without_readiness_is_refused(setup: Setup) -> Outcome {
+    refused(setup, File::open("/dev/null").expect("/dev/null opens"))
+}
+
+fn numbers_beyond_1024_are_told(setup: Setup) -> Outcome {
+    const BEYOND: i32 = 3_000;
+    let limit = raise_file_limit();
+    if limit <= BEYOND.unsigned_abs().into() {
+        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it beyond {BEYOND}"));
+    }
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let high = rustix::io::fcntl_dupfd_cloexec(&theirs, BEYOND).expect("a high number");
+    drop(theirs);
+    let (low_peer, low) = stream_pair();
+    let key = rig.declare(high, Interest::READABLE);
+    let low = rig.declare(low, Interest::READABLE);
+    write(&ours, b"x");
+    assert!(rig.next(key).is_readable());
+    drop(rig.set.withdraw(key).expect("the key is current"));
+    write(&low_peer, b"y");
+    rig.next(low);
+    rig.batch(Duration::ZERO);
+    Outcome::Pass
+}

@@ -1,0 +1,332 @@
+//! Whose readiness is told: keys, batches, reuse.
+
+use crate::{
+    About::EachTrigger,
+    Outcome,
+    Place::Beside,
+    Setup,
+    rig::{Rig, stream_pair, tcp_pair, write},
+};
+use c10k_event::{DeclareError, Interest, Readiness, Unsupported, Watch, WithdrawError};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+super::cases! {
+    a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it: EachTrigger, Beside;
+    a_number_reused_with_an_event_pending_is_not_blamed: EachTrigger, Beside;
+    a_number_reused_with_an_event_in_the_batch_is_not_blamed: EachTrigger, Beside;
+    a_number_reused_many_times_is_told_right: EachTrigger, Beside;
+    a_duplicate_outlives_its_withdrawn_source_in_silence: EachTrigger, Beside;
+    a_source_declared_twice_is_refused: EachTrigger, Beside;
+    an_unknown_key_is_refused: EachTrigger, Beside;
+    a_withdrawn_source_works_and_can_be_declared_again: EachTrigger, Beside;
+    a_replaced_descriptor_is_noticed: EachTrigger, Beside;
+    events_left_in_the_batch_are_not_lost: EachTrigger, Beside;
+    withdrawing_all_leaves_silence: EachTrigger, Beside;
+    the_state_at_the_declaration_is_returned_when_asked_for: EachTrigger, Beside;
+    exclusive_wakeup_and_its_illegal_combinations: EachTrigger, Beside;
+    counters_reconcile: EachTrigger, Beside;
+}
+
+fn a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let mut peers = Vec::new();
+    let keys: Vec<_> = (0..8)
+        .map(|_| {
+            let (ours, theirs) = stream_pair();
+            peers.push(ours);
+            rig.declare(theirs, Interest::READABLE)
+        })
+        .collect();
+    peers.iter().for_each(|peer| write(peer, b"x"));
+    // The first event of whichever source withdraws all others.
+    rig.set.next_events(&mut rig.events, None).expect("the wait succeeds");
+    let first = rig.set.take(&mut rig.events).expect("an event").key;
+    for &key in keys.iter().filter(|&&key| key != first) {
+        assert!(rig.set.withdraw(key).is_ok());
+    }
+    let stale_before = rig.set.counters().stale_events;
+    let left = rig.events.len() as u64;
+    while let Some(event) = rig.set.take(&mut rig.events) {
+        assert_eq!(event.key, first);
+    }
+    assert!(rig.set.counters().stale_events <= stale_before + left);
+    rig.drain(first);
+    for event in rig.batch(Duration::ZERO) {
+        assert_eq!(event.key, first);
+    }
+    Outcome::Pass
+}
+
+/// Closes a withdrawn source and opens a silent one under its number; returns the other end and the silent one. The number
+/// stays taken throughout: beside other tests, closing it first could lose it to one of them.
+fn reuse(mut old: OwnedFd) -> (OwnedFd, OwnedFd) {
+    let number = old.as_raw_fd();
+    let (ours, fresh) = stream_pair();
+    rustix::io::dup2(&fresh, &mut old).expect("dup2");
+    assert_eq!(old.as_raw_fd(), number);
+    (ours, old)
+}
+
+fn a_number_reused_with_an_event_pending_is_not_blamed(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    for _ in 0..5 {
+        write(&ours, b"x");
+    }
+    let old = rig.set.withdraw(key).expect("the key is current");
+    drop(ours);
+    let (quiet, slot) = reuse(old);
+    let next = rig.declare(slot, Interest::READABLE);
+    assert_ne!(next, key);
+    for _ in 0..10 {
+        let batch = rig.batch(Duration::ZERO);
+        assert!(batch.is_empty(), "{batch:?} is about the source before");
+    }
+    write(&quiet, b"y");
+    rig.expect(next, Readiness::READABLE);
+    assert_eq!(rig.drain(next).0, b"y");
+    Outcome::Pass
+}
+
+fn a_number_reused_with_an_event_in_the_batch_is_not_blamed(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    write(&ours, b"x");
+    rig.set.next_events(&mut rig.events, None).expect("the wait succeeds");
+    let old = rig.set.withdraw(key).expect("the key is current");
+    let (quiet, slot) = reuse(old);
+    let next = rig.declare(slot, Interest::READABLE);
+    assert_eq!(
+        rig.set.take(&mut rig.events),
+        None,
+        "the batch is about the source before"
+    );
+    assert_eq!(rig.set.counters().stale_events, 1);
+    write(&quiet, b"y");
+    rig.expect(next, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_number_reused_many_times_is_told_right(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (mut peer, first) = stream_pair();
+    let mut key = rig.declare(first, Interest::READABLE);
+    for round in 0..200_u32 {
+        let byte = round.to_ne_bytes()[0];
+        write(&peer, &[byte]);
+        if round % 3 != 0 {
+            rig.expect(key, Readiness::READABLE);
+            assert_eq!(rig.drain(key).0, [byte]);
+            if round % 2 == 0 {
+                write(&peer, b"late");
+            }
+        }
+        let old = rig.set.withdraw(key).expect("the key is current");
+        let (ours, next) = reuse(old);
+        peer = ours;
+        key = rig.declare(next, Interest::READABLE);
+        let batch = rig.batch(Duration::ZERO);
+        assert!(batch.is_empty(), "{batch:?} in round {round}");
+    }
+    Outcome::Pass
+}
+
+fn a_duplicate_outlives_its_withdrawn_source_in_silence(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
+    let key = rig.declare(theirs, Interest::READABLE);
+    drop(rig.set.withdraw(key).expect("the key is current"));
+    write(&ours, b"x");
+    rig.assert_silent();
+    assert_eq!(rig.set.counters().events, 0, "the kernel tells nothing about it either");
+    drop(duplicate);
+    Outcome::Pass
+}
+
+fn a_source_declared_twice_is_refused(setup: Setup) -> Outcome {
+    let (ours, theirs) = stream_pair();
+    let mut set = c10k_event::InterestSet::open(setup.mechanism).expect("the mechanism was probed");
+    let key = set
+        .declare(&theirs, Interest::READABLE, setup.trigger)
+        .expect("the source can be watched");
+    let declined = set
+        .declare(&theirs, Interest::WRITABLE, setup.trigger)
+        .expect_err("the same descriptor again");
+    assert_eq!(declined.error, DeclareError::AlreadyDeclared { fd: theirs.as_raw_fd() });
+    write(&ours, b"x");
+    let mut events = c10k_event::Events::with_capacity(4);
+    set.next_events(&mut events, None).expect("the wait succeeds");
+    assert_eq!(
+        set.take(&mut events).map(|event| event.key),
+        Some(key),
+        "the first declaration stands"
+    );
+    assert!(set.withdraw(key).is_ok());
+    assert!(
+        set.declare(&theirs, Interest::READABLE, setup.trigger).is_ok(),
+        "withdrawn, it can be declared again"
+    );
+    Outcome::Pass
+}
+
+fn an_unknown_key_is_refused(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    assert!(rig.set.withdraw(key).is_ok());
+    assert!(matches!(rig.set.withdraw(key), Err(WithdrawError::UnknownKey(unknown)) if unknown == key));
+    let modified = rig.set.modify(key, Interest::READABLE, setup.trigger);
+    assert_eq!(modified, Err(DeclareError::UnknownKey(key)));
+    assert!(rig.set.get(key).is_none() && rig.set.get_mut(key).is_none() && rig.set.watch(key).is_none());
+    Outcome::Pass
+}
+
+fn a_withdrawn_source_works_and_can_be_declared_again(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = tcp_pair();
+    let mut source = theirs;
+    for round in 0..5_u8 {
+        let key = rig.declare(source, Interest::READABLE);
+        write(&ours, &[round]);
+        rig.expect(key, Readiness::READABLE);
+        assert_eq!(rig.drain(key).0, [round]);
+        source = rig.set.withdraw(key).expect("the key is current");
+        assert_eq!(rig.set.len(), 0);
+    }
+    write(&source, b"still open");
+    assert_eq!(crate::rig::drain(&ours).0, b"still open");
+    Outcome::Pass
+}
+
+fn a_replaced_descriptor_is_noticed(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    let (_others, other) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let (declared, now) = (rig.set[key].as_raw_fd(), other.as_raw_fd());
+    let kept = std::mem::replace(&mut rig.set[key], other);
+    let modified = rig.set.modify(key, Interest::WRITABLE, setup.trigger);
+    assert_eq!(modified, Err(DeclareError::DescriptorReplaced { declared, now }));
+    rig.set[key] = kept;
+    assert_eq!(rig.set.modify(key, Interest::WRITABLE, setup.trigger), Ok(()));
+    Outcome::Pass
+}
+
+fn events_left_in_the_batch_are_not_lost(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    write(&ours, b"x");
+    let key = rig.declare(theirs, Interest::READABLE);
+    let count = rig.set.next_events(&mut rig.events, None);
+    let waits = rig.set.counters().waits;
+    assert_eq!(
+        rig.set.next_events(&mut rig.events, None),
+        count,
+        "they are handed out before anybody is asked"
+    );
+    assert_eq!(rig.set.counters().waits, waits);
+    assert_eq!(rig.set.take(&mut rig.events).map(|event| event.key), Some(key));
+    Outcome::Pass
+}
+
+fn withdrawing_all_leaves_silence(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        let (ours, theirs) = stream_pair();
+        peers.push(ours);
+        rig.declare(theirs, Interest::READABLE | Interest::WRITABLE);
+    }
+    let keys: Vec<_> = rig.set.iter().map(|(key, _)| key).collect();
+    assert_eq!((keys.len(), rig.set.len()), (20, 20));
+    let mut sources = Vec::new();
+    for key in keys {
+        sources.push(rig.set.withdraw(key).expect("the key is current"));
+    }
+    assert!(rig.set.is_empty());
+    peers.iter().for_each(|peer| write(peer, b"x"));
+    rig.assert_silent();
+    Outcome::Pass
+}
+
+fn the_state_at_the_declaration_is_returned_when_asked_for(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = tcp_pair();
+    let (_idle, quiet) = stream_pair();
+    write(&ours, b"x");
+    // TCP delivers on its own time.
+    while rustix::io::ioctl_fionread(&theirs) == Ok(0) {}
+    let watch = Watch::new(Interest::READABLE, setup.trigger).returning_state();
+    let declared = rig.set.declare_with(theirs, watch).expect("the source can be watched");
+    assert_eq!(declared.state, Some(Readiness::READABLE));
+    assert!(rig.next(declared.key).is_readable(), "it comes as an event too");
+    assert_eq!(
+        rig.set.declare_with(quiet, watch).expect("the same").state,
+        Some(Readiness::NONE)
+    );
+    Outcome::Pass
+}
+
+fn exclusive_wakeup_and_its_illegal_combinations(setup: Setup) -> Outcome {
+    let watch = Watch::new(Interest::READABLE, setup.trigger).exclusive();
+    let (mut first, mut second) = (Rig::new(setup), Rig::new(setup));
+    let (ours, theirs) = stream_pair();
+    let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
+    let refusal = |what| DeclareError::Unsupported {
+        mechanism: setup.mechanism.name(),
+        what,
+    };
+    let key = match first.set.declare_with(theirs, watch) {
+        Ok(declared) => declared.key,
+        Err(declined) => {
+            assert_eq!(declined.error, refusal(Unsupported::ExclusiveWakeup));
+            return Outcome::Unsupported("exclusive wake-up");
+        }
+    };
+    let modified = first.set.modify(key, Interest::WRITABLE, setup.trigger);
+    assert_eq!(modified, Err(refusal(Unsupported::ModifyExclusive)));
+    let illegal = Watch::new(Interest::READABLE | Interest::PRIORITY, setup.trigger).exclusive();
+    let (_others, other) = stream_pair();
+    let declined = first
+        .set
+        .declare_with(other, illegal)
+        .expect_err("an illegal combination");
+    assert_eq!(declined.error, refusal(Unsupported::ExclusiveWith("PRIORITY")));
+    second.set.declare_with(duplicate, watch).expect("as the first");
+    write(&ours, b"x");
+    // Nobody waits at the moment of the event, so the kernel may tell either set or both; never none.
+    let told = first.batch(Duration::ZERO).len() + second.batch(Duration::ZERO).len();
+    assert!((1..=2).contains(&told), "{told}");
+    assert!(first.set.withdraw(key).is_ok());
+    Outcome::Pass
+}
+
+fn counters_reconcile(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let mut handled = 0;
+    for round in 0..50 {
+        let (ours, theirs) = stream_pair();
+        write(&ours, b"x");
+        let key = rig.declare(theirs, Interest::READABLE);
+        if round % 2 == 0 {
+            rig.set
+                .next_events(&mut rig.events, Some(Duration::ZERO))
+                .expect("the wait succeeds");
+        }
+        if round % 4 != 0 {
+            handled += rig.batch(Duration::ZERO).len() as u64;
+        }
+        assert!(rig.set.withdraw(key).is_ok());
+    }
+    let left = rig.events.len() as u64;
+    let counters = rig.set.counters();
+    assert_eq!(counters.events, handled + counters.stale_events + left, "{counters:?}");
+    assert!(counters.waits > 0 && counters.syscalls().count() > 0);
+    Outcome::Pass
+}

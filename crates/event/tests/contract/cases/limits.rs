@@ -1,0 +1,162 @@
+//! Many sources, small batches, short queues.
+
+use crate::{
+    About::EachTrigger,
+    Outcome,
+    Place::{Beside, OwnProcess},
+    Setup,
+    rig::{Filler, PATIENCE, Rig, drain, raise_file_limit, stream_pair, write},
+};
+use c10k_event::{Interest, Key, Options, Trigger};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::{collections::HashMap, os::fd::OwnedFd, time::Instant};
+
+super::cases! {
+    one_of_ten_thousand_sources_is_told: EachTrigger, OwnProcess;
+    a_small_batch_starves_nobody: EachTrigger, Beside;
+    a_batch_of_one_tells_everybody: EachTrigger, Beside;
+    a_queue_of_1_loses_no_source: EachTrigger, OwnProcess;
+    a_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
+    a_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
+    a_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
+}
+
+fn one_of_ten_thousand_sources_is_told(setup: Setup) -> Outcome {
+    const SOURCES: usize = 10_000;
+    let limit = raise_file_limit();
+    if limit < SOURCES as u64 + 100 {
+        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it beyond {SOURCES}"));
+    }
+    let mut rig = Rig::new(setup);
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    for _ in 0..SOURCES - 1 {
+        let idle = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).expect("a socket");
+        rig.declare(idle, Interest::READABLE);
+    }
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    rig.assert_silent();
+    write(&ours, b"x");
+    let batch = rig.batch(PATIENCE);
+    assert_eq!(batch.iter().map(|event| event.key).collect::<Vec<_>>(), [key]);
+    Outcome::Pass
+}
+
+/// Pairs of which the set has one end each.
+fn crowd(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
+    let mut peers = HashMap::new();
+    for _ in 0..size {
+        let (ours, theirs) = stream_pair();
+        peers.insert(rig.declare(theirs, Interest::READABLE), ours);
+    }
+    peers
+}
+
+fn starves_nobody(setup: Setup, batch: usize) -> Outcome {
+    const SOURCES: usize = 100;
+    let mut rig = Rig::with(setup, &Options::default(), batch);
+    let peers = crowd(&mut rig, SOURCES);
+    peers.values().for_each(|peer| write(peer, b"x"));
+    let mut told: HashMap<Key, usize> = HashMap::new();
+    // Nothing is drained: with the level trigger all stay ready, and each must have its turn all the same.
+    // Two turns each, or as many waits as there are sources where each wait brings one event.
+    let waits = if setup.trigger == Trigger::Level {
+        SOURCES.div_ceil(batch) * 2
+    } else {
+        SOURCES
+    };
+    for _ in 0..waits {
+        let events = rig.batch(PATIENCE);
+        assert!(events.len() <= batch, "{} events in a batch of {batch}", events.len());
+        events.iter().for_each(|event| *told.entry(event.key).or_default() += 1);
+        if setup.trigger != Trigger::Level && told.len() == SOURCES {
+            break;
+        }
+    }
+    assert_eq!(told.len(), SOURCES, "everybody has had a turn");
+    if setup.trigger == Trigger::Level {
+        let (least, most) = (told.values().min(), told.values().max());
+        assert!(
+            most <= least.map(|least| least + 1).as_ref(),
+            "turns: {least:?} to {most:?}"
+        );
+    }
+    Outcome::Pass
+}
+
+fn a_small_batch_starves_nobody(setup: Setup) -> Outcome {
+    starves_nobody(setup, 8)
+}
+
+fn a_batch_of_one_tells_everybody(setup: Setup) -> Outcome {
+    starves_nobody(setup, 1)
+}
+
+fn a_queue_of_1_loses_no_source(setup: Setup) -> Outcome {
+    loses_no_source(setup, 1)
+}
+
+fn a_queue_of_8_loses_no_source(setup: Setup) -> Outcome {
+    loses_no_source(setup, 8)
+}
+
+fn a_queue_of_64_loses_no_source(setup: Setup) -> Outcome {
+    loses_no_source(setup, 64)
+}
+
+/// 5,000 events on 100 sources; all bytes arrive although most signals have no room in the queue.
+fn loses_no_source(setup: Setup, signal_queue: u64) -> Outcome {
+    const SOURCES: usize = 100;
+    const ROUNDS: usize = 50;
+    let mut options = Options::default();
+    options.signal_queue = Some(signal_queue);
+    let mut rig = Rig::with(setup, &options, 64);
+    let peers = crowd(&mut rig, SOURCES);
+    for _ in 0..ROUNDS {
+        peers.values().for_each(|peer| write(peer, b"x"));
+        read_all(&mut rig, SOURCES);
+    }
+    let counters = rig.set.counters();
+    if setup.mechanism.calls().contains(&"rt_sigtimedwait") {
+        assert!(
+            counters.overflows >= ROUNDS as u64 && counters.rescans >= ROUNDS as u64,
+            "{counters:?}"
+        );
+    } else {
+        assert_eq!(counters.rescans, 0);
+    }
+    Outcome::Pass
+}
+
+/// Reads until so many bytes have come.
+fn read_all(rig: &mut Rig, bytes: usize) {
+    let until = Instant::now() + PATIENCE;
+    let mut left = bytes;
+    while left > 0 {
+        let events = rig.batch(until.saturating_duration_since(Instant::now()));
+        assert!(!events.is_empty(), "{left} sources were lost; {:?}", rig.set.counters());
+        for event in events {
+            left -= drain(&rig.set[event.key]).0.len();
+            rig.rearm(event.key);
+        }
+    }
+}
+
+fn a_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
+    const SOURCES: usize = 50;
+    let mut options = Options::default();
+    options.signal_queue = Some(200);
+    let mut rig = Rig::with(setup, &options, 64);
+    let peers = crowd(&mut rig, SOURCES);
+    // The other process inherits the limit, and the queue is the user's.
+    let mut filler = Filler::start();
+    for _ in 0..10 {
+        peers.values().for_each(|peer| write(peer, b"x"));
+        read_all(&mut rig, SOURCES);
+    }
+    if setup.mechanism.calls().contains(&"rt_sigtimedwait") {
+        assert!(rig.set.counters().overflows > 0, "{:?}", rig.set.counters());
+    }
+    filler.stop();
+    Outcome::Pass
+}

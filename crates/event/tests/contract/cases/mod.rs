@@ -1,0 +1,41 @@
+//! The cases, by what they are about.
+
+mod bits;
+mod files;
+mod keys;
+mod limits;
+mod placement;
+mod time;
+mod triggers;
+mod wakers;
+
+use crate::Case;
+
+/// Every case of the contract.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        triggers::CASES,
+        keys::CASES,
+        bits::CASES,
+        files::CASES,
+        time::CASES,
+        wakers::CASES,
+        placement::CASES,
+        limits::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// `case!(name, about, place)`: the row of a function.
+macro_rules! cases {
+    ($($name:ident: $about:expr, $place:expr;)*) => {
+        pub(crate) const CASES: &[$crate::Case] = &[$($crate::Case {
+            name: stringify!($name),
+            about: $about,
+            place: $place,
+            run: $name,
+        },)*];
+    };
+}
+use cases;

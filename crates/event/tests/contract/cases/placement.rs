@@ -1,0 +1,174 @@
+//! Threads and processes.
+
+use crate::{
+    About::EachTrigger,
+    Outcome,
+    Place::{Beside, OwnProcess},
+    Setup,
+    rig::{PATIENCE, Rig, stream_pair, write},
+};
+use c10k_event::{DeclareError, Foreign, Interest, Readiness, Threading, WaitError, WithdrawError};
+use c10k_sys::fork::in_child;
+use std::{thread, time::Duration};
+
+super::cases! {
+    two_sets_in_one_thread_do_not_mix: EachTrigger, Beside;
+    sets_in_two_threads_do_not_mix: EachTrigger, Beside;
+    a_set_whose_opener_has_ended_works_or_says_why_not: EachTrigger, Beside;
+    a_set_reopened_in_the_same_thread_starts_empty: EachTrigger, Beside;
+    a_child_that_drops_the_set_leaves_it_to_the_parent: EachTrigger, OwnProcess;
+    a_child_that_uses_the_set_is_refused: EachTrigger, OwnProcess;
+    a_child_opens_a_set_of_its_own: EachTrigger, OwnProcess;
+}
+
+fn two_sets_in_one_thread_do_not_mix(setup: Setup) -> Outcome {
+    let (mut first, mut second) = (Rig::new(setup), Rig::new(setup));
+    let (first_peer, source) = stream_pair();
+    let key = first.declare(source, Interest::READABLE);
+    let (second_peer, source) = stream_pair();
+    let other = second.declare(source, Interest::READABLE);
+    write(&first_peer, b"1");
+    second.assert_silent();
+    first.expect(key, Readiness::READABLE);
+    first.drain(key);
+    write(&second_peer, b"2");
+    second.expect(other, Readiness::READABLE);
+    first.batch(Duration::ZERO);
+    first.assert_silent();
+    drop(first);
+    second.drain(other);
+    write(&second_peer, b"3");
+    second.expect(other, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn sets_in_two_threads_do_not_mix(setup: Setup) -> Outcome {
+    let threads: Vec<_> = (0..2_u8)
+        .map(|number| {
+            thread::spawn(move || {
+                let mut rig = Rig::new(setup);
+                let (ours, theirs) = stream_pair();
+                let key = rig.declare(theirs, Interest::READABLE);
+                for _ in 0..500 {
+                    write(&ours, &[number]);
+                    rig.expect(key, Readiness::READABLE);
+                    assert!(rig.drain(key).0.iter().all(|&byte| byte == number));
+                }
+            })
+        })
+        .collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("the thread passes"));
+    Outcome::Pass
+}
+
+fn a_set_whose_opener_has_ended_works_or_says_why_not(setup: Setup) -> Outcome {
+    let opener = thread::spawn(move || {
+        let mut rig = Rig::new(setup);
+        let (ours, theirs) = stream_pair();
+        let key = rig.declare(theirs, Interest::READABLE);
+        (rig, key, ours)
+    });
+    let (mut rig, key, ours) = opener.join().expect("the opener returns");
+    write(&ours, b"x");
+    match setup.mechanism.threading() {
+        Threading::Any => {
+            rig.expect(key, Readiness::READABLE);
+            assert!(rig.set.withdraw(key).is_ok());
+            Outcome::Pass
+        }
+        Threading::Opener => {
+            let waited = rig.set.next_events(&mut rig.events, Some(PATIENCE));
+            assert_eq!(waited, Err(WaitError::Foreign(Foreign::Thread)));
+            let modified = rig.set.modify(key, Interest::READABLE, setup.trigger);
+            assert_eq!(modified, Err(DeclareError::Foreign(Foreign::Thread)));
+            let withdrawn = rig.set.withdraw(key);
+            assert!(matches!(
+                withdrawn,
+                Err(WithdrawError::StillWatched {
+                    error: DeclareError::Foreign(Foreign::Thread),
+                    ..
+                })
+            ));
+            Outcome::Unsupported("use by another thread than the opener")
+        }
+    }
+}
+
+fn a_set_reopened_in_the_same_thread_starts_empty(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    rig.declare(theirs, Interest::READABLE);
+    for _ in 0..10 {
+        write(&ours, b"x");
+    }
+    drop(rig);
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    rig.declare(theirs, Interest::READABLE);
+    rig.assert_silent();
+    assert_eq!(rig.set.counters().events, 0);
+    Outcome::Pass
+}
+
+fn a_child_that_drops_the_set_leaves_it_to_the_parent(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let waker = rig.set.waker().expect("a waker");
+    let mut rig = Some(rig);
+    let status = in_child(|| {
+        drop(rig.take());
+        0
+    });
+    assert_eq!(status, Ok(Some(0)));
+    let mut rig = rig.expect("the child has dropped its copy only");
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    rig.drain(key);
+    waker.wake().expect("waking");
+    while !rig.events.woken() {
+        rig.batch(PATIENCE);
+    }
+    assert!(rig.set.withdraw(key).is_ok());
+    Outcome::Pass
+}
+
+fn a_child_that_uses_the_set_is_refused(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let (_others, other) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let mut other = Some(other);
+    let status = in_child(|| {
+        let waited = rig.set.next_events(&mut rig.events, Some(Duration::ZERO));
+        let modified = rig.set.modify(key, Interest::WRITABLE, setup.trigger);
+        let declared = other
+            .take()
+            .map(|other| rig.set.declare(other, Interest::READABLE, setup.trigger));
+        let foreign = DeclareError::Foreign(Foreign::Process);
+        u8::from(waited != Err(WaitError::Foreign(Foreign::Process)))
+            | u8::from(modified != Err(foreign.clone())) << 1
+            | u8::from(!matches!(declared, Some(Err(declined)) if declined.error == foreign)) << 2
+    });
+    assert_eq!(status, Ok(Some(0)));
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_child_opens_a_set_of_its_own(setup: Setup) -> Outcome {
+    let parent = Rig::new(setup);
+    let status = in_child(move || {
+        let mut rig = Rig::new(setup);
+        let (ours, theirs) = stream_pair();
+        let key = rig.declare(theirs, Interest::READABLE);
+        write(&ours, b"x");
+        rig.expect(key, Readiness::READABLE);
+        drop(parent);
+        0
+    });
+    assert_eq!(status, Ok(Some(0)));
+    Outcome::Pass
+}

@@ -1,0 +1,119 @@
+//! Timeouts and interruptions.
+
+use crate::{
+    About::EachTrigger,
+    Outcome,
+    Place::{Beside, OwnProcess},
+    Setup,
+    rig::{PATIENCE, Rig, stream_pair, write},
+};
+use c10k_event::{Interest, Readiness};
+use c10k_sys::signal::{self, Signal, SignalSet};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+super::cases! {
+    a_zero_timeout_does_not_wait: EachTrigger, Beside;
+    a_timeout_below_a_millisecond_is_kept: EachTrigger, Beside;
+    an_endless_wait_ends_with_an_event: EachTrigger, Beside;
+    a_timeout_without_sources_passes: EachTrigger, Beside;
+    the_longest_timeout_is_taken: EachTrigger, Beside;
+    interruptions_are_not_told_and_do_not_stretch_the_timeout: EachTrigger, OwnProcess;
+}
+
+fn a_zero_timeout_does_not_wait(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    rig.declare(theirs, Interest::READABLE);
+    for _ in 0..100 {
+        assert!(rig.batch(Duration::ZERO).is_empty());
+    }
+    Outcome::Pass
+}
+
+fn a_timeout_below_a_millisecond_is_kept(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    rig.declare(theirs, Interest::READABLE);
+    let asked = Duration::from_micros(100);
+    let fastest = (0..50)
+        .map(|_| {
+            let started = Instant::now();
+            assert!(rig.batch(asked).is_empty());
+            started.elapsed()
+        })
+        .inspect(|waited| assert!(*waited >= asked, "{waited:?} is shorter than {asked:?}"))
+        .min()
+        .expect("fifty waits");
+    // The fastest of many tells whether it was rounded to milliseconds, however busy the machine is.
+    assert!(
+        fastest < Duration::from_millis(1),
+        "{fastest:?}: rounded to milliseconds"
+    );
+    Outcome::Pass
+}
+
+fn an_endless_wait_ends_with_an_event(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let writer = thread::spawn(move || {
+        write(&ours, b"x");
+        ours
+    });
+    assert!(rig.set.next_events(&mut rig.events, None).expect("the wait succeeds") > 0);
+    assert_eq!(rig.set.take(&mut rig.events).map(|event| event.key), Some(key));
+    drop(writer.join().expect("the writer returns"));
+    Outcome::Pass
+}
+
+fn a_timeout_without_sources_passes(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let started = Instant::now();
+    assert!(rig.batch(Duration::from_millis(2)).is_empty());
+    assert!(started.elapsed() >= Duration::from_millis(2));
+    Outcome::Pass
+}
+
+fn the_longest_timeout_is_taken(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    write(&ours, b"x");
+    assert_eq!(rig.batch(Duration::MAX).first().map(|event| event.key), Some(key));
+    Outcome::Pass
+}
+
+fn interruptions_are_not_told_and_do_not_stretch_the_timeout(setup: Setup) -> Outcome {
+    let timeout = Duration::from_millis(100);
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let over = Arc::new(AtomicBool::new(false));
+    // A case in a process of its own runs in the main thread, the only one that this signal is not blocked in.
+    signal::interrupt_with(Signal::USR1);
+    let stop = Arc::clone(&over);
+    let interrupter = thread::spawn(move || {
+        signal::block(&SignalSet::of(&[Signal::USR1]));
+        while !stop.load(Ordering::Relaxed) {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1).expect("kill");
+        }
+    });
+    let calls = |rig: &Rig| rig.set.counters().syscall(setup.mechanism.calls()[0]);
+    let started = Instant::now();
+    assert!(rig.batch(timeout).is_empty());
+    let waited = started.elapsed();
+    assert!(waited >= timeout && waited < PATIENCE, "{waited:?}");
+    assert!(calls(&rig) > 1, "the wait was interrupted and repeated");
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    over.store(true, Ordering::Relaxed);
+    interrupter.join().expect("the interrupter returns");
+    Outcome::Pass
+}

@@ -1,0 +1,261 @@
+//! A set under test with its sources, and what the cases do with them.
+
+use crate::Setup;
+use c10k_event::{
+    DeclareError, Event, Events, Fact, Interest, InterestSet, Key, Mechanism, Options, Readiness, Trigger, Unsupported,
+};
+use c10k_sys::signal::{Signal, SignalSet};
+use rustix::{
+    fs::OFlags,
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+};
+use std::{
+    io::Read,
+    net::{TcpListener, TcpStream},
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a case waits for what must come. Long, since only a failing case uses it up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long silence is listened to.
+pub(crate) const HUSH: Duration = Duration::from_millis(5);
+
+pub(crate) struct Rig {
+    pub(crate) set: InterestSet<OwnedFd>,
+    pub(crate) events: Events,
+    pub(crate) setup: Setup,
+}
+
+impl Rig {
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self::with(setup, &Options::default(), 64)
+    }
+
+    pub(crate) fn with(setup: Setup, options: &Options, batch: usize) -> Self {
+        let set = InterestSet::open_with(setup.mechanism, options).expect("the mechanism was probed");
+        Self {
+            set,
+            events: Events::with_capacity(batch),
+            setup,
+        }
+    }
+
+    pub(crate) fn declare(&mut self, fd: impl Into<OwnedFd>, interest: Interest) -> Key {
+        self.set
+            .declare(fd.into(), interest, self.setup.trigger)
+            .expect("the source can be watched")
+    }
+
+    pub(crate) fn tells(&self, fact: Fact) -> bool {
+        self.setup.mechanism.tells().contains(&fact)
+    }
+
+    /// One wait, and all events that are current.
+    pub(crate) fn batch(&mut self, timeout: Duration) -> Vec<Event> {
+        self.set
+            .next_events(&mut self.events, Some(timeout))
+            .expect("the wait succeeds");
+        let mut batch = Vec::new();
+        while let Some(event) = self.set.take(&mut self.events) {
+            batch.push(event);
+        }
+        batch
+    }
+
+    /// Arms a source again, as the oneshot trigger wants it after each event.
+    pub(crate) fn rearm(&mut self, key: Key) {
+        if self.setup.trigger == Trigger::Oneshot {
+            let watch = self.set.watch(key).expect("the key is current");
+            self.set
+                .modify(key, watch.interest(), watch.trigger())
+                .expect("a watched source can be armed again");
+        }
+    }
+
+    /// Waits until a source has told all of `wanted`, in one event or several, and returns all that it told.
+    pub(crate) fn expect(&mut self, key: Key, wanted: Readiness) -> Readiness {
+        let until = Instant::now() + PATIENCE;
+        let mut told = Readiness::NONE;
+        while !told.contains(wanted) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{wanted:?} within {PATIENCE:?}, but only {told:?}");
+            for event in self.batch(left) {
+                if event.key == key {
+                    told |= event.readiness;
+                }
+                self.rearm(event.key);
+            }
+        }
+        told
+    }
+
+    /// Waits for the next event of a source and returns it; the oneshot trigger stays unarmed.
+    pub(crate) fn next(&mut self, key: Key) -> Readiness {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "an event within {PATIENCE:?}");
+            if let Some(event) = self.batch(left).into_iter().find(|event| event.key == key) {
+                return event.readiness;
+            }
+        }
+    }
+
+    /// Takes what is on its way until nothing is; for triggers that fall silent by themselves.
+    pub(crate) fn settle(&mut self) {
+        while !self.batch(Duration::ZERO).is_empty() {}
+    }
+
+    pub(crate) fn assert_silent(&mut self) {
+        let batch = self.batch(HUSH);
+        assert!(batch.is_empty(), "silence, but {batch:?}");
+    }
+
+    /// Reads all there is: the bytes, and whether the end of the stream was met.
+    pub(crate) fn drain(&self, key: Key) -> (Vec<u8>, bool) {
+        drain(&self.set[key])
+    }
+}
+
+/// Asserts that a mechanism refuses a trigger with the typed error and hands the source back.
+pub(crate) fn refuses(mechanism: Mechanism, trigger: Trigger) {
+    let mut set = InterestSet::open(mechanism).expect("the mechanism was probed");
+    let (ours, theirs) = stream_pair();
+    let declined = set
+        .declare(theirs, Interest::READABLE, trigger)
+        .expect_err("a trigger that is not listed");
+    let what = Unsupported::Trigger(trigger);
+    assert_eq!(
+        declined.error,
+        DeclareError::Unsupported {
+            mechanism: mechanism.name(),
+            what
+        }
+    );
+    write(&declined.source, b"x");
+    assert_eq!(drain(&ours).0, b"x", "the source that came back works");
+}
+
+/// Two ends of a stream of the local domain, not blocking.
+pub(crate) fn stream_pair() -> (OwnedFd, OwnedFd) {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
+}
+
+/// Two ends of a TCP connection over the loopback interface, not blocking.
+pub(crate) fn tcp_pair() -> (OwnedFd, OwnedFd) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+    let (server, _) = listener.accept().expect("its other end");
+    (unblock(client), unblock(server))
+}
+
+/// A descriptor that does not block.
+pub(crate) fn unblock(fd: impl Into<OwnedFd>) -> OwnedFd {
+    let fd = fd.into();
+    let flags = rustix::fs::fcntl_getfl(&fd).expect("its flags");
+    rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK).expect("setting its flags");
+    fd
+}
+
+pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) {
+    assert_eq!(
+        rustix::io::retry_on_intr(|| rustix::io::write(&fd, bytes)),
+        Ok(bytes.len()),
+        "a small write fits"
+    );
+}
+
+/// Writes until there is no room; returns how many bytes fitted.
+pub(crate) fn fill(fd: impl AsFd) -> usize {
+    let mut total = 0;
+    loop {
+        match rustix::io::write(&fd, &[0; 4096]) {
+            Ok(count) => total += count,
+            Err(Errno::AGAIN) => return total,
+            Err(Errno::INTR) => {}
+            Err(errno) => panic!("filling a buffer: {errno}"),
+        }
+    }
+}
+
+/// Reads all there is: the bytes, and whether the end of the stream was met.
+pub(crate) fn drain(fd: impl AsFd) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match rustix::io::read(&fd, &mut buffer) {
+            Ok(0) => return (bytes, true),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(Errno::AGAIN) => return (bytes, false),
+            Err(Errno::INTR) => {}
+            Err(errno) => panic!("draining: {errno}"),
+        }
+    }
+}
+
+/// Reads exactly one byte.
+pub(crate) fn read_one(fd: impl AsFd) -> u8 {
+    let mut byte = [0];
+    assert_eq!(
+        rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut byte)),
+        Ok(1),
+        "a byte is there"
+    );
+    byte[0]
+}
+
+/// Raises the limit of open files to what the process may have.
+pub(crate) fn raise_file_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )
+    .expect("raising the limit");
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
+/// Another process of the same user that keeps the queue of pending signals full.
+pub(crate) struct Filler(Child);
+
+/// Set in that process.
+pub(crate) const FILLER: &str = "C10K_FILLER";
+
+impl Filler {
+    /// Starts it and waits until the queue is full.
+    pub(crate) fn start() -> Self {
+        let program = std::env::current_exe().expect("the test program");
+        let mut child = Command::new(program)
+            .env(FILLER, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test program starts");
+        let out = child.stdout.as_mut().expect("its output is a pipe");
+        out.read_exact(&mut [0]).expect("it says that the queue is full");
+        Self(child)
+    }
+
+    /// What that process does: fill the queue, say so, and keep it full until its input ends.
+    pub(crate) fn run() {
+        let signal = Signal::real_time().last().expect("there are real-time signals");
+        c10k_sys::signal::block(&SignalSet::of(&[signal]));
+        while c10k_sys::signal::queue_to_this_thread(signal).is_ok() {}
+        println!("full");
+        std::io::stdin().read_to_end(&mut Vec::new()).expect("its input ends");
+    }
+
+    pub(crate) fn stop(&mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().expect("it ends").success());
+    }
+}

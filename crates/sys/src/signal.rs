@@ -1,0 +1,356 @@
+//! Signals that tell readiness: `F_SETOWN_EX`, `F_SETSIG`, `O_ASYNC`, and taking them from the queue of pending signals.
+
+use crate::{poll::errno, timeout};
+use rustix::{
+    fs::OFlags,
+    io::{Errno, Result},
+};
+use std::{
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    time::Duration,
+};
+
+/// The number of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// What the kernel sends where it could not queue a signal.
+    pub const IO: Self = Self(libc::SIGIO);
+    /// For programs' own use.
+    pub const USR1: Self = Self(libc::SIGUSR1);
+
+    /// The real-time signals that the C library leaves to programs, the lowest first.
+    pub fn real_time() -> impl Iterator<Item = Self> {
+        (libc::SIGRTMIN()..=libc::SIGRTMAX()).map(Self)
+    }
+
+    /// The signal's number.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    /// The set of these signals.
+    #[must_use]
+    pub fn of(signals: &[Signal]) -> Self {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initialises the whole set that it is given, which is ours.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: initialised by the line above.
+        let mut set = unsafe { set.assume_init() };
+        for signal in signals {
+            // SAFETY: the set is ours and initialised; a Signal is a valid number, as all its constructors give one.
+            unsafe { libc::sigaddset(&raw mut set, signal.0) };
+        }
+        Self(set)
+    }
+
+    /// Whether the set holds this signal.
+    #[must_use]
+    pub fn contains(&self, signal: Signal) -> bool {
+        // SAFETY: the set is initialised, as every SignalSet is; a Signal is a valid number.
+        unsafe { libc::sigismember(&raw const self.0, signal.0) == 1 }
+    }
+}
+
+/// `pthread_sigmask(SIG_BLOCK, signals)`: the calling thread, and the threads that it starts from now on, no longer take
+/// these signals; they stay pending. See `pthread_sigmask(3)`.
+pub fn block(signals: &SignalSet) {
+    // SAFETY: the set is live and initialised, the former mask is not asked for. The call fails for a bad `how` only.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals.0, std::ptr::null_mut()) };
+}
+
+/// `pthread_sigmask(SIG_UNBLOCK, signals)`: the reverse of [`block`]; what is pending is acted on at once, which for a
+/// real-time signal or `SIGIO` without a handler ends the process.
+pub fn unblock(signals: &SignalSet) {
+    // SAFETY: as in `block`.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals.0, std::ptr::null_mut()) };
+}
+
+/// `rt_sigpending()`: the signals that are pending for the calling thread or its process. See `sigpending(2)`.
+#[must_use]
+pub fn pending() -> SignalSet {
+    let mut set = SignalSet::of(&[]);
+    // SAFETY: the set is ours and live; the kernel writes the whole of it.
+    unsafe { libc::sigpending(&raw mut set.0) };
+    set
+}
+
+/// What to do with a signal that is neither blocked nor waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// What the kernel does by default; real-time signals and `SIGIO` end the process.
+    Default,
+    /// Nothing.
+    Ignore,
+}
+
+/// `signal(signal, SIG_DFL or SIG_IGN)` for the whole process. See `signal(2)`.
+pub fn dispose(signal: Signal, disposition: Disposition) {
+    let handler = match disposition {
+        Disposition::Default => libc::SIG_DFL,
+        Disposition::Ignore => libc::SIG_IGN,
+    };
+    // SAFETY: neither disposition runs code of ours.
+    unsafe { libc::signal(signal.0, handler) };
+}
+
+/// `sigaction(signal, a handler that does nothing, without SA_RESTART)`: the signal has no effect but that it interrupts
+/// a blocking call of the thread that takes it (`EINTR`).
+pub fn interrupt_with(signal: Signal) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all zeros are a valid sigaction: the default disposition, no flags, an empty mask.
+    let action = unsafe {
+        (*action.as_mut_ptr()).sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        action.assume_init()
+    };
+    // SAFETY: the action is live and initialised, and its handler touches nothing.
+    unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) };
+}
+
+/// Why the kernel sent a signal about a descriptor: `si_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `POLL_IN` or `POLL_MSG`: data, a connection, or the end of the stream.
+    In,
+    /// `POLL_OUT`: room again, or a connection is made.
+    Out,
+    /// `POLL_ERR`: an error.
+    Error,
+    /// `POLL_PRI`: out-of-band data.
+    Priority,
+    /// `POLL_HUP`: both directions are closed.
+    HangUp,
+    /// Not the kernel's doing: a program sent the signal.
+    Foreign,
+}
+
+/// One signal taken from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Which.
+    pub signal: Signal,
+    /// Why.
+    pub reason: Reason,
+    /// `si_fd`: the descriptor's number at the time it was armed; without meaning for [`Reason::Foreign`] and `SIGIO`.
+    pub fd: i32,
+}
+
+impl Taken {
+    fn new(signal: i32, code: i32, fd: i32) -> Self {
+        // <asm-generic/siginfo.h>; the libc crate does not have these.
+        let reason = match code {
+            1 | 3 => Reason::In,
+            2 => Reason::Out,
+            4 => Reason::Error,
+            5 => Reason::Priority,
+            6 => Reason::HangUp,
+            _ => Reason::Foreign,
+        };
+        Self {
+            signal: Signal(signal),
+            reason,
+            fd,
+        }
+    }
+}
+
+/// The head of the kernel's `siginfo_t` as it looks for signals about descriptors (`_sigpoll`).
+#[repr(C)]
+struct PollInfo {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    #[cfg(target_pointer_width = "64")]
+    padding: i32,
+    band: libc::c_long,
+    fd: i32,
+}
+
+/// `rt_sigtimedwait(signals, timeout)`: takes one pending signal, the lowest number first and in each number the oldest
+/// first, or waits for one. No timeout waits for ever.
+///
+/// # Errors
+/// `EAGAIN` after the timeout; `EINTR`. See `sigtimedwait(2)`.
+pub fn wait(signals: &SignalSet, timeout: Option<Duration>) -> Result<Taken> {
+    let timeout = timeout.map(timeout::timespec);
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the set and the timespec are live, the kernel writes at most a siginfo_t to `info`, which is one.
+    let number = unsafe {
+        libc::sigtimedwait(
+            &raw const signals.0,
+            info.as_mut_ptr(),
+            timeout::pointer(timeout.as_ref()),
+        )
+    };
+    if number < 0 {
+        return Err(errno());
+    }
+    // SAFETY: all of `info` is initialised (zeroed, then written by the kernel), PollInfo is a prefix of siginfo_t as the
+    // kernel lays it out, consists of integers only, and siginfo_t is at least as aligned.
+    let info = unsafe { info.as_ptr().cast::<PollInfo>().read() };
+    Ok(Taken::new(number, info.code, info.fd))
+}
+
+/// A `signalfd(2)`: takes many pending signals with one `read`.
+#[derive(Debug)]
+pub struct SignalFd {
+    fd: OwnedFd,
+    buffer: Vec<libc::signalfd_siginfo>,
+}
+
+impl SignalFd {
+    /// `signalfd4(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC)`.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`, `ENOMEM`, `ENODEV`. See `signalfd(2)`.
+    pub fn open(signals: &SignalSet) -> Result<Self> {
+        // SAFETY: the set is live; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const signals.0, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(errno());
+        }
+        // SAFETY: the kernel has just given us this descriptor; nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd, buffer: Vec::new() })
+    }
+
+    /// `read(signalfd)`: takes at most `max` pending signals of the calling thread and gives each to `each`; returns
+    /// their number.
+    ///
+    /// # Errors
+    /// `EAGAIN` when none is pending; `EINTR`; `EINVAL` when `max` is 0.
+    pub fn take(&mut self, max: usize, mut each: impl FnMut(Taken)) -> Result<usize> {
+        self.buffer.clear();
+        self.buffer.reserve(max);
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes at most `max` structures to the vector's own spare room, reserved above, live and
+        // exclusively ours.
+        let read = unsafe { libc::read(self.fd.as_raw_fd(), self.buffer.as_mut_ptr().cast(), max * size) };
+        let count = usize::try_from(read).map_err(|_| errno())? / size;
+        // SAFETY: the kernel has initialised `count` whole structures, never more than `max`.
+        unsafe { self.buffer.set_len(count) };
+        for info in &self.buffer {
+            each(Taken::new(info.ssi_signo.cast_signed(), info.ssi_code, info.ssi_fd));
+        }
+        Ok(count)
+    }
+}
+
+/// A thread as the receiver of signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receiver(libc::pid_t);
+
+impl Receiver {
+    /// The calling thread.
+    #[must_use]
+    pub fn this_thread() -> Self {
+        Self(rustix::thread::gettid().as_raw_nonzero().get())
+    }
+}
+
+/// `struct f_owner_ex`; the libc crate does not have it everywhere.
+#[repr(C)]
+struct OwnerEx {
+    kind: i32,
+    id: libc::pid_t,
+}
+
+const F_SETOWN_EX: i32 = 15;
+const F_SETSIG: i32 = 10;
+const F_OWNER_TID: i32 = 0;
+
+/// `fcntl(fd, F_SETOWN_EX, {F_OWNER_TID, receiver})`: signals of this open file go to one thread. See
+/// `F_SETOWN_EX(2const)`.
+///
+/// # Errors
+/// `ESRCH` when the thread is gone; `EBADF`.
+pub fn set_receiver(fd: BorrowedFd<'_>, receiver: Receiver) -> Result<()> {
+    let owner = OwnerEx {
+        kind: F_OWNER_TID,
+        id: receiver.0,
+    };
+    // SAFETY: F_SETOWN_EX reads one f_owner_ex, which `owner` is laid out as and which is live.
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, &raw const owner) })
+}
+
+/// `fcntl(fd, F_SETSIG, signal)`: the signal that this open file sends, with its `si_fd` and `si_code`.
+///
+/// # Errors
+/// `EINVAL`, `EBADF`. See `fcntl(2)`.
+pub fn set_signal(fd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
+    // SAFETY: F_SETSIG takes an integer.
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal.0) })
+}
+
+/// Whether an open file sends signals: `O_ASYNC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Async {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// `fcntl(fd, F_GETFL)`: whether the open file sends signals, and its other flags.
+///
+/// # Errors
+/// `EBADF`.
+pub fn async_of(fd: BorrowedFd<'_>) -> Result<(Async, OFlags)> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok((
+        if flags.contains(ASYNC) { Async::On } else { Async::Off },
+        flags - ASYNC,
+    ))
+}
+
+/// `fcntl(fd, F_SETFL, flags with or without O_ASYNC)`. Where the file cannot send signals this succeeds and does
+/// nothing: [`async_of`] tells.
+///
+/// # Errors
+/// `EBADF`, `EPERM`. See `fcntl(2)`.
+pub fn set_async(fd: BorrowedFd<'_>, state: Async, flags: OFlags) -> Result<()> {
+    let flags = match state {
+        Async::On => flags | ASYNC,
+        Async::Off => flags - ASYNC,
+    };
+    rustix::fs::fcntl_setfl(fd, flags)
+}
+
+const ASYNC: OFlags = OFlags::from_bits_retain(libc::O_ASYNC.cast_unsigned());
+
+fn done(result: i32) -> Result<()> {
+    if result < 0 { Err(errno()) } else { Ok(()) }
+}
+
+/// `rt_tgsigqueueinfo` in its simplest form, `pthread_sigqueue` to the calling thread: queues one signal that is nobody's
+/// readiness ([`Reason::Foreign`]). For filling the queue on purpose.
+///
+/// # Errors
+/// `EAGAIN` when the queue is full.
+pub fn queue_to_this_thread(signal: Signal) -> Result<()> {
+    // SAFETY: the value is a null pointer that nobody follows; the thread is the calling one and so alive.
+    let error = unsafe {
+        libc::pthread_sigqueue(
+            libc::pthread_self(),
+            signal.0,
+            libc::sigval {
+                sival_ptr: std::ptr::null_mut(),
+            },
+        )
+    };
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw_os_error(error))
+    }
+}
