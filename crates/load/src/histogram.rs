@@ -89,9 +89,9 @@ mod tests {
         for value in (0..50_000u64).map(|step| step * step) {
             all.record(value);
             if value % 3 == 0 {
-                left.record(value)
+                left.record(value);
             } else {
-                right.record(value)
+                right.record(value);
             }
         }
         left.add(&right);

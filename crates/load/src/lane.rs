@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-use c10k_event::Key;
 use c10k_http::reply::{ReplyLimits, ReplyParser};
 
 use crate::account::Request;
 use crate::clock::Moment;
-use crate::socket::Link;
+use crate::world::Link;
 
 /// A request on its lane.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +19,8 @@ pub(crate) struct Ticket {
 /// One place for a connection. The first `on_wire` of its tickets are sent, the others wait.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    /// The connection's key in the interest set and its state; `None` while there is none.
-    pub(crate) connection: Option<(Key, Link)>,
+    /// The state of the connection; `None` while there is none.
+    pub(crate) link: Option<Link>,
     pub(crate) parser: ReplyParser,
     tickets: VecDeque<Ticket>,
     on_wire: usize,
@@ -38,7 +37,7 @@ pub(crate) struct Lane {
 impl Lane {
     pub(crate) fn new(limits: ReplyLimits) -> Self {
         Self {
-            connection: None,
+            link: None,
             parser: ReplyParser::new(limits),
             tickets: VecDeque::new(),
             on_wire: 0,
@@ -94,12 +93,12 @@ impl Lane {
         if self.on_wire > 0 { None } else { self.pop() }
     }
 
-    /// Forgets the connection and what was under way on it; the tickets stay.
-    pub(crate) fn disconnect(&mut self, limits: ReplyLimits) -> Option<Key> {
+    /// Forgets the connection and what was under way on it; the tickets stay. False when there was no connection.
+    pub(crate) fn disconnect(&mut self, limits: ReplyLimits) -> bool {
         self.parser = ReplyParser::new(limits);
         self.unwritten = 0;
         self.served = 0;
-        self.connection.take().map(|(key, _)| key)
+        self.link.take().is_some()
     }
 
     fn pop(&mut self) -> Option<Ticket> {

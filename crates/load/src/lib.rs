@@ -26,6 +26,7 @@
 
 pub mod account;
 pub mod clock;
+mod engine;
 mod error;
 pub mod failure;
 pub mod histogram;
@@ -41,10 +42,12 @@ mod run;
 pub mod schedule;
 pub mod share;
 mod socket;
+mod sockets;
 pub mod sources;
 mod target;
 mod verdict;
 mod worker;
+mod world;
 
 pub use error::LoadError;
 pub use limits::Limits;

@@ -4,17 +4,18 @@
 //! whose queue is full drops the SYN, and the kernel repeats it only after a second.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
-
-use c10k_event::{Event, Interest, Trigger};
 
 use crate::LoadError;
 use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::pacing::{Pace, Wait};
 use crate::schedule::{Arrival, Schedule};
-use crate::socket::{Link, Role};
+use crate::socket::Role;
+use crate::sockets::SocketEvent;
 use crate::worker::Worker;
+use crate::world::Link;
 
 /// Connects that are unanswered at once, on one thread.
 const WINDOW: u64 = 128;
@@ -26,19 +27,25 @@ pub(crate) type OpeningFailures = BTreeMap<Failure, u64>;
 
 struct Opening {
     idle_left: u64,
-    lanes_left: std::ops::Range<u32>,
+    lanes_left: Range<u32>,
     unanswered: u64,
     last_progress: Moment,
     failures: OpeningFailures,
 }
 
 impl Opening {
-    fn is_todo(&self) -> bool {
-        self.idle_left > 0 || !self.lanes_left.is_empty()
+    fn may_start(&self) -> bool {
+        (self.idle_left > 0 || !self.lanes_left.is_empty()) && self.unanswered < WINDOW
     }
 
-    fn failed(&mut self, failure: Failure) {
-        *self.failures.entry(failure).or_insert(0) += 1;
+    fn is_over(&self) -> bool {
+        self.idle_left == 0 && self.lanes_left.is_empty() && self.unanswered == 0
+    }
+
+    fn failed(&mut self, failure: Failure, count: u64) {
+        if count > 0 {
+            *self.failures.entry(failure).or_insert(0) += count;
+        }
     }
 }
 
@@ -50,31 +57,30 @@ impl Worker<'_> {
         let start = Moment::now();
         let mut opening = Opening {
             idle_left: self.idle.target,
-            lanes_left: 0..self.lanes.len() as u32,
+            lanes_left: 0..self.engine.lane_count(),
             unanswered: 0,
             last_progress: start,
             failures: OpeningFailures::new(),
         };
+        let due = |pace: &Schedule| pace.peek().map(|due| start.after_ns(due.offset_ns));
         loop {
             let now = Moment::now();
-            let mut due = pace.peek().map(|due| start.after_ns(due.offset_ns));
-            while opening.is_todo() && opening.unanswered < WINDOW && due.is_some_and(|due| due <= now) {
+            while opening.may_start() && due(&pace).is_some_and(|due| due <= now) {
                 self.open_one(&mut opening, now);
                 pace.next();
-                due = pace.peek().map(|due| start.after_ns(due.offset_ns));
             }
             let give_up = opening.last_progress.after(STALL);
-            if (!opening.is_todo() && opening.unanswered == 0) || now >= give_up {
+            if opening.is_over() || now >= give_up {
                 break;
             }
-            let next = due.filter(|_| opening.is_todo() && opening.unanswered < WINDOW);
+            let next = due(&pace).filter(|_| opening.may_start());
             let timeout = match Pace::Sleep.wait(now, next, Some(give_up)) {
                 Wait::Sleep(timeout) => timeout,
                 Wait::Poll => Some(Duration::ZERO),
             };
-            self.set.next_events(&mut self.events, timeout)?;
-            while let Some(event) = self.set.take(&mut self.events) {
-                self.opening_event(event, &mut opening);
+            self.engine.world.wait(timeout)?;
+            while let Some(found) = self.engine.world.take() {
+                self.opening_event(found, &mut opening);
             }
         }
         self.give_up_unanswered(&mut opening);
@@ -82,96 +88,74 @@ impl Worker<'_> {
     }
 
     fn open_one(&mut self, opening: &mut Opening, now: Moment) {
-        let result = if opening.idle_left > 0 {
+        let is_idle = opening.idle_left > 0;
+        let result = if is_idle {
             opening.idle_left -= 1;
-            self.connect(Role::IdleOpening).map(|(key, link)| {
-                if link == Link::Up {
-                    self.set[key].role = Role::Idle;
-                    self.idle.opened();
-                }
-                link
-            })
+            self.engine.world.open_idle()
+        } else if let Some(lane) = opening.lanes_left.next() {
+            self.engine.open_lane(lane)
         } else {
-            match opening.lanes_left.next() {
-                Some(lane) => self.connect_lane(lane),
-                None => return,
-            }
+            return;
         };
         match result {
-            Ok(Link::Up) => opening.last_progress = now,
+            Ok(Link::Up) => {
+                opening.last_progress = now;
+                if is_idle {
+                    self.idle.opened();
+                }
+            }
             Ok(Link::Connecting) => opening.unanswered += 1,
             Err(failure) => {
-                opening.failed(failure);
+                opening.failed(failure, 1);
                 if failure == Failure::NoDescriptor {
-                    // What is left is for the lanes.
-                    opening.idle_left = 0;
+                    // The few descriptors that come free are for the lanes.
+                    let given_up = std::mem::take(&mut opening.idle_left);
+                    opening.failed(failure, given_up);
                 }
             }
         }
     }
 
-    fn opening_event(&mut self, event: Event, opening: &mut Opening) {
-        let settled = event.readiness.is_writable() || event.readiness.is_error();
-        match self.set[event.key].role {
-            Role::Idle => self.idle_event(event.key),
-            Role::IdleOpening if settled => {
+    fn opening_event(&mut self, found: SocketEvent, opening: &mut Opening) {
+        let SocketEvent { event, role } = found;
+        let has_ended = event.readiness.is_writable() || event.readiness.is_error();
+        match role {
+            Role::IdleOpening if !has_ended => {}
+            Role::IdleOpening => {
                 opening.unanswered -= 1;
-                match self.set[event.key].connected() {
+                match self.engine.world.idle_connected(event.key) {
                     Ok(()) => {
                         opening.last_progress = Moment::now();
-                        self.set[event.key].role = Role::Idle;
                         self.idle.opened();
-                        // Its edge was consumed; a close that came with the connect shows on declaring again.
-                        let _ = self.set.modify(event.key, Interest::READABLE, Trigger::Edge);
                     }
-                    Err(errno) => {
-                        opening.failed(errno.into());
-                        drop(self.set.withdraw(event.key));
+                    Err(failure) => opening.failed(failure, 1),
+                }
+            }
+            Role::Lane(lane) if self.engine.link(lane) == Some(Link::Connecting) => {
+                self.handle(found);
+                match self.engine.link(lane) {
+                    Some(Link::Connecting) => {}
+                    Some(Link::Up) => {
+                        opening.unanswered -= 1;
+                        opening.last_progress = Moment::now();
+                    }
+                    None => {
+                        opening.unanswered -= 1;
+                        opening.failed(Failure::ConnectionRefused, 1);
                     }
                 }
             }
-            Role::Lane(index) => match self.lanes[index as usize].connection {
-                Some((key, Link::Connecting)) if settled => {
-                    opening.unanswered -= 1;
-                    match self.set[key].connected() {
-                        Ok(()) => {
-                            opening.last_progress = Moment::now();
-                            self.lanes[index as usize].connection = Some((key, Link::Up));
-                            let _ = self.set.modify(key, Interest::READABLE, Trigger::Edge);
-                        }
-                        Err(errno) => {
-                            opening.failed(errno.into());
-                            self.disconnect(index);
-                        }
-                    }
-                }
-                // The server closed it again at once: a later request connects anew.
-                Some((_, Link::Up)) => self.disconnect(index),
-                _ => {}
-            },
-            Role::IdleOpening => {}
+            Role::Lane(_) | Role::Idle => self.handle(found),
         }
     }
 
     fn give_up_unanswered(&mut self, opening: &mut Opening) {
-        let unanswered: Vec<_> = self
-            .set
-            .iter()
-            .filter(|(_, socket)| socket.role == Role::IdleOpening)
-            .map(|(key, _)| key)
-            .collect();
-        for key in unanswered {
-            opening.failed(Failure::SocketTimeout);
-            drop(self.set.withdraw(key));
-        }
-        let never_tried = std::mem::take(&mut opening.idle_left);
-        if never_tried > 0 {
-            *opening.failures.entry(Failure::SocketTimeout).or_insert(0) += never_tried;
-        }
-        for index in 0..self.lanes.len() as u32 {
-            if matches!(self.lanes[index as usize].connection, Some((_, Link::Connecting))) {
-                opening.failed(Failure::SocketTimeout);
-                self.disconnect(index);
+        let idle = self.engine.world.give_up_idle_opening() + std::mem::take(&mut opening.idle_left);
+        opening.failed(Failure::SocketTimeout, idle);
+        for lane in 0..self.engine.lane_count() {
+            if self.engine.link(lane) == Some(Link::Connecting) {
+                opening.failed(Failure::SocketTimeout, 1);
+                self.engine.disconnect(lane);
             }
         }
     }

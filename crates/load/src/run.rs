@@ -9,6 +9,7 @@ use c10k_record::{ClientUse, IdlePool, LoadPhase, LoadSummary, SCHEMA};
 use crate::LoadError;
 use crate::account::Account;
 use crate::clock::{Moment, duration_ns};
+use crate::engine::Timetable;
 use crate::limits::Limits;
 use crate::opening::OpeningFailures;
 use crate::plan::{LoadPlan, Probe, Rate};
@@ -16,7 +17,7 @@ use crate::probe::{Answer, ask};
 use crate::share::Share;
 use crate::sources::Sources;
 use crate::verdict::{Descriptors, Facts, IdleTotals, Settled, judge};
-use crate::worker::{Timetable, Worker, WorkerReport};
+use crate::worker::{Worker, WorkerReport};
 
 /// Descriptors kept for everything that is not a connection: standard streams, sets, the probe.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -170,13 +171,7 @@ fn drained(inbox: &Receiver<Told>, threads: usize) -> Result<Vec<WorkerReport>, 
 }
 
 fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
-    let start = Moment::now().after(HEAD_START);
-    let measure = start.after(plan.warm_up);
-    let timetable = Timetable {
-        start,
-        measure,
-        end: measure.after(plan.duration),
-    };
+    let timetable = Timetable::new(plan, Moment::now().after(HEAD_START));
     for thread in starts {
         // A thread that has gone has told why, which is read next.
         let _ = thread.send(timetable);

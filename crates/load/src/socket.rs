@@ -10,6 +10,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
 };
 
+use crate::world::{Got, Link};
+
 /// A socket in an interest set, with its place in the generator.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -26,13 +28,6 @@ pub(crate) enum Role {
     IdleOpening,
     /// Is a member of the idle pool.
     Idle,
-}
-
-/// Whether a connection is established yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    Connecting,
-    Up,
 }
 
 impl AsFd for Socket {
@@ -86,13 +81,15 @@ impl Socket {
         }
     }
 
-    /// Reads what there is; `None` when there is nothing now, `Some(0)` at the end of the stream.
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+    /// Reads what there is.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<Got> {
         loop {
             match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                result => return result.map(|(length, _)| Some(length)),
+                Err(Errno::AGAIN) => return Ok(Got::Nothing),
+                Ok((0, _)) => return Ok(Got::End),
+                Ok((length, _)) => return Ok(Got::Bytes(length)),
+                Err(errno) => return Err(errno),
             }
         }
     }

@@ -1,0 +1,5 @@
+//! Whole runs in virtual time against scripted servers: the peer's behaviour is a function, so the truth is known.
+
+mod accounting;
+mod ground_truth;
+mod virtual_world;

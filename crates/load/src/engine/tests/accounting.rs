@@ -1,0 +1,133 @@
+//! Whatever a server does, every request of the schedule ends in exactly one column of the books.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::virtual_world::{Reaction, Script, Welcome, play, reply};
+use crate::failure::FAILURES;
+use crate::plan::{LoadPlan, Pattern, Rate};
+use crate::schedule::Arrival;
+use crate::target::Target;
+
+const MS: u64 = 1_000_000;
+
+fn delay() -> impl Strategy<Value = u64> {
+    // Around the request's time limit of 50 ms, and far from it.
+    prop_oneof![4 => 0..5 * MS, 2 => 40 * MS..60 * MS, 1 => Just(500 * MS)]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let close = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n";
+    prop_oneof![
+        8 => Just(reply(5)),
+        1 => Just(reply(4)),
+        1 => Just(reply(6)),
+        1 => Just(close.into()),
+        1 => Just(chunked.into()),
+        1 => Just("HTTP/1.1 100 Continue\r\n\r\n".into()),
+        1 => Just("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".into()),
+        1 => Just("HTTP/1.1 200 OK\r\n\r\nhello".into()),
+        1 => Just([reply(5), reply(5)].concat()),
+        1 => (0..60usize).prop_map(|length| reply(5)[..length.min(reply(5).len())].to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 1..50),
+    ]
+}
+
+fn reaction() -> impl Strategy<Value = Reaction> {
+    prop_oneof![
+        8 => (delay(), bytes()).prop_map(|(after_ns, bytes)| Reaction::Reply { after_ns, bytes }),
+        2 => (delay(), bytes()).prop_map(|(after_ns, bytes)| Reaction::ReplyAndClose { after_ns, bytes }),
+        1 => delay().prop_map(|after_ns| Reaction::Reset { after_ns }),
+        1 => Just(Reaction::Silence),
+    ]
+}
+
+fn welcome() -> impl Strategy<Value = Welcome> {
+    prop_oneof![
+        6 => Just(Welcome::AtOnce),
+        3 => delay().prop_map(Welcome::At),
+        1 => delay().prop_map(|after_ns| Welcome::Refuse { after_ns }),
+        1 => Just(Welcome::RefuseAtOnce),
+        1 => Just(Welcome::Never),
+    ]
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let count = || (1..5u64).prop_map(|count| NonZeroU64::new(count).unwrap());
+    prop_oneof![
+        (count(), proptest::option::of(count())).prop_map(|(connections, per_connection)| Pattern::InTurn {
+            connections,
+            per_connection
+        }),
+        count().prop_map(|per_connection| Pattern::AsNeeded { per_connection }),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = LoadPlan> {
+    let arrival = prop_oneof![Just(Arrival::Constant), Just(Arrival::Poisson)];
+    let rate = prop_oneof![3 => (20.0..3000.0).prop_map(Rate::PerSecond), 1 => Just(Rate::Max)];
+    (pattern(), arrival, rate, any::<u64>(), 1..4usize, 0..50u64).prop_map(
+        |(pattern, arrival, rate, seed, depth, warm_up)| LoadPlan {
+            pattern,
+            arrival,
+            // Without a fixed number of connections there is no closed loop.
+            rate: if pattern.connections() == 0 && rate == Rate::Max {
+                Rate::PerSecond(500.0)
+            } else {
+                rate
+            },
+            seed,
+            depth,
+            warm_up: Duration::from_millis(warm_up),
+            duration: Duration::from_millis(200),
+            timeout: Duration::from_millis(50),
+            ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_books_reconcile_against_any_server(
+        plan in plan(),
+        welcomes in prop::collection::vec(welcome(), 1..20),
+        reactions in prop::collection::vec(reaction(), 1..40),
+    ) {
+        // A closed loop against a server that refuses at once fails as fast as it can count: give it an answer.
+        let calm = plan.rate == Rate::Max;
+        let script = Script {
+            on_connect: Box::new(move |n| match welcomes[n as usize % welcomes.len()] {
+                Welcome::RefuseAtOnce if calm => Welcome::AtOnce,
+                welcome => welcome,
+            }),
+            on_request: Box::new(move |n, _| match &reactions[n as usize % reactions.len()] {
+                Reaction::Reply { after_ns, bytes } if calm => {
+                    Reaction::Reply { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
+                }
+                Reaction::ReplyAndClose { after_ns, bytes } if calm => {
+                    Reaction::ReplyAndClose { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
+                }
+                Reaction::Reset { after_ns } if calm => Reaction::Reset { after_ns: after_ns.max(&MS).to_owned() },
+                other => other.clone(),
+            }),
+        };
+        let account = play(&plan, script).account;
+        let failed: u64 = FAILURES.iter().map(|row| account.failed(row.failure)).sum();
+        prop_assert_eq!(account.intended, account.sent + account.never_sent);
+        prop_assert_eq!(account.sent, account.completed + account.timed_out + failed);
+        prop_assert_eq!(account.in_flight(), 0);
+        prop_assert_eq!(account.latency.count(), account.intended);
+        prop_assert_eq!(account.service.count(), account.sent);
+        prop_assert_eq!(account.send_lag.count(), account.sent);
+        prop_assert_eq!(account.own_lag.count(), account.intended);
+        if let (Rate::PerSecond(rate), Arrival::Constant) = (plan.rate, plan.arrival) {
+            let due = rate * plan.duration.as_secs_f64();
+            prop_assert!((account.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", account.intended);
+        }
+    }
+}

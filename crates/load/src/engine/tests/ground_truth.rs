@@ -1,0 +1,268 @@
+//! The reported percentiles against those computed from the script.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::virtual_world::{Reaction, Script, Welcome, play, reply};
+use crate::clock::Moment;
+use crate::histogram::Durations;
+use crate::plan::{LoadPlan, Pattern, Rate};
+use crate::schedule::Arrival;
+use crate::target::Target;
+
+const MS: u64 = 1_000_000;
+
+fn plan(rate: f64, seconds: u64) -> LoadPlan {
+    LoadPlan {
+        rate: Rate::PerSecond(rate),
+        duration: Duration::from_secs(seconds),
+        ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
+    }
+}
+
+fn connections(count: u64) -> Pattern {
+    Pattern::InTurn {
+        connections: NonZeroU64::new(count).unwrap(),
+        per_connection: None,
+    }
+}
+
+/// A server that answers the n-th request, received at an instant, so many nanoseconds later.
+fn delays(mut delay_ns: impl FnMut(u64, Moment) -> u64 + 'static) -> Script {
+    Script {
+        on_connect: Box::new(|_| Welcome::AtOnce),
+        on_request: Box::new(move |n, at| Reaction::Reply {
+            after_ns: delay_ns(n, at),
+            bytes: reply(5),
+        }),
+    }
+}
+
+/// Asserts that every percentile is that of the true values, to within one unit of the histogram.
+fn assert_percentiles(found: &Durations, mut truth: Vec<u64>) {
+    truth.sort_unstable();
+    assert_eq!(found.count(), truth.len() as u64);
+    for quantile in [0.001, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0] {
+        let rank = ((quantile * truth.len() as f64).ceil() as usize).max(1) - 1;
+        let (value, read) = (truth[rank], found.at(quantile));
+        assert!(
+            read >= value && read - value <= value / 1000 + 1,
+            "at {quantile}: {read} for {value}"
+        );
+    }
+}
+
+#[test]
+fn one_reply_in_a_hundred_is_slow() {
+    let delay = |n: u64| if n % 100 == 37 { 100 * MS } else { MS };
+    let plan = LoadPlan {
+        pattern: connections(500),
+        ..plan(1000.0, 20)
+    };
+    let played = play(&plan, delays(move |n, _| delay(n)));
+    assert_percentiles(&played.account.latency, (0..20_000).map(delay).collect());
+    assert_percentiles(&played.account.service, (0..20_000).map(delay).collect());
+}
+
+#[test]
+fn a_bimodal_mix() {
+    let delay = |n: u64| {
+        if n.wrapping_mul(2_654_435_761) % 10 < 3 {
+            40 * MS
+        } else {
+            2 * MS + n % 1000
+        }
+    };
+    let plan = LoadPlan {
+        pattern: connections(100),
+        ..plan(1000.0, 20)
+    };
+    let played = play(&plan, delays(move |n, _| delay(n)));
+    assert_percentiles(&played.account.latency, (0..20_000).map(delay).collect());
+}
+
+#[test]
+fn requests_due_during_a_stall_count_with_the_latency_that_their_users_saw() {
+    // The server answers in 1 ms, except that from second 2 of the run, which starts at second 1, it does nothing for
+    // 500 ms.
+    let stall = (3_000 * MS, 3_500 * MS);
+    let answered = move |at: u64| {
+        if (stall.0..stall.1).contains(&at) {
+            stall.1 + MS
+        } else {
+            at + MS
+        }
+    };
+    for rate in [100.0, 1000.0] {
+        let plan = LoadPlan {
+            pattern: connections(1000),
+            ..plan(rate, 4)
+        };
+        let played = play(&plan, delays(move |_, at| answered(at.0) - at.0));
+        let gap = 1e9 / rate;
+        let due = |n: u64| 1_000 * MS + (n as f64 * gap) as u64;
+        let truth: Vec<u64> = (0..(4.0 * rate) as u64).map(|n| answered(due(n)) - due(n)).collect();
+        assert!(truth.iter().filter(|&&ns| ns > 2 * MS).count() as f64 >= 0.12 * truth.len() as f64);
+        assert_percentiles(&played.account.latency, truth);
+    }
+}
+
+#[test]
+fn a_stall_delays_requests_behind_it_on_one_connection_and_all_of_it_is_latency() {
+    // One connection: while it stalls, due requests wait unsent. A closed-loop client would have seen one slow request
+    // in 4,000; the users of the schedule saw 500 and more.
+    let plan = LoadPlan {
+        pattern: connections(1),
+        ..plan(1000.0, 4)
+    };
+    let delay = |at: u64| if at == 3_000 * MS { 500 * MS } else { MS / 10 };
+    let played = play(&plan, delays(move |_, at| delay(at.0)));
+    let mut free_at = 0;
+    let (mut latency, mut service, mut lag) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..4000u64 {
+        let due = 1_000 * MS + n * MS;
+        let sent = due.max(free_at);
+        free_at = sent + delay(sent);
+        latency.push(free_at - due);
+        service.push(free_at - sent);
+        lag.push(sent - due);
+    }
+    assert!(latency.iter().filter(|&&ns| ns > 10 * MS).count() > 500);
+    assert_eq!(service.iter().filter(|&&ns| ns > 10 * MS).count(), 1);
+    assert_percentiles(&played.account.latency, latency);
+    assert_percentiles(&played.account.service, service);
+    assert_percentiles(&played.account.send_lag, lag);
+    // The wait was for the connection: the generator itself was never late.
+    assert_eq!(played.account.own_lag.summary().max, 0);
+}
+
+#[test]
+fn poisson_arrivals_at_a_single_server_wait_as_queueing_theory_says() {
+    // M/D/1: service D = 1 ms, rate 500/s, so utilisation 0.5 and a mean wait of rho * D / (2 (1 - rho)) = 0.5 ms.
+    let mut free_at = 0;
+    let script = delays(move |_, at| {
+        free_at = at.0.max(free_at) + MS;
+        free_at - at.0
+    });
+    let plan = LoadPlan {
+        arrival: Arrival::Poisson,
+        pattern: connections(2000),
+        ..plan(500.0, 400)
+    };
+    let mean = play(&plan, script).account.latency.summary().mean;
+    assert!((mean / (1.5 * MS as f64) - 1.0).abs() < 0.03, "mean latency {mean} ns");
+}
+
+#[test]
+fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
+    // From second 1 of 2 on the server is silent: half of the requests.
+    let script = Script {
+        on_connect: Box::new(|_| Welcome::AtOnce),
+        on_request: Box::new(|_, at| match at.0 {
+            0..2_000_000_000 => Reaction::Reply {
+                after_ns: MS,
+                bytes: reply(5),
+            },
+            _ => Reaction::Silence,
+        }),
+    };
+    let timeout = Duration::from_millis(300);
+    let account = play(
+        &LoadPlan {
+            timeout,
+            pattern: connections(10),
+            ..plan(1000.0, 2)
+        },
+        script,
+    )
+    .account;
+    assert_eq!((account.intended, account.completed), (2000, 1000));
+    // Behind a silent connection requests wait, and each still gets the last of its time on a new one.
+    assert_eq!((account.timed_out, account.never_sent), (1000, 0));
+    assert!(account.send_lag.summary().max >= 280 * MS);
+    assert_eq!(account.latency.count(), 2000);
+    assert!(account.latency.at(0.49) <= 2 * MS);
+    assert!(account.latency.at(0.51) >= 300 * MS);
+}
+
+#[test]
+fn warm_up_is_not_counted_and_replies_in_the_measured_time_are() {
+    // Warm-up requests take 50 ms, later ones 1 ms: nothing of the former shows in the latencies.
+    let script = delays(|_, at| if at.0 < 2_000_000_000 { 50 * MS } else { MS });
+    let plan = LoadPlan {
+        warm_up: Duration::from_secs(1),
+        pattern: connections(100),
+        ..plan(1000.0, 1)
+    };
+    let account = play(&plan, script).account;
+    assert_eq!((account.intended, account.completed), (1000, 1000));
+    assert!(account.latency.summary().max <= MS + MS / 1000);
+    // 50 replies of the warm-up came in the measured time; of its own replies the last came after it.
+    assert_eq!(account.replies_in_window, 1000 + 50 - 1);
+}
+
+#[test]
+fn one_connection_per_request_opens_and_closes_one_for_each() {
+    let per_connection = NonZeroU64::MIN;
+    for pattern in [
+        Pattern::AsNeeded { per_connection },
+        Pattern::InTurn {
+            connections: NonZeroU64::new(50).unwrap(),
+            per_connection: Some(per_connection),
+        },
+    ] {
+        let played = play(
+            &LoadPlan {
+                pattern,
+                ..plan(1000.0, 1)
+            },
+            delays(|_, _| 3 * MS),
+        );
+        assert_eq!(
+            (played.account.completed, played.connects, played.open),
+            (1000, 1000, 0)
+        );
+    }
+}
+
+#[test]
+fn a_connection_carries_as_many_requests_as_asked() {
+    let pattern = Pattern::InTurn {
+        connections: NonZeroU64::new(3).unwrap(),
+        per_connection: NonZeroU64::new(7),
+    };
+    let played = play(
+        &LoadPlan {
+            pattern,
+            ..plan(700.0, 3)
+        },
+        delays(|_, _| MS),
+    );
+    assert_eq!((played.account.completed, played.connects), (2100, 300));
+}
+
+#[test]
+fn a_closed_loop_sends_when_the_last_reply_is_there() {
+    let plan = LoadPlan {
+        rate: Rate::Max,
+        pattern: connections(4),
+        ..plan(1.0, 1)
+    };
+    let account = play(&plan, delays(|_, _| 10 * MS)).account;
+    // Four connections, 10 ms each: 400 a second.
+    assert_eq!((account.intended, account.completed), (400, 400));
+    assert_percentiles(&account.latency, vec![10 * MS; 400]);
+}
+
+#[test]
+fn a_pipeline_answers_in_order_and_loses_nothing() {
+    let plan = LoadPlan {
+        depth: 8,
+        pattern: connections(2),
+        ..plan(1000.0, 1)
+    };
+    let account = play(&plan, delays(|_, _| 10 * MS)).account;
+    assert_eq!((account.completed, account.sent), (1000, 1000));
+    // 2 connections with 8 requests under way, 10 ms each, carry 1,600 a second: nobody waits long.
+    assert!(account.latency.at(0.99) < 15 * MS, "{:?}", account.latency.summary());
+}
