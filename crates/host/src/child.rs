@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
+use rustix::thread::CpuSet;
 
 /// What a child gets when the thread that started it ends for whatever reason, `SIGKILL` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,21 @@ pub enum OnParentDeath {
     Kill,
     /// `SIGTERM`: a master that has workers takes them with it.
     Terminate,
+}
+
+/// Moves the calling thread, and with it all that it starts from now on, to `cpus`. An empty list changes nothing.
+///
+/// # Errors
+/// When none of them exists and is allowed.
+pub fn pin_this_thread(cpus: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    if set.count() > 0 {
+        rustix::thread::sched_setaffinity(None, &set)?;
+    }
+    Ok(())
 }
 
 /// A running child that leads its own process group. Dropping it kills the whole group and reaps the child.

@@ -8,17 +8,21 @@
 //! of meaning raises [`SCHEMA`].
 #![forbid(unsafe_code)]
 
+mod cost;
 mod guest;
 mod host;
 mod inventory;
 mod load;
 mod serve;
+mod study;
 
+pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
 pub use load::{ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSummary};
 pub use serve::{ServeRecord, ServeSummary};
+pub use study::{CellRecord, CellStatus, Manifest, Meters, Saturation};
 
 /// Version of the schema. Written into every object that is stored.
 pub const SCHEMA: u32 = 1;

@@ -1,0 +1,107 @@
+//! What can go wrong before, during and after a study. Each is one line: the operation, the cause, the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// An error that ends a study or a report. A cell that cannot run is no error but a record.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LabError {
+    /// An experiment file has a mistake.
+    #[error("{file}:{line}: {problem}; {remedy}")]
+    Experiment {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// Neither a built-in study nor a file has this name.
+    #[error("no study is called '{name}' and no file either; `c10k list` names them all: {known}")]
+    UnknownStudy {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A result folder cannot be written.
+    #[error("cannot write {}: {source}; choose another folder with --out", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder holds a study already.
+    #[error("{} holds a study already; go on with it with --resume, or choose another folder with --out", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no study in the folder.
+    #[error("{} holds no study (no manifest.json); run one with `c10k study --out {}`", path.display(), path.display())]
+    NoStudy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `--resume` was asked for with other options or another experiment than the study was planned with.
+    #[error("cannot go on with {}: {difference}; leave that out, or start afresh with another --out", path.display())]
+    OtherPlan {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// A file of a study folder does not hold what it should.
+    #[error("{}:{line}: {cause}; the folder was written by another version or damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What was found.
+        cause: String,
+    },
+    /// `--only` leaves nothing.
+    #[error("--only '{filter}' matches none of the {cells} cells; the first is '{first}'")]
+    NothingMatches {
+        /// The filter.
+        filter: String,
+        /// How many cells there are.
+        cells: usize,
+        /// One of them.
+        first: String,
+    },
+    /// An option of the command line cannot be used.
+    #[error("{option}: {problem}")]
+    Usage {
+        /// The option.
+        option: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The saturation that the rates are fractions of could not be measured.
+    #[error("cannot measure the saturation of '{variant}', of which the rates are fractions: {cause}")]
+    Saturation {
+        /// The reference variant.
+        variant: String,
+        /// Why.
+        cause: String,
+    },
+    /// The report cannot be drawn. A mistake of the program, not of the user.
+    #[error("cannot draw the report: {0}")]
+    Report(String),
+}

@@ -1,0 +1,25 @@
+//! The studies that the program carries with it, so that it needs no file to run.
+
+/// One built-in study.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its file in the repository.
+    pub file: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+macro_rules! built_in {
+    ($name:literal) => {
+        BuiltIn {
+            name: $name,
+            file: concat!("experiments/", $name, ".toml"),
+            text: include_str!(concat!("../../../../experiments/", $name, ".toml")),
+        }
+    };
+}
+
+/// Every built-in study, in the order in which `c10k list` shows them.
+pub const BUILT_IN: &[BuiltIn] = &[built_in!("quick"), built_in!("paper/idle-connections")];

@@ -1,0 +1,381 @@
+//! What the types of an experiment cannot say: names that must exist, values that must fit, tests that can be decided.
+
+use std::collections::BTreeSet;
+
+use toml::{Spanned, Value};
+
+use super::options::{self, Kind, Number, Side};
+use super::{ClaimSpec, Experiment, Settings, Source, flag_text};
+use crate::LabError;
+use crate::judge::statistic;
+use crate::measure;
+
+/// Keys of `[server]` that are not options of `c10k serve`: they replace it.
+const OUTSIDE: &[&str] = &["command", "url"];
+
+type Check = Result<(), LabError>;
+
+/// Looks at everything and returns the first mistake.
+pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
+    let checker = Checker { source, experiment };
+    checker.settings(Side::Server, &experiment.server)?;
+    checker.settings(Side::Load, &experiment.load)?;
+    checker.variants()?;
+    checker.axes()?;
+    checker.saturation()?;
+    if let Some(control) = &experiment.control {
+        checker.variant(&control.variant)?;
+        checker.measure(&control.measure)?;
+    }
+    for claim in &experiment.claims {
+        checker.claim(claim)?;
+    }
+    for figure in &experiment.figures {
+        checker.axis(&figure.x)?;
+        checker.measure(&figure.y)?;
+        figure.variants.iter().try_for_each(|name| checker.variant(name))?;
+    }
+    for published in &experiment.published {
+        checker.measure(&published.measure)?;
+        checker.variant(&published.variant)?;
+        checker.filter(&published.filter)?;
+    }
+    Ok(())
+}
+
+struct Checker<'a> {
+    source: &'a Source,
+    experiment: &'a Experiment,
+}
+
+impl Checker<'_> {
+    fn settings(&self, side: Side, settings: &Settings) -> Check {
+        for (name, value) in settings {
+            if side == Side::Server && OUTSIDE.contains(&name.get_ref().as_str()) {
+                self.outside(name, value)?;
+                continue;
+            }
+            let row = options::find(name.get_ref())
+                .filter(|row| row.side == side)
+                .ok_or_else(|| {
+                    self.source.error(
+                        &name.span(),
+                        format!("unknown option '{}'", name.get_ref()),
+                        format!("known here: {}", options::names(side)),
+                    )
+                })?;
+            let text = self.text(value)?;
+            if row.kind != Kind::Word && !(row.kind == Kind::Rate && text == "max") {
+                self.number(row.kind, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn outside(&self, name: &Spanned<String>, value: &Spanned<Value>) -> Check {
+        let right = match name.get_ref().as_str() {
+            "url" => value.get_ref().is_str(),
+            _ => value
+                .get_ref()
+                .as_array()
+                .is_some_and(|words| !words.is_empty() && words.iter().all(Value::is_str)),
+        };
+        if right {
+            return Ok(());
+        }
+        Err(self.source.error(
+            &value.span(),
+            format!("'{}' has the wrong type", name.get_ref()),
+            "write command = [\"program\", \"argument\"] and url = \"http://127.0.0.1:8080\"",
+        ))
+    }
+
+    fn text(&self, value: &Spanned<Value>) -> Result<String, LabError> {
+        flag_text(value.get_ref()).ok_or_else(|| {
+            self.source.error(
+                &value.span(),
+                format!("a {} is no value of an option", value.get_ref().type_str()),
+                "write a number or a string",
+            )
+        })
+    }
+
+    fn number(&self, kind: Kind, value: &Spanned<Value>) -> Result<Number, LabError> {
+        let text = self.text(value)?;
+        let number = options::number(kind, &text).map_err(|problem| {
+            self.source
+                .error(&value.span(), problem, "write one, in quotes if it has a unit")
+        })?;
+        if matches!(number, Number::OfSaturation(_)) && self.experiment.saturation.is_none() {
+            return Err(self.source.error(
+                &value.span(),
+                format!("'{text}' is a fraction of a saturation that nothing measures"),
+                "add [saturation] with the variant to be driven to its limit",
+            ));
+        }
+        Ok(number)
+    }
+
+    fn variants(&self) -> Check {
+        let mut seen = BTreeSet::new();
+        for variant in &self.experiment.variants {
+            self.settings(Side::Server, &variant.server)?;
+            self.settings(Side::Load, &variant.load)?;
+            let name = variant.name.get_ref();
+            if !seen.insert(name) {
+                return Err(self.source.error(
+                    &variant.name.span(),
+                    format!("two variants are called '{name}'"),
+                    "give each its own name",
+                ));
+            }
+            let outside = |key: &str| {
+                [&variant.server, &self.experiment.server]
+                    .iter()
+                    .any(|settings| settings.contains_key(key))
+            };
+            if outside("command") != outside("url") {
+                return Err(self.source.error(
+                    &variant.name.span(),
+                    format!("variant '{name}' has only one of 'command' and 'url'"),
+                    "an outside server needs both: how it is started, and where it answers",
+                ));
+            }
+        }
+        if self.experiment.variants.is_empty() {
+            return Err(self
+                .source
+                .error(&(0..0), "there is no variant", "add [[variant]] with a name"));
+        }
+        Ok(())
+    }
+
+    fn axes(&self) -> Check {
+        for (name, levels) in &self.experiment.axes {
+            let row = options::find(name.get_ref())
+                .filter(|row| row.kind != Kind::Word)
+                .ok_or_else(|| {
+                    let known: Vec<&str> = options::OPTIONS
+                        .iter()
+                        .filter(|row| row.kind != Kind::Word)
+                        .map(|row| row.name)
+                        .collect();
+                    self.source.error(
+                        &name.span(),
+                        format!("unknown axis '{}'", name.get_ref()),
+                        format!("axes are: {}", known.join(", ")),
+                    )
+                })?;
+            if levels.is_empty() {
+                return Err(self
+                    .source
+                    .error(&name.span(), "an axis without levels", "list at least one"));
+            }
+            for level in levels {
+                self.number(row.kind, level)?;
+            }
+            let fixed = [&self.experiment.server, &self.experiment.load]
+                .iter()
+                .any(|settings| settings.contains_key(name));
+            if fixed {
+                return Err(self.source.error(
+                    &name.span(),
+                    format!("'{}' is an axis and a fixed condition", name.get_ref()),
+                    "leave it out of [server] and [load]",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn saturation(&self) -> Check {
+        let Some(saturation) = &self.experiment.saturation else {
+            return Ok(());
+        };
+        self.variant(&saturation.variant)?;
+        self.settings(Side::Load, &saturation.load)
+    }
+
+    fn claim(&self, claim: &ClaimSpec) -> Check {
+        let statistic = statistic::find(claim.statistic.get_ref()).ok_or_else(|| {
+            self.source.error(
+                &claim.statistic.span(),
+                format!("unknown statistic '{}'", claim.statistic.get_ref()),
+                format!("known: {}", statistic::names()),
+            )
+        })?;
+        self.measure(&claim.measure)?;
+        claim.variants.iter().try_for_each(|name| self.variant(name))?;
+        claim.against.iter().try_for_each(|name| self.variant(name))?;
+        claim.along.iter().try_for_each(|name| self.axis(name))?;
+        self.filter(&claim.filter)?;
+        let impossible = |problem: &str, remedy: &str| Err(self.source.error(&claim.id.span(), problem, remedy));
+        if claim.variants.is_empty() {
+            return impossible("a claim about no variant", "list some in 'variants'");
+        }
+        if statistic.needs_axis && claim.along.is_none() {
+            return impossible("this statistic runs along an axis", "name it in 'along'");
+        }
+        if statistic.needs_other && claim.against.is_none() {
+            return impossible("this statistic compares", "name the other variant in 'against'");
+        }
+        if claim.at_least.is_none() && claim.at_most.is_none() {
+            return impossible(
+                "a claim that nothing could refute",
+                "give 'at-least', 'at-most' or both",
+            );
+        }
+        if let (Some(low), Some(high)) = (claim.at_least, claim.at_most)
+            && low > high
+        {
+            return impossible("'at-least' is above 'at-most'", "exchange them");
+        }
+        Ok(())
+    }
+
+    fn filter(&self, filter: &std::collections::BTreeMap<Spanned<String>, Spanned<Value>>) -> Check {
+        for (name, wanted) in filter {
+            self.axis(name)?;
+            let text = self.text(wanted)?;
+            let levels = &self.experiment.axes[name];
+            if !levels
+                .iter()
+                .any(|level| flag_text(level.get_ref()).as_ref() == Some(&text))
+            {
+                return Err(self.source.error(
+                    &wanted.span(),
+                    format!("'{text}' is no level of '{}'", name.get_ref()),
+                    "write a level as it stands in [axes]",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn variant(&self, name: &Spanned<String>) -> Check {
+        if self.experiment.variant(name.get_ref()).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = self
+            .experiment
+            .variants
+            .iter()
+            .map(|variant| variant.name.get_ref().as_str())
+            .collect();
+        Err(self.source.error(
+            &name.span(),
+            format!("no variant is called '{}'", name.get_ref()),
+            format!("there are: {}", known.join(", ")),
+        ))
+    }
+
+    fn axis(&self, name: &Spanned<String>) -> Check {
+        if self.experiment.axes.contains_key(name) {
+            return Ok(());
+        }
+        Err(self.source.error(
+            &name.span(),
+            format!("'{}' is no axis of this experiment", name.get_ref()),
+            "add it to [axes], or name one that is there",
+        ))
+    }
+
+    fn measure(&self, name: &Spanned<String>) -> Check {
+        if measure::find(name.get_ref()).is_some() {
+            return Ok(());
+        }
+        Err(self.source.error(
+            &name.span(),
+            format!("unknown measure '{}'", name.get_ref()),
+            format!("known: {}", measure::names()),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "t"
+title = "T"
+question = "Q?"
+seconds = 1
+[server]
+model = "event-loop"
+[load]
+rate = 100
+[axes]
+idle = [10, 20]
+[[variant]]
+name = "a"
+server = { mechanism = "poll" }
+[[claim]]
+id = "c"
+text = "a is flat"
+source = "s"
+statistic = "change"
+measure = "cpu-percent"
+variants = ["a"]
+along = "idle"
+at-most = 0.1
+[[figure]]
+id = "f"
+title = "F"
+x = "idle"
+y = "cpu-percent"
+caption = "C"
+"#;
+
+    fn parse(text: &str) -> Result<Experiment, LabError> {
+        Experiment::parse(&Source {
+            file: "t.toml".to_owned(),
+            text: text.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_whole_experiment_is_read() {
+        let experiment = parse(GOOD).expect("nothing is wrong with it");
+        assert_eq!(experiment.axes.len(), 1);
+    }
+
+    #[test]
+    fn each_mistake_names_its_line_and_a_remedy() {
+        let cases = [
+            ("rate = 100", "rate = = 100", 9),
+            ("rate = 100", "rate = \"fast\"", 9),
+            ("rate = 100", "rate = \"5%\"", 9),
+            ("rate = 100", "ratio = 100", 9),
+            ("rate = 100", "rate = [1]", 9),
+            ("idle = [10, 20]", "idel = [10, 20]", 11),
+            ("idle = [10, 20]", "idle = [10, \"x\"]", 11),
+            ("idle = [10, 20]", "idle = 10", 11),
+            ("idle = [10, 20]", "rate = [10, 20]", 11),
+            ("seconds = 1", "second = 1", 5),
+            ("mechanism = \"poll\"", "mechanisms = \"poll\"", 14),
+            ("mechanism = \"poll\"", "command = [\"nginx\"]", 13),
+            ("statistic = \"change\"", "statistic = \"chance\"", 19),
+            ("measure = \"cpu-percent\"", "measure = \"cpu\"", 20),
+            ("variants = [\"a\"]", "variants = [\"b\"]", 21),
+            ("along = \"idle\"", "along = \"rate\"", 22),
+            ("along = \"idle\"\n", "", 16),
+            ("at-most = 0.1", "where = { idle = 30 }\nat-most = 0.1", 23),
+            ("at-most = 0.1\n", "", 16),
+        ];
+        for (right, wrong, line) in cases {
+            let text = GOOD.replacen(right, wrong, 1);
+            assert_ne!(text, GOOD, "the case does not change the text: {right}");
+            let error = parse(&text).expect_err(wrong);
+            let LabError::Experiment {
+                line: found, remedy, ..
+            } = &error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!(*found, line, "{wrong}: {error}");
+            assert!(!remedy.is_empty());
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        }
+    }
+}

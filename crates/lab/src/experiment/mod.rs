@@ -1,0 +1,281 @@
+//! An experiment as it is written: a question, its variants and axes, the load, the claims and the figures.
+//!
+//! One question is one TOML file. This module reads it and points at the line of every mistake; [`crate::plan`] turns
+//! it into runs.
+
+mod builtin;
+mod check;
+pub(crate) mod options;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+pub use builtin::{BUILT_IN, BuiltIn};
+
+use crate::LabError;
+
+/// The text of an experiment and where it is from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// One question.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Experiment {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) question: String,
+    /// Where the question is from.
+    pub(crate) source: Option<String>,
+    /// Expected duration of the whole study on the machine it was written on.
+    pub(crate) seconds: u64,
+    /// Blocks, where no budget says otherwise.
+    #[serde(default = "default_repeats")]
+    pub(crate) repeats: u32,
+    /// Fixed conditions of the server.
+    #[serde(default)]
+    pub(crate) server: Settings,
+    /// Fixed conditions of the load.
+    pub(crate) load: Settings,
+    /// What is varied beside the variants: an option and its levels.
+    #[serde(default)]
+    pub(crate) axes: BTreeMap<Spanned<String>, Vec<Spanned<Value>>>,
+    /// How the saturation that rates are fractions of is measured.
+    pub(crate) saturation: Option<SaturationSpec>,
+    #[serde(rename = "variant")]
+    pub(crate) variants: Vec<VariantSpec>,
+    /// The variant that runs twice under two names.
+    pub(crate) control: Option<ControlSpec>,
+    #[serde(default, rename = "claim")]
+    pub(crate) claims: Vec<ClaimSpec>,
+    #[serde(default, rename = "figure")]
+    pub(crate) figures: Vec<FigureSpec>,
+    /// Numbers that the source publishes, listed beside ours.
+    #[serde(default, rename = "published")]
+    pub(crate) published: Vec<PublishedSpec>,
+}
+
+fn default_repeats() -> u32 {
+    5
+}
+
+/// Options by name. `command` and `url` make the server any program.
+pub(crate) type Settings = BTreeMap<Spanned<String>, Spanned<Value>>;
+
+/// One thing to be compared: a server with its options.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct VariantSpec {
+    pub(crate) name: Spanned<String>,
+    /// What it is called in figures; its name where absent.
+    pub(crate) label: Option<String>,
+    #[serde(default)]
+    pub(crate) server: Settings,
+    #[serde(default)]
+    pub(crate) load: Settings,
+}
+
+/// Which variant is driven to its limit first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct SaturationSpec {
+    pub(crate) variant: Spanned<String>,
+    /// Options of the load that differ from those of the study.
+    #[serde(default)]
+    pub(crate) load: Settings,
+    /// How often; the median counts.
+    #[serde(default = "default_tries")]
+    pub(crate) tries: u32,
+}
+
+fn default_tries() -> u32 {
+    3
+}
+
+/// The A/A control.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ControlSpec {
+    pub(crate) variant: Spanned<String>,
+    /// The measure that is compared.
+    pub(crate) measure: Spanned<String>,
+}
+
+/// A claim and the test that judges it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ClaimSpec {
+    pub(crate) id: Spanned<String>,
+    /// The claim as a sentence.
+    pub(crate) text: String,
+    /// Figure, table or sentence that makes it.
+    pub(crate) source: String,
+    /// Name of a statistic.
+    pub(crate) statistic: Spanned<String>,
+    /// Name of a measure.
+    pub(crate) measure: Spanned<String>,
+    /// Whom it is about.
+    pub(crate) variants: Vec<Spanned<String>>,
+    /// Whom they are compared with, for statistics that compare.
+    pub(crate) against: Option<Spanned<String>>,
+    /// The axis, for statistics along one.
+    pub(crate) along: Option<Spanned<String>>,
+    /// Only these levels, as written.
+    #[serde(default, rename = "where")]
+    pub(crate) filter: BTreeMap<Spanned<String>, Spanned<Value>>,
+    /// The statistic has to be at least this.
+    pub(crate) at_least: Option<f64>,
+    /// The statistic has to be at most this.
+    pub(crate) at_most: Option<f64>,
+    /// The sentence of the answer where it is confirmed; `{}` is the statistic.
+    pub(crate) confirmed: Option<String>,
+    /// The sentence of the answer where it is refuted.
+    pub(crate) refuted: Option<String>,
+}
+
+/// One figure; one panel for each combination of the levels that are not on its x axis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct FigureSpec {
+    pub(crate) id: Spanned<String>,
+    pub(crate) title: String,
+    /// The axis across.
+    pub(crate) x: Spanned<String>,
+    /// The measure up.
+    pub(crate) y: Spanned<String>,
+    #[serde(default)]
+    pub(crate) scale: Scale,
+    /// What to see in it, and what it reproduces.
+    pub(crate) caption: String,
+    /// Only these variants; all where empty.
+    #[serde(default)]
+    pub(crate) variants: Vec<Spanned<String>>,
+}
+
+/// How the y axis of a figure is divided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scale {
+    /// From zero.
+    #[default]
+    Linear,
+    /// By decades.
+    Log,
+}
+
+/// A number that the source states.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PublishedSpec {
+    /// What it is a number of.
+    pub(crate) what: String,
+    /// The number with its unit, as published.
+    pub(crate) value: String,
+    /// Where it is published.
+    pub(crate) source: String,
+    /// Ours: the median of this measure …
+    pub(crate) measure: Spanned<String>,
+    /// … of this variant …
+    pub(crate) variant: Spanned<String>,
+    /// … over these levels.
+    #[serde(default, rename = "where")]
+    pub(crate) filter: BTreeMap<Spanned<String>, Spanned<Value>>,
+}
+
+impl Source {
+    /// The built-in study or the file called `name`.
+    pub(crate) fn find(name: &str) -> Result<Self, LabError> {
+        if let Some(built_in) = BUILT_IN.iter().find(|study| study.name == name) {
+            return Ok(Self {
+                file: built_in.file.to_owned(),
+                text: built_in.text.to_owned(),
+            });
+        }
+        let path = Path::new(name);
+        if !path.is_file() {
+            let known: Vec<&str> = BUILT_IN.iter().map(|study| study.name).collect();
+            return Err(LabError::UnknownStudy {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(|source| LabError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            file: name.to_owned(),
+            text,
+        })
+    }
+
+    pub(crate) fn error(&self, span: &Range<usize>, problem: impl Into<String>, remedy: impl Into<String>) -> LabError {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        LabError::Experiment {
+            file: self.file.clone(),
+            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl Experiment {
+    /// Reads and checks an experiment.
+    ///
+    /// # Errors
+    /// The first mistake, with file, line and remedy.
+    pub(crate) fn parse(source: &Source) -> Result<Self, LabError> {
+        let experiment: Self = toml::from_str(&source.text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let problem = error.message().lines().collect::<Vec<_>>().join(" ");
+            source.error(&span, problem, "docs/method.md describes every field of an experiment")
+        })?;
+        check::check(source, &experiment)?;
+        Ok(experiment)
+    }
+
+    pub(crate) fn variant(&self, name: &str) -> Option<&VariantSpec> {
+        self.variants.iter().find(|variant| variant.name.get_ref() == name)
+    }
+}
+
+/// A TOML value as the text that a flag takes: strings without their quotes, lists not at all.
+pub(crate) fn flag_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_experiment_is_read_and_named_as_its_row() {
+        for built_in in BUILT_IN {
+            let source = Source::find(built_in.name).expect(built_in.name);
+            let experiment = Experiment::parse(&source).expect(built_in.name);
+            assert_eq!(experiment.name, built_in.name);
+            assert!(!experiment.claims.is_empty(), "{} judges nothing", built_in.name);
+            assert!(!experiment.figures.is_empty(), "{} shows nothing", built_in.name);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_neither_a_study_nor_a_file_lists_the_studies() {
+        let error = Source::find("paper/idle").expect_err("there is none").to_string();
+        assert!(error.contains("paper/idle"), "{error}");
+        assert!(error.contains("quick"), "{error}");
+    }
+}

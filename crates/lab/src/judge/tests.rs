@@ -1,0 +1,121 @@
+//! Verdicts on records with a known truth.
+
+use super::*;
+use crate::plan::Choices;
+use crate::testing;
+
+/// Records of the test experiment: `flat` uses 10% of a CPU everywhere, `steep` 10% and then `steep_last`; every block
+/// is off by a factor of its own, common to all cells, as a slow hour would make it.
+fn records(plan: &Plan, blocks: u32, steep_last: f64, noise: f64) -> Vec<CellRecord> {
+    let mut records = Vec::new();
+    for block in 0..blocks {
+        for cell in &plan.cells {
+            let common = 1.0 + 0.3 * f64::from(block);
+            let wobble = 1.0 + noise * (f64::from((block * 7 + cell.variant as u32 * 3) % 5) - 2.0) / 2.0;
+            let share = match (plan.variants[cell.variant].name.as_str(), cell.levels[0]) {
+                ("steep", 1) => steep_last,
+                _ => 0.1,
+            };
+            let mut record = testing::record(&cell.id, block, share * common * wobble / 4.0);
+            record.variant.clone_from(&plan.variants[cell.variant].name);
+            records.push(record);
+        }
+    }
+    records
+}
+
+fn plan() -> Plan {
+    Plan::resolve(&testing::experiment(), &Choices::default(), Some(10_000.0)).expect("it resolves")
+}
+
+fn verdicts(plan: &Plan, records: &[CellRecord]) -> Vec<(String, Verdict)> {
+    judge(plan, records)
+        .into_iter()
+        .map(|judgement| (judgement.id, judgement.verdict))
+        .collect()
+}
+
+#[test]
+fn what_is_flat_and_what_grows_is_told_apart_in_spite_of_slow_blocks() {
+    let plan = plan();
+    let found = verdicts(&plan, &records(&plan, 5, 0.4, 0.01));
+    assert_eq!(
+        found,
+        [
+            ("flat".to_owned(), Verdict::Confirmed),
+            ("grows".to_owned(), Verdict::Confirmed),
+            ("dearer".to_owned(), Verdict::Confirmed),
+        ]
+    );
+}
+
+#[test]
+fn a_claim_that_is_wrong_is_refuted() {
+    let plan = plan();
+    let found = verdicts(&plan, &records(&plan, 5, 0.1, 0.01));
+    assert_eq!(found[1], ("grows".to_owned(), Verdict::Refuted));
+    assert_eq!(found[2], ("dearer".to_owned(), Verdict::Refuted));
+}
+
+#[test]
+fn one_block_settles_nothing() {
+    let plan = plan();
+    for (id, verdict) in verdicts(&plan, &records(&plan, 1, 0.4, 0.0)) {
+        assert_eq!(verdict, Verdict::Inconclusive, "{id}");
+    }
+}
+
+#[test]
+fn invalid_and_skipped_cells_do_not_count() {
+    let plan = plan();
+    let mut records = records(&plan, 5, 0.4, 0.01);
+    for record in &mut records {
+        if record.cell.starts_with("steep idle=20") {
+            record.status = CellStatus::Invalid;
+        }
+    }
+    let found = judge(&plan, &records);
+    assert_eq!(found[0].verdict, Verdict::Confirmed);
+    for judgement in &found[1..] {
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{judgement:?}");
+    }
+}
+
+#[test]
+fn a_sentence_carries_the_numbers() {
+    let plan = plan();
+    let found = judge(&plan, &records(&plan, 5, 0.4, 0.0));
+    assert_eq!(found[1].sentence, "It grew: steep: +300.0%.");
+    assert!(
+        found[0].sentence.starts_with("flat does not depend on idle (flat: "),
+        "{}",
+        found[0].sentence
+    );
+    assert!(found[1].test.contains("at least +50.0%"), "{}", found[1].test);
+}
+
+#[test]
+fn the_control_states_the_noise_floor() {
+    let plan = plan();
+    let quiet = noise_floor(&plan, &records(&plan, 5, 0.4, 0.0)).expect("there is a control");
+    assert_eq!(quiet.comparisons, 2);
+    assert_eq!(quiet.called_different, 0);
+    assert!(quiet.percent < 1e-9);
+    let loud = noise_floor(&plan, &records(&plan, 5, 0.4, 0.1)).expect("there is a control");
+    assert!(loud.percent > 0.5 && loud.worst_block_percent >= loud.percent);
+}
+
+#[test]
+fn numbers_have_three_significant_digits() {
+    for (value, text) in [
+        (0.0, "0"),
+        (0.012_345, "0.0123"),
+        (1.0, "1"),
+        (12.345, "12.3"),
+        (6000.0, "6000"),
+        (123_456.7, "123457"),
+        (-2.5, "-2.5"),
+    ] {
+        assert_eq!(significant(value), text);
+    }
+}

@@ -1,0 +1,254 @@
+//! Every figure that can be judged or drawn: one row each, read from a cell's record.
+
+use c10k_record::{CellRecord, LoadSummary, Meters, ServeSummary};
+
+/// One measure.
+pub(crate) struct Measure {
+    /// Its name in an experiment.
+    pub(crate) name: &'static str,
+    /// Its label on an axis.
+    pub(crate) label: &'static str,
+    /// Its unit; empty for plain numbers.
+    pub(crate) unit: &'static str,
+    /// Reads it from a record; `None` where the record does not have it.
+    pub(crate) read: fn(&CellRecord) -> Option<f64>,
+}
+
+const fn measure(
+    name: &'static str,
+    label: &'static str,
+    unit: &'static str,
+    read: fn(&CellRecord) -> Option<f64>,
+) -> Measure {
+    Measure {
+        name,
+        label,
+        unit,
+        read,
+    }
+}
+
+pub(crate) const MEASURES: &[Measure] = &[
+    measure("cpu-percent", "CPU used by the server", "%", |record| {
+        share_percent(record, |meters| Some(meters.cpu_run_ns))
+    }),
+    measure(
+        "cpu-percent-idle-counter",
+        "CPU used, by the idle counter",
+        "%",
+        |record| share_percent(record, |meters| meters.cpu_idle_counter_ns),
+    ),
+    measure("cpu-percent-busy", "CPU used, by busy time of the CPU", "%", |record| {
+        share_percent(record, |meters| meters.cpu_busy_ns)
+    }),
+    measure("cpu-us-per-request", "CPU per request", "µs", |record| {
+        us_per_request(record, |meters| Some(meters.cpu_run_ns))
+    }),
+    measure(
+        "cpu-us-per-request-idle-counter",
+        "CPU per request, by the idle counter",
+        "µs",
+        |record| us_per_request(record, |meters| meters.cpu_idle_counter_ns),
+    ),
+    measure(
+        "cpu-us-per-request-busy",
+        "CPU per request, by busy time of the CPU",
+        "µs",
+        |record| us_per_request(record, |meters| meters.cpu_busy_ns),
+    ),
+    measure("reply-rate", "replies per second", "/s", |record| {
+        load(record, |load| load.rate_achieved)
+    }),
+    measure("offered-rate", "requests offered per second", "/s", |record| {
+        load(record, |load| load.rate_offered)
+    }),
+    measure("answered-share", "share of requests answered", "", |record| {
+        let load = record.load.as_ref()?;
+        ratio(load.completed as f64, load.intended as f64)
+    }),
+    measure("response-ms", "response time, mean", "ms", |record| {
+        answered(record, |load| load.latency_ns.mean / 1e6)
+    }),
+    measure("response-ms-p50", "response time, median", "ms", |record| {
+        answered(record, |load| load.latency_ns.p50 as f64 / 1e6)
+    }),
+    measure("response-ms-p99", "response time, 99th percentile", "ms", |record| {
+        answered(record, |load| load.latency_ns.p99 as f64 / 1e6)
+    }),
+    measure("service-ms", "service time, mean", "ms", |record| {
+        answered(record, |load| load.service_ns.mean / 1e6)
+    }),
+    measure("switches-per-request", "context switches per request", "", |record| {
+        per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary)
+    }),
+    measure(
+        "interrupts-per-request",
+        "interrupts of the server's CPU per request",
+        "",
+        |record| per_request(record, |meters| meters.interrupts),
+    ),
+    measure(
+        "softirqs-per-request",
+        "softirqs of the server's CPU per request",
+        "",
+        |record| per_request(record, |meters| meters.softirqs),
+    ),
+    measure(
+        "forks-per-request",
+        "processes and threads created per request",
+        "",
+        |record| per_request(record, |meters| meters.forks),
+    ),
+    measure(
+        "faults-per-request",
+        "page faults of the server per request",
+        "",
+        |record| per_request(record, |meters| meters.page_faults),
+    ),
+    measure(
+        "syscalls-per-request",
+        "system calls of the dispatch path per request",
+        "",
+        |record| {
+            let server = record.server.as_ref()?;
+            ratio(server.syscalls.values().sum::<u64>() as f64, server.replies as f64)
+        },
+    ),
+    measure("events-per-wait", "events per wait", "", |record| {
+        let server = record.server.as_ref()?;
+        ratio(server.events as f64, server.waits as f64)
+    }),
+    measure("signals", "signals dequeued", "", |record| {
+        server(record, |server| server.signals)
+    }),
+    measure("overflows", "overflows of the queue", "", |record| {
+        server(record, |server| server.overflows)
+    }),
+    measure("rescans", "rescans of the interest set", "", |record| {
+        server(record, |server| server.rescans)
+    }),
+    measure(
+        "pss-kib-per-connection",
+        "memory of the server per open connection",
+        "KiB",
+        |record| {
+            let meters = record.meters.as_ref()?;
+            ratio(meters.pss_bytes? as f64 / 1024.0, meters.open_connections? as f64)
+        },
+    ),
+    measure(
+        "slab-kib-per-connection",
+        "kernel slab growth per open connection",
+        "KiB",
+        |record| {
+            let meters = record.meters.as_ref()?;
+            ratio(
+                meters.slab_growth_bytes? as f64 / 1024.0,
+                meters.open_connections? as f64,
+            )
+        },
+    ),
+];
+
+/// The measure of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Measure> {
+    MEASURES.iter().find(|measure| measure.name == name)
+}
+
+/// All names, for messages.
+pub(crate) fn names() -> String {
+    let names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+    names.join(", ")
+}
+
+impl Measure {
+    /// Its label with its unit.
+    pub(crate) fn label_with_unit(&self) -> String {
+        if self.unit.is_empty() {
+            self.label.to_owned()
+        } else {
+            format!("{} [{}]", self.label, self.unit)
+        }
+    }
+}
+
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    (denominator > 0.0).then(|| numerator / denominator)
+}
+
+fn load(record: &CellRecord, read: fn(&LoadSummary) -> f64) -> Option<f64> {
+    record.load.as_ref().map(read)
+}
+
+/// Percentiles of nothing are no percentiles.
+fn answered(record: &CellRecord, read: fn(&LoadSummary) -> f64) -> Option<f64> {
+    record.load.as_ref().filter(|load| load.completed > 0).map(read)
+}
+
+fn server(record: &CellRecord, read: fn(&ServeSummary) -> u64) -> Option<f64> {
+    record.server.as_ref().map(|server| read(server) as f64)
+}
+
+fn share_percent(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> Option<f64> {
+    let meters = record.meters.as_ref()?;
+    ratio(100.0 * time_ns(meters)? as f64, meters.wall_ns as f64)
+}
+
+/// The share of the time between the two readings ÷ the replies per second: the meters' interval and the generator's
+/// differ by the delay of the readings, and each is divided by its own length.
+fn us_per_request(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> Option<f64> {
+    let percent = share_percent(record, time_ns)?;
+    ratio(percent / 100.0 * 1e6, record.load.as_ref()?.rate_achieved)
+}
+
+fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
+    let meters = record.meters.as_ref()?;
+    let per_second = ratio(count(meters) as f64 * 1e9, meters.wall_ns as f64)?;
+    ratio(per_second, record.load.as_ref()?.rate_achieved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::record;
+
+    fn value(name: &str, record: &CellRecord) -> Option<f64> {
+        (find(name).expect("it is in the table").read)(record)
+    }
+
+    #[test]
+    fn cpu_per_request_divides_each_interval_by_its_own_length() {
+        let mut record = record("a", 0, 0.2);
+        let load = record.load.as_mut().expect("it has one");
+        load.rate_achieved = 1000.0;
+        load.completed = 500;
+        // 20% of a CPU at 1000 replies a second is 200 µs each, however long the two intervals were.
+        assert_eq!(value("cpu-percent", &record).map(f64::round), Some(20.0));
+        assert_eq!(value("cpu-us-per-request", &record).map(f64::round), Some(200.0));
+    }
+
+    #[test]
+    fn nothing_is_divided_by_nothing() {
+        let mut record = record("a", 0, 0.2);
+        let load = record.load.as_mut().expect("it has one");
+        load.rate_achieved = 0.0;
+        load.completed = 0;
+        load.intended = 0;
+        for name in [
+            "cpu-us-per-request",
+            "answered-share",
+            "response-ms",
+            "switches-per-request",
+        ] {
+            assert_eq!(value(name, &record), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), MEASURES.len());
+    }
+}

@@ -1,0 +1,516 @@
+//! From an experiment to runs: every variant at every combination of levels, with the very commands.
+//!
+//! A plan is a function of the experiment, the choices on the command line and the measured saturation, and of nothing
+//! else: planning again from a manifest gives the same cells in the same order.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_pcg::Pcg64Mcg;
+use toml::{Spanned, Value};
+
+use crate::LabError;
+use crate::experiment::options::{self, Kind, Number, OptionRow, Side};
+use crate::experiment::{Experiment, Settings, VariantSpec, flag_text};
+
+/// What the command line chose.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Choices {
+    pub(crate) seed: u64,
+    pub(crate) repeats: Option<u32>,
+    pub(crate) budget_s: Option<f64>,
+    pub(crate) only: Option<String>,
+}
+
+/// Everything that will run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) experiment: Experiment,
+    pub(crate) axes: Vec<Axis>,
+    pub(crate) variants: Vec<Variant>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) blocks: u32,
+    pub(crate) seed: u64,
+    /// Expected duration of one block, seconds.
+    pub(crate) block_s: f64,
+}
+
+/// An option that is varied.
+#[derive(Debug, Clone)]
+pub(crate) struct Axis {
+    pub(crate) row: &'static OptionRow,
+    pub(crate) levels: Vec<Level>,
+}
+
+/// One value on an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Level {
+    /// As the experiment has it.
+    pub(crate) written: String,
+    /// In the unit of the option, with fractions of the saturation resolved.
+    pub(crate) value: f64,
+}
+
+/// One subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) server: BTreeMap<String, String>,
+    pub(crate) load: BTreeMap<String, String>,
+    /// A server that is not ours.
+    pub(crate) outside: Option<Outside>,
+    /// The variant that this one repeats, for the A/A control.
+    pub(crate) control_of: Option<usize>,
+}
+
+/// A server that is not ours.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outside {
+    pub(crate) command: Vec<String>,
+    pub(crate) url: String,
+}
+
+/// One variant at one combination of levels.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    /// The variant's name and the levels as written: the cell's identity in the records.
+    pub(crate) id: String,
+    pub(crate) variant: usize,
+    /// Index of the level on each axis, in the order of [`Plan::axes`].
+    pub(crate) levels: Vec<usize>,
+    /// Flags of `c10k serve`, without `--listen` and `--json`.
+    pub(crate) server_flags: Vec<String>,
+    /// Flags of `c10k load`, without the URL, `--seed`, `--json` and `--phases`.
+    pub(crate) load_flags: Vec<String>,
+    pub(crate) path: String,
+    /// Connections that are open at once.
+    pub(crate) connections: u64,
+    /// Warm-up, measured time and time limit, seconds.
+    pub(crate) time: CellTime,
+}
+
+/// How long the parts of a cell take, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct CellTime {
+    pub(crate) warmup_s: f64,
+    pub(crate) duration_s: f64,
+    pub(crate) timeout_s: f64,
+}
+
+/// Connections that the generator opens per second, cautiously: for the expected duration only.
+const CONNECTS_PER_S: f64 = 12_000.0;
+
+/// Starting and stopping two processes and reading the meters, seconds: for the expected duration only.
+const CELL_OVERHEAD_S: f64 = 0.2;
+
+/// More blocks than this are not planned into a budget: intervals shrink with the square root only.
+const BLOCKS_MAX: u32 = 30;
+
+impl CellTime {
+    /// Expected duration of a cell with that many connections.
+    fn expected_s(&self, connections: u64) -> f64 {
+        CELL_OVERHEAD_S + connections as f64 / CONNECTS_PER_S + self.warmup_s + self.duration_s
+    }
+}
+
+impl Plan {
+    /// Resolves `experiment`. `saturation` is the measured rate that levels in percent are fractions of.
+    ///
+    /// # Errors
+    /// [`LabError::NothingMatches`] when the filter leaves no cell.
+    pub(crate) fn resolve(
+        experiment: &Experiment,
+        choices: &Choices,
+        saturation: Option<f64>,
+    ) -> Result<Self, LabError> {
+        let resolver = Resolver { experiment, saturation };
+        let axes = resolver.axes();
+        let variants = resolver.variants();
+        let all = resolver.cells(&axes, &variants);
+        let cells = match &choices.only {
+            None => all,
+            Some(filter) => {
+                let kept: Vec<Cell> = all.iter().filter(|cell| matches(filter, &cell.id)).cloned().collect();
+                if kept.is_empty() {
+                    return Err(LabError::NothingMatches {
+                        filter: filter.clone(),
+                        cells: all.len(),
+                        first: all.first().map(|cell| cell.id.clone()).unwrap_or_default(),
+                    });
+                }
+                kept
+            }
+        };
+        let block_s: f64 = cells.iter().map(|cell| cell.time.expected_s(cell.connections)).sum();
+        Ok(Self {
+            blocks: blocks(choices, experiment.repeats, block_s),
+            seed: choices.seed,
+            experiment: experiment.clone(),
+            axes,
+            variants,
+            cells,
+            block_s,
+        })
+    }
+
+    /// The cell that drives the reference variant to its limit; `None` where no rate is a fraction of it.
+    pub(crate) fn saturation_cell(&self) -> Option<Cell> {
+        let spec = self.experiment.saturation.as_ref()?;
+        let resolver = Resolver {
+            experiment: &self.experiment,
+            saturation: None,
+        };
+        let index = self.variant(spec.variant.get_ref())?;
+        let mut variant = self.variants[index].clone();
+        variant.load.extend(resolver.settings(&spec.load));
+        variant.load.insert("rate".to_owned(), "max".to_owned());
+        Some(cell(&[], index, &variant, &[]))
+    }
+
+    /// The cells of a block in the order in which they run.
+    pub(crate) fn order(&self, block: u32) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.cells.len()).collect();
+        order.shuffle(&mut Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block))));
+        order
+    }
+
+    /// The cell of `variant` at `levels`, where the plan has it.
+    pub(crate) fn cell(&self, variant: usize, levels: &[usize]) -> Option<&Cell> {
+        self.cells
+            .iter()
+            .find(|cell| cell.variant == variant && cell.levels == levels)
+    }
+
+    /// The variant of that name.
+    pub(crate) fn variant(&self, name: &str) -> Option<usize> {
+        self.variants.iter().position(|variant| variant.name == name)
+    }
+
+    /// The axis of that name.
+    pub(crate) fn axis(&self, name: &str) -> Option<usize> {
+        self.axes.iter().position(|axis| axis.row.name == name)
+    }
+
+    /// Every combination of level indices that `keep` lets through, with `along` (if any) left at 0.
+    pub(crate) fn combinations(
+        &self,
+        along: Option<usize>,
+        filter: &BTreeMap<Spanned<String>, Spanned<Value>>,
+    ) -> Vec<Vec<usize>> {
+        let mut combinations = vec![Vec::new()];
+        for (index, axis) in self.axes.iter().enumerate() {
+            let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));
+            let levels: Vec<usize> = if along == Some(index) {
+                vec![0]
+            } else {
+                (0..axis.levels.len())
+                    .filter(|&level| wanted.as_ref().is_none_or(|text| *text == axis.levels[level].written))
+                    .collect()
+            };
+            combinations = combinations
+                .iter()
+                .flat_map(|before: &Vec<usize>| {
+                    levels.iter().map(move |&level| {
+                        let mut longer = before.clone();
+                        longer.push(level);
+                        longer
+                    })
+                })
+                .collect();
+        }
+        combinations
+    }
+
+    /// The levels of a combination in words, without the axis `along`; empty where nothing is left to say.
+    pub(crate) fn levels_text(&self, levels: &[usize], along: Option<usize>) -> String {
+        let words: Vec<String> = self
+            .axes
+            .iter()
+            .zip(levels)
+            .enumerate()
+            .filter(|(index, (axis, _))| Some(*index) != along && axis.levels.len() > 1)
+            .map(|(_, (axis, &level))| axis.describe(level))
+            .collect();
+        words.join(", ")
+    }
+}
+
+impl Axis {
+    /// A level with the name of its option: `idle 6000`, `rate 6.67% (5,300)`.
+    pub(crate) fn describe(&self, level: usize) -> String {
+        let level = &self.levels[level];
+        if level.written.ends_with('%') {
+            format!("{} {} ({:.0}/s)", self.row.name, level.written, level.value)
+        } else {
+            format!("{} {}", self.row.name, level.written)
+        }
+    }
+}
+
+struct Resolver<'a> {
+    experiment: &'a Experiment,
+    saturation: Option<f64>,
+}
+
+impl Resolver<'_> {
+    /// `check` has refused whatever is not a number of its kind, so that nothing is lost by the default.
+    fn value(&self, kind: Kind, text: &str) -> f64 {
+        match options::number(kind, text) {
+            Ok(Number::Absolute(value)) => value,
+            Ok(Number::OfSaturation(share)) => (share * self.saturation.unwrap_or_default()).round(),
+            Err(_) => 0.0,
+        }
+    }
+
+    fn axes(&self) -> Vec<Axis> {
+        let axes = self.experiment.axes.iter().filter_map(|(name, levels)| {
+            let row = options::find(name.get_ref())?;
+            let levels = levels
+                .iter()
+                .filter_map(|level| flag_text(level.get_ref()))
+                .map(|written| Level {
+                    value: self.value(row.kind, &written),
+                    written,
+                })
+                .collect();
+            Some(Axis { row, levels })
+        });
+        axes.collect()
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        let mut variants: Vec<Variant> = self.experiment.variants.iter().map(|spec| self.variant(spec)).collect();
+        if let Some(control) = &self.experiment.control {
+            let original = variants
+                .iter()
+                .position(|variant| variant.name == *control.variant.get_ref());
+            if let Some(original) = original {
+                let mut again = variants[original].clone();
+                again.name.push_str("-again");
+                again.label.push_str(" (again)");
+                again.control_of = Some(original);
+                variants.push(again);
+            }
+        }
+        variants
+    }
+
+    fn variant(&self, spec: &VariantSpec) -> Variant {
+        let mut server = self.settings(&self.experiment.server);
+        server.extend(self.settings(&spec.server));
+        let mut load = self.settings(&self.experiment.load);
+        load.extend(self.settings(&spec.load));
+        let find = |key: &str| {
+            spec.server
+                .get(key)
+                .or_else(|| self.experiment.server.get(key))
+                .map(Spanned::get_ref)
+        };
+        let outside = find("command").zip(find("url")).map(|(command, url)| Outside {
+            command: command
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect(),
+            url: url.as_str().unwrap_or_default().to_owned(),
+        });
+        let name = spec.name.get_ref().clone();
+        Variant {
+            label: spec.label.clone().unwrap_or_else(|| name.clone()),
+            name,
+            server,
+            load,
+            outside,
+            control_of: None,
+        }
+    }
+
+    fn settings(&self, settings: &Settings) -> BTreeMap<String, String> {
+        let texts = settings.iter().filter_map(|(name, value)| {
+            let row = options::find(name.get_ref())?;
+            let text = flag_text(value.get_ref())?;
+            let text = match options::number(row.kind, &text) {
+                Ok(_) if row.kind == Kind::Rate || row.kind == Kind::Size => {
+                    options::as_flag(row.kind, self.value(row.kind, &text))
+                }
+                _ => text,
+            };
+            Some((row.name.to_owned(), text))
+        });
+        texts.collect()
+    }
+
+    fn cells(&self, axes: &[Axis], variants: &[Variant]) -> Vec<Cell> {
+        let mut combinations = vec![Vec::new()];
+        for axis in axes {
+            combinations = combinations
+                .iter()
+                .flat_map(|before: &Vec<usize>| {
+                    (0..axis.levels.len()).map(move |level| {
+                        let mut longer = before.clone();
+                        longer.push(level);
+                        longer
+                    })
+                })
+                .collect();
+        }
+        let pairs = variants
+            .iter()
+            .enumerate()
+            .flat_map(|variant| combinations.iter().map(move |levels| (variant, levels)));
+        pairs
+            .map(|((index, variant), levels)| cell(axes, index, variant, levels))
+            .collect()
+    }
+}
+
+fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cell {
+    let mut server = variant.server.clone();
+    let mut load = variant.load.clone();
+    let mut id = variant.name.clone();
+    for (axis, &level) in axes.iter().zip(levels) {
+        let level = &axis.levels[level];
+        id.push_str(&format!(" {}={}", axis.row.name, level.written));
+        let side = match axis.row.side {
+            Side::Server => &mut server,
+            Side::Load => &mut load,
+        };
+        side.insert(axis.row.name.to_owned(), options::as_flag(axis.row.kind, level.value));
+    }
+    let path = match (load.remove("path"), load.remove("reply")) {
+        (Some(path), _) => path,
+        (None, Some(bytes)) => format!("/bytes/{bytes}"),
+        (None, None) => "/bytes/1".to_owned(),
+    };
+    let count = |name: &str| {
+        load.get(name)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or_default()
+    };
+    let seconds = |name: &str, default: f64| {
+        load.get(name)
+            .and_then(|text| options::duration_s(text))
+            .unwrap_or(default)
+    };
+    let time = CellTime {
+        warmup_s: seconds("warmup", 0.0),
+        duration_s: seconds("duration", 1.0),
+        timeout_s: seconds("timeout", 5.0),
+    };
+    Cell {
+        id,
+        variant: index,
+        levels: levels.to_vec(),
+        connections: count("connections") + count("idle"),
+        time,
+        server_flags: flags(&server),
+        load_flags: flags(&load),
+        path,
+    }
+}
+
+fn flags(settings: &BTreeMap<String, String>) -> Vec<String> {
+    settings
+        .iter()
+        .flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+        .collect()
+}
+
+/// A filter is alternatives with commas between; an alternative is words, all of which the cell's name contains.
+fn matches(filter: &str, cell: &str) -> bool {
+    filter
+        .split(',')
+        .any(|alternative| alternative.split_whitespace().all(|word| cell.contains(word)))
+}
+
+fn blocks(choices: &Choices, repeats: u32, block_s: f64) -> u32 {
+    let Some(budget_s) = choices.budget_s else {
+        return choices.repeats.unwrap_or(repeats).max(1);
+    };
+    let most = choices.repeats.unwrap_or(BLOCKS_MAX);
+    ((budget_s / block_s.max(f64::MIN_POSITIVE)) as u32).clamp(1, most.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn plan(choices: &Choices) -> Result<Plan, LabError> {
+        Plan::resolve(&testing::experiment(), choices, Some(10_000.0))
+    }
+
+    #[test]
+    fn every_variant_meets_every_level_once() {
+        let plan = plan(&Choices::default()).expect("it resolves");
+        let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+        assert_eq!(
+            ids,
+            [
+                "flat idle=10 rate=10%",
+                "flat idle=20 rate=10%",
+                "steep idle=10 rate=10%",
+                "steep idle=20 rate=10%",
+                "flat-again idle=10 rate=10%",
+                "flat-again idle=20 rate=10%",
+            ]
+        );
+        let cell = &plan.cells[3];
+        assert_eq!(cell.server_flags.join(" "), "--mechanism poll --model event-loop");
+        assert_eq!(cell.path, "/bytes/92");
+        assert!(
+            cell.load_flags.join(" ").contains("--idle 20 --rate 1000.0"),
+            "{:?}",
+            cell.load_flags
+        );
+        assert_eq!(cell.connections, 28);
+    }
+
+    #[test]
+    fn the_order_is_the_seeds_and_differs_between_blocks() {
+        let plan = plan(&Choices::default()).expect("it resolves");
+        let orders: Vec<Vec<usize>> = (0..8).map(|block| plan.order(block)).collect();
+        assert!(orders.iter().any(|order| *order != orders[0]));
+        assert_eq!(plan.order(3), orders[3]);
+        for order in &orders {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..plan.cells.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
+        let one = plan(&Choices::default()).expect("it resolves").block_s;
+        let with = |budget_s, repeats| {
+            plan(&Choices {
+                budget_s: Some(budget_s),
+                repeats,
+                ..Choices::default()
+            })
+            .expect("it resolves")
+            .blocks
+        };
+        assert_eq!(with(one * 4.5, None), 4);
+        assert_eq!(with(one * 4.5, Some(2)), 2);
+        assert_eq!(with(one / 10.0, None), 1);
+        assert_eq!(with(one * 1e6, None), BLOCKS_MAX);
+    }
+
+    #[test]
+    fn a_filter_keeps_what_has_all_words_of_an_alternative() {
+        let only = |filter: &str| {
+            plan(&Choices {
+                only: Some(filter.to_owned()),
+                ..Choices::default()
+            })
+        };
+        assert_eq!(only("steep idle=20").expect("one matches").cells.len(), 1);
+        assert_eq!(only("steep,flat-again").expect("four match").cells.len(), 4);
+        let error = only("nonsense").expect_err("none matches").to_string();
+        assert!(error.contains("nonsense") && error.contains("flat idle=10"), "{error}");
+    }
+}

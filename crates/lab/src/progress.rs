@@ -1,0 +1,140 @@
+//! What a study says while it runs, on standard error: a live line on a terminal, a line per block elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use c10k_record::{CellRecord, CellStatus};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::plan::{Cell, Plan};
+
+/// The voice of a running study.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    blocks: u32,
+    total: usize,
+    /// Cells that were there before this run; the estimate must not count them as fast.
+    before: usize,
+    done: usize,
+}
+
+impl Progress {
+    /// A live line where standard error is a terminal.
+    pub(crate) fn new() -> Self {
+        Self {
+            bar: std::io::stderr().is_terminal().then(ProgressBar::hidden),
+            begun: Instant::now(),
+            blocks: 0,
+            total: 0,
+            before: 0,
+            done: 0,
+        }
+    }
+
+    /// One sentence.
+    pub(crate) fn say(&self, sentence: &str) {
+        match &self.bar {
+            Some(bar) if !bar.is_hidden() => bar.println(sentence),
+            _ => {
+                // A closed standard error is no reason to end a measurement.
+                let _ = writeln!(std::io::stderr(), "{sentence}");
+            }
+        }
+    }
+
+    pub(crate) fn start(&mut self, plan: &Plan, folder: &Path, before: usize) {
+        self.blocks = plan.blocks;
+        self.total = plan.cells.len() * plan.blocks as usize;
+        self.before = before;
+        self.done = before;
+        self.say(&format!(
+            "{}: {} cells in {} blocks, about {}, into {}{}",
+            plan.experiment.name,
+            plan.cells.len(),
+            plan.blocks,
+            words(Duration::from_secs_f64(plan.block_s * f64::from(plan.blocks))),
+            folder.display(),
+            if before > 0 {
+                format!("; {before} are there already")
+            } else {
+                String::new()
+            },
+        ));
+        self.begun = Instant::now();
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.total as u64);
+            bar.set_position(before as u64);
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+
+    pub(crate) fn cell(&self, cell: &Cell, block: u32) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!(
+                "block {}/{}, {}, {}",
+                block + 1,
+                self.blocks,
+                cell.id,
+                self.left()
+            ));
+        }
+    }
+
+    pub(crate) fn done(&mut self, record: &CellRecord) {
+        self.done += 1;
+        let word = match record.status {
+            CellStatus::Measured => "",
+            CellStatus::Invalid => "invalid",
+            CellStatus::Skipped => "skipped",
+        };
+        if !word.is_empty() {
+            self.say(&format!("  {word}: {}: {}", record.cell, record.reasons.join("; ")));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done as u64);
+        }
+    }
+
+    pub(crate) fn block_done(&self, block: u32) {
+        if self.bar.is_none() {
+            self.say(&format!(
+                "block {} of {} done, {} of {} cells, {}",
+                block + 1,
+                self.blocks,
+                self.done,
+                self.total,
+                self.left()
+            ));
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn left(&self) -> String {
+        let here = self.done - self.before;
+        if here == 0 {
+            return "estimating".to_owned();
+        }
+        let each = self.begun.elapsed().as_secs_f64() / here as f64;
+        let left = each * self.total.saturating_sub(self.done) as f64;
+        format!("{} left", words(Duration::from_secs_f64(left)))
+    }
+}
+
+/// A duration as a person says it.
+pub(crate) fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        _ => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}

@@ -1,0 +1,79 @@
+//! The answer in one paragraph: the extremes, then what was confirmed, refuted and left open.
+
+use c10k_record::CellRecord;
+
+use crate::judge::{Form, Results, Verdict, number, significant};
+use crate::plan::Plan;
+use crate::{Outcome, measure, stats};
+
+/// Writes the paragraph from the records and the verdicts.
+pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> String {
+    if outcome.cells.measured == 0 {
+        return format!(
+            "Nothing could be measured here: {} cells were skipped and {} are invalid. The reasons stand below.",
+            outcome.cells.skipped, outcome.cells.invalid
+        );
+    }
+    let mut sentences = Vec::new();
+    for (verdict, lead) in [
+        (Verdict::Confirmed, ""),
+        (Verdict::Refuted, "Not so here: "),
+        (Verdict::Inconclusive, "Not settled by these runs: "),
+    ] {
+        for judgement in outcome
+            .judgements
+            .iter()
+            .filter(|judgement| judgement.verdict == verdict)
+        {
+            sentences.push(format!("{lead}{}.", judgement.sentence.trim_end_matches('.')));
+        }
+    }
+    sentences.extend(extremes(plan, records));
+    sentences.join(" ")
+}
+
+/// Which variant is the cheapest and which the dearest at the last level of each axis, in CPU per request.
+fn extremes(plan: &Plan, records: &[CellRecord]) -> Option<String> {
+    let measure = measure::find("cpu-us-per-request")?;
+    let results = Results::new(plan, records);
+    let last: Vec<usize> = plan.axes.iter().map(|axis| axis.levels.len() - 1).collect();
+    let mut costs: Vec<(f64, &str)> = plan
+        .variants
+        .iter()
+        .enumerate()
+        .filter(|(_, variant)| variant.control_of.is_none())
+        .filter_map(|(index, variant)| {
+            let cell = plan.cell(index, &last)?;
+            let values: Vec<f64> = results.values(&cell.id, measure).into_values().collect();
+            Some((stats::median(&values)?, variant.label.as_str()))
+        })
+        .collect();
+    costs.sort_by(|one, two| one.0.total_cmp(&two.0));
+    let (cheapest, dearest) = (costs.first()?, costs.last()?);
+    if costs.len() < 2 || cheapest.0 <= 0.0 {
+        return None;
+    }
+    let place = plan.levels_text(&last, None);
+    let at = if place.is_empty() {
+        String::new()
+    } else {
+        format!("At {place}, ")
+    };
+    let sentence = format!(
+        "{at}{} is the cheapest with {} of CPU per request and {} the dearest with {}: {} times as much.",
+        cheapest.1,
+        number(Form::Plain, measure.unit, cheapest.0),
+        dearest.1,
+        number(Form::Plain, measure.unit, dearest.0),
+        significant(dearest.0 / cheapest.0),
+    );
+    Some(capitalised(&sentence))
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,90 @@
+//! The report: one self-contained page, the figures and tables as files, and the summary for a terminal.
+
+mod answer;
+mod figure;
+mod page;
+mod tables;
+pub(crate) mod terminal;
+
+use std::fmt::Write as _;
+
+use crate::run::{Ran, folder};
+use crate::{LabError, Outcome};
+
+pub(crate) use answer::answer;
+
+/// Writes `report.html`, one `*.csv` per table and one `*.svg` per figure into the study's folder.
+pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
+    let figures = figure::draw_all(&ran.plan, &ran.records)?;
+    for figure in &figures {
+        let name = format!("{}.svg", figure.file);
+        folder::write_whole(&ran.folder.join(name), figure.wide.as_bytes())?;
+    }
+    let cells = tables::cells(&ran.plan, &ran.records);
+    for (name, text) in [
+        ("cells.csv", tables::csv(&cells)),
+        ("records.csv", tables::csv(&tables::records(&ran.plan, &ran.records))),
+        ("verdicts.csv", tables::csv(&tables::verdicts(outcome))),
+    ] {
+        folder::write_whole(&ran.folder.join(name), text.as_bytes())?;
+    }
+    let page = page::render(ran, outcome, &figures, &cells)?;
+    folder::write_whole(&outcome.report, page.as_bytes())
+}
+
+/// A number with a comma at every thousand.
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value < 0.0 && digits != "0" {
+        text.insert(0, '-');
+    }
+    text
+}
+
+/// Text as it may stand in XML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            other => {
+                // Writing to a string does not fail.
+                let _ = escaped.write_char(other);
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (value, text) in [
+            (0.0, "0"),
+            (999.0, "999"),
+            (1000.0, "1,000"),
+            (-1_234_567.0, "-1,234,567"),
+            (-0.2, "0"),
+        ] {
+            assert_eq!(thousands(value), text);
+        }
+    }
+
+    #[test]
+    fn markup_in_a_label_stays_text() {
+        assert_eq!(escape("a<b & \"c\""), "a&lt;b &amp; &quot;c&quot;");
+    }
+}

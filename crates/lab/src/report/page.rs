@@ -1,0 +1,386 @@
+//! The page: one file that needs no network, read on a desktop, a phone and paper, in light and dark.
+
+use std::collections::BTreeMap;
+
+use c10k_record::{CellStatus, HostFacts, Manifest};
+use minijinja::value::Serde;
+use minijinja::{Environment, Value};
+use serde::Serialize;
+
+use super::figure::Figure;
+use super::tables::Table;
+use super::thousands;
+use crate::experiment::{PublishedSpec, flag_text};
+use crate::judge::{Form, Results, number};
+use crate::plan::Plan;
+use crate::run::Ran;
+use crate::{LabError, Outcome, measure, stats};
+
+const TEMPLATE: &str = include_str!("report.html");
+const STYLE: &str = include_str!("report.css");
+
+/// What the template sees.
+#[derive(Serialize)]
+struct Page<'a> {
+    style: &'static str,
+    title: &'a str,
+    question: &'a str,
+    source: Option<&'a str>,
+    study: &'a str,
+    outcome: &'a Outcome,
+    figures: Vec<FigureContext<'a>>,
+    published: Vec<Published<'a>>,
+    cells: &'a Table,
+    troubles: Vec<Trouble>,
+    notes: Vec<String>,
+    accounting: String,
+    saturation: Option<String>,
+    comparisons: usize,
+    blocks: u32,
+    cell_count: usize,
+    manifest: &'a Manifest,
+    environment: Vec<(&'static str, String)>,
+    again: String,
+    commands: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FigureContext<'a> {
+    title: &'a str,
+    caption: &'a str,
+    wide: &'a str,
+    narrow: &'a str,
+    crossovers: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Published<'a> {
+    what: &'a str,
+    value: &'a str,
+    source: &'a str,
+    ours: String,
+    note: String,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    cell: String,
+    status: &'static str,
+    reason: String,
+    blocks: usize,
+}
+
+/// Renders the page.
+pub(super) fn render(ran: &Ran, outcome: &Outcome, figures: &[Figure], cells: &Table) -> Result<String, LabError> {
+    let mut environment = Environment::new();
+    environment
+        .add_template("report.html", TEMPLATE)
+        .map_err(|error| LabError::Report(error.to_string()))?;
+    let figures: Vec<FigureContext> = figures
+        .iter()
+        .map(|figure| FigureContext {
+            title: &figure.title,
+            caption: &figure.caption,
+            wide: &figure.wide,
+            narrow: &figure.narrow,
+            crossovers: &figure.crossovers,
+        })
+        .collect();
+    let results = Results::new(&ran.plan, &ran.records);
+    let published: Vec<Published> = ran
+        .plan
+        .experiment
+        .published
+        .iter()
+        .map(|spec| published(&ran.plan, &results, spec))
+        .collect();
+    let experiment = &ran.plan.experiment;
+    let page = Page {
+        style: STYLE,
+        title: &experiment.title,
+        question: &experiment.question,
+        source: experiment.source.as_deref(),
+        study: &experiment.name,
+        outcome,
+        figures,
+        published,
+        cells,
+        troubles: troubles(ran),
+        notes: notes(ran),
+        accounting: accounting(ran),
+        saturation: ran.manifest.saturation.as_ref().map(saturation_words),
+        comparisons: outcome
+            .judgements
+            .iter()
+            .map(|judgement| judgement.estimates.len())
+            .sum(),
+        blocks: results.blocks(),
+        cell_count: ran.plan.cells.len(),
+        manifest: &ran.manifest,
+        environment: facts(&ran.manifest),
+        again: again(&ran.manifest),
+        commands: commands(ran),
+    };
+    environment
+        .get_template("report.html")
+        .and_then(|template| template.render(Value::from(Serde(&page))))
+        .map_err(|error| LabError::Report(error.to_string()))
+}
+
+fn saturation_words(saturation: &c10k_record::Saturation) -> String {
+    let reached: Vec<String> = saturation.reached.iter().map(|rate| thousands(*rate)).collect();
+    let percent: Vec<String> = saturation
+        .cpu_percent
+        .iter()
+        .map(|percent| format!("{percent:.0}%"))
+        .collect();
+    format!(
+        "Rates in percent are fractions of {} requests per second, at which {} would fill its CPU: in a closed loop it \
+         reached {} per second with {} of the CPU.",
+        thousands(saturation.rate),
+        saturation.variant,
+        reached.join(", "),
+        percent.join(", ")
+    )
+}
+
+fn published<'a>(plan: &Plan, results: &Results, spec: &'a PublishedSpec) -> Published<'a> {
+    let measure = measure::find(spec.measure.get_ref());
+    let variant = plan.variant(spec.variant.get_ref());
+    let (ours, note) = match measure.zip(variant) {
+        None => (None, String::new()),
+        Some((measure, variant)) => {
+            let cells: Vec<_> = plan
+                .combinations(None, &spec.filter)
+                .into_iter()
+                .filter_map(|levels| plan.cell(variant, &levels))
+                .collect();
+            let values: Vec<f64> = cells
+                .iter()
+                .flat_map(|cell| results.values(&cell.id, measure).into_values())
+                .collect();
+            let note = match (cells.len(), spec.filter.is_empty()) {
+                (0 | 1, _) | (_, true) => plan.variants[variant].label.clone(),
+                _ => {
+                    let words: Vec<String> = spec
+                        .filter
+                        .iter()
+                        .filter_map(|(name, value)| Some((plan.axis(name.get_ref())?, flag_text(value.get_ref())?)))
+                        .filter_map(|(axis, text)| {
+                            let level = plan.axes[axis].levels.iter().position(|level| level.written == text)?;
+                            Some(plan.axes[axis].describe(level))
+                        })
+                        .collect();
+                    format!("{}, {}", plan.variants[variant].label, words.join(", "))
+                }
+            };
+            let centre = stats::median(&values);
+            (centre.map(|value| number(Form::Plain, measure.unit, value)), note)
+        }
+    };
+    Published {
+        what: &spec.what,
+        value: &spec.value,
+        source: &spec.source,
+        ours: ours.unwrap_or_else(|| "not measured".to_owned()),
+        note,
+    }
+}
+
+/// Cells that were invalid or skipped, alike ones together.
+fn troubles(ran: &Ran) -> Vec<Trouble> {
+    let mut blocks: BTreeMap<(String, &'static str, String), usize> = BTreeMap::new();
+    for record in &ran.records {
+        let status = match record.status {
+            CellStatus::Measured => continue,
+            CellStatus::Invalid => "invalid",
+            CellStatus::Skipped => "skipped",
+        };
+        *blocks
+            .entry((record.cell.clone(), status, record.reasons.join("; ")))
+            .or_default() += 1;
+    }
+    blocks
+        .into_iter()
+        .map(|((cell, status, reason), blocks)| Trouble {
+            cell,
+            status,
+            reason,
+            blocks,
+        })
+        .collect()
+}
+
+/// What was noted in cells that count, alike ones together.
+fn notes(ran: &Ran) -> Vec<String> {
+    let mut blocks: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for record in &ran.records {
+        for note in &record.notes {
+            *blocks.entry((&record.cell, note)).or_default() += 1;
+        }
+    }
+    let mut notes: Vec<String> = blocks
+        .into_iter()
+        .take(40)
+        .map(|((cell, note), count)| {
+            if count > 1 {
+                format!("{cell}: {note} ({count} times)")
+            } else {
+                format!("{cell}: {note}")
+            }
+        })
+        .collect();
+    notes.splice(0..0, ran.manifest.notes.iter().cloned());
+    notes
+}
+
+/// How far the three ways of measuring CPU agree, in one paragraph.
+fn accounting(ran: &Ran) -> String {
+    let measures = ["cpu-percent", "cpu-percent-idle-counter", "cpu-percent-busy"].map(measure::find);
+    let [Some(scheduler), Some(counter), Some(busy)] = measures else {
+        return String::new();
+    };
+    let valid = || {
+        ran.records
+            .iter()
+            .filter(|record| record.status == CellStatus::Measured)
+    };
+    let differences = |other: &measure::Measure| -> Vec<f64> {
+        valid()
+            .filter_map(|record| Some((other.read)(record)? - (scheduler.read)(record)?))
+            .collect()
+    };
+    let mode = ran
+        .manifest
+        .host
+        .cpu_accounting
+        .as_deref()
+        .unwrap_or("unknown, not told by this kernel");
+    let mut words = format!("The kernel's accounting mode is {mode}. ");
+    let counted = differences(counter);
+    if counted.is_empty() {
+        words.push_str("The idle counter could not run, so that the scheduler's figure stands alone.");
+        return words;
+    }
+    let describe = |values: &[f64]| {
+        let middle = stats::median(values).unwrap_or_default();
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{middle:+.1} points of a CPU (median; {low:+.1} to {high:+.1})")
+    };
+    words.push_str(&format!(
+        "Against the scheduler's run time of the server, the idle counter finds {} and the busy time of the CPU {}.",
+        describe(&counted),
+        describe(&differences(busy))
+    ));
+    /// Beyond this the three are not the same figure any more.
+    const PART_AT_POINTS: f64 = 5.0;
+    let apart = counted
+        .iter()
+        .filter(|difference| difference.abs() > PART_AT_POINTS)
+        .count();
+    if apart > 0 {
+        words.push_str(&format!(
+            " They part by more than {PART_AT_POINTS:.0} points in {apart} of {} cells: what the CPU did beside the \
+             server's threads (interrupts, softirqs, switching to and from the idle counter, colder caches) is in the \
+             idle counter and not in the run time.",
+            counted.len()
+        ));
+    }
+    words
+}
+
+fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {
+    let host: &HostFacts = &manifest.host;
+    let unknown = || "not told".to_owned();
+    let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| thousands(limit as f64));
+    let mitigated = host
+        .mitigations
+        .values()
+        .filter(|state| state.starts_with("Mitigation"))
+        .count();
+    vec![
+        ("Measured", manifest.planned_at.clone()),
+        ("c10k", manifest.version.clone()),
+        ("Kernel", format!("{} ({})", host.kernel, host.architecture)),
+        ("Processor", host.cpu_model.clone().unwrap_or_else(unknown)),
+        (
+            "CPUs",
+            match manifest.server_cpu {
+                Some(cpu) => format!("server on CPU {cpu}, generator and lab on {:?}", manifest.client_cpus),
+                None => "one CPU for server and generator".to_owned(),
+            },
+        ),
+        (
+            "Memory",
+            host.memory_bytes
+                .map_or_else(unknown, |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))),
+        ),
+        (
+            "Virtual machine",
+            host.virtual_machine
+                .map_or_else(unknown, |guest| if guest { "yes" } else { "no" }.to_owned()),
+        ),
+        ("Clock source", host.clock_source.clone().unwrap_or_else(unknown)),
+        ("CPU accounting", host.cpu_accounting.clone().unwrap_or_else(unknown)),
+        (
+            "Mitigations",
+            format!("{mitigated} active of {} known", host.mitigations.len()),
+        ),
+        (
+            "Limits",
+            format!(
+                "{} descriptors, {} queued signals, {} processes",
+                limit(host.limits.nofile_hard),
+                limit(host.limits.sigpending_soft),
+                limit(host.limits.nproc_soft)
+            ),
+        ),
+        ("Network", "loopback: no wire, no driver, no offload".to_owned()),
+    ]
+}
+
+fn again(manifest: &Manifest) -> String {
+    let mut command = format!(
+        "c10k study {} --seed {} --repeats {}",
+        manifest_target(manifest),
+        manifest.seed,
+        manifest.blocks
+    );
+    if let Some(only) = &manifest.only {
+        command.push_str(&format!(" --only '{only}'"));
+    }
+    command
+}
+
+/// A built-in study is called by its name, any other by its file.
+fn manifest_target(manifest: &Manifest) -> &str {
+    let built_in = crate::BUILT_IN
+        .iter()
+        .any(|study| study.file == manifest.experiment_file);
+    if built_in {
+        &manifest.study
+    } else {
+        &manifest.experiment_file
+    }
+}
+
+/// One cell's two commands, as they were started.
+fn commands(ran: &Ran) -> Vec<String> {
+    let Some(record) = ran.records.iter().find(|record| record.status == CellStatus::Measured) else {
+        return Vec::new();
+    };
+    [&record.server_command, &record.load_command]
+        .into_iter()
+        .map(|command| {
+            let mut words = command.clone();
+            // The path of the executable says nothing about the measurement.
+            if let Some(program) = words.first_mut()
+                && let Some(name) = std::path::Path::new(program.as_str()).file_name()
+            {
+                *program = name.to_string_lossy().into_owned();
+            }
+            words.join(" ")
+        })
+        .collect()
+}

@@ -1,0 +1,174 @@
+//! The test bench: which CPUs serve and which load, what counts the idle loops, and what this machine limits.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use c10k_host::child::pin_this_thread;
+use c10k_host::meter::{CpuTicks, Soaker, SoakerReading, cpu_ticks};
+use c10k_record::HostFacts;
+
+/// How long the CPU is watched without a server before each block. Long against a timer tick of `/proc/stat`.
+const CALIBRATION: Duration = Duration::from_millis(200);
+
+/// Where cells are measured.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The `c10k` executable.
+    pub(super) tool: PathBuf,
+    /// The server's CPU; `None` where there is one CPU for all.
+    pub(super) server_cpu: Option<usize>,
+    /// Where the generator and the lab run.
+    pub(super) client_cpus: Vec<usize>,
+    pub(super) soaker: Option<Soaker>,
+    pub(super) baseline: Option<Baseline>,
+    /// Descriptors that one process may open.
+    pub(super) nofile: u64,
+    /// What this machine cannot do, one sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// The server's CPU without a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Baseline {
+    pub(super) loops_per_s: f64,
+    /// Share of the time that neither the soaker nor idling took.
+    pub(super) busy_share: f64,
+}
+
+/// The server's CPU at one instant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CpuReading {
+    pub(super) soaker: SoakerReading,
+    pub(super) ticks: CpuTicks,
+}
+
+impl CpuReading {
+    /// Wall − idle − steal − the soaker's run time, as a share of the wall time.
+    pub(super) fn busy_share_since(&self, earlier: &Self) -> f64 {
+        let wall = self.soaker.at.duration_since(earlier.soaker.at).as_secs_f64();
+        let others = (self.ticks.idle + self.ticks.steal).saturating_sub(earlier.ticks.idle + earlier.ticks.steal)
+            + self.soaker.run_time.saturating_sub(earlier.soaker.run_time);
+        if wall > 0.0 {
+            1.0 - others.as_secs_f64() / wall
+        } else {
+            0.0
+        }
+    }
+}
+
+impl Bench {
+    /// Divides the CPUs, moves this thread to those of the generator and starts the idle counter. Whatever the machine
+    /// refuses becomes a note and the study goes on without it.
+    pub(crate) fn set_up(tool: &Path, facts: &HostFacts) -> Self {
+        let mut notes = Vec::new();
+        let (server_cpu, client_cpus) = match facts.cpus.as_slice() {
+            [others @ .., last] if !others.is_empty() => (Some(*last), others.to_vec()),
+            _ => {
+                notes.push(
+                    "There is one CPU: server and generator share it, response times hold the generator's own work, and \
+                     the idle counter is left out."
+                        .to_owned(),
+                );
+                (None, facts.cpus.clone())
+            }
+        };
+        if server_cpu.is_some()
+            && let Err(error) = pin_this_thread(&client_cpus)
+        {
+            notes.push(format!("The lab could not be moved off the server's CPU: {error}."));
+        }
+        let soaker = server_cpu.and_then(|cpu| match Soaker::start(cpu) {
+            Ok(soaker) => Some(soaker),
+            Err(error) => {
+                notes.push(format!("No idle counter: {error}."));
+                None
+            }
+        });
+        Self {
+            tool: tool.to_owned(),
+            server_cpu,
+            client_cpus,
+            soaker,
+            baseline: None,
+            nofile: facts.limits.nofile_hard.unwrap_or(u64::MAX),
+            notes,
+        }
+    }
+
+    pub(crate) fn server_cpu(&self) -> Option<usize> {
+        self.server_cpu
+    }
+
+    pub(crate) fn client_cpus(&self) -> &[usize] {
+        &self.client_cpus
+    }
+
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Watches the server's CPU without a server. To be called before each block, so that a slow drift of the clock
+    /// frequency or of the neighbours does not pass for the server's work.
+    pub(crate) fn calibrate(&mut self) {
+        let Some(before) = self.read_cpu() else {
+            return;
+        };
+        let until = Instant::now() + CALIBRATION;
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        if let Some(after) = self.read_cpu() {
+            self.baseline = Some(Baseline {
+                loops_per_s: after.soaker.rate_since(&before.soaker),
+                busy_share: after.busy_share_since(&before).max(0.0),
+            });
+        }
+    }
+
+    /// `None` without an idle counter.
+    pub(super) fn read_cpu(&self) -> Option<CpuReading> {
+        let soaker = self.soaker.as_ref()?.read().ok()?;
+        let ticks = cpu_ticks(self.server_cpu?).ok()?;
+        Some(CpuReading { soaker, ticks })
+    }
+
+    pub(super) fn server_cpus(&self) -> Vec<usize> {
+        self.server_cpu.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cpu_is_said_and_gone_on_with() {
+        let own = c10k_host::facts::read().cpus;
+        let facts = HostFacts {
+            cpus: own[..1].to_vec(),
+            ..HostFacts::default()
+        };
+        let mut bench = Bench::set_up(Path::new("c10k"), &facts);
+        assert_eq!(bench.server_cpu(), None);
+        assert_eq!(bench.notes().len(), 1);
+        bench.calibrate();
+        assert!(bench.baseline.is_none());
+    }
+
+    #[test]
+    fn two_cpus_are_divided_and_the_idle_counter_is_calibrated() {
+        let facts = c10k_host::facts::read();
+        if facts.cpus.len() < 2 {
+            eprintln!("skipped: this machine has one CPU");
+            return;
+        }
+        // In a thread of its own: set_up moves the thread that calls it.
+        let bench = std::thread::spawn(move || {
+            let mut bench = Bench::set_up(Path::new("c10k"), &facts);
+            bench.calibrate();
+            bench
+        });
+        let bench = bench.join().expect("it does not panic");
+        let server = bench.server_cpu().expect("there are two");
+        assert!(!bench.client_cpus().contains(&server));
+        assert!(bench.baseline.is_some_and(|baseline| baseline.loops_per_s > 0.0));
+    }
+}

@@ -1,0 +1,189 @@
+//! The study folder: a manifest that is written once and records that are appended and synced one by one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use c10k_record::{CellRecord, Manifest};
+
+use crate::LabError;
+
+const MANIFEST: &str = "manifest.json";
+const RECORDS: &str = "records.ndjson";
+
+/// A folder that is being written.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    records: File,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing and opens its records for appending, locked against another writer.
+    ///
+    /// A last line without its end is what a kill in the middle of a write leaves: it is cut off.
+    pub(crate) fn open(path: &Path) -> Result<Self, LabError> {
+        let failed = |source| LabError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        fs::create_dir_all(path).map_err(failed)?;
+        let file = path.join(RECORDS);
+        let records = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(failed)?;
+        records.try_lock().map_err(|error| {
+            failed(match error {
+                fs::TryLockError::WouldBlock => io::Error::other("another study is writing to it"),
+                fs::TryLockError::Error(error) => error,
+            })
+        })?;
+        let text = fs::read(&file).map_err(failed)?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if whole < text.len() {
+            records.set_len(whole as u64).map_err(failed)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            records,
+        })
+    }
+
+    /// Appends one record and waits until it is on the disk.
+    pub(crate) fn append(&mut self, record: &CellRecord) -> Result<(), LabError> {
+        let mut line = serde_json::to_vec(record).map_err(|error| self.failed(RECORDS, error.into()))?;
+        line.push(b'\n');
+        self.records
+            .write_all(&line)
+            .and_then(|()| self.records.sync_data())
+            .map_err(|error| self.failed(RECORDS, error))
+    }
+
+    /// Writes the manifest, whole or not at all.
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<(), LabError> {
+        let text = serde_json::to_vec_pretty(manifest).map_err(|error| self.failed(MANIFEST, error.into()))?;
+        write_whole(&self.path.join(MANIFEST), &text)
+    }
+
+    fn failed(&self, name: &str, source: io::Error) -> LabError {
+        LabError::Write {
+            path: self.path.join(name),
+            source,
+        }
+    }
+}
+
+/// Writes a file under another name and moves it into place, so that nobody sees half of it.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
+    let failed = |source| LabError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let mut file = File::create(&beside).map_err(failed)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_data())
+        .map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)
+}
+
+/// The manifest of a folder; `None` where there is none.
+pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
+    let file = path.join(MANIFEST);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LabError::Read { path: file, source }),
+    };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| LabError::Damaged {
+            path: file,
+            line: error.line(),
+            cause: error.to_string(),
+        })
+}
+
+/// The whole records of a folder, in the order in which they were written.
+pub(crate) fn read_records(path: &Path) -> Result<Vec<CellRecord>, LabError> {
+    let file = path.join(RECORDS);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(LabError::Read { path: file, source }),
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| LabError::Damaged {
+                path: file.clone(),
+                line: index + 1,
+                cause: error.to_string(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_was_appended_is_read_back_and_half_a_line_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a/b");
+        let first = testing::record("a idle=1", 0, 0.1);
+        let second = testing::record("a idle=2", 0, 0.2);
+        Folder::open(&path)
+            .and_then(|mut folder| folder.append(&first))
+            .expect("it is written");
+        let file = path.join(RECORDS);
+        let mut torn = fs::read(&file).expect("it is there");
+        torn.extend_from_slice(b"{\"schema\":1,\"stu");
+        fs::write(&file, torn).expect("it is written");
+        assert_eq!(read_records(&path).expect("whole lines are read").len(), 1);
+        Folder::open(&path)
+            .and_then(|mut folder| folder.append(&second))
+            .expect("it is written");
+        assert_eq!(read_records(&path).expect("whole lines are read"), [first, second]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join(RECORDS), "{}\n").expect("it is written");
+        let error = read_records(folder.path()).expect_err("it is no record").to_string();
+        assert!(error.contains("records.ndjson:1:"), "{error}");
+    }
+
+    #[test]
+    fn two_writers_do_not_meet() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = Folder::open(folder.path()).expect("it is free");
+        let error = Folder::open(folder.path()).expect_err("it is taken").to_string();
+        assert!(error.contains("another study"), "{error}");
+        drop(first);
+        assert!(Folder::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_manifest_is_read_back_and_may_be_missing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(read_manifest(folder.path()).expect("missing is no error"), None);
+        let manifest = Manifest {
+            study: "test".to_owned(),
+            ..Manifest::default()
+        };
+        Folder::open(folder.path())
+            .and_then(|folder| folder.write_manifest(&manifest))
+            .expect("it is written");
+        assert_eq!(read_manifest(folder.path()).expect("it is there"), Some(manifest));
+    }
+}

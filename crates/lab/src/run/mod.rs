@@ -1,0 +1,379 @@
+//! Running a plan: block by block, cell by cell, each record on the disk before the next cell starts.
+
+mod bench;
+mod cell;
+pub(crate) mod folder;
+mod process;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use c10k_record::{CellRecord, HostFacts, Manifest, SCHEMA, Saturation};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::experiment::{Experiment, Source};
+use crate::plan::{Choices, Plan};
+use crate::progress::Progress;
+use crate::{LabError, Start, StudyOptions, measure, stats};
+use bench::Bench;
+use cell::Place;
+use folder::Folder;
+
+/// Where results go when nothing else is said.
+const RESULTS: &str = "c10k-results";
+
+/// What a run leaves for the judge.
+pub(crate) struct Ran {
+    pub(crate) folder: PathBuf,
+    pub(crate) plan: Plan,
+    pub(crate) manifest: Manifest,
+    pub(crate) records: Vec<CellRecord>,
+}
+
+/// This instant as the records have it.
+pub(crate) fn now_rfc3339() -> String {
+    let now = OffsetDateTime::now_utc();
+    let now = now.replace_nanosecond(0).unwrap_or(now);
+    // Formatting fails only for years beyond four digits.
+    now.format(&Rfc3339).unwrap_or_default()
+}
+
+/// Runs a study to its end, from the start or from where its folder stands.
+pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Progress) -> Result<Ran, LabError> {
+    let experiment = Experiment::parse(source)?;
+    let path = choose_folder(&experiment.name, options)?;
+    let facts = c10k_host::facts::read();
+    let begun = match options.start {
+        Start::Afresh => None,
+        Start::Resume => folder::read_manifest(&path)?,
+    };
+    let seed = options.seed.unwrap_or_else(fresh_seed);
+    let choices = match &begun {
+        Some(manifest) => resumed_choices(&path, manifest, source, options, &facts)?,
+        None => Choices {
+            seed,
+            repeats: options.repeats,
+            budget_s: options.budget.map(|budget| budget.as_secs_f64()),
+            only: options.only.clone(),
+        },
+    };
+    // Whatever can be refused is refused before anything is written.
+    let draft = Plan::resolve(&experiment, &choices, None)?;
+    let mut folder = Folder::open(&path)?;
+    let mut bench = Bench::set_up(&options.tool, &facts);
+    bench.calibrate();
+    let manifest = match begun {
+        Some(manifest) => manifest,
+        None => {
+            let saturation = measure_saturation(&bench, &draft, progress)?;
+            let manifest = new_manifest(source, &draft, &choices, &bench, facts, saturation);
+            folder.write_manifest(&manifest)?;
+            manifest
+        }
+    };
+    let plan = planned(&experiment, &manifest)?;
+    let records = run_blocks(&mut bench, &plan, &manifest, &path, &mut folder, progress)?;
+    Ok(Ran {
+        folder: path,
+        plan,
+        manifest,
+        records,
+    })
+}
+
+/// Reads a finished or unfinished study without running anything.
+pub(crate) fn read(path: &Path) -> Result<Ran, LabError> {
+    let manifest = folder::read_manifest(path)?.ok_or_else(|| LabError::NoStudy { path: path.to_owned() })?;
+    let source = Source {
+        file: manifest.experiment_file.clone(),
+        text: manifest.experiment.clone(),
+    };
+    let experiment = Experiment::parse(&source)?;
+    let plan = planned(&experiment, &manifest)?;
+    Ok(Ran {
+        folder: path.to_owned(),
+        plan,
+        records: folder::read_records(path)?,
+        manifest,
+    })
+}
+
+/// The plan of a manifest: the same whenever it is asked for.
+fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabError> {
+    let choices = Choices {
+        seed: manifest.seed,
+        repeats: Some(manifest.blocks),
+        budget_s: None,
+        only: manifest.only.clone(),
+    };
+    let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
+    Plan::resolve(experiment, &choices, saturation)
+}
+
+fn new_manifest(
+    source: &Source,
+    plan: &Plan,
+    choices: &Choices,
+    bench: &Bench,
+    host: HostFacts,
+    saturation: Option<Saturation>,
+) -> Manifest {
+    Manifest {
+        schema: SCHEMA,
+        study: plan.experiment.name.clone(),
+        experiment_file: source.file.clone(),
+        experiment: source.text.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        planned_at: now_rfc3339(),
+        seed: choices.seed,
+        blocks: plan.blocks,
+        budget_s: choices.budget_s,
+        only: choices.only.clone(),
+        expected_s: plan.block_s * f64::from(plan.blocks),
+        saturation,
+        server_cpu: bench.server_cpu(),
+        client_cpus: bench.client_cpus().to_vec(),
+        notes: bench.notes().to_vec(),
+        host,
+    }
+}
+
+/// The choices of a study that is gone on with. An option that is given again has to say the same as before.
+fn resumed_choices(
+    path: &Path,
+    manifest: &Manifest,
+    source: &Source,
+    options: &StudyOptions,
+    facts: &HostFacts,
+) -> Result<Choices, LabError> {
+    let differences = [
+        (
+            manifest.experiment != source.text,
+            format!("the experiment in {} is not the one it was planned from", source.file),
+        ),
+        (
+            options.seed.is_some_and(|seed| seed != manifest.seed),
+            format!("its --seed is {}", manifest.seed),
+        ),
+        (
+            options.repeats.is_some_and(|repeats| repeats != manifest.blocks),
+            format!("it was planned with {} blocks (--repeats)", manifest.blocks),
+        ),
+        (
+            options.only.is_some() && options.only != manifest.only,
+            format!("its --only is '{}'", manifest.only.as_deref().unwrap_or("")),
+        ),
+        (
+            options
+                .budget
+                .is_some_and(|budget| manifest.budget_s != Some(budget.as_secs_f64())),
+            match manifest.budget_s {
+                Some(budget_s) => format!("its --budget is {budget_s}s"),
+                None => "it was planned without --budget".to_owned(),
+            },
+        ),
+        (
+            manifest.host.kernel != facts.kernel || manifest.host.cpus != facts.cpus,
+            format!(
+                "it was begun on kernel {} with CPUs {:?}",
+                manifest.host.kernel, manifest.host.cpus
+            ),
+        ),
+    ];
+    if let Some((_, difference)) = differences.into_iter().find(|(differs, _)| *differs) {
+        return Err(LabError::OtherPlan {
+            path: path.to_owned(),
+            difference,
+        });
+    }
+    Ok(Choices {
+        seed: manifest.seed,
+        repeats: Some(manifest.blocks),
+        budget_s: None,
+        only: manifest.only.clone(),
+    })
+}
+
+/// `--out`, or a folder named after the study: a new one for a new study, the last one to go on with.
+fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
+    if let Some(out) = &options.out {
+        if options.start == Start::Afresh && folder::read_manifest(out)?.is_some() {
+            return Err(LabError::Occupied { path: out.clone() });
+        }
+        return Ok(out.clone());
+    }
+    let nth = |n: u32| {
+        let name = if n == 1 {
+            study.to_owned()
+        } else {
+            format!("{study}-{n}")
+        };
+        Path::new(RESULTS).join(name)
+    };
+    let taken = |n: u32| nth(n).join("manifest.json").exists();
+    let mut free = 1;
+    while taken(free) {
+        free += 1;
+    }
+    Ok(match options.start {
+        Start::Resume if free > 1 => nth(free - 1),
+        _ => nth(free),
+    })
+}
+
+/// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
+fn fresh_seed() -> u64 {
+    let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    // Only the last digits matter, and few of them: a seed is to be typed.
+    u64::try_from(nanos.rem_euclid(1_000_000)).unwrap_or_default()
+}
+
+fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Result<Option<Saturation>, LabError> {
+    let (Some(spec), Some(cell)) = (&plan.experiment.saturation, plan.saturation_cell()) else {
+        return Ok(None);
+    };
+    let variant = spec.variant.get_ref().clone();
+    progress.say(&format!(
+        "measuring the saturation of '{variant}', of which the rates are fractions"
+    ));
+    let mut saturation = Saturation {
+        variant: variant.clone(),
+        ..Saturation::default()
+    };
+    let mut full = Vec::new();
+    for position in 0..spec.tries.max(1) {
+        let record = cell::run(bench, plan, &cell, Place { block: 0, position });
+        let rate = measure::find("reply-rate").and_then(|measure| (measure.read)(&record));
+        let percent = measure::find("cpu-percent").and_then(|measure| (measure.read)(&record));
+        let (Some(rate), Some(percent)) = (rate, percent.filter(|percent| *percent > 0.0)) else {
+            return Err(LabError::Saturation {
+                variant,
+                cause: record.reasons.join("; "),
+            });
+        };
+        saturation.reached.push(rate);
+        saturation.cpu_percent.push(percent);
+        full.push(rate / (percent / 100.0));
+    }
+    saturation.rate = stats::median(&full).unwrap_or_default().round();
+    Ok(Some(saturation))
+}
+
+fn run_blocks(
+    bench: &mut Bench,
+    plan: &Plan,
+    manifest: &Manifest,
+    path: &Path,
+    folder: &mut Folder,
+    progress: &mut Progress,
+) -> Result<Vec<CellRecord>, LabError> {
+    let mut records = folder::read_records(path)?;
+    let done: BTreeSet<(String, u32)> = records
+        .iter()
+        .map(|record| (record.cell.clone(), record.block))
+        .collect();
+    progress.start(plan, path, done.len());
+    for block in 0..plan.blocks {
+        if over_budget(manifest.budget_s, &records, block) {
+            progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
+            break;
+        }
+        bench.calibrate();
+        for (position, &index) in plan.order(block).iter().enumerate() {
+            let cell = &plan.cells[index];
+            if done.contains(&(cell.id.clone(), block)) {
+                continue;
+            }
+            progress.cell(cell, block);
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            let record = cell::run(bench, plan, cell, Place { block, position });
+            folder.append(&record)?;
+            progress.done(&record);
+            records.push(record);
+        }
+        progress.block_done(block);
+    }
+    progress.finish();
+    Ok(records)
+}
+
+/// Whether another block as long as those before would pass the budget. Decided from the records alone, so that a study
+/// that was interrupted ends where an uninterrupted one would.
+fn over_budget(budget_s: Option<f64>, records: &[CellRecord], block: u32) -> bool {
+    /// What a block may take beyond the plan before the next one is dropped.
+    const TOLERANCE: f64 = 1.05;
+    let before = records.iter().filter(|record| record.block < block);
+    let spent_s: f64 = before.map(|record| record.seconds).sum();
+    let Some(budget_s) = budget_s.filter(|_| block > 0) else {
+        return false;
+    };
+    spent_s * (1.0 + 1.0 / f64::from(block)) > budget_s * TOLERANCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_budget_ends_a_study_between_blocks_by_the_records_alone() {
+        let records: Vec<CellRecord> = (0..4).map(|block| testing::record("a", block, 0.1)).collect();
+        assert!(!over_budget(None, &records, 4));
+        assert!(!over_budget(Some(3.0), &records, 2));
+        assert!(over_budget(Some(3.0), &records, 3));
+        assert!(!over_budget(Some(0.1), &[], 0), "the first block always runs");
+    }
+
+    #[test]
+    fn what_differs_from_the_plan_is_named() {
+        let source = Source {
+            file: "t.toml".to_owned(),
+            text: testing::EXPERIMENT.to_owned(),
+        };
+        let facts = HostFacts::default();
+        let manifest = Manifest {
+            experiment: source.text.clone(),
+            seed: 7,
+            blocks: 3,
+            ..Manifest::default()
+        };
+        let resume = |options: &StudyOptions| resumed_choices(Path::new("r"), &manifest, &source, options, &facts);
+        let same = StudyOptions::default();
+        assert_eq!(resume(&same).expect("nothing differs").repeats, Some(3));
+        let cases = [
+            (
+                StudyOptions {
+                    seed: Some(8),
+                    ..same.clone()
+                },
+                "--seed is 7",
+            ),
+            (
+                StudyOptions {
+                    repeats: Some(9),
+                    ..same.clone()
+                },
+                "3 blocks",
+            ),
+            (
+                StudyOptions {
+                    only: Some("x".to_owned()),
+                    ..same.clone()
+                },
+                "--only",
+            ),
+            (
+                StudyOptions {
+                    budget: Some(std::time::Duration::from_secs(1)),
+                    ..same.clone()
+                },
+                "--budget",
+            ),
+        ];
+        for (options, word) in cases {
+            let error = resume(&options).expect_err(word).to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

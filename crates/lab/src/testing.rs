@@ -1,0 +1,130 @@
+//! A small experiment and records with a known truth, for tests.
+
+use c10k_record::{CellRecord, CellStatus, LoadSummary, Meters, SCHEMA, ServeSummary};
+
+use crate::experiment::{Experiment, Source};
+
+/// Two variants, two levels, a rate in percent, a control, three claims.
+pub(crate) const EXPERIMENT: &str = r#"
+name = "test"
+title = "A test"
+question = "Does it?"
+seconds = 1
+
+[server]
+model = "event-loop"
+
+[load]
+connections = 8
+reply = 92
+duration = "200ms"
+warmup = "50ms"
+timeout = "1s"
+
+[axes]
+idle = [10, 20]
+rate = ["10%"]
+
+[saturation]
+variant = "flat"
+
+[[variant]]
+name = "flat"
+server = { mechanism = "epoll-level" }
+
+[[variant]]
+name = "steep"
+server = { mechanism = "poll" }
+
+[control]
+variant = "flat"
+measure = "cpu-us-per-request"
+
+[[claim]]
+id = "flat"
+text = "flat does not depend on idle"
+source = "nobody"
+statistic = "change"
+measure = "cpu-us-per-request"
+variants = ["flat"]
+along = "idle"
+at-least = -0.1
+at-most = 0.1
+
+[[claim]]
+id = "grows"
+text = "steep grows"
+source = "nobody"
+statistic = "change"
+measure = "cpu-us-per-request"
+variants = ["steep"]
+along = "idle"
+at-least = 0.5
+confirmed = "It grew: {}."
+
+[[claim]]
+id = "dearer"
+text = "steep is dearer"
+source = "nobody"
+statistic = "ratio"
+measure = "cpu-us-per-request"
+variants = ["steep"]
+against = "flat"
+where = { idle = 20 }
+at-least = 1.5
+
+[[figure]]
+id = "cpu"
+title = "CPU"
+x = "idle"
+y = "cpu-percent"
+caption = "It grows."
+"#;
+
+pub(crate) fn experiment() -> Experiment {
+    let source = Source {
+        file: "test.toml".to_owned(),
+        text: EXPERIMENT.to_owned(),
+    };
+    Experiment::parse(&source).expect("the test experiment has no mistake")
+}
+
+/// A valid record in which the server used `cpu_share` of a CPU for 1000 replies a second.
+pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
+    let wall_ns = 500_000_000_u64;
+    let used_ns = (wall_ns as f64 * cpu_share) as u64;
+    CellRecord {
+        schema: SCHEMA,
+        study: "test".to_owned(),
+        cell: cell.to_owned(),
+        variant: cell.split(' ').next().unwrap_or_default().to_owned(),
+        levels: [("rate".to_owned(), 1000.0)].into(),
+        block,
+        position: 0,
+        status: CellStatus::Measured,
+        reasons: Vec::new(),
+        notes: Vec::new(),
+        started_at: "2026-01-01T00:00:00Z".to_owned(),
+        seconds: 1.0,
+        server_command: Vec::new(),
+        load_command: Vec::new(),
+        load: Some(LoadSummary {
+            intended: 500,
+            sent: 500,
+            completed: 500,
+            duration_s: 0.5,
+            rate_offered: 1000.0,
+            rate_achieved: 1000.0,
+            valid: true,
+            ..LoadSummary::default()
+        }),
+        server: Some(ServeSummary::default()),
+        meters: Some(Meters {
+            wall_ns,
+            cpu_run_ns: used_ns,
+            cpu_idle_counter_ns: Some(used_ns),
+            cpu_busy_ns: Some(used_ns),
+            ..Meters::default()
+        }),
+    }
+}
