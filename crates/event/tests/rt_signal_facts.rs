@@ -1,0 +1,556 @@
+//! What Linux does with real-time signals about descriptors, fact by fact, and what the library makes of it.
+//!
+//! The first half asks the kernel itself through `c10k-sys`; the second half asks the library. Facts that need another
+//! limit or may end the process run in a child process.
+#![forbid(unsafe_code)]
+
+use c10k_event::{DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, OnOverflow, Options, Trigger};
+use c10k_sys::{
+    fork::in_child,
+    signal::{self, Async, Disposition, Reason, Receiver, Signal, SignalSet, Taken},
+};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use std::{
+    net::{TcpListener, TcpStream},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const HUSH: Duration = Duration::from_millis(5);
+
+/// The signal of the facts about the kernel: each test is a thread of its own, so one serves all.
+fn signal() -> Signal {
+    Signal::real_time().last().expect("there are real-time signals")
+}
+
+fn mask() -> SignalSet {
+    SignalSet::of(&[signal(), Signal::IO])
+}
+
+/// Blocks the signals in this thread and makes an open file send them here.
+fn arm(fd: impl AsFd) {
+    signal::block(&mask());
+    let fd = fd.as_fd();
+    signal::set_receiver(fd, Receiver::this_thread()).expect("F_SETOWN_EX");
+    signal::set_signal(fd, signal()).expect("F_SETSIG");
+    let (_, flags) = signal::async_of(fd).expect("F_GETFL");
+    signal::set_async(fd, Async::On, flags).expect("F_SETFL");
+}
+
+/// The next signal, which must come.
+fn next() -> Taken {
+    signal::wait(&mask(), Some(PATIENCE)).expect("a signal")
+}
+
+/// All signals that are pending.
+fn pending() -> Vec<Taken> {
+    std::iter::from_fn(|| signal::wait(&mask(), Some(Duration::ZERO)).ok()).collect()
+}
+
+fn assert_no_signal() {
+    assert_eq!(signal::wait(&mask(), Some(HUSH)), Err(Errno::AGAIN));
+}
+
+fn tcp_pair() -> (OwnedFd, OwnedFd) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+    let (server, _) = listener.accept().expect("its other end");
+    for stream in [&client, &server] {
+        stream.set_nonblocking(true).expect("O_NONBLOCK");
+    }
+    (client.into(), server.into())
+}
+
+fn stream_pair() -> (OwnedFd, OwnedFd) {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
+}
+
+fn write(fd: impl AsFd, bytes: &[u8]) {
+    assert_eq!(rustix::io::write(fd, bytes), Ok(bytes.len()));
+}
+
+fn limit_queue(signals: u64) {
+    let maximum = getrlimit(Resource::Sigpending).maximum;
+    setrlimit(
+        Resource::Sigpending,
+        Rlimit {
+            current: Some(signals),
+            maximum,
+        },
+    )
+    .expect("lowering the limit");
+}
+
+#[test]
+fn data_from_before_the_arming_makes_no_signal() {
+    let (ours, theirs) = tcp_pair();
+    write(&ours, b"early");
+    while rustix::io::ioctl_fionread(&theirs) == Ok(0) {}
+    arm(&theirs);
+    assert_no_signal();
+}
+
+#[test]
+fn every_segment_that_comes_apart_makes_a_signal_of_its_own() {
+    let (ours, theirs) = tcp_pair();
+    arm(&theirs);
+    for count in 1..=3 {
+        write(&ours, b"x");
+        while rustix::io::ioctl_fionread(&theirs) != Ok(count) {}
+    }
+    let taken = pending();
+    assert_eq!(taken.len(), 3, "not coalesced: {taken:?}");
+    assert!(
+        taken
+            .iter()
+            .all(|taken| taken.reason == Reason::In && taken.fd == theirs.as_raw_fd()),
+        "{taken:?}"
+    );
+}
+
+#[test]
+fn a_half_close_is_poll_in_and_both_halves_are_poll_hup() {
+    let (ours, theirs) = tcp_pair();
+    arm(&theirs);
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("a half close");
+    assert_eq!(next().reason, Reason::In);
+    let (ours, theirs) = tcp_pair();
+    rustix::net::shutdown(&theirs, Shutdown::Write).expect("our half");
+    arm(&theirs);
+    pending();
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("their half");
+    assert_eq!(next().reason, Reason::HangUp);
+}
+
+#[test]
+fn a_reset_is_poll_err() {
+    let (ours, theirs) = tcp_pair();
+    arm(&theirs);
+    rustix::net::sockopt::set_socket_linger(&ours, Some(Duration::ZERO)).expect("SO_LINGER");
+    drop(ours);
+    assert_eq!(next().reason, Reason::Error);
+}
+
+#[test]
+fn out_of_band_data_is_poll_pri() {
+    let (ours, theirs) = tcp_pair();
+    arm(&theirs);
+    assert_eq!(rustix::net::send(&ours, b"!", SendFlags::OOB), Ok(1));
+    let reasons = [next().reason, next().reason];
+    assert!(reasons.contains(&Reason::Priority), "{reasons:?}");
+}
+
+#[test]
+fn no_poll_out_until_a_send_met_a_full_buffer() {
+    let (ours, theirs) = tcp_pair();
+    arm(&theirs);
+    write(&theirs, b"there is room");
+    assert_no_signal();
+    while rustix::io::write(&theirs, &[0; 65_536]).is_ok() {}
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match signal::wait(&mask(), Some(Duration::ZERO)) {
+            Ok(taken) => {
+                assert_eq!(taken.reason, Reason::Out);
+                return;
+            }
+            Err(_) => drop(rustix::io::read(&ours, &mut buffer)),
+        }
+    }
+}
+
+#[test]
+fn a_connection_made_is_poll_out_and_one_refused_poll_err() {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = || rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let made = socket();
+    arm(&made);
+    pending();
+    assert!(matches!(
+        rustix::net::connect(&made, &address),
+        Ok(()) | Err(Errno::INPROGRESS)
+    ));
+    assert_eq!(next().reason, Reason::Out);
+    drop(listener);
+    let refused = socket();
+    arm(&refused);
+    pending();
+    assert!(matches!(
+        rustix::net::connect(&refused, &address),
+        Err(Errno::INPROGRESS | Errno::CONNREFUSED)
+    ));
+    let taken = next();
+    assert_eq!((taken.reason, taken.fd), (Reason::Error, refused.as_raw_fd()));
+}
+
+#[test]
+fn a_duplicate_keeps_signalling_under_the_number_that_was_armed() {
+    let (ours, theirs) = stream_pair();
+    let armed = theirs.as_raw_fd();
+    let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
+    arm(&theirs);
+    drop(theirs);
+    write(&ours, b"x");
+    let taken = next();
+    assert_eq!(
+        (taken.reason, taken.fd),
+        (Reason::In, armed),
+        "the number is closed, the open file is not"
+    );
+    drop(duplicate);
+}
+
+#[test]
+fn signals_stay_queued_after_the_close() {
+    let (ours, theirs) = stream_pair();
+    let number = theirs.as_raw_fd();
+    arm(&theirs);
+    write(&ours, b"x");
+    drop(theirs);
+    let taken = pending();
+    assert_eq!(
+        taken.first().map(|taken| (taken.reason, taken.fd)),
+        Some((Reason::In, number)),
+        "{taken:?}"
+    );
+}
+
+#[test]
+fn accept_does_not_inherit_o_async() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    arm(&listener);
+    let _client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+    assert_eq!(next().reason, Reason::In);
+    let (accepted, _) = listener.accept().expect("a connection");
+    assert_eq!(
+        signal::async_of(accepted.as_fd()).map(|(state, _)| state),
+        Ok(Async::Off)
+    );
+}
+
+#[test]
+fn f_setfl_succeeds_in_silence_where_a_file_sends_no_signals() {
+    let eventfd = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("an eventfd");
+    arm(&eventfd);
+    assert_eq!(
+        signal::async_of(eventfd.as_fd()).map(|(state, _)| state),
+        Ok(Async::Off)
+    );
+}
+
+#[test]
+fn a_queue_of_8_takes_8_then_sigio_comes_without_a_descriptor() {
+    let status = in_child(|| {
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        limit_queue(8);
+        for _ in 0..20 {
+            write(&ours, b"x");
+        }
+        let taken = pending();
+        let overflowed = taken.first().is_some_and(|first| first.signal == Signal::IO);
+        let queued = taken.iter().filter(|taken| taken.signal == signal()).count();
+        // Other tests of the same user may have taken part of the room.
+        u8::from(!overflowed) | u8::from(queued > 8) << 1 | u8::from(taken.len() != queued + 1) << 2
+    });
+    assert_eq!(status, Ok(Some(0)), "SIGIO first, then what was queued before it");
+}
+
+#[test]
+fn the_queue_is_the_users_and_another_process_can_fill_it() {
+    const LIMIT: u64 = 60;
+    let status = in_child(|| {
+        limit_queue(LIMIT);
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        let (full, filled) = rustix::pipe::pipe().expect("a pipe");
+        let (until_stopped, stop) = rustix::pipe::pipe().expect("a pipe");
+        let overflowed = std::thread::scope(|scope| {
+            let filler = scope.spawn(|| {
+                in_child(|| {
+                    signal::block(&mask());
+                    while signal::queue_to_this_thread(signal()).is_ok() {}
+                    write(&filled, b"f");
+                    u8::from(rustix::io::read(&until_stopped, &mut [0]) != Ok(1))
+                })
+            });
+            assert_eq!(rustix::io::read(&full, &mut [0]), Ok(1));
+            // With the queue to ourselves, fewer events than the limit would all be queued.
+            for _ in 0..LIMIT / 2 {
+                write(&ours, b"x");
+            }
+            let overflowed = pending().first().is_some_and(|first| first.signal == Signal::IO);
+            write(&stop, b"s");
+            filler.join().is_ok_and(|status| status == Ok(Some(0))) && overflowed
+        });
+        u8::from(!overflowed)
+    });
+    assert_eq!(status, Ok(Some(0)));
+}
+
+#[test]
+fn ignoring_the_signal_empties_the_queue_and_blocking_it_still_queues() {
+    let status = in_child(|| {
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        write(&ours, b"x");
+        signal::dispose(signal(), Disposition::Ignore);
+        let flushed = pending().is_empty();
+        write(&ours, b"y");
+        let queued = pending().len() == 1;
+        signal::unblock(&mask());
+        write(&ours, b"z");
+        signal::block(&mask());
+        let dropped = pending().is_empty();
+        u8::from(!flushed) | u8::from(!queued) << 1 | u8::from(!dropped) << 2
+    });
+    assert_eq!(status, Ok(Some(0)));
+}
+
+#[test]
+fn an_unblocked_sigio_ends_the_process() {
+    let status = in_child(|| {
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        signal::unblock(&SignalSet::of(&[Signal::IO]));
+        limit_queue(1);
+        for _ in 0..3 {
+            write(&ours, b"x");
+        }
+        0
+    });
+    assert_eq!(status, Ok(None), "ended by a signal");
+}
+
+#[test]
+fn an_unblocked_real_time_signal_ends_the_process() {
+    let status = in_child(|| {
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        signal::unblock(&SignalSet::of(&[signal()]));
+        write(&ours, b"x");
+        0
+    });
+    assert_eq!(status, Ok(None), "ended by a signal");
+}
+
+/// A set on real-time signals with a short queue, and sources with their other ends.
+struct Short {
+    set: InterestSet<OwnedFd>,
+    events: Events,
+    peers: Vec<OwnedFd>,
+}
+
+impl Short {
+    fn open(mechanism: &str, on_overflow: OnOverflow, sources: usize) -> Self {
+        let mut options = Options::default();
+        options.signal_queue = Some(8);
+        options.on_overflow = on_overflow;
+        let mechanism = Mechanism::named(mechanism).expect("it is in the table");
+        let mut set = InterestSet::open_with(mechanism, &options).expect("it opens");
+        let peers = (0..sources)
+            .map(|_| {
+                let (ours, theirs) = stream_pair();
+                set.declare(theirs, Interest::READABLE, Trigger::Edge)
+                    .expect("a socket can be watched");
+                ours
+            })
+            .collect();
+        Self {
+            set,
+            events: Events::with_capacity(16),
+            peers,
+        }
+    }
+
+    fn write_all(&self) {
+        self.peers.iter().for_each(|peer| write(peer, b"x"));
+    }
+
+    /// All events until none comes for a moment.
+    fn told(&mut self) -> Vec<Event> {
+        let mut told = Vec::new();
+        while self
+            .set
+            .next_events(&mut self.events, Some(HUSH))
+            .expect("the wait succeeds")
+            > 0
+        {
+            while let Some(event) = self.set.take(&mut self.events) {
+                told.push(event);
+            }
+        }
+        told
+    }
+
+    fn distinct(told: &[Event]) -> usize {
+        let mut keys: Vec<Key> = told.iter().map(|event| event.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len()
+    }
+}
+
+/// Runs a check on each of the two mechanisms in a child process; the check says whether it holds.
+fn holds_on_both(check: fn(&str) -> bool) {
+    for mechanism in ["rt-signal", "rt-signal-batch"] {
+        assert_eq!(in_child(|| u8::from(!check(mechanism))), Ok(Some(0)), "{mechanism}");
+    }
+}
+
+#[test]
+fn after_an_overflow_poll_finds_every_source() {
+    holds_on_both(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
+        short.write_all();
+        let told = short.told();
+        let counters = short.set.counters();
+        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("ppoll") > 50
+    });
+}
+
+#[test]
+fn after_an_overflow_select_finds_every_source() {
+    holds_on_both(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanSelect, 50);
+        short.write_all();
+        let told = short.told();
+        let counters = short.set.counters();
+        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("pselect6") >= 1
+    });
+}
+
+#[test]
+fn what_is_queued_at_an_overflow_is_not_told_twice() {
+    holds_on_both(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
+        short.write_all();
+        let told = short.told();
+        told.len() == 50 && short.set.counters().signals > 1
+    });
+}
+
+#[test]
+fn without_recovery_the_lost_sources_stay_lost() {
+    holds_on_both(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::None, 50);
+        short.write_all();
+        let first = Short::distinct(&short.told());
+        // The paper's hung server: the data is there, nobody is told, and waiting longer does not help.
+        let counters = short.set.counters().clone();
+        let silent = short.told().is_empty();
+        first <= 8 && counters.overflows == 1 && counters.rescans == 0 && silent
+    });
+}
+
+#[test]
+fn one_sigio_makes_every_set_of_the_thread_recover() {
+    holds_on_both(|mechanism| {
+        let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
+        let mut second = Short::open(mechanism, OnOverflow::RescanPoll, 20);
+        first.write_all();
+        second.write_all();
+        Short::distinct(&first.told()) == 20 && Short::distinct(&second.told()) == 20
+    });
+}
+
+#[test]
+fn a_waking_survives_an_overflow() {
+    holds_on_both(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
+        let waker = short.set.waker().expect("a waker");
+        short.write_all();
+        waker.wake().expect("waking");
+        let mut woken = false;
+        while short
+            .set
+            .next_events(&mut short.events, Some(HUSH))
+            .expect("the wait succeeds")
+            > 0
+        {
+            woken |= short.events.woken();
+            while short.set.take(&mut short.events).is_some() {}
+        }
+        woken | short.events.woken()
+    });
+}
+
+#[test]
+fn signals_of_a_source_withdrawn_and_replaced_under_its_number_are_dropped() {
+    for mechanism in ["rt-signal", "rt-signal-batch"] {
+        let mut set = InterestSet::open(Mechanism::named(mechanism).expect("it is in the table")).expect("it opens");
+        let mut events = Events::with_capacity(16);
+        let (ours, theirs) = stream_pair();
+        let key = set
+            .declare(theirs, Interest::READABLE, Trigger::Edge)
+            .expect("a socket can be watched");
+        for _ in 0..5 {
+            write(&ours, b"x");
+        }
+        let mut slot = set.withdraw(key).expect("the key is current");
+        let (quiet, fresh) = stream_pair();
+        rustix::io::dup2(&fresh, &mut slot).expect("dup2");
+        drop(fresh);
+        let key = set
+            .declare(slot, Interest::READABLE, Trigger::Edge)
+            .expect("a socket can be watched");
+        set.next_events(&mut events, Some(HUSH)).expect("the wait succeeds");
+        assert_eq!(set.take(&mut events), None);
+        let counters = set.counters();
+        assert_eq!((counters.signals, counters.stale_events), (5, 5), "{counters:?}");
+        write(&quiet, b"y");
+        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
+        assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
+        let looked = set.counters().syscall("ppoll");
+        write(&quiet, b"z");
+        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
+        assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
+        assert_eq!(
+            set.counters().syscall("ppoll"),
+            looked,
+            "the queue was seen empty: no doubt is left"
+        );
+    }
+}
+
+#[test]
+fn a_duplicate_of_a_declared_open_file_is_refused() {
+    let mut set = InterestSet::open(Mechanism::named("rt-signal").expect("it is in the table")).expect("it opens");
+    let (_ours, theirs) = stream_pair();
+    let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
+    let key = set
+        .declare(theirs, Interest::READABLE, Trigger::Edge)
+        .expect("a socket can be watched");
+    let declined = set
+        .declare(duplicate, Interest::READABLE, Trigger::Edge)
+        .expect_err("its signals go elsewhere");
+    let what = c10k_event::Unsupported::SignalsInUse;
+    assert_eq!(
+        declined.error,
+        DeclareError::Unsupported {
+            mechanism: "rt-signal",
+            what
+        }
+    );
+    drop(set.withdraw(key).expect("the key is current"));
+    assert!(set.declare(declined.source, Interest::READABLE, Trigger::Edge).is_ok());
+}
+
+#[test]
+fn dropping_the_set_stops_the_signals_of_a_source_that_lives_on() {
+    let (ours, theirs) = stream_pair();
+    let mut set = InterestSet::open(Mechanism::named("rt-signal").expect("it is in the table")).expect("it opens");
+    set.declare(&theirs, Interest::READABLE, Trigger::Edge)
+        .expect("a socket can be watched");
+    drop(set);
+    assert_eq!(signal::async_of(theirs.as_fd()).map(|(state, _)| state), Ok(Async::Off));
+    write(&ours, b"x");
+}
