@@ -100,11 +100,11 @@ pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
     let line_feed = memchr::memchr(b'\n', head).unwrap_or(head.len());
     let (line, fields) = (&head[..line_feed.saturating_sub(1)], &head[line_feed + 1..]);
     let (method, target, version) = request_line(line)?;
-    let facts = if memchr::memchr_iter(b'\n', fields).count() <= FEW_FIELDS {
-        read_fields(fields, limits, &mut [EMPTY_HEADER; FEW_FIELDS])?
-    } else {
-        read_fields(fields, limits, &mut [EMPTY_HEADER; MANY_FIELDS])?
-    };
+    let facts = match read_fields(fields, limits, &mut [EMPTY_HEADER; FEW_FIELDS]) {
+        None => read_fields(fields, limits, &mut [EMPTY_HEADER; MANY_FIELDS])
+            .unwrap_or(Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields"))),
+        Some(facts) => facts,
+    }?;
     if facts.hosts == 0 && version == Version::Http11 {
         return Err(Refusal::bad("no Host field"));
     }
@@ -244,21 +244,19 @@ impl Facts {
     }
 }
 
-fn read_fields<'a>(text: &'a [u8], limits: &Limits, table: &mut [Header<'a>]) -> Result<Facts, Refusal> {
-    let (_, fields) = match httparse::parse_headers(text, table) {
-        Ok(httparse::Status::Complete(parsed)) => parsed,
-        Ok(httparse::Status::Partial) => return Err(Refusal::bad("malformed field line")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields")),
-        Err(_) => return Err(Refusal::bad("malformed field line")),
+/// `None` where the table is too small.
+fn read_fields<'a>(text: &'a [u8], limits: &Limits, table: &mut [Header<'a>]) -> Option<Result<Facts, Refusal>> {
+    const MALFORMED: Refusal = Refusal::bad("malformed field line");
+    let fields = match httparse::parse_headers(text, table) {
+        Ok(httparse::Status::Complete((_, fields))) => fields,
+        Err(httparse::Error::TooManyHeaders) => return None,
+        Ok(httparse::Status::Partial) | Err(_) => return Some(Err(MALFORMED)),
     };
     if fields.len() > limits.fields {
-        return Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields"));
+        return Some(Err(Refusal::with(FIELDS_TOO_LARGE, "too many fields")));
     }
     let mut facts = Facts::default();
-    for field in fields {
-        facts.take(field)?;
-    }
-    Ok(facts)
+    Some(fields.iter().try_for_each(|field| facts.take(field)).map(|()| facts))
 }
 
 /// Digits only, and what they say fits in 63 bits, so that no later addition overflows.

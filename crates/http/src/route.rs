@@ -54,7 +54,10 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) fn of(path: &str) -> Route {
+    pub(crate) fn of(path: &[u8]) -> Route {
+        let Ok(path) = std::str::from_utf8(path) else {
+            return Route::Missing;
+        };
         if let Some(size) = path.strip_prefix("/bytes/") {
             return units::size(size)
                 .filter(|size| *size <= MAX_BYTES)
@@ -87,10 +90,10 @@ mod tests {
 
     #[test]
     fn paths_name_resources() {
-        assert_eq!(Route::of("/bytes/92"), Route::Bytes(92));
-        assert_eq!(Route::of("/bytes/1g"), Route::Bytes(MAX_BYTES));
-        assert_eq!(Route::of("/spin/10ms"), Route::Spin(Duration::from_millis(10)));
-        assert_eq!(Route::of("/stats"), Route::Stats);
+        assert_eq!(Route::of(b"/bytes/92"), Route::Bytes(92));
+        assert_eq!(Route::of(b"/bytes/1g"), Route::Bytes(MAX_BYTES));
+        assert_eq!(Route::of(b"/spin/10ms"), Route::Spin(Duration::from_millis(10)));
+        assert_eq!(Route::of(b"/stats"), Route::Stats);
         for missing in [
             "/",
             "/bytes/",
@@ -102,7 +105,7 @@ mod tests {
             "/stats/",
             "*",
         ] {
-            assert_eq!(Route::of(missing), Route::Missing, "{missing}");
+            assert_eq!(Route::of(missing.as_bytes()), Route::Missing, "{missing}");
         }
     }
 }

@@ -6,46 +6,46 @@ use crate::route::Method;
 const INVALID: Refusal = Refusal::bad("invalid request target");
 
 /// The path of a request target, without its query. `*` and an authority are returned as they are.
-pub(crate) fn path(method: Method, target: &[u8]) -> Result<&str, Refusal> {
-    let whole = std::str::from_utf8(target).map_err(|_| INVALID)?;
+pub(crate) fn path(method: Method, target: &[u8]) -> Result<&[u8], Refusal> {
     if method == Method::Connect {
         return if is_authority(target, PortRule::Required) {
-            Ok(whole)
+            Ok(target)
         } else {
             Err(INVALID)
         };
     }
-    if whole == "*" {
+    if target == b"*" {
         return if method == Method::Options {
-            Ok(whole)
+            Ok(target)
         } else {
             Err(INVALID)
         };
     }
     let origin = if target.first() == Some(&b'/') {
-        whole
+        target
     } else {
-        after_authority(whole)?
+        after_authority(target)?
     };
-    let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
-    if !is_valid(path.as_bytes(), |byte| is_pchar(byte) || byte == b'/')
-        || !is_valid(query.as_bytes(), |byte| is_pchar(byte) || matches!(byte, b'/' | b'?'))
-    {
-        return Err(INVALID);
+    let end = span(origin, PATH);
+    let (path, query) = origin.split_at(end);
+    match query.split_first() {
+        None => {}
+        Some((b'?', query)) if span(query, QUERY) == query.len() => {}
+        Some(_) => return Err(INVALID),
     }
-    Ok(if path.is_empty() { "/" } else { path })
+    Ok(if path.is_empty() { b"/" } else { path })
 }
 
 /// The rest of an absolute-form target: its path, which may be empty, and its query.
-fn after_authority(target: &str) -> Result<&str, Refusal> {
+fn after_authority(target: &[u8]) -> Result<&[u8], Refusal> {
     let rest = target
-        .get(..7)
-        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        .map(|_| &target[7..])
+        .split_at_checked(7)
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"http://"))
+        .map(|(_, rest)| rest)
         .ok_or(INVALID)?;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let (authority, origin) = rest.split_at(end);
-    if is_authority(authority.as_bytes(), PortRule::Optional) {
+    if is_authority(authority, PortRule::Optional) {
         Ok(origin)
     } else {
         Err(INVALID)
@@ -73,55 +73,67 @@ pub(crate) fn is_authority(text: &[u8], rule: PortRule) -> bool {
         }
         (host, rest)
     } else {
-        let end = memchr::memchr(b':', text).unwrap_or(text.len());
-        let (host, rest) = text.split_at(end);
-        if !is_valid(host, |byte| is_unreserved(byte) || is_sub_delim(byte)) {
-            return false;
-        }
-        (host, rest)
+        text.split_at(span(text, NAME))
     };
     if host.is_empty() {
         return false;
     }
     match rest.split_first() {
         None => rule == PortRule::Optional,
-        Some((b':', port)) => {
-            port.iter().all(u8::is_ascii_digit)
-                && (rule == PortRule::Optional && port.is_empty()
-                    || std::str::from_utf8(port).is_ok_and(|text| text.parse::<u16>().is_ok()))
-        }
+        Some((b':', [])) => rule == PortRule::Optional,
+        Some((b':', port)) => port
+            .iter()
+            .try_fold(0_u16, |number, digit| {
+                let digit = digit.wrapping_sub(b'0');
+                let number = number.checked_mul(10)?.checked_add(u16::from(digit))?;
+                (digit < 10).then_some(number)
+            })
+            .is_some(),
         Some(_) => false,
     }
 }
 
-/// Whether `text` holds only bytes that `allowed` accepts and well-formed percent-encodings.
-fn is_valid(text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
-    let mut bytes = text.iter();
-    while let Some(&byte) = bytes.next() {
-        let fine = match byte {
-            b'%' => (0..2).all(|_| bytes.next().is_some_and(u8::is_ascii_hexdigit)),
-            _ => allowed(byte),
+/// Classes of bytes (RFC 3986, appendix A), as bits of [`CLASSES`].
+const NAME: u8 = 1;
+const PATH: u8 = 2;
+const QUERY: u8 = 4;
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        let unreserved = value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~');
+        let sub_delim = matches!(
+            value,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        classes[byte] = match value {
+            _ if unreserved || sub_delim => NAME | PATH | QUERY,
+            b':' | b'@' | b'/' => PATH | QUERY,
+            b'?' => QUERY,
+            _ => 0,
         };
-        if !fine {
-            return false;
+        byte += 1;
+    }
+    classes
+};
+
+/// How many bytes from the front of `text` are of a class, well-formed percent-encodings included.
+fn span(text: &[u8], class: u8) -> usize {
+    let mut end = 0;
+    while let Some(&byte) = text.get(end) {
+        if CLASSES[usize::from(byte)] & class != 0 {
+            end += 1;
+        } else if byte == b'%'
+            && matches!(text.get(end + 1..end + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit))
+        {
+            end += 3;
+        } else {
+            break;
         }
     }
-    true
-}
-
-fn is_pchar(byte: u8) -> bool {
-    is_unreserved(byte) || is_sub_delim(byte) || matches!(byte, b':' | b'@')
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-fn is_sub_delim(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-    )
+    end
 }
 
 #[cfg(test)]
@@ -130,11 +142,14 @@ mod tests {
 
     #[test]
     fn the_four_forms_are_told_apart() {
-        assert_eq!(path(Method::Get, b"/a/b?c=d"), Ok("/a/b"));
-        assert_eq!(path(Method::Get, b"http://example.org:80/a?b"), Ok("/a"));
-        assert_eq!(path(Method::Get, b"HTTP://[::1]"), Ok("/"));
-        assert_eq!(path(Method::Options, b"*"), Ok("*"));
-        assert_eq!(path(Method::Connect, b"example.org:443"), Ok("example.org:443"));
+        assert_eq!(path(Method::Get, b"/a/b?c=d"), Ok(b"/a/b".as_slice()));
+        assert_eq!(path(Method::Get, b"http://example.org:80/a?b"), Ok(b"/a".as_slice()));
+        assert_eq!(path(Method::Get, b"HTTP://[::1]"), Ok(b"/".as_slice()));
+        assert_eq!(path(Method::Options, b"*"), Ok(b"*".as_slice()));
+        assert_eq!(
+            path(Method::Connect, b"example.org:443"),
+            Ok(b"example.org:443".as_slice())
+        );
     }
 
     #[test]
