@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use c10k_load::{Arrival, LoadPlan, Pace, Pattern, Probe, Rate, Target, output, run as run_load};
+use c10k_load::{Arrival, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Target, output, run as run_load};
 use c10k_record::LoadRecord;
 use clap::ValueEnum;
 
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Local address to connect from; repeat it for several
     #[arg(long = "source")]
     sources: Vec<IpAddr>,
+    /// Local ports to connect from, such as 40000-40999 (Linux 6.3) [default: the kernel's range]
+    #[arg(long, value_parser = ports)]
+    local_ports: Option<Ports>,
     /// Connects per second while connections are opened
     #[arg(long, default_value_t = 10_000.0)]
     connect_rate: f64,
@@ -151,6 +154,7 @@ fn plan(args: &Args) -> Result<LoadPlan, c10k_load::LoadError> {
         probe: if args.no_probe { Probe::Skip } else { Probe::Ask },
         threads: args.threads,
         sources: args.sources.clone(),
+        local_ports: args.local_ports,
         connect_rate: args.connect_rate,
         ..defaults
     })
@@ -163,6 +167,16 @@ fn rate(text: &str) -> Result<Rate, String> {
             .parse()
             .map(Rate::PerSecond)
             .map_err(|_| "give requests per second, or max".to_owned()),
+    }
+}
+
+fn ports(text: &str) -> Result<Ports, String> {
+    let ends = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    match ends {
+        Some((first, last)) if 0 < first && first <= last => Ok(Ports { first, last }),
+        _ => Err("give the first and the last port, such as 40000-40999".to_owned()),
     }
 }
 

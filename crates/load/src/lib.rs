@@ -55,4 +55,5 @@ pub use pacing::Pace;
 pub use plan::{LoadPlan, Pattern, Probe, Rate};
 pub use run::run;
 pub use schedule::Arrival;
+pub use sources::Ports;
 pub use target::{Expected, Target};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::LoadError;
 use crate::pacing::Pace;
 use crate::schedule::Arrival;
+use crate::sources::Ports;
 use crate::target::Target;
 
 /// One run.
@@ -42,6 +43,8 @@ pub struct LoadPlan {
     pub threads: usize,
     /// Local addresses to connect from; empty lets the generator choose.
     pub sources: Vec<IpAddr>,
+    /// Local ports to choose from; the kernel's range where absent.
+    pub local_ports: Option<Ports>,
     /// Connects per second while the idle pool and the persistent connections are opened.
     pub connect_rate: f64,
 }
@@ -128,6 +131,7 @@ impl LoadPlan {
             probe: Probe::Ask,
             threads: 1,
             sources: Vec::new(),
+            local_ports: None,
             connect_rate: 10_000.0,
         }
     }

@@ -15,7 +15,7 @@ use crate::opening::OpeningFailures;
 use crate::plan::{LoadPlan, Probe, Rate};
 use crate::probe::{Answer, ask};
 use crate::share::Share;
-use crate::sources::Sources;
+use crate::sources::{Ports, Sources};
 use crate::verdict::{Descriptors, Facts, IdleTotals, Settled, judge};
 use crate::worker::{Worker, WorkerReport};
 
@@ -49,12 +49,9 @@ pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Resul
     thread::scope(|scope| {
         let (events, inbox) = channel();
         let (idle, descriptors) = idle_allowed(plan, limits);
-        let sources = Sources::plan(
-            plan.target.address,
-            plan.ports(),
-            limits.ports_per_address,
-            &plan.sources,
-        );
+        let ports = plan.local_ports.map_or(limits.ports_per_address, Ports::count);
+        let sources = Sources::plan(plan.target.address, plan.ports(), ports, &plan.sources);
+        let sources = sources.with_ports(plan.local_ports);
         let mut starts = Vec::new();
         for thread in 0..plan.threads {
             let share = Share {

@@ -1,15 +1,17 @@
 //! One non-blocking client socket: connect, write, read, close.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use c10k_sys::bind_no_port::set_bind_address_no_port;
+use c10k_sys::local_port_range::set_local_port_range;
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
 };
 
+use crate::sources::Source;
 use crate::world::{Got, Link};
 
 /// A socket in an interest set, with its place in the generator.
@@ -37,8 +39,8 @@ impl AsFd for Socket {
 }
 
 impl Socket {
-    /// Starts a connection to `destination`, from `source` where one is given.
-    pub(crate) fn connect(destination: SocketAddr, source: Option<IpAddr>, role: Role) -> Result<(Self, Link)> {
+    /// Starts a connection to `destination` from `source`.
+    pub(crate) fn connect(destination: SocketAddr, source: Source, role: Role) -> Result<(Self, Link)> {
         let family = if destination.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -50,9 +52,12 @@ impl Socket {
             SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             None,
         )?;
-        if let Some(source) = source {
+        if let Some(ports) = source.ports {
+            set_local_port_range(&fd, ports.first..=ports.last)?;
+        }
+        if let Some(address) = source.address {
             set_bind_address_no_port(&fd)?;
-            bind(&fd, &SocketAddr::new(source, 0))?;
+            bind(&fd, &SocketAddr::new(address, 0))?;
         }
         if role != Role::IdleOpening {
             set_tcp_nodelay(&fd, true)?;

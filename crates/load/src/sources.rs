@@ -15,7 +15,34 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     addresses: Vec<IpAddr>,
+    ports: Option<Ports>,
     next: usize,
+}
+
+/// Where one connection is to come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Source {
+    /// The local address; `None` leaves the choice to the kernel, without a bind.
+    pub address: Option<IpAddr>,
+    /// The ports to choose from; `None` is the kernel's range.
+    pub ports: Option<Ports>,
+}
+
+/// A range of local ports (`IP_LOCAL_PORT_RANGE`, Linux 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The first, at least 1.
+    pub first: u16,
+    /// The last, not below the first.
+    pub last: u16,
+}
+
+impl Ports {
+    /// Number of ports.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        u64::from(self.last.saturating_sub(self.first)) + 1
+    }
 }
 
 /// Share of an address's ports that is planned with; the rest is left to other programs and to unlucky timing.
@@ -43,7 +70,11 @@ impl Sources {
             }
             _ => Vec::new(),
         };
-        Self { addresses, next: 0 }
+        Self {
+            addresses,
+            ports: None,
+            next: 0,
+        }
     }
 
     /// How many connections can be open at once towards one destination.
@@ -59,11 +90,21 @@ impl Sources {
         self.addresses.len().max(1)
     }
 
-    /// The address for the next connection; `None` leaves the choice to the kernel, without a bind.
-    pub fn next_source(&mut self) -> Option<IpAddr> {
-        let address = self.addresses.get(self.next)?;
-        self.next = (self.next + 1) % self.addresses.len();
-        Some(*address)
+    /// Where the next connection is to come from.
+    pub fn next_source(&mut self) -> Source {
+        let address = self.addresses.get(self.next).copied();
+        self.next = (self.next + 1) % self.len();
+        Source {
+            address,
+            ports: self.ports,
+        }
+    }
+
+    /// Narrows the local ports.
+    #[must_use]
+    pub fn with_ports(mut self, ports: Option<Ports>) -> Self {
+        self.ports = ports;
+        self
     }
 
     /// Moves the start of the turn, so that threads do not walk the addresses in step.
@@ -83,14 +124,14 @@ mod tests {
     #[test]
     fn one_source_is_no_bind() {
         let mut sources = Sources::plan(LOOPBACK, 20_000, 28_232, &[]);
-        assert_eq!((sources.len(), sources.next_source()), (1, None));
+        assert_eq!((sources.len(), sources.next_source()), (1, Source::default()));
     }
 
     #[test]
     fn beyond_one_port_range_loopback_addresses_are_used_in_turn() {
         let mut sources = Sources::plan(LOOPBACK, 60_000, 28_232, &[]);
         let turn: Vec<String> = (0..4)
-            .filter_map(|_| sources.next_source())
+            .filter_map(|_| sources.next_source().address)
             .map(|ip| ip.to_string())
             .collect();
         assert_eq!(turn, ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.1"]);
@@ -103,7 +144,7 @@ mod tests {
         assert_eq!(Sources::plan(far, 1_000_000, 28_232, &[]).len(), 1);
         let listed = ["192.0.2.7".parse().unwrap(), "192.0.2.8".parse().unwrap()];
         let mut sources = Sources::plan(far, 10, 28_232, &listed).starting_at(1);
-        assert_eq!(sources.next_source(), Some(listed[1]));
-        assert_eq!(sources.next_source(), Some(listed[0]));
+        assert_eq!(sources.next_source().address, Some(listed[1]));
+        assert_eq!(sources.next_source().address, Some(listed[0]));
     }
 }

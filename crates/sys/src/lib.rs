@@ -9,6 +9,7 @@ pub mod cpu_clock;
 pub mod epoll;
 pub mod fork;
 pub mod loopback;
+pub mod local_port_range;
 pub mod poll;
 pub mod rusage;
 pub mod sched_idle;
