@@ -4,7 +4,11 @@
 //! or the validity failed) or in an error, which is printed as one line and ends the process with 2.
 #![forbid(unsafe_code)]
 
+mod doctor;
+mod inventory;
+mod list;
 mod load;
+mod report;
 mod serve;
 mod study;
 mod vm;
@@ -28,9 +32,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Doctor(doctor::Args),
+    List(list::Args),
     Serve(serve::Args),
     Load(load::Args),
     Study(study::Args),
+    Report(report::Args),
     Vm(vm::Args),
 }
 
@@ -40,9 +47,12 @@ fn main() -> ExitCode {
         Err(error) => return refuse_usage(&error),
     };
     let outcome = match cli.command {
+        Command::Doctor(args) => doctor::run(&args),
+        Command::List(args) => list::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Load(args) => load::run(args),
         Command::Study(args) => study::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Vm(args) => vm::run(args),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,10 +1,11 @@
 //! `c10k vm`: the deterministic guest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use c10k_record::GuestRecord;
+use c10k_record::{CostCell, CostTable, GuestRecord};
+use c10k_vm::study::{STUDIES, Study, changes};
 use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
 use crate::Outcome;
@@ -20,6 +21,10 @@ pub(crate) struct Args {
 enum Action {
     Doctor(DoctorArgs),
     Test(TestArgs),
+    Study(StudyArgs),
+    /// What a study runs in the guest; elsewhere its figures are time and no instructions.
+    #[command(hide = true)]
+    Workload(WorkloadArgs),
     /// What process 1 of the guest runs.
     #[command(hide = true)]
     Guest,
@@ -72,18 +77,57 @@ struct TestArgs {
     only: Option<String>,
 }
 
+/// Run a study in the guest: exact costs, the same on every machine.
+#[derive(clap::Args)]
+struct StudyArgs {
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// vm/dispatch-cost or vm/burst-cost.
+    name: String,
+    /// Only mechanisms whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Folder for the table: NAME.json and NAME.csv.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A table made before; a cell that changed by more than --tolerance ends with exit code 1.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Change that is let pass, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    tolerance: f64,
+    /// Print the table as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct WorkloadArgs {
+    /// Its name.
+    workload: String,
+    /// The mechanism that does the work.
+    mechanism: String,
+}
+
 pub(crate) fn run(args: Args) -> Outcome {
-    let outcome = match args.command {
+    match args.command {
         Action::Doctor(args) => doctor(&args),
-        Action::Test(args) => test(args),
-        Action::Guest => c10k_vm::guest::run().map(|never| match never {}),
-    };
-    // The last lines of the console stand above the error, which stays one line.
-    outcome.map_err(|error| {
+        Action::Test(args) => test(&args),
+        Action::Study(args) => study(&args),
+        Action::Workload(args) => {
+            c10k_vm::workload::run(&args.workload, &args.mechanism, &mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Guest => match c10k_vm::guest::run()? {},
+    }
+}
+
+/// Prints the last lines of the guest's console above the error, which stays one line.
+fn with_console<T>(outcome: Result<T, VmError>) -> Result<T, VmError> {
+    outcome.inspect_err(|error| {
         for line in error.console() {
             eprintln!("guest: {line}");
         }
-        error.into()
     })
 }
 
@@ -100,13 +144,17 @@ impl MachineArgs {
 
     fn plan(&self, steps: Vec<Step>) -> Plan {
         let mut plan = Plan::of(steps);
-        plan.time_limit = Duration::from_secs(self.time_limit);
-        plan.kernel_parameters = self.parameters.clone();
+        self.adjust(&mut plan);
         plan
+    }
+
+    fn adjust(&self, plan: &mut Plan) {
+        plan.time_limit = Duration::from_secs(self.time_limit);
+        plan.kernel_parameters.clone_from(&self.parameters);
     }
 }
 
-fn doctor(args: &DoctorArgs) -> Result<ExitCode, VmError> {
+fn doctor(args: &DoctorArgs) -> Outcome {
     let machine = args.machine.find()?;
     println!("emulator      {} {}", machine.emulator.display(), machine.version);
     println!(
@@ -116,7 +164,7 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, VmError> {
     );
     println!("sha256        {}", machine.kernel.sha256);
     let guest = Guest::new(&machine, args.machine.plan(Vec::new()))?;
-    let report = guest.run(&mut |record| {
+    let report = with_console(guest.run(&mut |record| {
         if let GuestRecord::Booted {
             kernel,
             clock_source,
@@ -128,7 +176,7 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, VmError> {
             println!("clock source  {}", clock_source.as_deref().unwrap_or(unknown));
             println!("lsm           {}", lsm.as_deref().unwrap_or(unknown));
         }
-    })?;
+    }))?;
     println!(
         "took          {:.1} s from start to power-off",
         report.took.as_secs_f64()
@@ -136,7 +184,7 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, VmError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn test(args: TestArgs) -> Result<ExitCode, VmError> {
+fn test(args: &TestArgs) -> Outcome {
     let machine = args.machine.find()?;
     let mut steps = Vec::new();
     let mut programs = Vec::new();
@@ -155,11 +203,84 @@ fn test(args: TestArgs) -> Result<ExitCode, VmError> {
     for (path, program) in &programs {
         guest.add(path, program)?;
     }
-    let report = guest.run(&mut |record| match record {
+    let report = with_console(guest.run(&mut |record| match record {
         GuestRecord::Output { line, .. } => println!("{line}"),
         GuestRecord::Refused { reason, .. } => println!("{reason}"),
         _ => {}
-    })?;
+    }))?;
     let passed = report.statuses.iter().all(|status| *status == Some(0));
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn study(args: &StudyArgs) -> Outcome {
+    let study = Study::named(&args.name).ok_or_else(|| {
+        let names: Vec<_> = STUDIES.iter().map(|study| study.name).collect();
+        format!("no study {} in the guest; there are {}", args.name, names.join(", "))
+    })?;
+    let machine = args.machine.find()?;
+    let baseline = args.baseline.as_deref().map(read_table).transpose()?;
+    let mut plan = study.plan(&args.only);
+    args.machine.adjust(&mut plan);
+    eprintln!("{}", study.question);
+    eprintln!("instructions of kernel and user for: {}; one virtual CPU", study.unit);
+    let table = with_console(study.run(&machine, plan, &mut |cell| {
+        let (subject, load, cost) = (&cell.subject, &cell.load, cell.instructions_per_work());
+        eprintln!("{subject:16} {load:24} {cost:12.1}");
+    }))?;
+    for (subject, reason) in &table.unavailable {
+        eprintln!("{subject:16} unavailable: {reason}");
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&table)?);
+    }
+    if let Some(folder) = &args.out {
+        write_table(folder, &table)?;
+    }
+    let Some(mut baseline) = baseline else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    baseline.cells.retain(|cell| cell.subject.contains(&args.only));
+    if baseline.kernel_sha256 != table.kernel_sha256 {
+        let (before, now) = (&baseline.kernel, &table.kernel);
+        return Err(format!("the baseline was made with another kernel file ({before}, here {now}): name that one with --kernel, or make a baseline of this one with --out").into());
+    }
+    let changes = changes(&baseline, &table, args.tolerance);
+    for change in &changes {
+        eprintln!("changed: {change}");
+    }
+    Ok(if changes.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read_table(path: &Path) -> Result<CostTable, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read the baseline {}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| failed(&error))?;
+    serde_json::from_slice(&text).map_err(|error| failed(&error))
+}
+
+/// Writes the table for programs (JSON) and for spreadsheets (CSV).
+fn write_table(folder: &Path, table: &CostTable) -> Result<(), String> {
+    let name = table.study.rsplit('/').next().unwrap_or(&table.study);
+    let failed = |error: &dyn std::fmt::Display| format!("cannot write the table to {}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let json = serde_json::to_string_pretty(table).map_err(|error| failed(&error))?;
+    std::fs::write(folder.join(format!("{name}.json")), json + "\n").map_err(|error| failed(&error))?;
+    let mut csv = "subject,load,instructions_per_work,work,instructions,events,signals,overflows\n".to_owned();
+    for cell in &table.cells {
+        let CostCell {
+            subject,
+            load,
+            work,
+            instructions,
+            events,
+            signals,
+            overflows,
+        } = cell;
+        let cost = cell.instructions_per_work();
+        csv += &format!("{subject},{load},{cost:.1},{work},{instructions},{events},{signals},{overflows}\n");
+    }
+    std::fs::write(folder.join(format!("{name}.csv")), csv).map_err(|error| failed(&error))
 }

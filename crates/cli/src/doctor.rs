@@ -1,0 +1,39 @@
+//! `c10k doctor`: what this machine can run, and what would lift each limit.
+
+use std::process::ExitCode;
+
+use c10k_record::DoctorReport;
+
+use crate::{Outcome, inventory};
+
+/// Say what this machine can run, and which command would lift each limit
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let report = DoctorReport {
+        checks: c10k_host::doctor::examine(&c10k_host::facts::read()),
+        mechanisms: inventory::mechanisms(),
+        models: inventory::models(),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("machine");
+    for check in &report.checks {
+        let answer = if check.ok { "ok" } else { "!!" };
+        println!("  {answer}   {:<22} {}", check.name, check.found);
+        if let Some(remedy) = &check.remedy {
+            println!("       {:22} {remedy}", "");
+        }
+    }
+    println!();
+    inventory::print_mechanisms(&report.mechanisms);
+    inventory::print_models(&report.models);
+    Ok(ExitCode::SUCCESS)
+}

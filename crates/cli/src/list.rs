@@ -1,0 +1,34 @@
+//! `c10k list`: what there is.
+
+use std::process::ExitCode;
+
+use c10k_record::Inventory;
+
+use crate::{Outcome, inventory};
+
+/// List the mechanisms, the models and the studies
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let found = Inventory {
+        mechanisms: inventory::mechanisms(),
+        models: inventory::models(),
+        studies: c10k_lab::studies(),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&found)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    inventory::print_mechanisms(&found.mechanisms);
+    inventory::print_models(&found.models);
+    println!("\nstudies");
+    for study in &found.studies {
+        println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,124 @@
+//! Every mistake of a user is answered with one line that names operation, cause and remedy, and with exit code 2.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+
+fn c10k(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_c10k"))
+        .args(arguments)
+        .output()
+        .expect("the command starts")
+}
+
+/// Runs the command and checks that it is refused with one line in which every one of `words` occurs.
+#[track_caller]
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = c10k(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?} said {said:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
+    assert_eq!(said.lines().count(), 1, "{arguments:?} said more than a line: {said:?}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: {said:?} lacks {word:?}");
+    }
+}
+
+fn written(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    path.to_str().expect("the path is UTF-8").to_owned()
+}
+
+#[test]
+fn an_unknown_command_or_flag_points_to_the_help() {
+    refused(&["frobnicate"], &["frobnicate", "--help"]);
+    refused(&["list", "--jason"], &["--jason", "--json"]);
+    refused(&[], &["no command", "c10k study"]);
+}
+
+#[test]
+fn an_unknown_mechanism_or_model_lists_those_there_are() {
+    refused(&["serve", "--mechanism", "kqueue"], &["kqueue", "epoll-edge", "select"]);
+    refused(&["serve", "--model", "actors"], &["actors", "event-loop"]);
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_before_anything_starts() {
+    refused(&["serve", "--accept", "0"], &["--accept"]);
+    refused(&["serve", "--work", "soon"], &["--work", "soon"]);
+    refused(&["load", "http://127.0.0.1:1/", "--rate", "-3"], &["--rate"]);
+    refused(
+        &["load", "http://127.0.0.1:1/", "--arrival", "uniform"],
+        &["--arrival", "poisson"],
+    );
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("bound").to_string();
+    refused(&["serve", "--listen", &address], &[&address, "in use"]);
+}
+
+#[test]
+fn a_url_that_is_none_is_refused() {
+    refused(&["load", "not a url"], &["not a url"]);
+    refused(&["load", "ftp://127.0.0.1/"], &["http://"]);
+}
+
+#[test]
+fn a_server_that_does_not_listen_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port is free");
+    refused(
+        &["load", &format!("http://{port}/"), "--duration", "1s"],
+        &[&port.to_string(), "refused"],
+    );
+}
+
+#[test]
+fn a_server_that_is_not_http_is_told_from_one_that_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("bound");
+    let server = thread::spawn(move || {
+        while let Ok((mut peer, _)) = listener.accept() {
+            let mut request = [0; 4096];
+            match peer.read(&mut request) {
+                Ok(taken) if request[..taken].starts_with(b"stop") => return,
+                // The client may have heard enough before all is written.
+                _ => drop(peer.write_all(b"220 mail.example ESMTP\r\n")),
+            }
+        }
+    });
+    refused(&["load", &format!("http://{address}/"), "--duration", "1s"], &["HTTP"]);
+    TcpStream::connect(address)
+        .and_then(|mut last| last.write_all(b"stop"))
+        .expect("the server still listens");
+    server.join().expect("the server ends");
+}
+
+#[test]
+fn an_unknown_study_lists_those_there_are() {
+    refused(&["study", "paper/figure-99"], &["paper/figure-99", "quick"]);
+}
+
+#[test]
+fn a_malformed_experiment_is_answered_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let broken = written(folder.path(), "broken.toml", "name = \"x\"\nquestion = [\n");
+    refused(&["study", &broken], &["broken.toml"]);
+    let unknown = written(folder.path(), "unknown.toml", "name = \"x\"\nquestoin = \"typo\"\n");
+    refused(&["study", &unknown], &["unknown.toml", "questoin", "2"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    refused(
+        &["study", "quick", "--out", "/dev/null/results"],
+        &["/dev/null/results"],
+    );
+}

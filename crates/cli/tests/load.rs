@@ -1,0 +1,339 @@
+//! `c10k load` as a process: what it prints, how it ends, and the word it gives when the run is not worth its figures.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary, ServeRecord};
+
+/// `c10k serve` on a free port, ended when dropped.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+        let command = command
+            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(arguments);
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the executable starts");
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let Ok(ServeRecord::Listening { address, .. }) = serde_json::from_str(&line) else {
+            panic!("not the listening record: {line}")
+        };
+        Self { process, address }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn load(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    command
+        .arg("load")
+        .args(arguments)
+        .output()
+        .expect("the executable starts")
+}
+
+/// The summary that a run printed, with its exit code checked against its judgement.
+#[track_caller]
+fn summary(output: &Output) -> LoadSummary {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text
+        .lines()
+        .last()
+        .unwrap_or_else(|| panic!("no result: {}", String::from_utf8_lossy(&output.stderr)));
+    let Ok(LoadRecord::Summary(summary)) = serde_json::from_str(last) else {
+        panic!("not a summary: {last}")
+    };
+    assert!(summary.reconciles());
+    assert_eq!(summary.valid, summary.invalid_because.is_empty());
+    assert_eq!(output.status.code(), Some(if summary.valid { 0 } else { 1 }));
+    *summary
+}
+
+/// Asserts that the run is invalid for a reason that holds all `words`, and returns its summary.
+#[track_caller]
+fn invalid(output: &Output, words: &[&str]) -> LoadSummary {
+    let summary = summary(output);
+    let found = summary
+        .invalid_because
+        .iter()
+        .any(|reason| words.iter().all(|word| reason.contains(word)));
+    assert!(found, "no reason holds {words:?}: {:?}", summary.invalid_because);
+    summary
+}
+
+/// Asserts exit code 2, nothing on standard output, and one line on standard error that holds all `words`.
+#[track_caller]
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = load(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+}
+
+/// Short, and judged by what is tested, on however busy a machine.
+const CALM: &[&str] = &["--duration", "300ms", "--rate", "200", "--max-lag", "60s", "--json"];
+
+fn calm<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [CALM, arguments].concat()
+}
+
+#[test]
+fn a_run_prints_its_phases_at_once_and_then_its_summary() {
+    let server = Server::start(&[]);
+    let output = load(&calm(&[
+        &server.url("/bytes/92"),
+        "--phases",
+        "--warmup",
+        "100ms",
+        "--idle",
+        "20",
+    ]));
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    let phases: Vec<(LoadPhase, u64)> = text
+        .lines()
+        .filter_map(|line| match serde_json::from_str(line).expect("a record") {
+            LoadRecord::Phase { phase, monotonic_ns } => Some((phase, monotonic_ns)),
+            LoadRecord::Summary(_) => None,
+        })
+        .collect();
+    let names: Vec<LoadPhase> = phases.iter().map(|&(phase, _)| phase).collect();
+    use LoadPhase::{Closing, Connecting, Measured, Measuring, WarmUp};
+    assert_eq!(names, [Connecting, WarmUp, Measuring, Measured, Closing]);
+    assert!(phases.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+    assert!(
+        phases[3].1 - phases[2].1 >= 200_000_000,
+        "the measured time is the duration asked for"
+    );
+    let run = summary(&output);
+    assert_eq!((run.intended, run.completed, run.errors.len()), (60, 60, 0));
+    assert_eq!(
+        (run.idle.target, run.idle.open_min, run.idle.closed_by_server),
+        (20, 20, 0)
+    );
+    assert_eq!(run.loop_kind, "open");
+    assert!(
+        !output.stderr.is_empty(),
+        "the summary for people goes to standard error"
+    );
+}
+
+#[test]
+fn without_json_the_summary_for_people_is_the_output() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    let output = load(&[&url, "--duration", "200ms", "--rate", "100", "--max-lag", "60s"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("20 intended = 20 sent + 0 never sent") && text.contains("valid"),
+        "{text}"
+    );
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn every_pattern_gets_every_reply() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/6144");
+    for pattern in [
+        &["--connections", "7"][..],
+        &["--connections", "3", "--requests-per-connection", "2"],
+        &["--requests-per-connection", "1"],
+        &["--requests-per-connection", "5", "--arrival", "poisson", "--seed", "9"],
+        &["--connections", "5", "--threads", "2", "--pipeline", "4"],
+        &["--connections", "5", "--pace", "hybrid"],
+    ] {
+        let run = summary(&load(&calm(&[&[url.as_str()], pattern].concat())));
+        assert_eq!(
+            (run.completed, run.sent),
+            (run.intended, run.intended),
+            "{pattern:?}: {run:?}"
+        );
+        assert!(run.intended > 0);
+    }
+}
+
+#[test]
+fn a_closed_loop_is_labelled() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    let run = summary(&load(&[
+        &url,
+        "--rate",
+        "max",
+        "--connections",
+        "2",
+        "--duration",
+        "200ms",
+        "--json",
+    ]));
+    assert_eq!(run.loop_kind, "closed");
+    assert!(run.completed > 0 && run.intended == run.completed);
+}
+
+#[test]
+fn beyond_one_port_range_several_sources_are_used() {
+    let server = Server::start(&[]);
+    // 40 connections from 10 ports: four local addresses and more, chosen by the generator.
+    let arguments = ["--local-ports", "61100-61109", "--connections", "40"];
+    let run = summary(&load(&calm(
+        &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
+    )));
+    assert_eq!((run.completed, run.valid), (60, true), "{run:?}");
+}
+
+#[test]
+fn without_free_ports_the_run_is_invalid() {
+    let server = Server::start(&[]);
+    let arguments = [
+        "--local-ports",
+        "61110-61119",
+        "--source",
+        "127.0.0.9",
+        "--connections",
+        "40",
+    ];
+    let output = load(&calm(&[&[server.url("/bytes/92").as_str()], &arguments[..]].concat()));
+    let run = invalid(&output, &["addrunavail", "--source"]);
+    assert!(run.errors["addrunavail"] > 0 && run.completed > 0, "{run:?}");
+}
+
+#[test]
+fn too_few_descriptors_make_the_run_invalid() {
+    let server = Server::start(&[]);
+    let script = format!("ulimit -Sn 200; ulimit -Hn 200; exec \"$@\"");
+    let mut command = Command::new("sh");
+    let command = command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_c10k"), "load"]);
+    let output = command
+        .args(calm(&[&server.url("/bytes/92"), "--idle", "500"]))
+        .output()
+        .expect("sh starts");
+    let run = invalid(&output, &["574 descriptors", "may have 200", "ulimit -n"]);
+    assert!(
+        run.invalid_because
+            .iter()
+            .any(|reason| reason.contains("idle pool reached")),
+        "{run:?}"
+    );
+    assert!(run.idle.open_min < 200 && run.idle.target == 500);
+    assert_eq!(
+        run.completed, 60,
+        "what is left of the descriptors is for the requests: {run:?}"
+    );
+}
+
+#[test]
+fn a_generator_that_cannot_keep_up_says_so() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    // No thread sends five million requests a second.
+    let output = load(&[
+        &url,
+        "--rate",
+        "5000000",
+        "--duration",
+        "200ms",
+        "--timeout",
+        "200ms",
+        "--json",
+    ]);
+    invalid(&output, &["starved of CPU", "bound is 5.0ms"]);
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_makes_the_run_invalid() {
+    let server = Server::start(&["--idle-timeout", "400ms"]);
+    let arguments = [
+        "--duration",
+        "2500ms",
+        "--rate",
+        "50",
+        "--max-lag",
+        "60s",
+        "--json",
+        "--idle",
+        "30",
+    ];
+    let output = load(&[&[server.url("/bytes/92").as_str()], &arguments[..]].concat());
+    let run = invalid(&output, &["not held", "server closed 30"]);
+    assert_eq!((run.idle.open_min, run.idle.closed_by_server), (0, 30));
+}
+
+#[test]
+fn a_wrong_status_is_counted_and_valid() {
+    let server = Server::start(&[]);
+    let run = summary(&load(&calm(&[&server.url("/no/such/thing")])));
+    assert_eq!((run.errors.get("bad-status"), run.valid), (Some(&60), true), "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_run_is_one_line_and_code_2() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("bound");
+    refused(
+        &[&format!("http://{free}/")],
+        &["connecting to", "refused", "is the server running"],
+    );
+    refused(&["127.0.0.1:80"], &["reading the URL", "http://HOST:PORT/PATH"]);
+    refused(&["https://127.0.0.1/"], &["only http://"]);
+    refused(
+        &["http://127.0.0.1/", "--rate", "max", "--requests-per-connection", "1"],
+        &["--connections"],
+    );
+    refused(&["http://127.0.0.1/", "--rate", "-5"], &["--rate"]);
+    refused(&["http://127.0.0.1/", "--rate", "0"], &["positive"]);
+    refused(&["http://127.0.0.1/", "--duration", "10"], &["--duration", "10ms"]);
+    refused(&["http://127.0.0.1/", "--duration", "0"], &["--duration"]);
+    refused(&["http://127.0.0.1/", "--threads", "0"], &["thread"]);
+    refused(&["http://127.0.0.1/", "--local-ports", "9-1"], &["--local-ports"]);
+    refused(&["http://127.0.0.1/", "--source", "::1"], &["family"]);
+    refused(&["http://127.0.0.1/", "--phases"], &["--json"]);
+}
+
+#[test]
+fn a_port_that_does_not_speak_http_is_refused_before_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let greeter = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the probe comes");
+        stream.write_all(b"SSH-2.0-something\r\n").expect("written");
+        drain(stream);
+    });
+    refused(
+        &[&format!("http://{address}/")],
+        &["not HTTP", "HTTP/1.x server's port"],
+    );
+    greeter.join().expect("the greeter ends with its client");
+}
+
+/// Reads until the client closes, with a limit that only a hanging client meets.
+fn drain(mut stream: TcpStream) {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a time limit");
+    let _ = stream.read_to_end(&mut Vec::new());
+}

@@ -1,0 +1,89 @@
+//! `c10k serve` as a process: what it prints, and how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+
+use c10k_record::ServeRecord;
+
+fn serve(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    command.arg("serve").args(arguments);
+    command
+}
+
+/// Asserts exit code 2 and one line on standard error, and returns the line.
+fn refused(arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = serve(arguments).output().expect("the executable starts");
+    let stderr = String::from_utf8(stderr).expect("text");
+    assert_eq!(status.code(), Some(2), "{arguments:?}: {stderr}");
+    assert!(stdout.is_empty(), "{arguments:?}");
+    assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+    stderr
+}
+
+#[test]
+fn mistakes_end_with_one_line_and_code_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("a bound socket").to_string();
+    for (arguments, wanted) in [
+        (["--listen", taken.as_str()], "choose another port"),
+        (["--listen", "192.0.2.1:80"], "not one of this machine"),
+        (["--listen", "nowhere"], "--listen"),
+        (["--mechanism", "kqueue"], "epoll-edge"),
+        (["--model", "magic"], "event-loop"),
+        (["--accept", "0"], "--accept"),
+        (["--accept", "some"], "--accept"),
+        (["--work", "5"], "--work"),
+        (["--on-overflow", "cry"], "--on-overflow"),
+        (["--signal-queue", "-1"], "--signal-queue"),
+    ] {
+        let line = refused(&arguments);
+        assert!(line.contains(wanted), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn two_records_frame_a_run() {
+    for signal in ["TERM", "INT"] {
+        let mut server = serve(&["--json", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut records = BufReader::new(server.stdout.take().expect("piped"));
+        let ServeRecord::Listening { address, pid } = record(&mut records) else {
+            panic!("not the listening record")
+        };
+        assert_eq!(pid, server.id());
+        let mut client = TcpStream::connect(&address).expect("it listens");
+        client
+            .write_all(b"GET /bytes/92 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("it reads");
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).expect("it answers");
+        assert!(reply.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        end(&server, signal);
+        let ServeRecord::Summary(summary) = record(&mut records) else {
+            panic!("not the summary")
+        };
+        assert_eq!((summary.accepted, summary.requests, summary.replies), (1, 1, 1));
+        assert_eq!(
+            (summary.model.as_str(), summary.mechanism.as_deref()),
+            ("event-loop", Some("epoll-edge"))
+        );
+        assert_eq!(server.wait().expect("our child").code(), Some(0));
+    }
+}
+
+fn end(server: &Child, signal: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{signal}"), server.id().to_string()])
+        .status();
+    assert!(status.expect("kill is there").success());
+}
+
+fn record(records: &mut impl BufRead) -> ServeRecord {
+    let mut line = String::new();
+    records.read_line(&mut line).expect("standard output can be read");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
