@@ -52,7 +52,7 @@ mod tally;
 pub use config::{AcceptPolicy, Config, Deadlines};
 pub use error::ServeError;
 pub use limits::raise_descriptor_limit;
-pub use model::{Descriptor, MODELS, Model};
+pub use model::{Descriptor, Dispatch, MODELS, Model};
 pub use server::Server;
 pub use stop::Stop;
 
