@@ -15,6 +15,7 @@ macro_rules! calls {
 }
 
 calls! {
+    Bpf = "bpf",
     Fcntl = "fcntl",
     EpollCtl = "epoll_ctl",
     EpollPwait = "epoll_pwait",

@@ -15,11 +15,11 @@ pub enum GuestRecord {
         /// The security modules that are active, in order, where securityfs tells.
         lsm: Option<String>,
     },
-    /// A step printed a line on its standard output.
+    /// A step printed a line on its standard output or error.
     Output {
         /// Index of the step in the plan.
         step: usize,
-        /// The line, without its end.
+        /// The line, without its end; what is not UTF-8 is replaced.
         line: String,
     },
     /// A step ended.

@@ -256,6 +256,12 @@ impl Receiver {
     pub fn this_thread() -> Self {
         Self(rustix::thread::gettid().as_raw_nonzero().get())
     }
+
+    /// Its number, as `gettid(2)` gives it.
+    #[must_use]
+    pub fn id(self) -> i32 {
+        self.0
+    }
 }
 
 /// `struct f_owner_ex`; the libc crate does not have it everywhere.

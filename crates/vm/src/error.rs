@@ -102,6 +102,14 @@ pub enum VmError {
         /// The last lines of the console.
         console: Vec<String>,
     },
+    /// A step of a study failed.
+    #[error("{step} failed in the guest: {said}")]
+    Step {
+        /// Its arguments.
+        step: String,
+        /// The last line that it printed.
+        said: String,
+    },
     /// A line on the records' port is not a record.
     #[error("the guest sent a line that is no record: {line:?}; are host and guest the same c10k?")]
     Record {

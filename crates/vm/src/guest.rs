@@ -2,7 +2,7 @@
 //!
 //! It mounts what programs expect, brings the loopback interface up, runs the steps of the plan one after the other, and
 //! restarts the machine, which the emulator takes as the end. All that it reports is a [`GuestRecord`] on the second
-//! serial port; what programs print on standard error goes to the console.
+//! serial port, what the steps print included; the console is the kernel's.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write};
@@ -129,12 +129,17 @@ fn booted() -> GuestRecord {
 }
 
 fn run_step(port: &mut File, index: usize, step: &Step) -> Result<(), VmError> {
+    // Both outputs are one stream, so that what a step says when it fails stands behind what it printed before.
+    let (output, input) = io::pipe().map_err(failed("make a pipe"))?;
+    let second = input.try_clone().map_err(failed("make a pipe"))?;
+    // The command holds the pipe's ends for writing; it is gone before the end for reading waits for them to close.
     let started = Command::new(&step.program)
         .args(&step.arguments)
         .env_clear()
         .envs(&step.environment)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(input)
+        .stderr(second)
         .spawn();
     let mut child = match started {
         Ok(child) => child,
@@ -143,14 +148,9 @@ fn run_step(port: &mut File, index: usize, step: &Step) -> Result<(), VmError> {
             return send(port, &GuestRecord::Refused { step: index, reason });
         }
     };
-    for line in child
-        .stdout
-        .take()
-        .map(BufReader::new)
-        .into_iter()
-        .flat_map(BufReader::lines)
-    {
+    for line in BufReader::new(output).split(b'\n') {
         let line = line.map_err(failed("read what a step prints"))?;
+        let line = String::from_utf8_lossy(&line).into_owned();
         send(port, &GuestRecord::Output { step: index, line })?;
     }
     let status = child.wait().map_err(failed("wait for a step"))?;

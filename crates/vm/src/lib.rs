@@ -30,6 +30,8 @@ mod machine;
 mod plan;
 mod program;
 mod qemu;
+pub mod study;
+pub mod workload;
 
 pub use error::VmError;
 pub use kernel::Kernel;

@@ -4,6 +4,7 @@ pub(crate) mod epoll;
 pub(crate) mod poll;
 pub(crate) mod rt_signal;
 pub(crate) mod select;
+pub(crate) mod signal_per_fd;
 
 use crate::{
     Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger,
@@ -23,6 +24,7 @@ pub static MECHANISMS: &[&Descriptor] = &[
     &poll::POLL,
     &rt_signal::RT_SIGNAL,
     &rt_signal::RT_SIGNAL_BATCH,
+    &signal_per_fd::SIGNAL_PER_FD,
     &epoll::EPOLL_LEVEL,
     &epoll::EPOLL_EDGE,
     &epoll::EPOLL_ONESHOT,

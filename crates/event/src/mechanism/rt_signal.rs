@@ -15,7 +15,7 @@
 mod queue;
 mod sources;
 
-use super::{Backend, Descriptor, require_readiness, select::Maps};
+use super::{Backend, Descriptor, require_readiness, select::Maps, signal_per_fd::Gate};
 use crate::{
     Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OnOverflow, OpenError, Options, Readiness,
     Threading, Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
@@ -25,7 +25,8 @@ use c10k_sys::{
     select::select,
     signal::{self, Async, Reason, Taken},
 };
-use queue::{Dequeue, Queue};
+pub(super) use queue::Dequeue;
+use queue::Queue;
 use rustix::{
     io::Errno,
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -33,7 +34,7 @@ use rustix::{
 use sources::{Sources, Trust};
 use std::{
     collections::VecDeque,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -46,8 +47,8 @@ pub(super) static RT_SIGNAL: Descriptor = Descriptor {
     tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
     emulated: false,
     calls: &["rt_sigtimedwait", "fcntl", "ppoll"],
-    probe: || probe(&RT_SIGNAL, Dequeue::One),
-    open: |options| RtSignal::open(&RT_SIGNAL, Dequeue::One, options).map(super::boxed),
+    probe: || probe(&RT_SIGNAL, Dequeue::One, Gating::None),
+    open: |options| RtSignal::open(&RT_SIGNAL, Dequeue::One, Gating::None, options).map(super::boxed),
 };
 
 pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
@@ -59,9 +60,18 @@ pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
     tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
     emulated: false,
     calls: &["read", "rt_sigtimedwait", "fcntl", "ppoll"],
-    probe: || probe(&RT_SIGNAL_BATCH, Dequeue::Many),
-    open: |options| RtSignal::open(&RT_SIGNAL_BATCH, Dequeue::Many, options).map(super::boxed),
+    probe: || probe(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None),
+    open: |options| RtSignal::open(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None, options).map(super::boxed),
 };
+
+/// How many signals of one descriptor the kernel queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gating {
+    /// One for each event.
+    None,
+    /// One, until it is taken.
+    PerDescriptor,
+}
 
 /// How many signals a drain takes at a time, where the mechanism can take many.
 const DRAIN: usize = 256;
@@ -70,6 +80,7 @@ const DRAIN: usize = 256;
 pub(crate) struct RtSignal {
     descriptor: &'static Descriptor,
     queue: Queue,
+    gate: Option<Gate>,
     sources: Sources,
     /// Events found by looking, not by signal: initial states and the results of a sweep.
     backlog: VecDeque<(Key, Readiness)>,
@@ -81,7 +92,12 @@ pub(crate) struct RtSignal {
 }
 
 impl RtSignal {
-    fn open(descriptor: &'static Descriptor, dequeue: Dequeue, options: &Options) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        descriptor: &'static Descriptor,
+        dequeue: Dequeue,
+        gating: Gating,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
         let mechanism = descriptor.name;
         let before = getrlimit(Resource::Sigpending);
         if options.signal_queue.is_some() {
@@ -108,9 +124,17 @@ impl RtSignal {
             },
             errno => OpenError::System { mechanism, call, errno },
         })?;
+        let gate = match gating {
+            Gating::None => None,
+            Gating::PerDescriptor => Some(
+                Gate::open(queue.signal(), queue.receiver())
+                    .map_err(|reason| OpenError::Unavailable { mechanism, reason })?,
+            ),
+        };
         Ok(Self {
             descriptor,
             queue,
+            gate,
             sources: Sources::default(),
             backlog: VecDeque::new(),
             on_overflow: options.on_overflow,
@@ -121,7 +145,7 @@ impl RtSignal {
     }
 
     /// Makes an open file send its signals here.
-    fn arm(&self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
+    fn arm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
         let refuse = |what| {
             Err(DeclareError::Unsupported {
                 mechanism: self.descriptor.name,
@@ -138,6 +162,12 @@ impl RtSignal {
         signal::set_receiver(fd, self.queue.receiver()).map_err(failed)?;
         counters.count(Call::Fcntl);
         signal::set_signal(fd, self.queue.signal()).map_err(failed)?;
+        if let Some(gate) = &mut self.gate {
+            // Before the first signal, so that none goes uncounted.
+            counters.count(Call::Bpf);
+            gate.watch(fd.as_raw_fd())
+                .map_err(|errno| DeclareError::System { call: "bpf", errno })?;
+        }
         counters.count(Call::Fcntl);
         signal::set_async(fd, Async::On, flags).map_err(failed)?;
         // F_SETFL succeeds without effect where the file has no fasync.
@@ -147,6 +177,14 @@ impl RtSignal {
             return refuse(Unsupported::FileWithoutSignals);
         }
         Ok(())
+    }
+
+    /// Lets the signals of a descriptor pass uncounted again.
+    fn unwatch(&mut self, fd: RawFd, counters: &mut Counters) -> Result<(), DeclareError> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        counters.count(Call::Bpf);
+        gate.unwatch(fd)
+            .map_err(|errno| DeclareError::System { call: "bpf", errno })
     }
 
     /// Makes an open file send no more signals.
@@ -179,13 +217,18 @@ impl RtSignal {
         if taken.reason == Reason::Foreign {
             return;
         }
+        // Whatever the number's source is by now, its next event is to be queued again, from here on.
+        let coalesced = self.gate.as_ref().is_some_and(|gate| gate.taken(taken.fd) > 1);
         let told = self
             .sources
             .find(taken.fd, counters.signals)
             .and_then(|(watched, trust)| {
                 let readiness = match trust {
-                    Trust::Certain => readiness(taken.reason),
-                    Trust::Suspect => look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters),
+                    Trust::Certain if !coalesced => readiness(taken.reason),
+                    // A signal that stands for several events tells the reason of the first.
+                    Trust::Certain | Trust::Suspect => {
+                        look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
+                    }
                 };
                 let readiness = readiness.visible_to(watched.interest);
                 (!readiness.is_none()).then_some((watched.key, readiness))
@@ -220,6 +263,9 @@ impl RtSignal {
             }
         }
         self.queue.forget_overflow();
+        if let Some(gate) = &self.gate {
+            gate.clear();
+        }
         self.backlog.clear();
         counters.rescans += 1;
         match self.on_overflow {
@@ -304,7 +350,11 @@ impl Backend for RtSignal {
         if self.sources.is_doubtful(number) && self.queue.is_empty(counters) {
             self.sources.seen_empty();
         }
-        self.arm(fd, counters)?;
+        if let Err(error) = self.arm(fd, counters) {
+            // The error that counts is the first.
+            let _ = self.unwatch(number, counters);
+            return Err(error);
+        }
         let until_taken = counters.signals.saturating_add(self.queue_limit);
         self.sources.insert(number, key, watch.interest(), until_taken);
         self.tell_state(fd, key, watch.interest(), counters);
@@ -325,7 +375,8 @@ impl Backend for RtSignal {
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
         self.sources.remove(fd.as_raw_fd());
-        Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno })
+        let disarmed = Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno });
+        disarmed.and(self.unwatch(fd.as_raw_fd(), counters))
     }
 
     fn abandon(&mut self, fd: BorrowedFd<'_>) {
@@ -407,11 +458,11 @@ fn all_signals_used() -> Unavailable {
     }
 }
 
-fn probe(descriptor: &'static Descriptor, dequeue: Dequeue) -> Result<(), Unavailable> {
+pub(super) fn probe(descriptor: &'static Descriptor, dequeue: Dequeue, gating: Gating) -> Result<(), Unavailable> {
     // In a thread of its own, since opening blocks signals.
     let opened = std::thread::scope(|scope| {
         scope
-            .spawn(|| RtSignal::open(descriptor, dequeue, &Options::default()).map(drop))
+            .spawn(|| RtSignal::open(descriptor, dequeue, gating, &Options::default()).map(drop))
             .join()
     });
     match opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {

@@ -13,7 +13,7 @@ use std::{
 
 /// How signals are taken from the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dequeue {
+pub(crate) enum Dequeue {
     /// `rt_sigtimedwait`: one a call.
     One,
     /// `read` of a signalfd: many a call; `rt_sigtimedwait` for the first one when none is pending.

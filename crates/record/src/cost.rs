@@ -1,0 +1,66 @@
+//! Costs counted in the deterministic guest.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of a workload in the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum CostRecord {
+    /// A cell was measured.
+    Cell(CostCell),
+    /// A subject cannot run in the guest.
+    Unavailable {
+        /// Its name.
+        subject: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What one subject costs at one load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostCell {
+    /// What was measured, such as the name of a mechanism.
+    pub subject: String,
+    /// The load, such as `idle=1000 active=10`.
+    pub load: String,
+    /// Units of work done: writes that were read, requests that were answered.
+    pub work: u64,
+    /// Instructions of kernel and user together, for all of it.
+    pub instructions: u64,
+    /// Events that the mechanism told.
+    pub events: u64,
+    /// Signals taken from the queue.
+    pub signals: u64,
+    /// Times that the queue had overflowed.
+    pub overflows: u64,
+}
+
+impl CostCell {
+    /// Instructions of kernel and user together, for one unit of work.
+    #[must_use]
+    pub fn instructions_per_work(&self) -> f64 {
+        self.instructions as f64 / self.work.max(1) as f64
+    }
+}
+
+/// The result of a study in the guest: what it takes to get the same figures again, and the figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostTable {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
+    /// Name of the study.
+    pub study: String,
+    /// Version of `c10k`.
+    pub version: String,
+    /// Release of the guest's kernel.
+    pub kernel: String,
+    /// SHA-256 of the kernel file, hexadecimal.
+    pub kernel_sha256: String,
+    /// Version of the emulator.
+    pub emulator: String,
+    /// The cells, in the order in which they were measured.
+    pub cells: Vec<CostCell>,
+    /// Subjects that cannot run in the guest, with the reason.
+    pub unavailable: Vec<(String, String)>,
+}

@@ -1,0 +1,227 @@
+//! What is counted in the guest: work done through the event library, as any application does it.
+//!
+//! A workload runs in a process of its own, one for each subject, and prints a [`CostRecord`] a line. Its clock is the
+//! guest's, where one nanosecond is one instruction; elsewhere it is time, and no figure of this kind.
+
+mod burst;
+mod dispatch;
+
+use std::io::{self, Read as _, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use c10k_event::{DeclareError, Events, Interest, InterestSet, Mechanism, OpenError, UnknownMechanism, WaitError};
+use c10k_record::{CostCell, CostRecord};
+
+/// One workload: its name and what it does with a mechanism.
+struct Workload {
+    name: &'static str,
+    run: fn(Mechanism, &mut Print<'_>) -> Result<(), WorkloadError>,
+}
+
+/// Takes each cell as it is measured.
+type Print<'p> = dyn FnMut(CostCell) -> io::Result<()> + 'p;
+
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "dispatch",
+        run: dispatch::run,
+    },
+    Workload {
+        name: "burst",
+        run: burst::run,
+    },
+];
+
+/// Why a workload stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkloadError {
+    /// There is no such workload.
+    #[error("no workload {0}; there are dispatch and burst")]
+    Unknown(String),
+    /// There is no such mechanism.
+    #[error(transparent)]
+    Mechanism(#[from] UnknownMechanism),
+    /// A set cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A source cannot be declared.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// Waiting failed.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// A pair of sockets, or standard output, failed.
+    #[error("cannot {0}: {1}; check the limit of open descriptors")]
+    Io(&'static str, #[source] io::Error),
+    /// An event that was due did not come.
+    #[error("{missing} of {work} writes were never told within {limit:?}")]
+    Lost {
+        /// Writes that were not read.
+        missing: u64,
+        /// Writes made.
+        work: u64,
+        /// How long was waited for the next.
+        limit: Duration,
+    },
+}
+
+/// Runs a workload on a mechanism and prints its records.
+///
+/// # Errors
+/// [`WorkloadError`]. That the mechanism cannot run here is a record and no error.
+pub fn run(name: &str, mechanism: &str, out: &mut dyn Write) -> Result<(), WorkloadError> {
+    let workload = WORKLOADS
+        .iter()
+        .find(|workload| workload.name == name)
+        .ok_or_else(|| WorkloadError::Unknown(name.to_owned()))?;
+    let mechanism = Mechanism::named(mechanism)?;
+    let mut print = |record: &CostRecord| -> io::Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        out.write_all(&line)?;
+        out.flush()
+    };
+    let failed = |error| WorkloadError::Io("print a record", error);
+    if let Err(reason) = mechanism.probe() {
+        let record = CostRecord::Unavailable {
+            subject: mechanism.name().to_owned(),
+            reason: reason.to_string(),
+        };
+        return print(&record).map_err(failed);
+    }
+    (workload.run)(mechanism, &mut |cell| print(&CostRecord::Cell(cell)))
+}
+
+/// How long an event may take before it counts as lost. The guest's clock stands still while nothing runs, so that this
+/// costs no time there.
+const LOST_AFTER: Duration = Duration::from_secs(1);
+
+/// Batch that events are fetched into.
+const BATCH: usize = 256;
+
+/// Pairs of sockets of which the near ends are declared.
+struct Pairs {
+    set: InterestSet<UnixStream>,
+    events: Events,
+    far: Vec<UnixStream>,
+    buffer: [u8; 64],
+}
+
+impl Pairs {
+    fn new(set: InterestSet<UnixStream>) -> Self {
+        Self {
+            set,
+            events: Events::with_capacity(BATCH),
+            far: Vec::new(),
+            buffer: [0; 64],
+        }
+    }
+
+    /// Declares pairs until there are `count`.
+    fn grow_to(&mut self, count: usize) -> Result<(), WorkloadError> {
+        let trigger = self.set.mechanism().default_trigger();
+        while self.far.len() < count {
+            let (near, far) = UnixStream::pair().map_err(|error| WorkloadError::Io("make a pair of sockets", error))?;
+            near.set_nonblocking(true)
+                .map_err(|error| WorkloadError::Io("set up a socket", error))?;
+            self.set
+                .declare(near, Interest::READABLE, trigger)
+                .map_err(|declined| declined.error)?;
+            self.far.push(far);
+        }
+        Ok(())
+    }
+
+    /// Writes `writes` times one byte to each of the last `active` pairs, then fetches events and reads every source
+    /// until it would block, until all bytes are read.
+    fn round(&mut self, active: usize, writes: usize) -> Result<(), WorkloadError> {
+        let first = self.far.len() - active;
+        for mut far in self.far[first..].iter().cycle().take(active * writes) {
+            far.write_all(b"x").map_err(|error| WorkloadError::Io("write", error))?;
+        }
+        let work = (active * writes) as u64;
+        let mut left = work;
+        while left > 0 {
+            if self.set.next_events(&mut self.events, Some(LOST_AFTER))? == 0 {
+                return Err(WorkloadError::Lost {
+                    missing: left,
+                    work,
+                    limit: LOST_AFTER,
+                });
+            }
+            while let Some(event) = self.set.take(&mut self.events) {
+                left -= drain(&mut self.set[event.key], &mut self.buffer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures `rounds` rounds after two that warm up.
+    fn measure(
+        &mut self,
+        load: String,
+        rounds: usize,
+        active: usize,
+        writes: usize,
+    ) -> Result<CostCell, WorkloadError> {
+        for _ in 0..2 {
+            self.round(active, writes)?;
+        }
+        let before = self.set.counters().clone();
+        let started = Instant::now();
+        for _ in 0..rounds {
+            self.round(active, writes)?;
+        }
+        let instructions = started.elapsed().as_nanos() as u64;
+        let after = self.set.counters();
+        Ok(CostCell {
+            subject: self.set.mechanism().name().to_owned(),
+            load,
+            work: (rounds * active * writes) as u64,
+            instructions,
+            events: after.events - before.events,
+            signals: after.signals - before.signals,
+            overflows: after.overflows - before.overflows,
+        })
+    }
+}
+
+/// Reads until the source would block; an edge tells no more than that.
+fn drain(source: &mut UnixStream, buffer: &mut [u8]) -> Result<u64, WorkloadError> {
+    let mut bytes = 0;
+    loop {
+        match source.read(buffer) {
+            Ok(count) if count > 0 => bytes += count as u64,
+            Ok(_) => return Err(WorkloadError::Io("read", io::ErrorKind::UnexpectedEof.into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(bytes),
+            Err(error) => return Err(WorkloadError::Io("read", error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_write_of_a_burst_is_read_and_counted_once() {
+        let set = InterestSet::open(Mechanism::named("epoll-edge").expect("in the table")).expect("it opens");
+        let mut pairs = Pairs::new(set);
+        pairs.grow_to(4).expect("descriptors are left");
+        let cell = pairs.measure("x".to_owned(), 3, 2, 10).expect("nothing is lost");
+        assert_eq!((cell.work, cell.events), (60, 6));
+    }
+
+    #[test]
+    fn an_unknown_workload_names_those_there_are() {
+        let error = run("nap", "epoll-edge", &mut io::sink()).expect_err("unknown");
+        assert!(error.to_string().contains("dispatch"), "{error}");
+        assert!(
+            WORKLOADS
+                .iter()
+                .all(|workload| error.to_string().contains(workload.name))
+        );
+    }
+}
