@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// What to ask for: http://HOST:PORT/PATH. A path /bytes/N promises N bytes
     url: String,
     /// Requests per second, or 'max' for a closed loop
-    #[arg(long, default_value = "1000", value_parser = rate)]
+    #[arg(long, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     rate: Rate,
     /// Connections that take requests in turn [default: 10, or as many as needed with --requests-per-connection]
     #[arg(long)]
@@ -90,7 +90,8 @@ enum PaceName {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let plan = plan(&args)?;
+    let (json, phases) = (args.json, args.phases);
+    let plan = plan(args)?;
     let print = |record: &LoadRecord| -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, record)?;
@@ -99,7 +100,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     };
     let mut printed = Ok(());
     let summary = run_load(&plan, |phase, at| {
-        if args.phases && printed.is_ok() {
+        if phases && printed.is_ok() {
             printed = print(&LoadRecord::Phase {
                 phase,
                 monotonic_ns: at.0,
@@ -113,7 +114,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         ExitCode::from(1)
     };
     let text = output::text::summary(&summary);
-    if args.json {
+    if json {
         std::io::stderr().write_all(text.as_bytes())?;
         print(&LoadRecord::Summary(Box::new(summary)))?;
     } else {
@@ -122,7 +123,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(code)
 }
 
-fn plan(args: &Args) -> Result<LoadPlan, c10k_load::LoadError> {
+fn plan(args: Args) -> Result<LoadPlan, c10k_load::LoadError> {
     let defaults = LoadPlan::new(Target::parse(&args.url)?);
     let pattern = match (args.connections, args.requests_per_connection) {
         (Some(connections), per_connection) => Pattern::InTurn {
@@ -153,7 +154,7 @@ fn plan(args: &Args) -> Result<LoadPlan, c10k_load::LoadError> {
         depth: args.pipeline,
         probe: if args.no_probe { Probe::Skip } else { Probe::Ask },
         threads: args.threads,
-        sources: args.sources.clone(),
+        sources: args.sources,
         local_ports: args.local_ports,
         connect_rate: args.connect_rate,
         ..defaults
@@ -163,10 +164,10 @@ fn plan(args: &Args) -> Result<LoadPlan, c10k_load::LoadError> {
 fn rate(text: &str) -> Result<Rate, String> {
     match text {
         "max" => Ok(Rate::Max),
-        _ => text
-            .parse()
-            .map(Rate::PerSecond)
-            .map_err(|_| "give requests per second, or max".to_owned()),
+        _ => match text.parse() {
+            Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(Rate::PerSecond(rate)),
+            _ => Err("give a positive number of requests per second, or max".to_owned()),
+        },
     }
 }
 

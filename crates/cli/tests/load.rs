@@ -196,8 +196,8 @@ fn a_closed_loop_is_labelled() {
 #[test]
 fn beyond_one_port_range_several_sources_are_used() {
     let server = Server::start(&[]);
-    // 40 connections from 10 ports: four local addresses and more, chosen by the generator.
-    let arguments = ["--local-ports", "61100-61109", "--connections", "40"];
+    // 40 connections from 20 ports, some of which others may hold: several local addresses, chosen by the generator.
+    let arguments = ["--local-ports", "33100-33119", "--connections", "40"];
     let run = summary(&load(&calm(
         &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
     )));
@@ -209,7 +209,7 @@ fn without_free_ports_the_run_is_invalid() {
     let server = Server::start(&[]);
     let arguments = [
         "--local-ports",
-        "61110-61119",
+        "33120-33129",
         "--source",
         "127.0.0.9",
         "--connections",
@@ -223,9 +223,9 @@ fn without_free_ports_the_run_is_invalid() {
 #[test]
 fn too_few_descriptors_make_the_run_invalid() {
     let server = Server::start(&[]);
-    let script = format!("ulimit -Sn 200; ulimit -Hn 200; exec \"$@\"");
+    let script = "ulimit -Sn 200; ulimit -Hn 200; exec \"$@\"";
     let mut command = Command::new("sh");
-    let command = command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_c10k"), "load"]);
+    let command = command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_c10k"), "load"]);
     let output = command
         .args(calm(&[&server.url("/bytes/92"), "--idle", "500"]))
         .output()

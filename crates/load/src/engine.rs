@@ -342,9 +342,24 @@ impl<'p, W: World> Engine<'p, W> {
         }
     }
 
-    /// Marks the next waiting request as sent; false when none waits.
+    /// Marks the next waiting request as sent; false when none waits. What is past its limit is not sent any more.
     fn send_one(&mut self, index: u32) -> bool {
         let now = self.world.now();
+        loop {
+            let lane = &mut self.lanes[index as usize];
+            let Some(request) = lane.first_waiting() else {
+                return false;
+            };
+            if request.scheduled.after(self.plan.timeout) > now {
+                break;
+            }
+            if lane.pop_waiting().is_none() {
+                // It is behind requests that are sent; its turn to expire comes with its deadline.
+                return false;
+            }
+            self.outstanding -= 1;
+            self.account.never_sent(request, now);
+        }
         let lane = &mut self.lanes[index as usize];
         let Some(request) = lane.send_next(now) else {
             return false;

@@ -71,6 +71,11 @@ impl Lane {
         self.on_wire
     }
 
+    /// The first request that is not sent.
+    pub(crate) fn first_waiting(&self) -> Option<Request> {
+        self.tickets.get(self.on_wire).map(|ticket| ticket.request)
+    }
+
     /// Marks the first waiting request as sent now and returns it; `None` when none waits.
     pub(crate) fn send_next(&mut self, now: Moment) -> Option<Request> {
         let ticket = self.tickets.get_mut(self.on_wire)?;
