@@ -21,6 +21,7 @@ calls! {
     EpollPwait = "epoll_pwait",
     EpollPwait2 = "epoll_pwait2",
     Fstat = "fstat",
+    IoUringEnter = "io_uring_enter",
     Ppoll = "ppoll",
     Pselect6 = "pselect6",
     Read = "read",

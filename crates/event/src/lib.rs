@@ -32,6 +32,7 @@
 
 mod bits;
 mod counters;
+pub mod dev_poll;
 mod error;
 mod events;
 mod home;
@@ -53,7 +54,7 @@ pub use home::Threading;
 pub use interest::{InitialState, Interest, Trigger, Wakeup, Watch};
 pub use key::Key;
 pub use mechanism::{Descriptor, MECHANISMS, Mechanism};
-pub use options::{OnOverflow, Options};
+pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
 pub use readiness::{Fact, Readiness};
 pub use set::{Declared, InterestSet};
 pub use waker::Waker;

@@ -3,7 +3,8 @@
 use crate::{poll::errno, timeout};
 use rustix::io::Result;
 use std::{
-    os::fd::{AsRawFd, BorrowedFd},
+    fmt,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::Duration,
 };
 
@@ -11,6 +12,16 @@ use std::{
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Event(libc::epoll_event);
+
+impl fmt::Debug for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Event")
+            .field("bits", &self.bits())
+            .field("data", &self.data())
+            .finish()
+    }
+}
 
 impl Event {
     /// The conditions; those of `poll(2)` have the same values and are the low sixteen bits.
@@ -24,6 +35,68 @@ impl Event {
     pub fn data(&self) -> u64 {
         self.0.u64
     }
+}
+
+/// What `epoll_ctl` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// `EPOLL_CTL_ADD`
+    Add,
+    /// `EPOLL_CTL_MOD`
+    Modify,
+    /// `EPOLL_CTL_DEL`
+    Delete,
+}
+
+/// `epoll_ctl(epoll, control, number, {bits, data})` for a descriptor's number, which may be closed: for callers whose
+/// own interface is about numbers. With a [`BorrowedFd`], `rustix::event::epoll` is the better choice.
+///
+/// # Errors
+/// `EBADF` when no file is open under the number; `EEXIST`, `ENOENT`, `EPERM`, `ENOMEM`, `ENOSPC`, `ELOOP`. See
+/// `epoll_ctl(2)`.
+pub fn control(epoll: BorrowedFd<'_>, control: Control, number: RawFd, bits: u32, data: u64) -> Result<()> {
+    let operation = match control {
+        Control::Add => libc::EPOLL_CTL_ADD,
+        Control::Modify => libc::EPOLL_CTL_MOD,
+        Control::Delete => libc::EPOLL_CTL_DEL,
+    };
+    let mut event = libc::epoll_event {
+        events: bits,
+        u64: data,
+    };
+    // SAFETY: the event is live; the kernel reads it and checks the number, which gives it no access to our memory.
+    if unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, number, &raw mut event) } < 0 {
+        return Err(errno());
+    }
+    Ok(())
+}
+
+/// Busy polling of a set: `struct epoll_params`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusyPoll {
+    /// How long a wait polls the network devices before it sleeps, in microseconds.
+    pub microseconds: u32,
+    /// How many packets a poll takes at most.
+    pub budget: u16,
+    /// 1: keep device interrupts off while polling; 0: do not.
+    pub prefer: u8,
+    /// Must be 0.
+    pub padding: u8,
+}
+
+/// `ioctl(epoll, EPIOCSPARAMS, parameters)`, Linux 6.9. See `ioctl_eventpoll(2)`.
+///
+/// # Errors
+/// `ENOTTY` before Linux 6.9; `EINVAL`; `EPERM` for a budget beyond 64 without `CAP_NET_ADMIN`; `EOPNOTSUPP` where the kernel
+/// was built without busy polling.
+pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> {
+    const EPIOCSPARAMS: libc::Ioctl = 0x4008_8A01;
+    // SAFETY: the call reads one epoll_params, which BusyPoll is laid out as and which is live.
+    if unsafe { libc::ioctl(epoll.as_raw_fd(), EPIOCSPARAMS, &raw const parameters) } < 0 {
+        return Err(errno());
+    }
+    Ok(())
 }
 
 /// `epoll_pwait2(epoll, buffer, timeout)`: waits with nanosecond resolution and replaces `buffer`'s

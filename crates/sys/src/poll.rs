@@ -25,7 +25,7 @@ pub const POLLRDHUP: u16 = libc::POLLRDHUP.cast_unsigned();
 /// One `struct pollfd`, which may outlive the borrow of its descriptor: whoever keeps one removes it before the
 /// descriptor is closed, or must be ready for [`POLLNVAL`] and for another file under the same number.
 #[repr(transparent)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct PollEntry(libc::pollfd);
 
 impl PollEntry {

@@ -5,10 +5,10 @@
 
 use super::{Backend, Descriptor, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
-    Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
+    BusyPoll, Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Readiness, Threading,
+    Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
 };
-use c10k_sys::epoll::{Event as EpollEvent, pwait, pwait2};
+use c10k_sys::epoll::{BusyPoll as Parameters, Event as EpollEvent, pwait, pwait2};
 use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     io::Errno,
@@ -68,19 +68,58 @@ pub(crate) struct Epoll {
 }
 
 /// Which of the two waiting calls this kernel has.
-#[derive(Clone, Copy)]
-enum Wait {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Wait {
+    #[default]
     Pwait2,
     Pwait,
 }
 
+impl Wait {
+    /// Waits once; where `epoll_pwait2` is not there, `epoll_pwait` takes its place from then on.
+    #[inline]
+    pub(crate) fn wait(
+        &mut self,
+        epoll: BorrowedFd<'_>,
+        buffer: &mut Vec<EpollEvent>,
+        room: usize,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if matches!(self, Self::Pwait2) {
+            counters.count(Call::EpollPwait2);
+            match pwait2(epoll, buffer, room, timeout) {
+                Err(Errno::NOSYS) => *self = Self::Pwait,
+                outcome => return outcome,
+            }
+        }
+        counters.count(Call::EpollPwait);
+        pwait(epoll, buffer, room, timeout)
+    }
+
+    /// The name of the call.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pwait2 => "epoll_pwait2",
+            Self::Pwait => "epoll_pwait",
+        }
+    }
+}
+
 impl Epoll {
-    fn open(descriptor: &'static Descriptor, _options: &Options) -> Result<Self, OpenError> {
+    fn open(descriptor: &'static Descriptor, options: &Options) -> Result<Self, OpenError> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|errno| OpenError::System {
             mechanism: descriptor.name,
             call: "epoll_create1",
             errno,
         })?;
+        if let Some(busy_poll) = options.busy_poll {
+            set_busy_poll(epoll.as_fd(), busy_poll).map_err(|errno| OpenError::System {
+                mechanism: descriptor.name,
+                call: "ioctl EPIOCSPARAMS",
+                errno,
+            })?;
+        }
         Ok(Self {
             descriptor,
             epoll,
@@ -141,22 +180,13 @@ impl Backend for Epoll {
             epoll, buffer, wait, ..
         } = self;
         let room = events.room();
-        let outcome = uninterrupted(timeout, |timeout| {
-            if matches!(wait, Wait::Pwait2) {
-                counters.count(Call::EpollPwait2);
-                match pwait2(epoll.as_fd(), buffer, room, timeout) {
-                    Err(Errno::NOSYS) => *wait = Wait::Pwait,
-                    outcome => return outcome,
-                }
-            }
-            counters.count(Call::EpollPwait);
-            pwait(epoll.as_fd(), buffer, room, timeout)
-        });
-        let call = match wait {
-            Wait::Pwait2 => "epoll_pwait2",
-            Wait::Pwait => "epoll_pwait",
-        };
-        outcome.map_err(|errno| WaitError::System { call, errno })?;
+        uninterrupted(timeout, |timeout| {
+            wait.wait(epoll.as_fd(), buffer, room, timeout, counters)
+        })
+        .map_err(|errno| WaitError::System {
+            call: wait.name(),
+            errno,
+        })?;
         for event in &*buffer {
             events.push(
                 Key::from_bits(event.data()),
@@ -165,6 +195,20 @@ impl Backend for Epoll {
         }
         Ok(())
     }
+}
+
+/// How many packets the kernel takes at most in one look at a device; more than 64 needs `CAP_NET_ADMIN`.
+const BUSY_POLL_BUDGET: u16 = 8;
+
+fn set_busy_poll(epoll: BorrowedFd<'_>, busy_poll: BusyPoll) -> Result<(), Errno> {
+    let prefer = u8::from(busy_poll.interrupts == Interrupts::Deferred);
+    let parameters = Parameters {
+        microseconds: busy_poll.duration_us,
+        budget: BUSY_POLL_BUDGET,
+        prefer,
+        padding: 0,
+    };
+    c10k_sys::epoll::set_busy_poll(epoll, parameters)
 }
 
 /// The kernel's bits for a declaration. The waker's channel is told as long as it is full, whatever the row.

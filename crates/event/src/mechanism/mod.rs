@@ -1,6 +1,8 @@
 //! The table of mechanisms, and what each has to provide.
 
+pub(crate) mod dev_poll;
 pub(crate) mod epoll;
+pub(crate) mod io_uring;
 pub(crate) mod poll;
 pub(crate) mod rt_signal;
 pub(crate) mod select;
@@ -22,12 +24,14 @@ use std::{
 pub static MECHANISMS: &[&Descriptor] = &[
     &select::SELECT,
     &poll::POLL,
+    &dev_poll::DEV_POLL,
     &rt_signal::RT_SIGNAL,
     &rt_signal::RT_SIGNAL_BATCH,
     &signal_per_fd::SIGNAL_PER_FD,
     &epoll::EPOLL_LEVEL,
     &epoll::EPOLL_EDGE,
     &epoll::EPOLL_ONESHOT,
+    &io_uring::IO_URING_POLL,
 ];
 
 /// One row of [`MECHANISMS`].
@@ -210,6 +214,17 @@ pub(crate) trait Backend: Send {
 /// A backend as the table's constructors give it.
 fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
     Box::new(backend)
+}
+
+/// Refuses busy polling for mechanisms that have none.
+fn refuse_busy_poll(descriptor: &'static Descriptor, options: &Options) -> Result<(), OpenError> {
+    match options.busy_poll {
+        Some(_) => Err(OpenError::UnsupportedOption {
+            mechanism: descriptor.name,
+            option: "busy polling",
+        }),
+        None => Ok(()),
+    }
 }
 
 /// How the waker's channel is declared to mechanisms that know the level trigger.

@@ -4,7 +4,7 @@
 //! than `RLIMIT_NOFILE` are refused with `EINVAL`; an entry that is not an open descriptor answers `POLLNVAL`, which
 //! arrives as an error of that source alone.
 
-use super::{Backend, Descriptor, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
     WaitError, Wakeup, Watch, readiness::poll_bits,
@@ -37,11 +37,8 @@ pub(crate) struct Poll {
 }
 
 impl Poll {
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "the table's constructors can fail, this one cannot"
-    )]
-    fn open(_options: &Options) -> Result<Self, OpenError> {
+    fn open(options: &Options) -> Result<Self, OpenError> {
+        refuse_busy_poll(&POLL, options)?;
         Ok(Self::default())
     }
 }

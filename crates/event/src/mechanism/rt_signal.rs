@@ -15,7 +15,7 @@
 mod queue;
 mod sources;
 
-use super::{Backend, Descriptor, require_readiness, select::Maps, signal_per_fd::Gate};
+use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, select::Maps, signal_per_fd::Gate};
 use crate::{
     Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OnOverflow, OpenError, Options, Readiness,
     Threading, Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
@@ -98,6 +98,7 @@ impl RtSignal {
         gating: Gating,
         options: &Options,
     ) -> Result<Self, OpenError> {
+        refuse_busy_poll(descriptor, options)?;
         let mechanism = descriptor.name;
         let before = getrlimit(Resource::Sigpending);
         if options.signal_queue.is_some() {

@@ -4,7 +4,7 @@
 //! The raw call knows no `FD_SETSIZE`. It tells three things only: a read would not block, a write would not block, an
 //! exceptional condition. One number that is not an open descriptor fails the whole call with `EBADF`.
 
-use super::{Backend, Descriptor, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Readiness, Threading, Trigger,
     Unavailable, WaitError, Wakeup, Watch,
@@ -87,11 +87,8 @@ impl Maps {
 }
 
 impl Select {
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "the table's constructors can fail, this one cannot"
-    )]
-    fn open(_options: &Options) -> Result<Self, OpenError> {
+    fn open(options: &Options) -> Result<Self, OpenError> {
+        refuse_busy_poll(&SELECT, options)?;
         Ok(Self::default())
     }
 

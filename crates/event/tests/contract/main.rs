@@ -2,7 +2,8 @@
 //!
 //! A pair has three outcomes: it passes; the mechanism does not offer what the case is about, which is asserted to be a
 //! typed error; or the mechanism is unavailable here, which is printed with its reason, and is a failure where the
-//! environment variable `C10K_REQUIRE` is `all` or lists the mechanism. A mechanism's new row gets every case.
+//! environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` is all but one). A mechanism's new
+//! row gets every case.
 //!
 //! With `C10K_MATRIX=FILE` each pair also appends one JSON line to the file: `mechanism`, `case`, `outcome`, `reason`.
 #![forbid(unsafe_code)]
@@ -146,9 +147,9 @@ fn alone(name: &str) -> Result<(), Failed> {
 
 fn is_required(mechanism: Mechanism) -> bool {
     std::env::var("C10K_REQUIRE").is_ok_and(|list| {
-        list.split(',')
-            .map(str::trim)
-            .any(|required| required == "all" || required == mechanism.name())
+        let mut words = list.split(',').map(str::trim);
+        let wanted = words.clone().any(|word| word == "all" || word == mechanism.name());
+        wanted && !words.any(|word| word.strip_prefix('-') == Some(mechanism.name()))
     })
 }
 

@@ -1,0 +1,371 @@
+//! `/dev/poll` as its manual describes it, emulated on epoll.
+
+use crate::{Call, Counters, mechanism::epoll::Wait};
+use c10k_sys::{
+    epoll::{self, Control, Event as EpollEvent},
+    fork::Process,
+    poll::PollEntry,
+};
+use rustix::{
+    event::epoll::CreateFlags,
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+use std::{
+    os::fd::{AsFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+pub use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP};
+
+/// Written as the whole of a descriptor's events, it removes the descriptor. The value is that of Linux's headers.
+pub const POLLREMOVE: u16 = 0x1000;
+
+/// `struct pollfd` as `/dev/poll` uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct DevPollFd {
+    /// The descriptor's number. `/dev/poll` is about numbers: one may be closed while it is cached.
+    pub fd: RawFd,
+    /// Written: the events to add to the interest, or exactly [`POLLREMOVE`]. In results: the cached interest.
+    pub events: u16,
+    /// In results: what was found. Not looked at when written.
+    pub revents: u16,
+}
+
+/// A call on a [`DevPoll`] that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} on the emulated /dev/poll failed ({errno}){}", explain(*.errno))]
+pub struct DevPollError {
+    /// The operation: `open`, `write`, `DP_POLL`, `DP_ISPOLLED`.
+    pub operation: &'static str,
+    /// Its error, the one that `/dev/poll` has for this case where it has one.
+    pub errno: Errno,
+}
+
+fn explain(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ACCESS => ": the set belongs to the process that used it first; open another one in the child",
+        Errno::INVAL => ": more descriptors than RLIMIT_NOFILE",
+        Errno::INTR => ": a signal interrupted the wait; repeat it",
+        Errno::MFILE => ": RLIMIT_NOFILE descriptors are open; raise it",
+        _ => "",
+    }
+}
+
+/// The interest set of Solaris's and illumos's `/dev/poll`, which Linux had as a patch (Provos and Lever, USENIX 2000),
+/// **emulated** on epoll with the semantics of `poll(4D)`:
+///
+/// - [`write`](Self::write) *adds* events to what is cached for a descriptor; only exactly [`POLLREMOVE`] removes.
+/// - [`poll`](Self::poll), the ioctl `DP_POLL`, tells state, not changes. With a result of 0 the array is untouched.
+/// - [`is_polled`](Self::is_polled), the ioctl `DP_ISPOLLED`, returns the cached interest.
+/// - A cached descriptor that is closed is told as [`POLLNVAL`] until it is removed; one whose number is in use again for
+///   another file gives undefined results, as there.
+/// - The set belongs to the process that used it first. To a child of fork every call is `EACCES`.
+/// - Files without readiness (regular files) are always ready, as for `poll(2)`.
+///
+/// What the emulation costs: noticing closed descriptors takes one pass over all of them at every `DP_POLL` (`ppoll`
+/// with no events), which the real device does not need. The mechanism `dev-poll`, whose sources cannot be closed while
+/// they are cached, leaves that pass out and costs what epoll costs.
+///
+/// ```
+/// use c10k_event::dev_poll::{DevPoll, DevPollFd, POLLIN};
+/// use std::{io::Write, os::{fd::AsRawFd, unix::net::UnixStream}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// let mut set = DevPoll::open()?;
+/// set.write(&[DevPollFd { fd: theirs.as_raw_fd(), events: POLLIN, revents: 0 }])?;
+/// ours.write_all(b"x")?;
+/// let mut ready = [DevPollFd::default(); 8];
+/// assert_eq!(set.poll(&mut ready, None)?, 1);
+/// assert_eq!((ready[0].fd, ready[0].revents), (theirs.as_raw_fd(), POLLIN));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct DevPoll {
+    epoll: OwnedFd,
+    /// What is cached for each number; 0 events are cached too.
+    cached: Vec<Option<Cached>>,
+    /// How many cached descriptors have no place in the epoll set.
+    unwatched: usize,
+    closing: Closing,
+    owner: Option<Process>,
+    wait: Wait,
+    buffer: Vec<EpollEvent>,
+    check: Vec<PollEntry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cached {
+    events: u16,
+    place: Place,
+}
+
+/// How a cached descriptor is looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// By epoll.
+    Epoll,
+    /// It has no readiness and is always ready.
+    AlwaysReady,
+    /// It was not open when it was written.
+    Closed,
+}
+
+/// Whether a cached descriptor may be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// It may, and is to be told.
+    Told,
+    /// The owner of the set sees to it that none is.
+    Precluded,
+}
+
+impl DevPoll {
+    /// `open("/dev/poll")`: an empty set.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`, `ENOMEM`.
+    pub fn open() -> Result<Self, DevPollError> {
+        Self::open_for(Closing::Told).map_err(failed("open"))
+    }
+
+    /// `write(fd, entries)`: adds each entry's events to what is cached for its descriptor, or removes the descriptor
+    /// where the events are exactly [`POLLREMOVE`]. Returns the number of entries. A descriptor that is not open is cached
+    /// all the same, and told as [`POLLNVAL`]; a negative number is passed over, and so is a removal of what is not
+    /// cached.
+    ///
+    /// # Errors
+    /// `EACCES` in a child of fork; `EINVAL` for more entries than `RLIMIT_NOFILE`; `ENOMEM`, `ENOSPC`.
+    pub fn write(&mut self, entries: &[DevPollFd]) -> Result<usize, DevPollError> {
+        let failed = failed("write");
+        self.claim().map_err(failed)?;
+        if getrlimit(Resource::Nofile)
+            .current
+            .is_some_and(|limit| entries.len() as u64 > limit)
+        {
+            return Err(failed(Errno::INVAL));
+        }
+        let mut counters = Counters::default();
+        for entry in entries {
+            self.put(*entry, &mut counters).map_err(failed)?;
+        }
+        Ok(entries.len())
+    }
+
+    /// `ioctl(fd, DP_POLL, {results, timeout})`: waits until a cached descriptor is ready and fills the results, at most
+    /// as many as the array holds; returns how many. No timeout waits for ever; the device's resolution is a millisecond,
+    /// the emulation's a nanosecond. With an empty array it only sleeps.
+    ///
+    /// # Errors
+    /// `EACCES` in a child of fork; `EINTR`.
+    pub fn poll(&mut self, results: &mut [DevPollFd], timeout: Option<Duration>) -> Result<usize, DevPollError> {
+        self.claim()
+            .and_then(|()| self.wait(results, timeout, &mut Counters::default()))
+            .map_err(failed("DP_POLL"))
+    }
+
+    /// `ioctl(fd, DP_ISPOLLED, fd)`: the interest cached for a descriptor; `None` where it is not cached.
+    ///
+    /// # Errors
+    /// `EACCES` in a child of fork.
+    pub fn is_polled(&mut self, fd: RawFd) -> Result<Option<u16>, DevPollError> {
+        self.claim().map_err(failed("DP_ISPOLLED"))?;
+        Ok(self.get(fd).map(|cached| cached.events))
+    }
+
+    pub(crate) fn open_for(closing: Closing) -> Result<Self, Errno> {
+        Ok(Self {
+            epoll: rustix::event::epoll::create(CreateFlags::CLOEXEC)?,
+            cached: Vec::new(),
+            unwatched: 0,
+            closing,
+            owner: None,
+            wait: Wait::default(),
+            buffer: Vec::new(),
+            check: Vec::new(),
+        })
+    }
+
+    /// Makes the calling process the owner, if there is none yet.
+    fn claim(&mut self) -> Result<(), Errno> {
+        let this = Process::this()?;
+        if *self.owner.get_or_insert(this) == this {
+            Ok(())
+        } else {
+            Err(Errno::ACCESS)
+        }
+    }
+
+    fn get(&self, fd: RawFd) -> Option<Cached> {
+        usize::try_from(fd)
+            .ok()
+            .and_then(|fd| self.cached.get(fd).copied().flatten())
+    }
+
+    fn set(&mut self, fd: RawFd, cached: Option<Cached>) {
+        let Ok(index) = usize::try_from(fd) else { return };
+        if index >= self.cached.len() {
+            self.cached.resize(index + 1, None);
+        }
+        let unwatched = |cached: Option<Cached>| usize::from(cached.is_some_and(|it| it.place != Place::Epoll));
+        self.unwatched = self.unwatched + unwatched(cached) - unwatched(self.cached[index]);
+        self.cached[index] = cached;
+    }
+
+    /// Adds or removes one descriptor. Where closing is precluded, a file without readiness is `EPERM`, as for epoll.
+    pub(crate) fn put(&mut self, entry: DevPollFd, counters: &mut Counters) -> Result<(), Errno> {
+        let DevPollFd { fd, events, .. } = entry;
+        if fd < 0 {
+            return Ok(());
+        }
+        if events == POLLREMOVE {
+            return self.remove(fd, counters);
+        }
+        let before = self.get(fd);
+        let events = before.map_or(0, |cached| cached.events) | events & !POLLREMOVE;
+        let watched = before.is_some_and(|cached| cached.place == Place::Epoll);
+        let control = if watched { Control::Modify } else { Control::Add };
+        let place = match self.control(control, fd, events, counters) {
+            // The number is another file's by now: epoll forgot the one before when it was closed.
+            Err(Errno::NOENT) => {
+                self.control(Control::Add, fd, events, counters)?;
+                Place::Epoll
+            }
+            Ok(()) => Place::Epoll,
+            Err(Errno::PERM) if self.closing == Closing::Told => Place::AlwaysReady,
+            Err(Errno::BADF) if self.closing == Closing::Told => Place::Closed,
+            Err(errno) => return Err(errno),
+        };
+        self.set(fd, Some(Cached { events, place }));
+        Ok(())
+    }
+
+    fn remove(&mut self, fd: RawFd, counters: &mut Counters) -> Result<(), Errno> {
+        let Some(cached) = self.get(fd) else { return Ok(()) };
+        self.set(fd, None);
+        if cached.place != Place::Epoll {
+            return Ok(());
+        }
+        match self.control(Control::Delete, fd, 0, counters) {
+            // Closed, or closed and opened again: if a duplicate is open, epoll still watches the file and can be told
+            // so by no number. A fresh epoll set is the way out.
+            Err(Errno::BADF | Errno::NOENT) => self.rebuild(counters),
+            outcome => outcome,
+        }
+    }
+
+    /// Replaces the epoll set by one that has what is cached.
+    fn rebuild(&mut self, counters: &mut Counters) -> Result<(), Errno> {
+        self.epoll = rustix::event::epoll::create(CreateFlags::CLOEXEC)?;
+        for index in 0..self.cached.len() {
+            let Some(cached) = self.cached[index].filter(|cached| cached.place == Place::Epoll) else {
+                continue;
+            };
+            let Ok(fd) = RawFd::try_from(index) else { continue };
+            let place = match self.control(Control::Add, fd, cached.events, counters) {
+                Ok(()) => Place::Epoll,
+                Err(Errno::BADF) => Place::Closed,
+                Err(Errno::PERM) => Place::AlwaysReady,
+                Err(errno) => return Err(errno),
+            };
+            self.set(fd, Some(Cached { place, ..cached }));
+        }
+        Ok(())
+    }
+
+    fn control(&self, control: Control, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), Errno> {
+        counters.count(Call::EpollCtl);
+        let data = u64::from(fd.cast_unsigned());
+        epoll::control(self.epoll.as_fd(), control, fd, u32::from(events), data)
+    }
+
+    /// The work of `DP_POLL`.
+    pub(crate) fn wait(
+        &mut self,
+        results: &mut [DevPollFd],
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if results.is_empty() {
+            counters.count(Call::Ppoll);
+            return c10k_sys::poll::poll(&mut [], timeout);
+        }
+        let mut found = match self.closing {
+            Closing::Told => self.find_closed(results, counters)?,
+            Closing::Precluded => 0,
+        };
+        if self.unwatched > 0 {
+            found += self.find_always_ready(&mut results[found..]);
+        }
+        if found == results.len() {
+            return Ok(found);
+        }
+        let timeout = if found > 0 { Some(Duration::ZERO) } else { timeout };
+        let room = results.len() - found;
+        self.wait
+            .wait(self.epoll.as_fd(), &mut self.buffer, room, timeout, counters)?;
+        for event in &self.buffer {
+            let (Ok(fd), Ok(revents)) = (RawFd::try_from(event.data()), u16::try_from(event.bits())) else {
+                continue;
+            };
+            // A duplicate may keep a closed number's file in the epoll set; that number is told as closed already.
+            if results[..found]
+                .iter()
+                .any(|result| result.fd == fd && result.revents == POLLNVAL)
+            {
+                continue;
+            }
+            let events = self.get(fd).map_or(0, |cached| cached.events);
+            results[found] = DevPollFd { fd, events, revents };
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    /// Looks for cached numbers that are not open.
+    fn find_closed(&mut self, results: &mut [DevPollFd], counters: &mut Counters) -> Result<usize, Errno> {
+        let Self { cached, check, .. } = self;
+        check.clear();
+        let numbers = (0..).zip(&*cached).filter(|(_, cached)| cached.is_some());
+        check.extend(numbers.map(|(fd, _)| PollEntry::of_number(fd, 0)));
+        counters.count(Call::Ppoll);
+        if c10k_sys::poll::poll(check, Some(Duration::ZERO))? == 0 {
+            return Ok(0);
+        }
+        let mut found = 0;
+        for entry in self.check.iter().filter(|entry| entry.found() & POLLNVAL != 0) {
+            let Some(result) = results.get_mut(found) else { break };
+            let events = self.get(entry.number()).map_or(0, |cached| cached.events);
+            *result = DevPollFd {
+                fd: entry.number(),
+                events,
+                revents: POLLNVAL,
+            };
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    fn find_always_ready(&self, results: &mut [DevPollFd]) -> usize {
+        let ready = (0..).zip(&self.cached).filter_map(|(fd, cached)| {
+            let cached = cached.filter(|cached| cached.place == Place::AlwaysReady)?;
+            let revents = cached.events & (POLLIN | POLLOUT);
+            (revents != 0).then_some(DevPollFd {
+                fd,
+                events: cached.events,
+                revents,
+            })
+        });
+        results
+            .iter_mut()
+            .zip(ready)
+            .map(|(result, ready)| *result = ready)
+            .count()
+    }
+}
+
+fn failed(operation: &'static str) -> impl Fn(Errno) -> DevPollError + Copy {
+    move |errno| DevPollError { operation, errno }
+}

@@ -1,0 +1,137 @@
+//! `dev-poll`: the interest set in the kernel, written incrementally, and state notification, as `/dev/poll` had it;
+//! emulated by [`DevPoll`] on epoll.
+//!
+//! A declaration is one write, a withdrawal one write of `POLLREMOVE`. Written events are added to what is cached, so a
+//! modification removes the descriptor and writes it again. The set owns its sources, so none can be closed while it is
+//! cached, and the emulation's search for closed descriptors is left out.
+
+use super::{Backend, Descriptor, refuse_busy_poll, uninterrupted};
+use crate::{
+    Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
+    Unsupported, WaitError, Wakeup, Watch,
+    dev_poll::{Closing, DevPoll, DevPollFd, POLLREMOVE},
+    readiness::poll_bits,
+};
+use rustix::io::Errno;
+use std::{
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    time::Duration,
+};
+
+pub(super) static DEV_POLL: Descriptor = Descriptor {
+    name: "dev-poll",
+    summary: "interest set in the kernel, state told at every wait; /dev/poll emulated on epoll",
+    triggers: &[Trigger::Level],
+    wakeups: &[Wakeup::All],
+    threading: Threading::Any,
+    tells: Fact::ALL,
+    emulated: true,
+    calls: &["epoll_pwait2", "epoll_ctl"],
+    probe,
+    open: |options| DevPollSet::open(options).map(super::boxed),
+};
+
+/// The kernel's side of a set on the emulated `/dev/poll`.
+pub(crate) struct DevPollSet {
+    device: DevPoll,
+    results: Vec<DevPollFd>,
+    /// The key behind each descriptor number.
+    keys: Vec<Key>,
+}
+
+impl DevPollSet {
+    fn open(options: &Options) -> Result<Self, OpenError> {
+        refuse_busy_poll(&DEV_POLL, options)?;
+        let device = DevPoll::open_for(Closing::Precluded).map_err(|errno| OpenError::System {
+            mechanism: DEV_POLL.name,
+            call: "epoll_create1",
+            errno,
+        })?;
+        Ok(Self {
+            device,
+            results: Vec::new(),
+            keys: Vec::new(),
+        })
+    }
+
+    fn write(&mut self, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.device
+            .put(DevPollFd { fd, events, revents: 0 }, counters)
+            .map_err(|errno| match errno {
+                Errno::PERM => DeclareError::Unsupported {
+                    mechanism: DEV_POLL.name,
+                    what: Unsupported::FileWithoutReadiness,
+                },
+                errno => DeclareError::System {
+                    call: "epoll_ctl",
+                    errno,
+                },
+            })
+    }
+}
+
+impl Backend for DevPollSet {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DEV_POLL
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        let number = fd.as_raw_fd();
+        self.write(number, poll_bits(watch.interest()), counters)?;
+        let place = super::select::place(number);
+        if place >= self.keys.len() {
+            self.keys.resize(place + 1, key);
+        }
+        self.keys[place] = key;
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        self.remove(fd, key, counters)?;
+        self.write(fd.as_raw_fd(), poll_bits(watch.interest()), counters)
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.write(fd.as_raw_fd(), POLLREMOVE, counters)
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), WaitError> {
+        let Self { device, results, keys } = self;
+        results.resize(events.room(), DevPollFd::default());
+        let count = uninterrupted(timeout, |timeout| device.wait(results, timeout, counters)).map_err(|errno| {
+            WaitError::System {
+                call: "epoll_pwait2",
+                errno,
+            }
+        })?;
+        for result in &results[..count] {
+            events.push(
+                keys[super::select::place(result.fd)],
+                Readiness::from_poll(result.revents),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn probe() -> Result<(), Unavailable> {
+    DevPoll::open_for(Closing::Precluded)
+        .map(drop)
+        .map_err(|errno| Unavailable {
+            call: "epoll_create1",
+            errno,
+            remedy: "the process or the system has no descriptor left, or a seccomp profile forbids the call"
+                .to_owned(),
+        })
+}
