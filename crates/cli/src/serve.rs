@@ -1,13 +1,13 @@
 //! `c10k serve`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, Config, Model, Server, Stop};
+use c10k_server::{AcceptPolicy, AcceptSharing, Config, Model, Server, Stop};
 
 use crate::Outcome;
 
@@ -35,6 +35,15 @@ pub(crate) struct Args {
     /// What to do when that queue has overflowed; `none` hangs, as the paper says.
     #[arg(long, value_name = "ACTION", default_value = "rescan-poll", value_parser = on_overflow)]
     on_overflow: OnOverflow,
+    /// Worker threads or processes of the models that have several.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// How the workers of `loop-per-core` come to their connections.
+    #[arg(long, value_name = "WAY", default_value = "reuseport", value_parser = accept_sharing)]
+    accept_sharing: AcceptSharing,
+    /// The most connections open at once; as many as there are descriptors for unless given.
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
     /// How long a connection may be idle between requests.
     #[arg(long, value_name = "DURATION", default_value = "75s", value_parser = duration)]
     idle_timeout: Duration,
@@ -54,6 +63,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     config.work = args.work;
     config.event_options.signal_queue = args.signal_queue;
     config.event_options.on_overflow = args.on_overflow;
+    config.workers = args.workers;
+    config.accept_sharing = args.accept_sharing;
+    config.max_connections = args.max_connections.map(NonZeroUsize::get);
     config.deadlines.idle = args.idle_timeout;
     config.deadlines.drain = args.drain_timeout;
     let stop = Stop::new();
@@ -112,6 +124,20 @@ fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {
             .map(AcceptPolicy::UpTo)
             .map_err(|_| "give `one`, `all`, or a number from 1".to_owned()),
     }
+}
+
+fn accept_sharing(text: &str) -> Result<AcceptSharing, String> {
+    let known = || {
+        AcceptSharing::ALL
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found = AcceptSharing::ALL.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, sharing)| *sharing)
+        .ok_or_else(|| format!("give one of {}", known()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -42,6 +42,9 @@ pub struct ServeSummary {
     pub bad_requests: u64,
     /// Connections ended by a deadline.
     pub timeouts: u64,
+    /// Connections closed while idle, to make room when descriptors ran out or the cap on connections was reached.
+    #[serde(default)]
+    pub evicted: u64,
     /// Connections open now: at the time of `/stats`, or when the summary was made (0 after a clean drain).
     pub open_connections: u64,
     /// The highest number of connections open at once.

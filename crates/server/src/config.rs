@@ -1,7 +1,7 @@
 //! What a server is told to be.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use c10k_event::Mechanism;
@@ -28,6 +28,10 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// How large a request may be.
     pub limits: Limits,
+    /// Worker threads or processes of the models that have several. `None`: the model's own default.
+    pub workers: Option<NonZeroUsize>,
+    /// How the workers of `loop-per-core` come to their connections. Default reuseport.
+    pub accept_sharing: AcceptSharing,
     /// The most connections open at once. Default: as many as the descriptor limit has room for.
     pub max_connections: Option<usize>,
 }
@@ -45,6 +49,8 @@ impl Config {
             work: Duration::ZERO,
             deadlines: Deadlines::default(),
             limits: Limits::default(),
+            workers: None,
+            accept_sharing: AcceptSharing::Reuseport,
             max_connections: None,
         }
     }
@@ -71,6 +77,29 @@ impl AcceptPolicy {
     }
 }
 
+/// How the workers of `loop-per-core` come to their connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptSharing {
+    /// Each has a listener of its own on the same port; the kernel spreads by hash.
+    Reuseport,
+    /// All watch one listener, and the kernel tells one or few of a connection (`EPOLLEXCLUSIVE`).
+    Exclusive,
+    /// All watch one listener, and all are told.
+    Shared,
+    /// One thread accepts and hands over in turn.
+    Handoff,
+}
+
+impl AcceptSharing {
+    /// All, with their names on the command line.
+    pub const ALL: &'static [(&'static str, AcceptSharing)] = &[
+        ("reuseport", AcceptSharing::Reuseport),
+        ("exclusive", AcceptSharing::Exclusive),
+        ("shared", AcceptSharing::Shared),
+        ("handoff", AcceptSharing::Handoff),
+    ];
+}
+
 /// How long a client may take, and how long the server waits when it ends. Resolution: 64 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
@@ -88,6 +117,9 @@ pub struct Deadlines {
     /// Between the end of a reply, or the beginning of the connection, and the first byte of a request. Default 75 s
     /// (nginx: `keepalive_timeout` 75s).
     pub idle: Duration,
+    /// How long a connection must have been idle before it may be closed to make room, when no descriptor is left or the
+    /// cap on connections is reached. Default 1 s (nginx: none).
+    pub spare: Duration,
     /// How long input is taken after the server has closed its half. Default 2 s (nginx: `lingering_timeout` 5s).
     pub linger: Duration,
     /// How long a drain may take. Default 10 s (nginx: `worker_shutdown_timeout`, none).
@@ -102,6 +134,7 @@ impl Default for Deadlines {
             send: Duration::from_secs(10),
             min_send_rate: 500,
             idle: Duration::from_secs(75),
+            spare: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             drain: Duration::from_secs(10),
         }

@@ -9,7 +9,7 @@ use c10k_http::{Ending, Host, Machine, Output, Phase, Stage, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
-use crate::clock::{Clock, spin};
+use crate::clock::{Clock, Tick, spin};
 use crate::config::Deadlines;
 use crate::deadlines::Deadline;
 use crate::tally::Tally;
@@ -198,6 +198,16 @@ impl Connection {
                 Verdict::Close
             }
         }
+    }
+
+    /// Since when, as its deadline tells it, the connection could be closed without harm to anything in progress; `None`
+    /// where it could not, or has been idle for too short a time.
+    pub(crate) fn spare_since(&self, shared: &Shared) -> Option<Tick> {
+        let spare_before = shared
+            .clock
+            .now()
+            .after(shared.deadlines.idle.saturating_sub(shared.deadlines.spare));
+        (self.waiting == Waiting::Idle && self.deadline.at <= spare_before).then_some(self.deadline.at)
     }
 
     fn waiting(&self, stage: Stage) -> Waiting {

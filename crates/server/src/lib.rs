@@ -37,19 +37,25 @@
 //!   drain deadline.
 #![forbid(unsafe_code)]
 
+mod acceptor;
+mod blocking;
 mod clock;
 mod config;
 mod connection;
 mod deadlines;
 mod error;
+mod ledger;
 mod limits;
 mod listener;
+mod log;
 mod model;
+mod reactor;
+mod roster;
 mod server;
 mod stop;
 mod tally;
 
-pub use config::{AcceptPolicy, Config, Deadlines};
+pub use config::{AcceptPolicy, AcceptSharing, Config, Deadlines};
 pub use error::ServeError;
 pub use limits::raise_descriptor_limit;
 pub use model::{Descriptor, Dispatch, MODELS, Model};

@@ -8,14 +8,31 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with, sockopt,
 };
 
-use crate::ServeError;
+use crate::{AcceptSharing, Config, ServeError};
 
 /// Connections that the kernel completes ahead of `accept`; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
 
+/// Whether several listeners share the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    Own,
+    /// `SO_REUSEPORT`.
+    Shared,
+}
+
+/// What the configured model wants.
+pub(crate) fn port_of(config: &Config) -> Port {
+    if config.model.name() == "loop-per-core" && config.accept_sharing == AcceptSharing::Reuseport {
+        Port::Shared
+    } else {
+        Port::Own
+    }
+}
+
 /// Opens a listener that does not block. TCP_NODELAY is inherited by the connections that it accepts, which saves a
 /// call for each.
-pub(crate) fn open(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ServeError> {
+pub(crate) fn open(address: SocketAddr, port: Port) -> Result<(OwnedFd, SocketAddr), ServeError> {
     let listen_on = || -> Result<(OwnedFd, SocketAddr), Errno> {
         let family = if address.is_ipv4() {
             AddressFamily::INET
@@ -26,6 +43,9 @@ pub(crate) fn open(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ServeEr
         let listener = socket_with(family, SocketType::STREAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&listener, true)?;
         sockopt::set_tcp_nodelay(&listener, true)?;
+        if port == Port::Shared {
+            sockopt::set_socket_reuseport(&listener, true)?;
+        }
         bind(&listener, &address)?;
         listen(&listener, BACKLOG)?;
         let bound = SocketAddr::try_from(getsockname(&listener)?).unwrap_or(address);
@@ -40,7 +60,7 @@ pub(crate) fn open(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ServeEr
 /// What one `accept4` brought.
 #[derive(Debug)]
 pub(crate) enum Accepted {
-    /// A connection that does not block.
+    /// A connection.
     Connection(OwnedFd),
     /// Nobody is waiting.
     Nobody,
@@ -50,8 +70,18 @@ pub(crate) enum Accepted {
     Shortage(Errno),
 }
 
+/// For event-driven models: the connection's calls do not wait.
 pub(crate) fn accept(listener: &OwnedFd) -> Accepted {
-    match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+    accept_as(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+}
+
+/// For blocking models: the connection's calls wait.
+pub(crate) fn accept_blocking(listener: &OwnedFd) -> Accepted {
+    accept_as(listener, SocketFlags::CLOEXEC)
+}
+
+fn accept_as(listener: &OwnedFd, flags: SocketFlags) -> Accepted {
+    match accept_with(listener, flags) {
         Ok(connection) => Accepted::Connection(connection),
         Err(Errno::AGAIN) => Accepted::Nobody,
         Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Shortage(errno),

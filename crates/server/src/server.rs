@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use c10k_record::ServeSummary;
 
-use crate::{Config, ServeError, Stop, limits, listener};
+use crate::{Config, ServeError, Stop, listener};
 
 /// A server that listens and has not begun to accept; the kernel completes connections meanwhile.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Server {
     /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`].
     pub fn bind(config: Config) -> Result<Server, ServeError> {
         config.model.probe(&config)?;
-        let (listener, address) = listener::open(config.listen)?;
+        let (listener, address) = listener::open(config.listen, listener::port_of(&config))?;
         Ok(Server {
             config,
             listener,
@@ -43,9 +43,5 @@ impl Server {
     pub fn run(self, stop: &Stop) -> Result<ServeSummary, ServeError> {
         let run = self.config.model.descriptor().run;
         run(self, stop)
-    }
-
-    pub(crate) fn max_connections(&self) -> usize {
-        self.config.max_connections.unwrap_or_else(limits::room_for_connections)
     }
 }

@@ -1,11 +1,13 @@
 //! Telling a server to drain and end.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use c10k_event::Waker;
 use c10k_sys::termination::TerminationSignals;
+use rustix::event::EventfdFlags;
 
 use crate::ServeError;
 
@@ -17,6 +19,8 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     requested: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+    /// Readable for good once the stop was requested, for those who wait with `poll`.
+    event: OnceLock<OwnedFd>,
 }
 
 impl Stop {
@@ -34,6 +38,29 @@ impl Stop {
             // A loop that cannot be woken looks at the request by itself within a second.
             let _ = waker.wake();
         }
+        if let Some(event) = self.0.event.get() {
+            // Refused only where it is at its maximum, and then it is readable.
+            let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// A descriptor that becomes readable, and stays so, when the stop is requested.
+    pub(crate) fn event(&self) -> Result<BorrowedFd<'_>, ServeError> {
+        if let Some(event) = self.0.event.get() {
+            return Ok(event.as_fd());
+        }
+        let event = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|errno| {
+            ServeError::System {
+                call: "eventfd2",
+                cause: errno.into(),
+            }
+        })?;
+        let event = self.0.event.get_or_init(|| event).as_fd();
+        if self.is_requested() {
+            // Perhaps before there was a descriptor to write to.
+            self.request();
+        }
+        Ok(event)
     }
 
     /// Whether it was asked to.

@@ -1,6 +1,12 @@
 //! The table of models. A model is one file and one row.
 
+mod children;
 mod event_loop;
+mod fork_per_connection;
+mod loop_per_core;
+mod preforked;
+mod thread_per_connection;
+mod thread_pool;
 
 use std::fmt;
 
@@ -10,13 +16,22 @@ use c10k_record::ServeSummary;
 use crate::{Config, ServeError, Server, Stop};
 
 /// Every concurrency model, in the order in which lists show them.
-pub static MODELS: &[Descriptor] = &[event_loop::ROW];
+pub static MODELS: &[Descriptor] = &[
+    event_loop::ROW,
+    loop_per_core::ROW,
+    fork_per_connection::ROW,
+    preforked::ROW,
+    thread_per_connection::ROW,
+    thread_pool::ROW,
+];
 
 /// Whether a model is driven by an event mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dispatch {
     /// It takes any mechanism.
     Mechanism,
+    /// It has its own way to wait.
+    Own,
 }
 
 /// One row of [`MODELS`].
@@ -29,6 +44,8 @@ pub struct Descriptor {
     pub dispatch: Dispatch,
     /// Why it cannot run here, if so, with what lifts it.
     pub(crate) probe: fn() -> Result<(), String>,
+    /// Why it cannot run as it is configured, if so, with what lifts it.
+    pub(crate) check: fn(&Config) -> Result<(), String>,
     pub(crate) run: fn(Server, &Stop) -> Result<ServeSummary, ServeError>,
 }
 
@@ -76,10 +93,12 @@ impl Model {
     }
 
     pub(crate) fn probe(self, config: &Config) -> Result<(), ServeError> {
-        self.availability().map_err(|reason| ServeError::ModelUnavailable {
-            model: self.name(),
-            reason,
-        })?;
+        self.availability()
+            .and_then(|()| (self.0.check)(config))
+            .map_err(|reason| ServeError::ModelUnavailable {
+                model: self.name(),
+                reason,
+            })?;
         match self.0.dispatch {
             Dispatch::Mechanism => {
                 let mechanism = config.mechanism.name();
@@ -91,6 +110,7 @@ impl Model {
                 InterestSet::<std::os::fd::OwnedFd>::open_with(config.mechanism, &config.event_options)?;
                 Ok(())
             }
+            Dispatch::Own => Ok(()),
         }
     }
 }

@@ -4,40 +4,102 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use c10k_record::ServeSummary;
+
 use crate::Case;
-use crate::client::{Client, get, pattern};
-use crate::subject::Subject;
+use crate::client::{Client, PATIENCE, get, pattern};
+use crate::subject::{Needs, Subject};
 use crate::vectors::{After, VECTORS};
 
 pub(crate) const CASES: &[Case] = &[
-    ("framing_does_not_depend_on_how_the_bytes_arrive", framing),
-    ("a_pipelined_batch_is_answered_in_order_and_in_few_writes", pipelining),
-    ("a_client_that_closes_its_half_gets_its_replies", half_close),
+    (
+        "framing_does_not_depend_on_how_the_bytes_arrive",
+        Needs::Nothing,
+        framing,
+    ),
+    (
+        "a_pipelined_batch_is_answered_in_order_and_in_few_writes",
+        Needs::Nothing,
+        pipelining,
+    ),
+    (
+        "a_client_that_closes_its_half_gets_its_replies",
+        Needs::Nothing,
+        half_close,
+    ),
     (
         "a_long_reply_survives_a_slow_reader_and_the_connection_goes_on",
+        Needs::Nothing,
         slow_reader,
     ),
-    ("reading_stops_while_output_is_blocked", backpressure),
-    ("a_client_that_waits_for_100_continue_is_told_to_go_on", expect_continue),
-    ("work_is_spent_on_every_request", work),
-    ("the_counters_reconcile", counters),
-    ("accept_one_brings_one_connection_a_time", accept_one),
-    ("accept_few_leaves_nobody_waiting", accept_few),
-    ("a_slow_head_meets_its_deadline", slow_head),
-    ("a_slow_body_meets_its_deadline", slow_body),
-    ("an_idle_connection_meets_its_deadline", idle),
-    ("a_reader_below_the_minimum_rate_meets_its_deadline", stalled_reader),
-    ("resets_leave_nothing_behind", reset_storm),
+    ("reading_stops_while_output_is_blocked", Needs::Nothing, backpressure),
+    (
+        "a_client_that_waits_for_100_continue_is_told_to_go_on",
+        Needs::Nothing,
+        expect_continue,
+    ),
+    ("work_is_spent_on_every_request", Needs::Nothing, work),
+    ("the_counters_reconcile", Needs::Nothing, counters),
+    ("accept_one_brings_one_connection_a_time", Needs::OneLoop, accept_one),
+    ("accept_few_leaves_nobody_waiting", Needs::OneLoop, accept_few),
+    ("a_slow_head_meets_its_deadline", Needs::Nothing, slow_head),
+    ("a_slow_body_meets_its_deadline", Needs::Nothing, slow_body),
+    ("an_idle_connection_meets_its_deadline", Needs::Nothing, idle),
+    (
+        "a_reader_below_the_minimum_rate_meets_its_deadline",
+        Needs::Nothing,
+        stalled_reader,
+    ),
+    ("resets_leave_nothing_behind", Needs::Nothing, reset_storm),
     (
         "descriptor_exhaustion_neither_spins_nor_loses_anybody",
+        Needs::OneLoop,
         descriptor_exhaustion,
     ),
-    ("the_cap_on_connections_delays_and_loses_nobody", connection_cap),
-    ("a_drain_under_load_truncates_and_resets_nothing", drain_under_load),
-    ("a_drain_finishes_the_reply_in_progress", drain_in_progress),
-    ("a_drain_answers_a_request_that_is_half_sent", drain_half_request),
-    ("a_drain_without_connections_ends_at_once", drain_idle),
+    (
+        "the_cap_on_connections_delays_and_loses_nobody",
+        Needs::Cap,
+        connection_cap,
+    ),
+    (
+        "a_drain_under_load_truncates_and_resets_nothing",
+        Needs::Nothing,
+        drain_under_load,
+    ),
+    (
+        "a_drain_finishes_the_reply_in_progress",
+        Needs::Nothing,
+        drain_in_progress,
+    ),
+    (
+        "a_drain_answers_a_request_that_is_half_sent",
+        Needs::Nothing,
+        drain_half_request,
+    ),
+    ("a_drain_without_connections_ends_at_once", Needs::Nothing, drain_idle),
+    (
+        "idle_connections_make_room_when_descriptors_run_out",
+        Needs::OneLoop,
+        eviction,
+    ),
 ];
+
+/// Tries until there is something; a server that never brings it fails the test.
+fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never came");
+        std::thread::yield_now();
+    }
+}
+
+/// The server's counters.
+fn stats(client: &mut Client) -> ServeSummary {
+    serde_json::from_slice(&client.get("/stats").body).expect("the counters as JSON")
+}
 
 fn framing(subject: &Subject) {
     let server = subject.start(&[]);
@@ -218,9 +280,13 @@ fn counters(subject: &Subject) {
     last.send("nonsense\r\n\r\n");
     assert_eq!(last.reply().status, 400);
     assert_eq!(last.rest(), b"");
-    let stats = clients[0].get("/stats");
-    let stats: c10k_record::ServeSummary = serde_json::from_slice(&stats.body).expect("the counters as JSON");
-    assert_eq!((stats.accepted, stats.requests, stats.bad_requests), (50, 101, 1));
+    // Another worker reports a reply some time after its client has it.
+    let mut asked = 0;
+    let stats = eventually(|| {
+        asked += 1;
+        let stats = stats(&mut clients[0]);
+        ((stats.accepted, stats.requests, stats.bad_requests) == (50, 100 + asked, 1)).then_some(stats)
+    });
     assert!(stats.open_connections >= 49);
     drop(clients);
     drop(last);
@@ -232,7 +298,7 @@ fn counters(subject: &Subject) {
             summary.bad_requests,
             summary.replies
         ),
-        (50, 101, 1, 102)
+        (50, 100 + asked, 1, 101 + asked)
     );
     assert_eq!(
         (summary.open_connections, summary.open_connections_max, summary.timeouts),
@@ -329,13 +395,7 @@ fn stalled_reader(subject: &Subject) {
     client.send(get("/bytes/256m"));
     let mut honest = Client::connect(server.address);
     // The server's own counters say when it has given up.
-    let stats = || -> c10k_record::ServeSummary {
-        serde_json::from_slice(&Client::connect(server.address).get("/stats").body).expect("JSON")
-    };
-    while stats().timeouts == 0 {
-        assert_eq!(honest.get("/bytes/1").status, 200);
-        std::thread::yield_now();
-    }
+    eventually(|| (stats(&mut honest).timeouts > 0).then_some(()));
     drop((client, honest));
     assert_eq!(server.stop().timeouts, 1);
 }
@@ -349,12 +409,7 @@ fn reset_storm(subject: &Subject) {
         rustix::net::sockopt::set_socket_linger(&client.stream, Some(std::time::Duration::ZERO)).expect("a socket");
     }
     let mut honest = Client::connect(server.address);
-    while {
-        let stats: c10k_record::ServeSummary = serde_json::from_slice(&honest.get("/stats").body).expect("JSON");
-        stats.open_connections > 1
-    } {
-        std::thread::yield_now();
-    }
+    eventually(|| (stats(&mut honest).open_connections == 1).then_some(()));
     assert_eq!(honest.get("/bytes/1").status, 200);
     drop(honest);
     let summary = server.stop();
@@ -362,14 +417,14 @@ fn reset_storm(subject: &Subject) {
 }
 
 fn descriptor_exhaustion(subject: &Subject) {
-    let server = subject.start(&[("nofile", "60"), ("connections", "1000")]);
+    let server = subject.start(&[("nofile", "60"), ("connections", "1000"), ("spare", "60s")]);
     let started = Instant::now();
     let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(server.address)).collect();
     // The first ones were accepted; they go on being served while the rest wait in the backlog.
     while started.elapsed() < std::time::Duration::from_millis(500) {
         assert_eq!(clients[0].get("/bytes/1").status, 200);
     }
-    let stats: c10k_record::ServeSummary = serde_json::from_slice(&clients[0].get("/stats").body).expect("JSON");
+    let stats = stats(&mut clients[0]);
     let shortage = stats.syscalls["accept4"] - stats.accepted;
     assert!((1..100).contains(&shortage), "{shortage} fruitless calls of accept4");
     // From the front: each one that leaves makes room for one that waits.
@@ -380,8 +435,20 @@ fn descriptor_exhaustion(subject: &Subject) {
     assert_eq!((summary.accepted, summary.open_connections), (200, 0));
 }
 
+fn eviction(subject: &Subject) {
+    let server = subject.start(&[("nofile", "60"), ("connections", "1000"), ("spare", "0")]);
+    // More silent connections than there are descriptors, and then somebody who asks.
+    let mut silent: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
+    let mut honest = Client::connect(server.address);
+    assert_eq!(honest.get("/bytes/1").status, 200);
+    assert_eq!(silent[0].rest(), b"");
+    drop((silent, honest));
+    let summary = server.stop();
+    assert!(summary.evicted >= 40, "{}", summary.evicted);
+}
+
 fn connection_cap(subject: &Subject) {
-    let server = subject.start(&[("connections", "10")]);
+    let server = subject.start(&[("connections", "10"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
     for mut client in clients.drain(..) {
         assert_eq!(client.get("/bytes/1").status, 200);

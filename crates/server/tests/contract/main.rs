@@ -16,10 +16,10 @@ mod vectors;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use subject::Subject;
+use subject::{Needs, Subject};
 
-/// What one case asserts, on one subject.
-type Case = (&'static str, fn(&Subject));
+/// A name, what it needs of its subject, and what it asserts.
+type Case = (&'static str, Needs, fn(&Subject));
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(subject::SERVE) {
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for subject in Subject::all() {
-        for (name, case) in cases::CASES
-            .iter()
-            .chain(overflow::CASES.iter().filter(|_| subject.has_signal_queue()))
-        {
+        for (name, needs, case) in cases::CASES.iter().chain(overflow::CASES) {
+            if !subject.meets(*needs) {
+                continue;
+            }
             trials.push(trial(&subject, name, *case));
         }
     }

@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use crate::Case;
 use crate::client::{Client, get};
-use crate::subject::{Running, Subject};
+use crate::subject::{Needs, Running, Subject};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a_burst_over_a_queue_of_8_is_answered_in_full_by_poll", |subject| {
-        burst(subject, "rescan-poll");
-    }),
-    ("a_burst_over_a_queue_of_8_is_answered_in_full_by_select", |subject| {
-        burst(subject, "rescan-select");
-    }),
-    ("without_a_rescan_the_server_hangs_and_still_drains", hang),
+    (
+        "a_burst_over_a_queue_of_8_is_answered_in_full_by_poll",
+        Needs::SignalQueue,
+        burst_and_poll,
+    ),
+    (
+        "a_burst_over_a_queue_of_8_is_answered_in_full_by_select",
+        Needs::SignalQueue,
+        burst_and_select,
+    ),
+    (
+        "without_a_rescan_the_server_hangs_and_still_drains",
+        Needs::SignalQueue,
+        hang,
+    ),
 ];
 
 const CONNECTIONS: usize = 2000;
@@ -37,6 +45,14 @@ fn overflow(server: &Running) -> Vec<Client> {
     }
     clients.push(busy);
     clients
+}
+
+fn burst_and_poll(subject: &Subject) {
+    burst(subject, "rescan-poll");
+}
+
+fn burst_and_select(subject: &Subject) {
+    burst(subject, "rescan-select");
 }
 
 fn burst(subject: &Subject, on_overflow: &str) {

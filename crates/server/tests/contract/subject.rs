@@ -7,54 +7,119 @@ use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, Config, Model, Server, Stop, units};
+use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, units};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 /// The first argument that makes this executable the server.
 pub(crate) const SERVE: &str = "serve-subject";
 
-/// One model on one mechanism.
+/// One model on one mechanism, or on its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     model: Model,
-    mechanism: Mechanism,
+    mechanism: Option<Mechanism>,
+    /// Options that make this subject what it is.
+    options: Vec<(&'static str, &'static str)>,
+}
+
+/// What a case needs of its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// One loop that serves any number of connections.
+    OneLoop,
+    /// Connections beyond a cap wait, whoever serves.
+    Cap,
+    /// A bounded queue of signals.
+    SignalQueue,
 }
 
 impl Subject {
     /// Every model on every mechanism that it is driven by.
     pub(crate) fn all() -> Vec<Subject> {
-        Model::all()
-            .flat_map(|model| Mechanism::all().map(move |mechanism| Subject { model, mechanism }))
-            .collect()
+        Model::all().flat_map(Subject::of).collect()
+    }
+
+    fn of(model: Model) -> Vec<Subject> {
+        let on = |mechanism, options: &[(&'static str, &'static str)]| Subject {
+            model,
+            mechanism,
+            options: options.to_vec(),
+        };
+        match (model.name(), model.descriptor().dispatch) {
+            ("loop-per-core", _) => {
+                let sharings = AcceptSharing::ALL.iter().map(|(name, _)| *name);
+                let edge = Mechanism::named("epoll-edge").expect("a known mechanism");
+                Mechanism::all()
+                    .map(|mechanism| on(Some(mechanism), &[("workers", "3")]))
+                    .chain(sharings.map(|name| on(Some(edge), &[("workers", "3"), ("accept-sharing", name)])))
+                    .collect()
+            }
+            (_, Dispatch::Mechanism) => Mechanism::all().map(|mechanism| on(Some(mechanism), &[])).collect(),
+            ("preforked" | "thread-pool", Dispatch::Own) => vec![on(None, &[("workers", "64")])],
+            (_, Dispatch::Own) => vec![on(None, &[])],
+        }
     }
 
     pub(crate) fn name(&self) -> String {
-        format!("{}::{}", self.model.name(), self.mechanism.name())
+        let mut name = self.model.name().to_owned();
+        if let Some(mechanism) = self.mechanism {
+            name = format!("{name}::{}", mechanism.name());
+        }
+        match self.options.iter().find(|(option, _)| *option == "accept-sharing") {
+            Some((_, sharing)) => format!("{name}::{sharing}"),
+            None => name,
+        }
     }
 
-    pub(crate) fn has_signal_queue(&self) -> bool {
-        matches!(self.mechanism.name(), "rt-signal" | "rt-signal-batch")
+    pub(crate) fn meets(&self, needs: Needs) -> bool {
+        let model = self.model.name();
+        match needs {
+            Needs::Nothing => true,
+            Needs::OneLoop => model == "event-loop",
+            Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
+            Needs::SignalQueue => {
+                model == "event-loop"
+                    && self
+                        .mechanism
+                        .is_some_and(|mechanism| mechanism.name().starts_with("rt-signal"))
+            }
+        }
     }
 
     /// Why it cannot run here.
     pub(crate) fn unavailable(&self) -> Option<String> {
-        let model = self.model.availability().err();
-        model.or_else(|| self.mechanism.probe().err().map(|reason| reason.to_string()))
+        let mechanism = || {
+            self.mechanism
+                .and_then(|mechanism| mechanism.probe().err())
+                .map(|reason| reason.to_string())
+        };
+        self.model.availability().err().or_else(mechanism)
     }
 
     /// Whether `C10K_REQUIRE` makes its absence a failure.
     pub(crate) fn is_required(&self) -> bool {
         let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
+        let mechanism = self.mechanism.map(Mechanism::name);
         required
             .split(',')
-            .any(|name| name == "all" || name == self.mechanism.name() || name == self.model.name())
+            .any(|name| name == "all" || Some(name) == mechanism || name == self.model.name())
     }
 
     /// Starts the server with options of [`apply`].
     pub(crate) fn start(&self, options: &[(&str, &str)]) -> Running {
         let mut command = Command::new(std::env::current_exe().expect("a test has an executable"));
-        command.args([SERVE, self.model.name(), self.mechanism.name()]);
-        command.args(options.iter().map(|(name, value)| format!("{name}={value}")));
+        command.args([
+            SERVE,
+            self.model.name(),
+            self.mechanism.map_or("epoll-level", Mechanism::name),
+        ]);
+        command.args(
+            self.options
+                .iter()
+                .chain(options)
+                .map(|(name, value)| format!("{name}={value}")),
+        );
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -168,6 +233,12 @@ fn apply(config: &mut Config, name: &str, value: &str) {
                 most => AcceptPolicy::UpTo(most.parse().expect("a number from 1")),
             };
         }
+        "workers" => config.workers = value.parse().ok(),
+        "accept-sharing" => {
+            let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
+            config.accept_sharing = sharing.expect("a known sharing").1;
+        }
+        "spare" => config.deadlines.spare = time(),
         "work" => config.work = time(),
         "head" => config.deadlines.head = time(),
         "body" => config.deadlines.body = time(),
