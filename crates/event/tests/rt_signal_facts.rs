@@ -166,6 +166,19 @@ fn no_poll_out_until_a_send_met_a_full_buffer() {
 }
 
 #[test]
+fn a_local_socket_that_was_full_before_the_arming_makes_no_poll_out_until_a_send_meets_it() {
+    let (ours, theirs) = stream_pair();
+    let mut buffer = vec![0; 1 << 20];
+    while rustix::io::write(&theirs, &[0; 65_536]).is_ok() {}
+    arm(&theirs);
+    while rustix::io::read(&ours, &mut buffer).is_ok() {}
+    assert_no_signal();
+    while rustix::io::write(&theirs, &[0; 65_536]).is_ok() {}
+    while rustix::io::read(&ours, &mut buffer).is_ok() {}
+    assert_eq!(next().reason, Reason::Out);
+}
+
+#[test]
 fn a_connection_made_is_poll_out_and_one_refused_poll_err() {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = || rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");

@@ -7,7 +7,7 @@ use crate::{
     Setup,
     rig::{Filler, PATIENCE, Rig, drain, raise_file_limit, stream_pair, write},
 };
-use c10k_event::{Interest, Key, Options, Trigger};
+use c10k_event::{BusyPoll, Interest, InterestSet, Interrupts, Key, OpenError, Options, Trigger};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::HashMap, os::fd::OwnedFd, time::Instant};
 
@@ -19,6 +19,8 @@ super::cases! {
     a_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
     a_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
     a_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
+    a_completion_queue_of_2_loses_no_source: EachTrigger, Beside;
+    busy_polling_is_done_or_refused: EachTrigger, Beside;
 }
 
 fn one_of_ten_thousand_sources_is_told(setup: Setup) -> Outcome {
@@ -159,4 +161,43 @@ fn a_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
     }
     filler.stop();
     Outcome::Pass
+}
+
+fn a_completion_queue_of_2_loses_no_source(setup: Setup) -> Outcome {
+    const SOURCES: usize = 100;
+    let mut options = Options::default();
+    options.completion_queue = Some(2);
+    let mut rig = Rig::with(setup, &options, 64);
+    let peers = crowd(&mut rig, SOURCES);
+    for _ in 0..20 {
+        peers.values().for_each(|peer| write(peer, b"x"));
+        read_all(&mut rig, SOURCES);
+    }
+    if setup.mechanism.calls().contains(&"io_uring_enter") {
+        assert!(rig.set.counters().overflows > 0, "{:?}", rig.set.counters());
+    }
+    Outcome::Pass
+}
+
+fn busy_polling_is_done_or_refused(setup: Setup) -> Outcome {
+    let mut options = Options::default();
+    options.busy_poll = Some(BusyPoll {
+        duration_us: 50,
+        interrupts: Interrupts::Kept,
+    });
+    match InterestSet::<OwnedFd>::open_with(setup.mechanism, &options) {
+        Ok(set) => {
+            drop(set);
+            let mut rig = Rig::with(setup, &options, 8);
+            let peers = crowd(&mut rig, 4);
+            peers.values().for_each(|peer| write(peer, b"x"));
+            read_all(&mut rig, 4);
+            Outcome::Pass
+        }
+        Err(OpenError::UnsupportedOption { option, .. }) => {
+            assert_eq!(option, "busy polling");
+            Outcome::Unsupported("busy polling")
+        }
+        Err(error) => Outcome::Unavailable(error.to_string()),
+    }
 }

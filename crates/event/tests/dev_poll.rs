@@ -1,0 +1,277 @@
+//! The emulated `/dev/poll` against its manual, `poll(4D)`.
+#![forbid(unsafe_code)]
+
+use c10k_event::dev_poll::{DevPoll, DevPollFd, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLREMOVE};
+use c10k_sys::fork::in_child;
+use rustix::io::Errno;
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+fn entry(fd: &impl AsRawFd, events: u16) -> DevPollFd {
+    DevPollFd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    }
+}
+
+fn open(entries: &[DevPollFd]) -> DevPoll {
+    let mut set = DevPoll::open().expect("it opens");
+    assert_eq!(set.write(entries), Ok(entries.len()));
+    set
+}
+
+fn ready(set: &mut DevPoll, room: usize) -> Vec<DevPollFd> {
+    let mut results = vec![DevPollFd::default(); room];
+    let count = set.poll(&mut results, NOW).expect("DP_POLL");
+    results.truncate(count);
+    results
+}
+
+/// A duplicate under a number far from those that other tests open and close, so that it stays unused when closed.
+fn high(fd: impl AsFd) -> OwnedFd {
+    rustix::io::fcntl_dupfd_cloexec(fd, 900).expect("a high number")
+}
+
+#[test]
+fn state_is_told_again_and_again() {
+    let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+    let mut set = open(&[entry(&theirs, POLLIN)]);
+    assert_eq!(ready(&mut set, 4), []);
+    ours.write_all(b"x").expect("a byte fits");
+    let told = DevPollFd {
+        fd: theirs.as_raw_fd(),
+        events: POLLIN,
+        revents: POLLIN,
+    };
+    assert_eq!(ready(&mut set, 4), [told]);
+    assert_eq!(ready(&mut set, 4), [told]);
+    theirs.read_exact(&mut [0]).expect("the byte");
+    assert_eq!(ready(&mut set, 4), []);
+}
+
+#[test]
+fn written_events_are_added_to_those_cached() {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let fd = theirs.as_raw_fd();
+    let mut set = open(&[entry(&theirs, POLLIN)]);
+    assert_eq!(set.write(&[entry(&theirs, POLLOUT)]), Ok(1));
+    assert_eq!(set.is_polled(fd), Ok(Some(POLLIN | POLLOUT)));
+    ours.write_all(b"x").expect("a byte fits");
+    assert_eq!(
+        ready(&mut set, 4),
+        [DevPollFd {
+            fd,
+            events: POLLIN | POLLOUT,
+            revents: POLLIN | POLLOUT
+        }]
+    );
+    let mut twice = open(&[entry(&theirs, POLLIN), entry(&theirs, POLLOUT)]);
+    assert_eq!(twice.is_polled(fd), Ok(Some(POLLIN | POLLOUT)), "within one write too");
+}
+
+#[test]
+fn only_exactly_pollremove_removes() {
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let fd = theirs.as_raw_fd();
+    let mut set = open(&[entry(&theirs, POLLIN)]);
+    assert_eq!(set.write(&[entry(&theirs, POLLREMOVE | POLLOUT)]), Ok(1));
+    assert_eq!(
+        set.is_polled(fd),
+        Ok(Some(POLLIN | POLLOUT)),
+        "with another event it only adds"
+    );
+    assert_eq!(set.write(&[entry(&theirs, POLLREMOVE)]), Ok(1));
+    assert_eq!(set.is_polled(fd), Ok(None));
+    assert_eq!(ready(&mut set, 4), []);
+    assert_eq!(
+        set.write(&[entry(&theirs, POLLREMOVE)]),
+        Ok(1),
+        "removing what is not cached is no error"
+    );
+    assert_eq!(set.write(&[entry(&theirs, POLLREMOVE), entry(&theirs, POLLOUT)]), Ok(2));
+    assert_eq!(
+        set.is_polled(fd),
+        Ok(Some(POLLOUT)),
+        "removed and written again in one write"
+    );
+}
+
+#[test]
+fn a_closed_descriptor_is_told_as_pollnval_until_it_is_removed() {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let closing = high(&theirs);
+    let fd = closing.as_raw_fd();
+    let mut set = open(&[entry(&closing, POLLIN)]);
+    drop(closing);
+    let told = DevPollFd {
+        fd,
+        events: POLLIN,
+        revents: POLLNVAL,
+    };
+    assert_eq!(ready(&mut set, 4), [told]);
+    ours.write_all(b"x").expect("a byte fits");
+    assert_eq!(
+        ready(&mut set, 4),
+        [told],
+        "the file, open under another number, is not this number's"
+    );
+    assert_eq!(
+        set.write(&[DevPollFd {
+            fd,
+            events: POLLREMOVE,
+            revents: 0
+        }]),
+        Ok(1)
+    );
+    assert_eq!(ready(&mut set, 4), []);
+    drop(theirs);
+}
+
+#[test]
+fn a_descriptor_that_was_never_open_is_cached_and_told_as_pollnval() {
+    const NEVER: RawFd = 999_999;
+    let mut set = open(&[DevPollFd {
+        fd: NEVER,
+        events: POLLIN,
+        revents: 0,
+    }]);
+    assert_eq!(set.is_polled(NEVER), Ok(Some(POLLIN)));
+    assert_eq!(
+        ready(&mut set, 4),
+        [DevPollFd {
+            fd: NEVER,
+            events: POLLIN,
+            revents: POLLNVAL
+        }]
+    );
+    assert_eq!(
+        set.write(&[DevPollFd {
+            fd: -1,
+            events: POLLIN,
+            revents: 0
+        }]),
+        Ok(1),
+        "a negative one is passed over"
+    );
+    assert_eq!(ready(&mut set, 4).len(), 1);
+}
+
+#[test]
+fn no_result_leaves_the_array_untouched() {
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut set = open(&[entry(&theirs, POLLIN)]);
+    let mark = DevPollFd {
+        fd: 7,
+        events: 8,
+        revents: 9,
+    };
+    let mut results = [mark; 3];
+    assert_eq!(set.poll(&mut results, Some(Duration::from_micros(100))), Ok(0));
+    assert_eq!(results, [mark; 3]);
+}
+
+#[test]
+fn no_more_than_the_array_holds_is_told_and_the_rest_later() {
+    let pairs: Vec<_> = (0..5).map(|_| UnixStream::pair().expect("a pair")).collect();
+    let entries: Vec<_> = pairs.iter().map(|(_, theirs)| entry(theirs, POLLOUT)).collect();
+    let mut set = open(&entries);
+    let mut told: Vec<_> = (0..5)
+        .flat_map(|_| ready(&mut set, 1))
+        .map(|result| result.fd)
+        .collect();
+    told.sort_unstable();
+    let mut all: Vec<_> = entries.iter().map(|entry| entry.fd).collect();
+    all.sort_unstable();
+    assert_eq!(told, all);
+}
+
+#[test]
+fn an_empty_array_only_sleeps() {
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut set = open(&[entry(&theirs, POLLOUT)]);
+    let started = Instant::now();
+    assert_eq!(set.poll(&mut [], Some(Duration::from_millis(2))), Ok(0));
+    assert!(started.elapsed() >= Duration::from_millis(2));
+}
+
+#[test]
+fn a_hang_up_is_told_unasked() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut set = open(&[entry(&theirs, POLLOUT)]);
+    drop(ours);
+    assert!(ready(&mut set, 4).iter().any(|result| result.revents & POLLHUP != 0));
+}
+
+#[test]
+fn a_regular_file_is_always_ready() {
+    let file = File::open(std::env::current_exe().expect("the test program")).expect("it opens");
+    let mut set = open(&[entry(&file, POLLIN | POLLOUT)]);
+    let told = DevPollFd {
+        fd: file.as_raw_fd(),
+        events: POLLIN | POLLOUT,
+        revents: POLLIN | POLLOUT,
+    };
+    assert_eq!(ready(&mut set, 4), [told]);
+    assert_eq!(set.write(&[entry(&file, POLLREMOVE)]), Ok(1));
+    assert_eq!(ready(&mut set, 4), []);
+}
+
+#[test]
+fn a_child_of_fork_gets_eacces() {
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut set = open(&[entry(&theirs, POLLOUT)]);
+    let fd = theirs.as_raw_fd();
+    let status = in_child(|| {
+        let denied = |error: Option<Errno>| error == Some(Errno::ACCESS);
+        let written = set.write(&[DevPollFd {
+            fd,
+            events: POLLIN,
+            revents: 0,
+        }]);
+        let polled = set.poll(&mut [DevPollFd::default()], NOW);
+        let asked = set.is_polled(fd);
+        u8::from(!denied(written.err().map(|error| error.errno)))
+            | u8::from(!denied(polled.err().map(|error| error.errno))) << 1
+            | u8::from(!denied(asked.err().map(|error| error.errno))) << 2
+    });
+    assert_eq!(status, Ok(Some(0)));
+    assert_eq!(ready(&mut set, 4).len(), 1, "the parent's set is as it was");
+}
+
+#[test]
+fn a_set_that_nobody_has_used_belongs_to_the_child_that_uses_it_first() {
+    let mut set = DevPoll::open().expect("it opens");
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let status = in_child(|| u8::from(set.write(&[entry(&theirs, POLLOUT)]) != Ok(1) || ready(&mut set, 1).len() != 1));
+    assert_eq!(status, Ok(Some(0)));
+}
+
+#[test]
+fn more_entries_than_descriptors_are_refused() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .expect("a limit");
+    let too_many = vec![
+        DevPollFd {
+            fd: -1,
+            events: POLLIN,
+            revents: 0
+        };
+        usize::try_from(limit).expect("fits") + 1
+    ];
+    let refused = DevPoll::open()
+        .expect("it opens")
+        .write(&too_many)
+        .expect_err("too many");
+    assert_eq!((refused.operation, refused.errno), ("write", Errno::INVAL));
+}

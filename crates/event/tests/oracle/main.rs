@@ -1,0 +1,114 @@
+//! The oracle: random scripts on every mechanism, compared with a naive `poll(2)` scan after every step.
+//!
+//! `C10K_ORACLE_SCRIPTS` says how many scripts a mechanism and trigger get (200 unless told), `C10K_ORACLE_SEED` where
+//! their seeds start. A failure prints its seed; add it to `REGRESSIONS`. The fuzzer's corpus is replayed too.
+#![forbid(unsafe_code)]
+
+mod script;
+
+use c10k_event::{Mechanism, Trigger};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rand_pcg::{
+    Pcg64,
+    rand_core::{Rng, SeedableRng},
+};
+use std::path::Path;
+
+/// Seeds of scripts that failed once, with what was wrong then.
+const REGRESSIONS: &[(u64, &str)] = &[(
+    900,
+    "real-time signals: a local stream socket filled before it was watched made no signal about room",
+)];
+
+/// Steps of a random script.
+const STEPS: usize = 60;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = Mechanism::all()
+        .flat_map(|mechanism| mechanism.triggers().iter().map(move |&trigger| (mechanism, trigger)))
+        .flat_map(|(mechanism, trigger)| {
+            let name = |what| format!("{mechanism}::{trigger}::{what}");
+            [
+                Trial::test(name("random_scripts"), move || random_scripts(mechanism, trigger)),
+                Trial::test(name("regressions"), move || regressions(mechanism, trigger)),
+                Trial::test(name("the_fuzzers_corpus"), move || corpus(mechanism, trigger)),
+            ]
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn number(variable: &str, otherwise: u64) -> Result<u64, Failed> {
+    match std::env::var(variable) {
+        Ok(value) => value
+            .parse()
+            .map_err(|_| Failed::from(format!("{variable}={value} is not a number"))),
+        Err(_) => Ok(otherwise),
+    }
+}
+
+/// The script of a seed.
+fn script(seed: u64) -> Vec<u8> {
+    let mut script = vec![0; STEPS * script::STEP];
+    Pcg64::seed_from_u64(seed).fill_bytes(&mut script);
+    script
+}
+
+/// Whether the mechanism runs here; prints why not, or fails where `C10K_REQUIRE` asks for it.
+fn available(mechanism: Mechanism) -> Result<bool, Failed> {
+    let Err(reason) = mechanism.probe() else {
+        return Ok(true);
+    };
+    let required = std::env::var("C10K_REQUIRE").is_ok_and(|list| {
+        list.split(',')
+            .map(str::trim)
+            .any(|required| required == "all" || required == mechanism.name())
+    });
+    if required {
+        return Err(format!("{mechanism} is required (C10K_REQUIRE) and unavailable: {reason}").into());
+    }
+    eprintln!("{mechanism}: unavailable here: {reason}");
+    Ok(false)
+}
+
+fn random_scripts(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
+    if !available(mechanism)? {
+        return Ok(());
+    }
+    let first = number("C10K_ORACLE_SEED", 1)?;
+    for seed in first..first + number("C10K_ORACLE_SCRIPTS", 200)? {
+        script::run(mechanism, trigger, &script(seed)).map_err(|problem| format!("seed {seed}: {problem}"))?;
+    }
+    Ok(())
+}
+
+fn regressions(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
+    if !available(mechanism)? {
+        return Ok(());
+    }
+    for &(seed, what) in REGRESSIONS {
+        script::run(mechanism, trigger, &script(seed)).map_err(|problem| format!("seed {seed} ({what}): {problem}"))?;
+    }
+    Ok(())
+}
+
+fn corpus(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
+    if !available(mechanism)? {
+        return Ok(());
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/event_script");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut count = 0;
+    for entry in entries {
+        let path = entry?.path();
+        script::run(mechanism, trigger, &std::fs::read(&path)?)
+            .map_err(|problem| format!("{}: {problem}", path.display()))?;
+        count += 1;
+    }
+    if count == 0 {
+        Err(format!("{} is empty", folder.display()).into())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,347 @@
+//! Scripts that drive a set and compare it, after every step, with a naive `poll(2)` over all sources.
+//!
+//! A script is a string of bytes, three a step, so that a random generator, a fuzzer and a committed corpus all make
+//! them. The sources are local sockets and pipes, which the kernel changes within the call that causes the change: what a
+//! scan finds after a step is what the set must know.
+
+use c10k_event::{Event, Events, Interest, InterestSet, Key, Mechanism, Readiness, Trigger};
+use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, PollEntry, poll};
+use rustix::{
+    fs::OFlags,
+    io::Errno,
+    net::{AddressFamily, Shutdown, SocketFlags, SocketType},
+    pipe::PipeFlags,
+};
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+/// No more sources than this at a time.
+const SOURCES: usize = 12;
+/// Bytes of a step.
+pub(crate) const STEP: usize = 3;
+
+/// One declared source, and what the oracle knows of it.
+struct Source {
+    key: Key,
+    interest: Interest,
+    peer: Option<OwnedFd>,
+    kind: Kind,
+    /// What was told and has held ever since.
+    told: Readiness,
+    /// What was found by any scan since the declaration. Nothing else may be told.
+    ever: Readiness,
+    /// Whether the oneshot trigger still owes an event.
+    armed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Stream,
+    Datagram,
+    Pipe,
+}
+
+struct Run {
+    set: InterestSet<OwnedFd>,
+    events: Events,
+    trigger: Trigger,
+    sources: Vec<Source>,
+    duplicates: Vec<OwnedFd>,
+    /// The source that got new data in this step.
+    fresh: Option<Key>,
+}
+
+/// Runs a script on one mechanism with one trigger.
+///
+/// # Errors
+/// What the set told wrong, and after which step.
+pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Result<(), String> {
+    let set = InterestSet::open(mechanism).map_err(|error| error.to_string())?;
+    let events = Events::with_capacity(4 * SOURCES);
+    let mut run = Run {
+        set,
+        events,
+        trigger,
+        sources: Vec::new(),
+        duplicates: Vec::new(),
+        fresh: None,
+    };
+    for (index, step) in script.chunks_exact(STEP).enumerate() {
+        let at = |problem| format!("{mechanism}, {trigger}, step {index} {step:?}: {problem}");
+        run.fresh = None;
+        run.step(step[0], usize::from(step[1]), step[2]).map_err(at)?;
+        run.check().map_err(at)?;
+    }
+    Ok(())
+}
+
+impl Run {
+    fn step(&mut self, operation: u8, which: usize, how: u8) -> Result<(), String> {
+        if self.sources.is_empty() || operation % 14 == 0 {
+            return if self.sources.len() < SOURCES {
+                self.declare(how)
+            } else {
+                Ok(())
+            };
+        }
+        let at = which % self.sources.len();
+        match operation % 14 {
+            1 => self.modify(at, how),
+            2 => drop(self.withdraw(at)?),
+            3 => {
+                let interest = self.sources[at].interest;
+                let (source, fd) = self.withdraw(at)?;
+                self.insert(fd, source.peer, source.kind, interest)?;
+            }
+            4 => self.peer_writes(at),
+            5 => drop(rustix::io::read(&self.set[self.sources[at].key], &mut [0])),
+            6 => drain(&self.set[self.sources[at].key]),
+            // A local stream socket that was filled while it sent no signals (it was not watched) makes none when there
+            // is room again, until another send meets a full buffer: a limit of the kernel's interface, and a fact
+            // tested by name. So only watched ones are filled.
+            7 if self.sources[at].kind == Kind::Stream && !self.sources[at].interest.is_none() => {
+                fill(&self.set[self.sources[at].key]);
+            }
+            8 => self.sources[at].peer.iter().for_each(drain),
+            9 => self.peer_closes_a_half(at),
+            10 => self.sources[at].peer = None,
+            11 if self.duplicates.len() < SOURCES => {
+                let duplicate = rustix::io::dup(&self.set[self.sources[at].key]);
+                self.duplicates
+                    .push(duplicate.map_err(|errno| format!("dup: {errno}"))?);
+            }
+            12 => drop(self.duplicates.pop()),
+            13 => self.withdraw_with_the_event_in_the_batch(at)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, how: u8) -> Result<(), String> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let pair = |kind| rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None);
+        let interest = interest(how);
+        let (kind, opened, interest) = match how >> 4 & 3 {
+            0 | 1 => (Kind::Stream, pair(SocketType::STREAM), interest),
+            // Whether a datagram socket is writable depends on its peer, of which signals say nothing.
+            2 => (Kind::Datagram, pair(SocketType::DGRAM), Interest::READABLE),
+            _ => {
+                let ends = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC);
+                (Kind::Pipe, ends, Interest::READABLE)
+            }
+        };
+        let (source, peer) = opened.map_err(|errno| format!("opening a source: {errno}"))?;
+        if how & 0x80 != 0 {
+            let _ = rustix::io::write(&peer, b"early");
+        }
+        self.insert(source, Some(peer), kind, interest)
+    }
+
+    fn insert(&mut self, fd: OwnedFd, peer: Option<OwnedFd>, kind: Kind, interest: Interest) -> Result<(), String> {
+        let key = self
+            .set
+            .declare(fd, interest, self.trigger)
+            .map_err(|declined| declined.to_string())?;
+        let (told, ever) = (Readiness::NONE, Readiness::NONE);
+        self.sources.push(Source {
+            key,
+            interest,
+            peer,
+            kind,
+            told,
+            ever,
+            armed: true,
+        });
+        Ok(())
+    }
+
+    fn modify(&mut self, at: usize, how: u8) {
+        let source = &mut self.sources[at];
+        source.interest = if source.kind == Kind::Stream {
+            interest(how)
+        } else {
+            Interest::READABLE
+        };
+        source.told = Readiness::NONE;
+        source.armed = true;
+        self.set
+            .modify(source.key, source.interest, self.trigger)
+            .expect("a current source can be modified");
+    }
+
+    fn withdraw(&mut self, at: usize) -> Result<(Source, OwnedFd), String> {
+        let source = self.sources.swap_remove(at);
+        let fd = self.set.withdraw(source.key).map_err(|error| error.to_string())?;
+        Ok((source, fd))
+    }
+
+    fn peer_writes(&mut self, at: usize) {
+        let source = &self.sources[at];
+        if let Some(peer) = &source.peer
+            && rustix::io::write(peer, b"x").is_ok()
+        {
+            self.fresh = Some(source.key);
+        }
+    }
+
+    fn peer_closes_a_half(&mut self, at: usize) {
+        let source = &mut self.sources[at];
+        match (&source.peer, source.kind) {
+            (Some(peer), Kind::Stream) => drop(rustix::net::shutdown(peer, Shutdown::Write)),
+            (_, Kind::Pipe) => source.peer = None,
+            _ => {}
+        }
+    }
+
+    /// Fetches a batch, withdraws a source, and sees that the batch is silent about it.
+    fn withdraw_with_the_event_in_the_batch(&mut self, at: usize) -> Result<(), String> {
+        self.set
+            .next_events(&mut self.events, Some(Duration::ZERO))
+            .map_err(|error| error.to_string())?;
+        drop(self.withdraw(at)?);
+        // What is left in the batch is told by `check`, which knows the source no more.
+        Ok(())
+    }
+
+    /// All that the set tells now.
+    fn told(&mut self) -> Result<Vec<Event>, String> {
+        let mut told = Vec::new();
+        loop {
+            let count = self
+                .set
+                .next_events(&mut self.events, Some(Duration::ZERO))
+                .map_err(|error| error.to_string())?;
+            while let Some(event) = self.set.take(&mut self.events) {
+                told.push(event);
+            }
+            // With the level trigger it would never end: one batch has room for all, after what an earlier one left.
+            if count == 0 || self.trigger == Trigger::Level {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// What the kernel says about each source's answers, asked the naive way.
+    fn scan(&self) -> Vec<Readiness> {
+        let asked = |source: &Source| PollEntry::new(self.set[source.key].as_fd(), POLLIN | POLLOUT | POLLRDHUP);
+        let mut entries: Vec<_> = self.sources.iter().map(asked).collect();
+        poll(&mut entries, Some(Duration::ZERO)).expect("poll(2)");
+        let answers = |(entry, source): (&PollEntry, &Source)| {
+            let mut ready = Readiness::NONE;
+            if source.interest.contains(Interest::READABLE)
+                && entry.found() & (POLLIN | POLLHUP | POLLERR | POLLRDHUP) != 0
+            {
+                ready |= Readiness::READABLE;
+            }
+            if source.interest.contains(Interest::WRITABLE) && entry.found() & (POLLOUT | POLLERR) != 0 {
+                ready |= Readiness::WRITABLE;
+            }
+            ready
+        };
+        entries.iter().zip(&self.sources).map(answers).collect()
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        let left_from_before = !self.events.is_empty();
+        let found = self.scan();
+        for (source, &found) in self.sources.iter_mut().zip(&found) {
+            source.ever |= found;
+        }
+        if left_from_before && self.trigger == Trigger::Level {
+            self.told()?;
+        }
+        let mut now: HashMap<Key, (Readiness, usize)> = HashMap::new();
+        for event in self.told()? {
+            let (told, times) = now.entry(event.key).or_default();
+            *told |= event.readiness;
+            *times += 1;
+        }
+        for (source, &found) in self.sources.iter_mut().zip(&found) {
+            let (told, times) = now.remove(&source.key).unwrap_or_default();
+            let told = answers(told);
+            if !source.ever.contains(told) {
+                return Err(format!("{:?} was told {told:?}, which never held", source.key));
+            }
+            match self.trigger {
+                Trigger::Level if told != found => {
+                    return Err(format!("{:?} was told {told:?}, poll(2) finds {found:?}", source.key));
+                }
+                Trigger::Level => {}
+                Trigger::Edge => source.check_edge(told, found, self.fresh)?,
+                Trigger::Oneshot => source.check_oneshot(told, times, found)?,
+            }
+        }
+        if now.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("told about keys that are not current: {now:?}"))
+        }
+    }
+}
+
+impl Source {
+    fn check_edge(&mut self, told: Readiness, found: Readiness, fresh: Option<Key>) -> Result<(), String> {
+        self.told |= told;
+        if !self.told.contains(found) {
+            return Err(format!(
+                "{:?} was told {:?} in all, poll(2) finds {found:?}",
+                self.key, self.told
+            ));
+        }
+        if fresh == Some(self.key) && found.is_readable() && !told.is_readable() {
+            return Err(format!("{:?} has new data and was not told so", self.key));
+        }
+        self.told = both(self.told, found);
+        Ok(())
+    }
+
+    fn check_oneshot(&mut self, told: Readiness, times: usize, found: Readiness) -> Result<(), String> {
+        if times > usize::from(self.armed) {
+            return Err(format!(
+                "{:?} was told {told:?} {times} times, armed: {}",
+                self.key, self.armed
+            ));
+        }
+        self.armed &= times == 0;
+        if self.armed && !found.is_none() {
+            return Err(format!("{:?} is armed and was not told {found:?}", self.key));
+        }
+        Ok(())
+    }
+}
+
+fn interest(how: u8) -> Interest {
+    match how & 7 {
+        0..=2 => Interest::READABLE,
+        3 => Interest::WRITABLE,
+        4 => Interest::NONE,
+        _ => Interest::READABLE | Interest::WRITABLE,
+    }
+}
+
+/// The bits of a readiness that answer an interest.
+fn answers(told: Readiness) -> Readiness {
+    both(told, Readiness::READABLE | Readiness::WRITABLE)
+}
+
+fn both(a: Readiness, b: Readiness) -> Readiness {
+    [Readiness::READABLE, Readiness::WRITABLE]
+        .into_iter()
+        .filter(|&bit| a.contains(bit) && b.contains(bit))
+        .fold(Readiness::NONE, |sum, bit| sum | bit)
+}
+
+fn drain(fd: impl AsFd) {
+    let mut buffer = [0; 65_536];
+    while rustix::io::read(&fd, &mut buffer).is_ok_and(|count| count > 0) {}
+}
+
+/// Writes until the socket says that it is full, or gone.
+fn fill(fd: impl AsFd) {
+    use rustix::net::{SendFlags, send};
+    while let Ok(_) | Err(Errno::INTR) = send(&fd, &[0; 16_384], SendFlags::NOSIGNAL) {}
+    debug_assert!(rustix::fs::fcntl_getfl(&fd).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)));
+}
