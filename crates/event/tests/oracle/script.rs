@@ -4,7 +4,7 @@
 //! them. The sources are local sockets and pipes, which the kernel changes within the call that causes the change: what a
 //! scan finds after a step is what the set must know.
 
-use c10k_event::{Event, Events, Interest, InterestSet, Key, Mechanism, Readiness, Trigger};
+use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Readiness, Trigger};
 use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, PollEntry, poll};
 use rustix::{
     fs::OFlags,
@@ -22,6 +22,9 @@ use std::{
 const SOURCES: usize = 12;
 /// Bytes of a step.
 pub(crate) const STEP: usize = 3;
+
+/// Set in a step's first byte: the set is not asked after it, so that what it has to tell piles up.
+const UNHEARD: u8 = 0x80;
 
 /// One declared source, and what the oracle knows of it.
 struct Source {
@@ -72,8 +75,12 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
     for (index, step) in script.chunks_exact(STEP).enumerate() {
         let at = |problem| format!("{mechanism}, {trigger}, step {index} {step:?}: {problem}");
         run.fresh = None;
-        run.step(step[0], usize::from(step[1]), step[2]).map_err(at)?;
-        run.check().map_err(at)?;
+        run.step(step[0] & !UNHEARD, usize::from(step[1]), step[2])
+            .map_err(at)?;
+        let found = run.scan();
+        if step[0] & UNHEARD == 0 {
+            run.check(&found).map_err(at)?;
+        }
     }
     Ok(())
 }
@@ -196,36 +203,42 @@ impl Run {
         }
     }
 
-    /// Fetches a batch, withdraws a source, and sees that the batch is silent about it.
+    /// Fetches a batch, withdraws a source, and sees that the rest of the batch is silent about it.
     fn withdraw_with_the_event_in_the_batch(&mut self, at: usize) -> Result<(), String> {
         self.set
             .next_events(&mut self.events, Some(Duration::ZERO))
             .map_err(|error| error.to_string())?;
         drop(self.withdraw(at)?);
-        // What is left in the batch is told by `check`, which knows the source no more.
+        while let Some(event) = self.set.take(&mut self.events) {
+            let source = self.sources.iter_mut().find(|source| source.key == event.key);
+            let source = source.ok_or_else(|| format!("{event:?} is about a source that is not there"))?;
+            source.hear(answers(event.readiness), 1, self.trigger)?;
+        }
         Ok(())
     }
 
-    /// All that the set tells now.
-    fn told(&mut self) -> Result<Vec<Event>, String> {
-        let mut told = Vec::new();
+    /// All that the set tells now, by key: what, and in how many events.
+    fn told(&mut self) -> Result<HashMap<Key, (Readiness, usize)>, String> {
+        let mut told: HashMap<Key, (Readiness, usize)> = HashMap::new();
         loop {
             let count = self
                 .set
                 .next_events(&mut self.events, Some(Duration::ZERO))
                 .map_err(|error| error.to_string())?;
             while let Some(event) = self.set.take(&mut self.events) {
-                told.push(event);
+                let (readiness, times) = told.entry(event.key).or_default();
+                *readiness |= answers(event.readiness);
+                *times += 1;
             }
-            // With the level trigger it would never end: one batch has room for all, after what an earlier one left.
+            // With the level trigger it would never end, and one batch has room for all.
             if count == 0 || self.trigger == Trigger::Level {
                 return Ok(told);
             }
         }
     }
 
-    /// What the kernel says about each source's answers, asked the naive way.
-    fn scan(&self) -> Vec<Readiness> {
+    /// What the kernel says about each source's answers, asked the naive way; notes what holds and what no longer does.
+    fn scan(&mut self) -> Vec<Readiness> {
         let asked = |source: &Source| PollEntry::new(self.set[source.key].as_fd(), POLLIN | POLLOUT | POLLRDHUP);
         let mut entries: Vec<_> = self.sources.iter().map(asked).collect();
         poll(&mut entries, Some(Duration::ZERO)).expect("poll(2)");
@@ -241,75 +254,77 @@ impl Run {
             }
             ready
         };
-        entries.iter().zip(&self.sources).map(answers).collect()
-    }
-
-    fn check(&mut self) -> Result<(), String> {
-        let left_from_before = !self.events.is_empty();
-        let found = self.scan();
+        let found: Vec<_> = entries.iter().zip(&self.sources).map(answers).collect();
         for (source, &found) in self.sources.iter_mut().zip(&found) {
             source.ever |= found;
+            source.told = both(source.told, found);
         }
-        if left_from_before && self.trigger == Trigger::Level {
-            self.told()?;
+        found
+    }
+
+    /// Compares what the set tells with what a scan has just found.
+    fn check(&mut self, found: &[Readiness]) -> Result<(), String> {
+        if self.trigger == Trigger::Level {
+            // A wait may bring no more than what was on its way; the one after it tells the state.
+            let mut on_its_way = self.told()?;
+            for source in &mut self.sources {
+                let (told, times) = on_its_way.remove(&source.key).unwrap_or_default();
+                source.hear(told, times, self.trigger)?;
+            }
+            none_left(&on_its_way)?;
         }
-        let mut now: HashMap<Key, (Readiness, usize)> = HashMap::new();
-        for event in self.told()? {
-            let (told, times) = now.entry(event.key).or_default();
-            *told |= event.readiness;
-            *times += 1;
-        }
-        for (source, &found) in self.sources.iter_mut().zip(&found) {
+        let mut now = self.told()?;
+        for (source, &found) in self.sources.iter_mut().zip(found) {
             let (told, times) = now.remove(&source.key).unwrap_or_default();
-            let told = answers(told);
-            if !source.ever.contains(told) {
-                return Err(format!("{:?} was told {told:?}, which never held", source.key));
-            }
-            match self.trigger {
-                Trigger::Level if told != found => {
-                    return Err(format!("{:?} was told {told:?}, poll(2) finds {found:?}", source.key));
-                }
-                Trigger::Level => {}
-                Trigger::Edge => source.check_edge(told, found, self.fresh)?,
-                Trigger::Oneshot => source.check_oneshot(told, times, found)?,
-            }
+            source.hear(told, times, self.trigger)?;
+            source.compare(told, found, self.trigger, self.fresh)?;
         }
-        if now.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("told about keys that are not current: {now:?}"))
-        }
+        none_left(&now)
+    }
+}
+
+fn none_left(told: &HashMap<Key, (Readiness, usize)>) -> Result<(), String> {
+    if told.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("told about keys that are not current: {told:?}"))
     }
 }
 
 impl Source {
-    fn check_edge(&mut self, told: Readiness, found: Readiness, fresh: Option<Key>) -> Result<(), String> {
-        self.told |= told;
-        if !self.told.contains(found) {
-            return Err(format!(
-                "{:?} was told {:?} in all, poll(2) finds {found:?}",
-                self.key, self.told
-            ));
+    /// Notes what was told, which must have held at some time, and once only with the oneshot trigger.
+    fn hear(&mut self, told: Readiness, times: usize, trigger: Trigger) -> Result<(), String> {
+        if !self.ever.contains(told) {
+            return Err(format!("{:?} was told {told:?}, which never held", self.key));
         }
-        if fresh == Some(self.key) && found.is_readable() && !told.is_readable() {
-            return Err(format!("{:?} has new data and was not told so", self.key));
-        }
-        self.told = both(self.told, found);
-        Ok(())
-    }
-
-    fn check_oneshot(&mut self, told: Readiness, times: usize, found: Readiness) -> Result<(), String> {
-        if times > usize::from(self.armed) {
+        if trigger == Trigger::Oneshot && times > usize::from(self.armed) {
             return Err(format!(
                 "{:?} was told {told:?} {times} times, armed: {}",
                 self.key, self.armed
             ));
         }
         self.armed &= times == 0;
-        if self.armed && !found.is_none() {
-            return Err(format!("{:?} is armed and was not told {found:?}", self.key));
-        }
+        self.told |= told;
         Ok(())
+    }
+
+    /// Compares what was told with what holds.
+    fn compare(&self, told: Readiness, found: Readiness, trigger: Trigger, fresh: Option<Key>) -> Result<(), String> {
+        let key = self.key;
+        match trigger {
+            Trigger::Level if told != found => Err(format!("{key:?} was told {told:?}, poll(2) finds {found:?}")),
+            Trigger::Edge if !self.told.contains(found) => Err(format!(
+                "{key:?} was told {:?} in all, poll(2) finds {found:?}",
+                self.told
+            )),
+            Trigger::Edge if fresh == Some(key) && found.is_readable() && !told.is_readable() => {
+                Err(format!("{key:?} has new data and was not told so"))
+            }
+            Trigger::Oneshot if self.armed && !found.is_none() => {
+                Err(format!("{key:?} is armed and was not told {found:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
