@@ -9,7 +9,7 @@ use c10k_http::{Ending, Host, Machine, Output, Phase, Stage, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
-use crate::clock::{Clock, Tick, spin};
+use crate::clock::{Clock, TICK, Tick, spin};
 use crate::config::Deadlines;
 use crate::deadlines::Deadline;
 use crate::tally::Tally;
@@ -106,10 +106,10 @@ enum Flush {
     Dead,
 }
 
-/// A connection.
+/// A connection over a socket of whatever type, as long as its calls do not wait.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    socket: OwnedFd,
+pub(crate) struct Connection<S = OwnedFd> {
+    socket: S,
     machine: Machine,
     /// Output that the socket did not take; empty, and without memory, nearly always.
     unsent: Vec<u8>,
@@ -124,14 +124,14 @@ pub(crate) struct Connection {
     told: Told,
 }
 
-impl AsFd for Connection {
+impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl Connection {
-    pub(crate) fn new(socket: OwnedFd) -> Connection {
+impl<S: AsFd> Connection<S> {
+    pub(crate) fn new(socket: S) -> Connection<S> {
         Connection {
             socket,
             machine: Machine::new(),
@@ -174,6 +174,11 @@ impl Connection {
             self.sent = 0;
             self.deadline.at = shared.clock.now().after(self.patience(&shared.deadlines));
         }
+    }
+
+    /// How long until the deadline passes.
+    pub(crate) fn time_left(&self, shared: &Shared) -> Duration {
+        TICK * self.deadline.at.0.saturating_sub(shared.clock.now().0)
     }
 
     /// The deadline has passed.

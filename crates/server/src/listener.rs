@@ -89,3 +89,9 @@ fn accept_as(listener: &OwnedFd, flags: SocketFlags) -> Accepted {
         Err(_) => Accepted::Gone,
     }
 }
+
+/// Whether an error of accepting means that descriptors or memory are used up.
+pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use c10k_event::Waker;
 use c10k_sys::termination::TerminationSignals;
 use rustix::event::EventfdFlags;
+use tokio::sync::Notify;
 
 use crate::ServeError;
 
@@ -18,9 +19,16 @@ pub struct Stop(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     requested: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    wakers: Mutex<Vec<Wake>>,
     /// Readable for good once the stop was requested, for those who wait with `poll`.
     event: OnceLock<OwnedFd>,
+}
+
+/// Whom a request wakes.
+#[derive(Debug)]
+enum Wake {
+    Loop(Waker),
+    Task(Arc<Notify>),
 }
 
 impl Stop {
@@ -35,8 +43,11 @@ impl Stop {
         self.0.requested.store(true, Ordering::Release);
         let wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         for waker in &*wakers {
-            // A loop that cannot be woken looks at the request by itself within a second.
-            let _ = waker.wake();
+            match waker {
+                // A loop that cannot be woken looks at the request by itself within a second.
+                Wake::Loop(waker) => drop(waker.wake()),
+                Wake::Task(notify) => notify.notify_one(),
+            }
         }
         if let Some(event) = self.0.event.get() {
             // Refused only where it is at its maximum, and then it is readable.
@@ -91,8 +102,19 @@ impl Stop {
 
     /// Has the request wake a loop.
     pub(crate) fn wakes(&self, waker: Waker) {
-        let mut wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        wakers.push(waker);
+        self.add(Wake::Loop(waker));
+    }
+
+    /// Has the request wake a task.
+    pub(crate) fn notifies(&self, notify: Arc<Notify>) {
+        self.add(Wake::Task(notify));
+    }
+
+    fn add(&self, wake: Wake) {
+        self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(wake);
+        if self.is_requested() {
+            self.request();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table of models. A model is one file and one row.
 
+mod async_tasks;
 mod children;
 mod event_loop;
 mod fork_per_connection;
@@ -23,6 +24,7 @@ pub static MODELS: &[Descriptor] = &[
     preforked::ROW,
     thread_per_connection::ROW,
     thread_pool::ROW,
+    async_tasks::ROW,
 ];
 
 /// Whether a model is driven by an event mechanism.
