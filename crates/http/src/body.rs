@@ -1,4 +1,4 @@
-//! Bodies of requests: where they end. Their bytes are counted and dropped.
+//! Bodies of requests: where they end, and their bytes for those who want them.
 
 use crate::Limits;
 use crate::head::{Framing, is_token};
@@ -67,8 +67,14 @@ impl Body {
         })
     }
 
-    /// Takes body bytes from the front of `input`; says how many it took.
-    pub(crate) fn take(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, Progress), Refusal> {
+    /// Takes body bytes from the front of `input`; says how many it took. What was encoded in them goes to `kept`, if
+    /// anybody wants it.
+    pub(crate) fn take(
+        &mut self,
+        input: &[u8],
+        mut kept: Option<&mut Vec<u8>>,
+        limits: &Limits,
+    ) -> Result<(usize, Progress), Refusal> {
         let mut used = 0;
         while used < input.len() && self.state != State::Done {
             if matches!(self.state, State::Length | State::Data) {
@@ -76,6 +82,9 @@ impl Body {
                 let taken = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(left);
                 self.remaining -= taken as u64;
                 self.decoded += taken as u64;
+                if let Some(kept) = kept.as_mut() {
+                    kept.extend_from_slice(&input[used..used + taken]);
+                }
                 used += taken;
                 if self.remaining == 0 {
                     self.state = if self.state == State::Length {

@@ -129,6 +129,8 @@ struct InProgress {
     scanned: usize,
     /// A request whose body is being read.
     receiving: Option<(Request, Body)>,
+    /// What the request brought and its reply gives back: a body, or a head.
+    kept: Vec<u8>,
     /// The tail: offset of its next byte in the pattern, and bytes left.
     tail_offset: u64,
     tail_left: u64,
@@ -245,12 +247,10 @@ impl Machine {
             if rest.is_empty() {
                 return (used, Step::Read);
             }
-            let taken = match self.progress.as_mut().and_then(|progress| progress.receiving.as_mut()) {
-                Some((_, body)) => body.take(rest, &host.limits).map(|(taken, progress)| match progress {
-                    Progress::More => (taken, None),
-                    Progress::Done => (taken, self.received()),
-                }),
-                None => self.take_head(rest, host, output),
+            let taken = if self.is_receiving() {
+                self.take_body(rest, host)
+            } else {
+                self.take_head(rest, host, output)
             };
             match taken {
                 Ok((0, None)) => return (used, Step::Read),
@@ -291,6 +291,9 @@ impl Machine {
         let request = head::parse(&input[..end], &host.limits)?;
         self.skipped_line = false;
         output.requests += 1;
+        if request.route == Route::Headers {
+            self.progress.get_or_insert_default().kept = input[..end].to_vec();
+        }
         let Some(body) = Body::new(request.framing) else {
             return Ok((end, Some(request)));
         };
@@ -299,6 +302,23 @@ impl Machine {
         }
         self.progress.get_or_insert_default().receiving = Some((request, body));
         Ok((end, None))
+    }
+
+    fn is_receiving(&self) -> bool {
+        self.progress
+            .as_ref()
+            .is_some_and(|progress| progress.receiving.is_some())
+    }
+
+    /// Takes as much of a body as there is from the front of `input`; the last byte makes its request whole.
+    fn take_body(&mut self, input: &[u8], host: &Host) -> Result<(usize, Option<Request>), Refusal> {
+        let progress = self.progress.get_or_insert_default();
+        let Some((request, body)) = progress.receiving.as_mut() else {
+            return Ok((0, None));
+        };
+        let kept = (request.route == Route::Echo).then_some(&mut progress.kept);
+        let (taken, state) = body.take(input, kept, &host.limits)?;
+        Ok((taken, if state == Progress::Done { self.received() } else { None }))
     }
 
     /// The request whose body has been read.
@@ -320,6 +340,10 @@ impl Machine {
             (Persistence::Close, Wish::Keep) => Some(Ending::Lingering),
             _ => None,
         };
+        let kept = self
+            .progress
+            .as_mut()
+            .map(|progress| std::mem::take(&mut progress.kept));
         let mut work = host.work;
         let out = &mut output.bytes;
         if !matches!(request.route, Route::Stats) || !request.route.offers(request.method) {
@@ -353,9 +377,14 @@ impl Machine {
                     self.stats = Some(manner);
                     return Some(Step::Stats);
                 }
+                Route::Echo | Route::Headers => {
+                    let fields = if request.route == Route::Echo { OCTETS } else { TEXT };
+                    answer::whole(out, OK, fields, &kept.unwrap_or_default(), manner, &host.date);
+                }
                 Route::Missing => {}
             }
         }
+        self.rest();
         (work > Duration::ZERO).then_some(Step::Work(work))
     }
 
@@ -406,7 +435,10 @@ impl Machine {
     /// Gives memory back when nothing is in progress.
     fn rest(&mut self) {
         let at_rest = |progress: &InProgress| {
-            progress.backlog.is_empty() && progress.receiving.is_none() && progress.tail_left == 0
+            progress.backlog.is_empty()
+                && progress.receiving.is_none()
+                && progress.kept.is_empty()
+                && progress.tail_left == 0
         };
         if self.progress.as_deref().is_some_and(at_rest) {
             self.progress = None;

@@ -49,6 +49,10 @@ pub(crate) enum Route {
     Spin(Duration),
     /// The counters.
     Stats,
+    /// The body back.
+    Echo,
+    /// The head of the request, as it came.
+    Headers,
     /// Nothing is there.
     Missing,
 }
@@ -70,17 +74,25 @@ impl Route {
         }
         match path {
             "/stats" => Route::Stats,
+            "/echo" => Route::Echo,
+            "/headers" => Route::Headers,
             _ => Route::Missing,
         }
     }
 
     /// The methods offered, as the `Allow` field lists them.
     pub(crate) fn allow(self) -> &'static str {
-        "GET, HEAD"
+        match self {
+            Route::Echo => "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH",
+            _ => "GET, HEAD",
+        }
     }
 
     pub(crate) fn offers(self, method: Method) -> bool {
-        matches!(method, Method::Get | Method::Head)
+        match self {
+            Route::Echo => !matches!(method, Method::Trace | Method::Connect),
+            _ => matches!(method, Method::Get | Method::Head),
+        }
     }
 }
 
@@ -94,6 +106,8 @@ mod tests {
         assert_eq!(Route::of(b"/bytes/1g"), Route::Bytes(MAX_BYTES));
         assert_eq!(Route::of(b"/spin/10ms"), Route::Spin(Duration::from_millis(10)));
         assert_eq!(Route::of(b"/stats"), Route::Stats);
+        assert_eq!(Route::of(b"/echo"), Route::Echo);
+        assert_eq!(Route::of(b"/headers"), Route::Headers);
         for missing in [
             "/",
             "/bytes/",

@@ -274,6 +274,50 @@ fn bodies_are_taken_and_the_next_request_follows() {
 }
 
 #[test]
+fn echo_gives_the_body_back() {
+    for (method, body, echoed) in [
+        ("POST", "Content-Length: 5\r\n\r\nhello", "hello"),
+        (
+            "PUT",
+            "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: u\r\n\r\n",
+            "abc0123456789",
+        ),
+        ("GET", "\r\n", ""),
+        ("PATCH", "Content-Length: 0\r\n\r\n", ""),
+    ] {
+        let (text, closed) = replies(format!("{method} /echo HTTP/1.1\r\nHost: a\r\n{body}").as_bytes());
+        assert!(!closed && text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(
+            text.contains(&format!("Content-Length: {}\r\n", echoed.len())),
+            "{text}"
+        );
+        assert!(text.ends_with(&format!("\r\n\r\n{echoed}")), "{text}");
+    }
+    let (text, _) = replies(b"TRACE /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        text.starts_with("HTTP/1.1 405 ") && text.contains("\r\nAllow: GET, HEAD, POST, PUT, "),
+        "{text}"
+    );
+}
+
+#[test]
+fn headers_gives_the_head_back() {
+    let head = "GET /headers?x HTTP/1.1\r\nHost: a\r\nX-Odd:   b \r\n\r\n";
+    let (text, _) = replies(head.as_bytes());
+    assert!(text.ends_with(&format!("\r\n\r\n{head}")), "{text}");
+}
+
+#[test]
+fn a_refused_method_keeps_nothing() {
+    let host = host();
+    let mut machine = Machine::new();
+    let mut output = Output::default();
+    let step = machine.feed(b"POST /headers HTTP/1.1\r\nHost: a\r\n\r\n", &host, &mut output);
+    assert_eq!((step, machine.phase()), (Step::Read, Phase::Idle));
+    assert!(output.bytes.starts_with(b"HTTP/1.1 405 "));
+}
+
+#[test]
 fn malformed_chunks_are_refused() {
     for (body, status) in [
         ("\r\n", "400"),
