@@ -1,12 +1,14 @@
 //! `c10k load`.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use c10k_load::{Arrival, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Target, output, run as run_load};
+use c10k_load::{Arrival, LoadPlan, LoadReport, Pace, Pattern, Ports, Probe, Rate, Target, output, run as run_load};
 use c10k_record::LoadRecord;
 use clap::ValueEnum;
 
@@ -68,6 +70,18 @@ pub(crate) struct Args {
     /// Do not ask the server once before the run and once after the connections are opened
     #[arg(long)]
     no_probe: bool,
+    /// Write the time series to FILE as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write the latency distribution to FILE in HdrHistogram's text format
+    #[arg(long, value_name = "FILE")]
+    hgrm: Option<PathBuf>,
+    /// Write the summary to FILE in the OpenMetrics text format
+    #[arg(long, value_name = "FILE")]
+    openmetrics: Option<PathBuf>,
+    /// Print the summary for people in httperf's layout
+    #[arg(long)]
+    httperf: bool,
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -89,8 +103,50 @@ enum PaceName {
     Spin,
 }
 
+/// The files asked for, created before the run so that none is made in vain.
+struct Exports {
+    files: Vec<(PathBuf, File, fn(&LoadReport) -> String)>,
+}
+
+impl Exports {
+    fn create(args: &Args) -> Result<Self, String> {
+        let wanted: [(&Option<PathBuf>, fn(&LoadReport) -> String); 3] = [
+            (&args.csv, output::csv::series),
+            (&args.hgrm, output::hgrm::latency),
+            (&args.openmetrics, |report| {
+                output::openmetrics::summary(&report.summary)
+            }),
+        ];
+        let mut files = Vec::new();
+        for (path, render) in wanted {
+            let Some(path) = path else { continue };
+            let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+            files.push((path.clone(), file, render));
+        }
+        Ok(Self { files })
+    }
+
+    fn write(self, report: &LoadReport) -> Result<(), String> {
+        for (path, mut file, render) in self.files {
+            file.write_all(render(report).as_bytes())
+                .map_err(|error| unwritable(&path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    format!("writing {}: {error}: give a path that can be written", path.display())
+}
+
 pub(crate) fn run(args: Args) -> Outcome {
     let (json, phases) = (args.json, args.phases);
+    let layout = if args.httperf {
+        output::httperf::summary
+    } else {
+        |report: &LoadReport| output::text::summary(&report.summary)
+    };
+    let exports = Exports::create(&args)?;
     let plan = plan(args)?;
     let print = |record: &LoadRecord| -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
@@ -99,7 +155,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         out.flush()
     };
     let mut printed = Ok(());
-    let summary = run_load(&plan, |phase, at| {
+    let report = run_load(&plan, |phase, at| {
         if phases && printed.is_ok() {
             printed = print(&LoadRecord::Phase {
                 phase,
@@ -108,15 +164,17 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
     })?;
     printed?;
+    exports.write(&report)?;
+    let summary = &report.summary;
     let code = if summary.valid {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     };
-    let text = output::text::summary(&summary);
+    let text = layout(&report);
     if json {
         std::io::stderr().write_all(text.as_bytes())?;
-        print(&LoadRecord::Summary(Box::new(summary)))?;
+        print(&LoadRecord::Summary(Box::new(report.summary)))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }

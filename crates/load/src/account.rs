@@ -10,10 +10,12 @@
 //! to the limit and can never make them look better.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::failure::{Blame, FAILURES, Failure};
 use crate::histogram::Durations;
+use crate::series::Series;
 
 /// One request, from its scheduled instant on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +53,16 @@ pub struct Bounds {
     pub timeout_ns: u64,
     /// Send lag beyond which a request counts as late, nanoseconds.
     pub late_ns: u64,
+    /// The measured time, nanoseconds.
+    pub duration_ns: u64,
 }
 
 /// The books of one thread, or of all.
 #[derive(Debug, Clone)]
 pub struct Account {
     bounds: Bounds,
+    /// Where the measured time begins.
+    measure: Moment,
     /// Requests due.
     pub intended: u64,
     /// Requests sent: their bytes, or the connect that precedes them, were handed to the kernel.
@@ -81,6 +87,8 @@ pub struct Account {
     /// From the scheduled instant to the moment when the generator turned to the request: the part of the send lag
     /// that is the generator's own, not a wait for a busy connection.
     pub own_lag: Durations,
+    /// The same counts over time.
+    pub series: Series,
 }
 
 impl Account {
@@ -89,6 +97,7 @@ impl Account {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
+            measure: Moment(u64::MAX),
             intended: 0,
             sent: 0,
             late: 0,
@@ -101,7 +110,13 @@ impl Account {
             service: Durations::new(),
             send_lag: Durations::new(),
             own_lag: Durations::new(),
+            series: Series::new(Duration::from_nanos(bounds.duration_ns)),
         }
+    }
+
+    /// The measured time begins at `measure`.
+    pub fn begin(&mut self, measure: Moment) {
+        self.measure = measure;
     }
 
     /// The generator has turned to a request that is due.
@@ -109,6 +124,10 @@ impl Account {
         if request.standing == Standing::Counted {
             self.intended += 1;
             self.own_lag.record(now.since_ns(request.scheduled));
+            let offset = request.scheduled.since_ns(self.measure);
+            if let Some(slice) = self.series.at(offset) {
+                slice.due += 1;
+            }
         }
     }
 
@@ -133,10 +152,11 @@ impl Account {
 
     /// A request that was sent at `sent` has ended.
     pub fn ended(&mut self, request: Request, sent: Moment, outcome: Outcome, now: Moment) {
+        let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
+        self.enter_in_series(outcome, latency, now);
         if request.standing == Standing::WarmUp {
             return;
         }
-        let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
         match outcome {
             Outcome::Completed => self.completed += 1,
             Outcome::TimedOut => self.timed_out += 1,
@@ -148,6 +168,24 @@ impl Account {
         }
         self.latency.record(latency);
         self.service.record(service);
+    }
+
+    fn enter_in_series(&mut self, outcome: Outcome, latency: u64, now: Moment) {
+        let end = self.measure.after_ns(self.bounds.duration_ns);
+        if now < self.measure || now >= end {
+            return;
+        }
+        let Some(slice) = self.series.at(now.since_ns(self.measure)) else {
+            return;
+        };
+        if outcome == Outcome::Completed {
+            self.replies_in_window += 1;
+            slice.replies += 1;
+            slice.latency_sum_ns += latency;
+            slice.latency_max_ns = slice.latency_max_ns.max(latency);
+        } else {
+            slice.lost += 1;
+        }
     }
 
     /// Adds the books of another thread.
@@ -166,6 +204,7 @@ impl Account {
         self.service.add(&other.service);
         self.send_lag.add(&other.send_lag);
         self.own_lag.add(&other.own_lag);
+        self.series.add(&other.series);
     }
 
     /// Failed requests by kind, those that occurred.
@@ -207,6 +246,7 @@ mod tests {
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
+        duration_ns: 1_000_000_000,
         timeout_ns: 1_000_000,
         late_ns: 100,
     };

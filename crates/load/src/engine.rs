@@ -14,6 +14,7 @@ use crate::lane::{Deadlines, Lane};
 use crate::plan::{LoadPlan, Rate};
 use crate::schedule::Schedule;
 use crate::share::{OwnSchedule, Route, Share};
+use crate::traffic::Traffic;
 use crate::world::{Got, Link, World};
 
 /// Due requests started between two looks at the events, so that a backlog does not delay the reading of replies.
@@ -61,6 +62,7 @@ pub(crate) struct Engine<'p, W> {
     /// Requests on all lanes.
     outstanding: usize,
     account: Account,
+    traffic: Traffic,
     limits: ReplyLimits,
     /// As many requests as a connection carries at once, one after the other.
     requests: Vec<u8>,
@@ -87,6 +89,7 @@ impl<'p, W: World> Engine<'p, W> {
         let bounds = Bounds {
             timeout_ns: duration_ns(plan.timeout),
             late_ns: duration_ns(plan.lag_bound),
+            duration_ns: duration_ns(plan.duration),
         };
         let never = Moment(u64::MAX);
         Self {
@@ -102,6 +105,7 @@ impl<'p, W: World> Engine<'p, W> {
             deadlines: Deadlines::default(),
             outstanding: 0,
             account: Account::new(bounds),
+            traffic: Traffic::default(),
             limits,
             requests: plan.target.request.repeat(plan.depth),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
@@ -116,6 +120,7 @@ impl<'p, W: World> Engine<'p, W> {
     /// Sets the run going.
     pub(crate) fn start(&mut self, timetable: Timetable) {
         self.timetable = timetable;
+        self.account.begin(timetable.measure);
         match self.plan.rate {
             Rate::PerSecond(rate) => {
                 let span = self.plan.warm_up + self.plan.duration;
@@ -160,6 +165,11 @@ impl<'p, W: World> Engine<'p, W> {
         &self.account
     }
 
+    /// What went over the wire.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Number of lanes so far.
     pub(crate) fn lane_count(&self) -> u32 {
         self.lanes.len() as u32
@@ -172,14 +182,24 @@ impl<'p, W: World> Engine<'p, W> {
 
     /// Connects a lane before any request is due on it.
     pub(crate) fn open_lane(&mut self, index: u32) -> Result<Link, Failure> {
+        let begun = self.world.now();
         let link = self.world.connect(index)?;
-        self.lanes[index as usize].link = Some(link);
+        let lane = &mut self.lanes[index as usize];
+        lane.link = Some(link);
+        lane.begun = begun;
+        if link == Link::Up {
+            self.traffic.connected(begun, self.world.now());
+        }
         Ok(link)
     }
 
     /// Closes a lane's connection.
     pub(crate) fn disconnect(&mut self, index: u32) {
-        if self.lanes[index as usize].disconnect(self.limits) {
+        let lane = &mut self.lanes[index as usize];
+        if lane.link == Some(Link::Up) {
+            self.traffic.closed(lane.begun, lane.served, self.world.now());
+        }
+        if lane.disconnect(self.limits) {
             self.world.close(index);
         }
     }
@@ -195,7 +215,9 @@ impl<'p, W: World> Engine<'p, W> {
                 if let Err(failure) = self.world.connected(index) {
                     return self.fail(index, failure);
                 }
-                self.lanes[index as usize].link = Some(Link::Up);
+                let lane = &mut self.lanes[index as usize];
+                lane.link = Some(Link::Up);
+                self.traffic.connected(lane.begun, self.world.now());
                 self.pump(index);
             }
             Some(Link::Up) if readiness.is_writable() && self.lanes[index as usize].unwritten > 0 => self.pump(index),
@@ -382,7 +404,10 @@ impl<'p, W: World> Engine<'p, W> {
             let end = self.requests.len().min(offset + unwritten);
             match self.world.write(index, &self.requests[offset..end])? {
                 0 => return Ok(()),
-                written => self.lanes[index as usize].unwritten -= written,
+                written => {
+                    self.lanes[index as usize].unwritten -= written;
+                    self.traffic.bytes_out += written as u64;
+                }
             }
         }
     }
@@ -403,6 +428,7 @@ impl<'p, W: World> Engine<'p, W> {
                 Ok(Got::Nothing) => break,
                 Ok(Got::End) => after = self.end_of_stream(index),
                 Ok(Got::Bytes(length)) => {
+                    self.note_bytes(index, length);
                     after = self.take_bytes(index, &buffer[..length]);
                     // A short read has emptied the socket; only an end that was already known is still to be read.
                     if length < buffer.len() && !readiness.is_read_closed() && !readiness.is_error() {
@@ -425,6 +451,17 @@ impl<'p, W: World> Engine<'p, W> {
             self.disconnect(index);
         }
         self.settle(index);
+    }
+
+    /// Notes what was read, and when a reply begins with it.
+    fn note_bytes(&mut self, index: u32, length: usize) {
+        self.traffic.bytes_in += length as u64;
+        let lane = &self.lanes[index as usize];
+        if !lane.parser.in_reply()
+            && let Some(sent) = lane.first_sent()
+        {
+            self.traffic.response.record(self.world.now().since_ns(sent));
+        }
     }
 
     fn take_bytes(&mut self, index: u32, bytes: &[u8]) -> After {
@@ -462,7 +499,11 @@ impl<'p, W: World> Engine<'p, W> {
         let lane = &mut self.lanes[index as usize];
         if lane.on_wire() > 0 {
             let outcome = match lane.parser.end() {
-                Ok(reply) => self.judge(reply),
+                Ok(reply) => {
+                    lane.served += 1;
+                    self.traffic.replied(reply.status, reply.body_bytes);
+                    self.judge(reply)
+                }
                 Err(error) => Outcome::Failed(error.into()),
             };
             self.end_first(index, outcome);
@@ -472,6 +513,7 @@ impl<'p, W: World> Engine<'p, W> {
 
     fn replied(&mut self, index: u32, reply: Reply, outcome: Outcome) -> After {
         self.end_first(index, outcome);
+        self.traffic.replied(reply.status, reply.body_bytes);
         let lane = &mut self.lanes[index as usize];
         lane.served += 1;
         let spent = self
@@ -509,9 +551,6 @@ impl<'p, W: World> Engine<'p, W> {
             let now = self.world.now();
             self.outstanding -= 1;
             self.account.ended(ticket.request, ticket.sent, outcome, now);
-            if outcome == Outcome::Completed && now >= self.timetable.measure && now < self.timetable.end {
-                self.account.replies_in_window += 1;
-            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Ticket {
 pub(crate) struct Lane {
     /// The state of the connection; `None` while there is none.
     pub(crate) link: Option<Link>,
+    /// When the connect of the connection began.
+    pub(crate) begun: Moment,
     pub(crate) parser: ReplyParser,
     tickets: VecDeque<Ticket>,
     on_wire: usize,
@@ -38,6 +40,7 @@ impl Lane {
     pub(crate) fn new(limits: ReplyLimits) -> Self {
         Self {
             link: None,
+            begun: Moment(0),
             parser: ReplyParser::new(limits),
             tickets: VecDeque::new(),
             on_wire: 0,
@@ -69,6 +72,14 @@ impl Lane {
     /// Number of requests that are sent and not answered.
     pub(crate) fn on_wire(&self) -> usize {
         self.on_wire
+    }
+
+    /// When the first request on the wire was sent.
+    pub(crate) fn first_sent(&self) -> Option<Moment> {
+        self.tickets
+            .front()
+            .filter(|_| self.on_wire > 0)
+            .map(|ticket| ticket.sent)
     }
 
     /// The first request that is not sent.

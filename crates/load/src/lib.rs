@@ -1,6 +1,6 @@
 //! An open-loop HTTP load generator with an idle-connection pool.
 //!
-//! A [`LoadPlan`] says what to do, [`run`] does it and returns a [`c10k_record::LoadSummary`].
+//! A [`LoadPlan`] says what to do, [`run`] does it and returns a [`LoadReport`] with a [`c10k_record::LoadSummary`].
 //!
 //! # The contract
 //!
@@ -18,7 +18,7 @@
 //! use c10k_load::{LoadPlan, Target, run};
 //!
 //! let plan = LoadPlan::new(Target::parse("http://127.0.0.1:8080/bytes/92")?);
-//! let summary = run(&plan, |phase, at| eprintln!("{phase:?} at {}", at.0))?;
+//! let summary = run(&plan, |phase, at| eprintln!("{phase:?} at {}", at.0))?.summary;
 //! println!("p99 {} ns, valid: {}", summary.latency_ns.p99, summary.valid);
 //! # Ok::<(), c10k_load::LoadError>(())
 //! ```
@@ -38,13 +38,17 @@ pub mod output;
 pub mod pacing;
 mod plan;
 mod probe;
+mod report;
 mod run;
 pub mod schedule;
+pub mod series;
 pub mod share;
 mod socket;
 mod sockets;
 pub mod sources;
+pub mod statistics;
 mod target;
+pub mod traffic;
 mod verdict;
 mod worker;
 mod world;
@@ -53,6 +57,7 @@ pub use error::LoadError;
 pub use limits::Limits;
 pub use pacing::Pace;
 pub use plan::{LoadPlan, Pattern, Probe, Rate};
+pub use report::LoadReport;
 pub use run::run;
 pub use schedule::Arrival;
 pub use sources::Ports;

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use c10k_record::{ClientUse, IdlePool, LoadPhase, LoadSummary, SCHEMA};
+use c10k_sys::rusage::Usage;
 
 use crate::LoadError;
 use crate::account::Account;
@@ -14,8 +15,11 @@ use crate::limits::Limits;
 use crate::opening::OpeningFailures;
 use crate::plan::{LoadPlan, Probe, Rate};
 use crate::probe::{Answer, ask};
+use crate::report::LoadReport;
 use crate::share::Share;
 use crate::sources::{Ports, Sources};
+use crate::statistics::{Steadiness, intervals, steadiness};
+use crate::traffic::Traffic;
 use crate::verdict::{Descriptors, Facts, IdleTotals, Settled, judge};
 use crate::worker::{Worker, WorkerReport};
 
@@ -38,7 +42,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Panics
 /// If the books do not reconcile, which is a bug here and never the server's doing.
-pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Result<LoadSummary, LoadError> {
+pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Result<LoadReport, LoadError> {
     plan.check()?;
     let limits = Limits::raise_and_read();
     let probe_limit = plan.timeout.max(PROBE_LIMIT);
@@ -188,7 +192,7 @@ fn tell_phases(plan: &LoadPlan, timetable: Timetable, observe: &mut impl FnMut(L
     }
 }
 
-fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadSummary {
+fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadReport {
     let (first, others) = reports.split_first().expect("a plan has at least one thread");
     let mut account: Account = first.account.clone();
     others.iter().for_each(|report| account.add(&report.account));
@@ -230,9 +234,16 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         in_flight: account.in_flight(),
         rate_offered: account.intended as f64 / seconds,
         rate_achieved: account.replies_in_window as f64 / seconds,
+        replies_measured: account.replies_in_window,
         latency_ns: account.latency.summary(),
+        latency_interval_ns: intervals(&account.latency),
         service_ns: account.service.summary(),
         send_lag_ns: account.send_lag.summary(),
+        drift_percent: match steadiness(&account.series) {
+            Steadiness::TooShort => None,
+            Steadiness::Steady => Some(0.0),
+            Steadiness::Drifting(percent) => Some(percent),
+        },
         idle: IdlePool {
             target: idle.target,
             open_min: idle.open_min,
@@ -248,5 +259,15 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         account.intended - account.in_flight(),
         "a request is missing in the latencies"
     );
-    summary
+    let mut traffic = Traffic::default();
+    reports.iter().for_each(|report| traffic.add(&report.traffic));
+    let usage = reports
+        .iter()
+        .fold(Usage::default(), |sum, report| sum.plus(report.usage));
+    LoadReport {
+        summary,
+        account,
+        traffic,
+        usage,
+    }
 }

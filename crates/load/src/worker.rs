@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use c10k_sys::rusage::{Usage, of_thread};
 use rustix::thread::set_current_timer_slack;
 
 use crate::LoadError;
@@ -16,14 +17,18 @@ use crate::share::Share;
 use crate::socket::Role;
 use crate::sockets::{SocketEvent, Sockets};
 use crate::sources::Sources;
+use crate::traffic::Traffic;
 
 /// What one thread found.
 #[derive(Debug)]
 pub(crate) struct WorkerReport {
     pub(crate) account: Account,
     pub(crate) idle: IdleCount,
+    pub(crate) traffic: Traffic,
     /// CPU time over the measured time, waiting by polling excluded, nanoseconds.
     pub(crate) cpu_ns: u64,
+    /// What the kernel counted for the thread over the measured time.
+    pub(crate) usage: Usage,
 }
 
 pub(crate) struct Worker<'p> {
@@ -39,6 +44,8 @@ pub(crate) struct Worker<'p> {
 struct CpuMeter {
     at_measure: Option<u64>,
     at_end: Option<u64>,
+    usage_at_measure: Usage,
+    usage_at_end: Usage,
     /// Time spent polling for the next instant with nothing to do, within the measured time.
     polled_ns: u64,
 }
@@ -76,7 +83,9 @@ impl<'p> Worker<'p> {
         Ok(WorkerReport {
             account: self.engine.account().clone(),
             idle: self.idle,
+            traffic: self.engine.traffic().clone(),
             cpu_ns: self.meter.busy_ns(),
+            usage: self.meter.usage_at_end.since(self.meter.usage_at_measure),
         })
     }
 
@@ -99,10 +108,12 @@ impl<'p> Worker<'p> {
     fn cross_phases(&mut self, timetable: Timetable, now: Moment) {
         if self.meter.at_measure.is_none() && now >= timetable.measure {
             self.meter.at_measure = Some(thread_cpu_ns());
+            self.meter.usage_at_measure = of_thread().unwrap_or_default();
             self.idle.measure();
         }
         if self.meter.at_end.is_none() && now >= timetable.end {
             self.meter.at_end = Some(thread_cpu_ns());
+            self.meter.usage_at_end = of_thread().unwrap_or_default();
             self.idle.stop();
         }
     }

@@ -33,7 +33,7 @@ fn plan(peer: &Peer, path: &str) -> LoadPlan {
 /// Runs the load and asserts what holds whatever the server does.
 fn load(peer: &Peer, path: &str) -> LoadSummary {
     let begin = Instant::now();
-    let summary = run(&plan(peer, path), |_, _| {}).unwrap();
+    let summary = run(&plan(peer, path), |_, _| {}).unwrap().summary;
     assert_eq!(summary.intended, 30);
     assert!(summary.reconciles());
     assert_eq!(summary.in_flight, 0);

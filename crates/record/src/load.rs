@@ -54,6 +54,19 @@ pub struct LatencySummary {
     pub mean: f64,
 }
 
+/// 95% intervals of percentiles, `[low, high]`, nanoseconds; requests are taken as independent of each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PercentileIntervals {
+    /// Of the median.
+    pub p50: [u64; 2],
+    /// Of the 90th percentile.
+    pub p90: [u64; 2],
+    /// Of the 99th percentile.
+    pub p99: [u64; 2],
+    /// Of the 99.9th percentile.
+    pub p999: [u64; 2],
+}
+
 /// The idle pool over the measured time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdlePool {
@@ -110,14 +123,24 @@ pub struct LoadSummary {
     pub in_flight: u64,
     /// Intended requests per second.
     pub rate_offered: f64,
-    /// Completed requests per second.
+    /// Good replies per second that came within the measured time, whenever their requests were due.
     pub rate_achieved: f64,
+    /// Good replies whose last byte came within the measured time.
+    #[serde(default)]
+    pub replies_measured: u64,
     /// From the scheduled instant to the last byte of the reply.
     pub latency_ns: LatencySummary,
+    /// How sure the percentiles of the latency are.
+    #[serde(default)]
+    pub latency_interval_ns: PercentileIntervals,
     /// From the actual send to the last byte of the reply.
     pub service_ns: LatencySummary,
     /// From the scheduled instant to the actual send.
     pub send_lag_ns: LatencySummary,
+    /// Change of the reply rate from the first to the last second, percent, where a line fitted to it has a slope that is
+    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell.
+    #[serde(default)]
+    pub drift_percent: Option<f64>,
     /// The idle pool.
     pub idle: IdlePool,
     /// The generator's own use of the machine.

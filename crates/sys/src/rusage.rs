@@ -17,6 +17,17 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What was used since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Usage) -> Usage {
+        Usage {
+            user_ns: self.user_ns.saturating_sub(earlier.user_ns),
+            system_ns: self.system_ns.saturating_sub(earlier.system_ns),
+            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.saturating_sub(earlier.involuntary_switches),
+        }
+    }
+
     /// The sum of both.
     #[must_use]
     pub fn plus(self, other: Usage) -> Usage {
@@ -43,6 +54,14 @@ pub fn of_process() -> io::Result<Usage> {
 /// None that the kernel documents for these arguments.
 pub fn of_children() -> io::Result<Usage> {
     usage(libc::RUSAGE_CHILDREN)
+}
+
+/// `getrusage(RUSAGE_THREAD)`: the calling thread. See getrusage(2).
+///
+/// # Errors
+/// None that the kernel documents for these arguments.
+pub fn of_thread() -> io::Result<Usage> {
+    usage(libc::RUSAGE_THREAD)
 }
 
 fn usage(who: libc::c_int) -> io::Result<Usage> {

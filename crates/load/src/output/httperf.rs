@@ -1,0 +1,191 @@
+//! httperf's summary, field for field in its layout (httperf(1)), from our own figures.
+//!
+//! What httperf calls a time is given in milliseconds with one decimal, rates per second, and the number of samples in
+//! parentheses. Where the two tools count differently:
+//!
+//! - Connections and sizes cover the whole run; use it without warm-up, as httperf has none.
+//! - Requests, replies and errors are those of the books. A failure that httperf has no name for (a wrong status is none
+//!   there) counts as `other`.
+//! - httperf samples the reply rate every five seconds; here a sample is a slice of the time series.
+
+use std::fmt::{Result, Write};
+
+use crate::LoadReport;
+use crate::account::Account;
+use crate::failure::Failure;
+use crate::histogram::Durations;
+
+const NS_PER_MS: f64 = 1e6;
+const NS_PER_S: f64 = 1e9;
+
+/// The summary as httperf prints it.
+#[must_use]
+pub fn summary(report: &LoadReport) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = render(report, &mut out);
+    out
+}
+
+fn render(report: &LoadReport, out: &mut String) -> Result {
+    let (run, traffic) = (&report.summary, &report.traffic);
+    let seconds = run.duration_s;
+    writeln!(out, "Maximum connect burst length: 1\n")?;
+    writeln!(
+        out,
+        "Total: connections {} requests {} replies {} test-duration {seconds:.3} s\n",
+        traffic.connections,
+        run.sent,
+        traffic.replies()
+    )?;
+    connections(report, out)?;
+    let size = ratio(traffic.bytes_out as f64, run.sent as f64);
+    writeln!(out, "\nRequest rate: {} ", rate(run.sent as f64, seconds, "req"))
+        .map(|()| out.truncate(out.len() - 2))?;
+    writeln!(out, "\nRequest size [B]: {size:.1}\n")?;
+    replies(report, out)?;
+    let share = |ns: u64| ns as f64 / NS_PER_S / seconds * 100.0;
+    let (user, system) = (report.usage.user_ns, report.usage.system_ns);
+    writeln!(
+        out,
+        "\nCPU time [s]: user {:.2} system {:.2} (user {:.1}% system {:.1}% total {:.1}%)",
+        user as f64 / NS_PER_S,
+        system as f64 / NS_PER_S,
+        share(user),
+        share(system),
+        share(user + system)
+    )?;
+    let bytes = (traffic.bytes_in + traffic.bytes_out) as f64 / seconds;
+    writeln!(
+        out,
+        "Net I/O: {:.1} KB/s ({:.1}*10^6 bps)\n",
+        bytes / 1024.0,
+        bytes * 8.0 / 1e6
+    )?;
+    errors(&report.account, out)
+}
+
+fn connections(report: &LoadReport, out: &mut String) -> Result {
+    let (traffic, seconds) = (&report.traffic, report.summary.duration_s);
+    let count = traffic.connections as f64;
+    writeln!(
+        out,
+        "Connection rate: {:.1} conn/s ({:.1} ms/conn, <={} concurrent connections)",
+        count / seconds,
+        ratio(seconds * 1e3, count),
+        traffic.open_max
+    )?;
+    let life = &traffic.lifetime;
+    let ms = |quantile| life.at(quantile) as f64 / NS_PER_MS;
+    writeln!(
+        out,
+        "Connection time [ms]: min {:.1} avg {:.1} max {:.1} median {:.1} stddev {:.1}",
+        ms(0.0),
+        mean_ms(life),
+        ms(1.0),
+        ms(0.5),
+        life.histogram().stdev() / NS_PER_MS
+    )?;
+    writeln!(out, "Connection time [ms]: connect {:.1}", mean_ms(&traffic.connect))?;
+    writeln!(
+        out,
+        "Connection length [replies/conn]: {:.3}",
+        ratio(traffic.replies() as f64, count)
+    )
+}
+
+fn replies(report: &LoadReport, out: &mut String) -> Result {
+    let (traffic, series) = (&report.traffic, &report.account.series);
+    let width = series.width().as_secs_f64();
+    // Only whole slices are samples of a rate.
+    let whole = (report.summary.duration_s / width).floor() as usize;
+    let rates: Vec<f64> = series
+        .slices()
+        .iter()
+        .take(whole)
+        .map(|slice| slice.replies as f64 / width)
+        .collect();
+    let count = rates.len() as f64;
+    let mean = ratio(rates.iter().sum(), count);
+    let variance = ratio(rates.iter().map(|rate| (rate - mean).powi(2)).sum(), count - 1.0);
+    writeln!(
+        out,
+        "Reply rate [replies/s]: min {:.1} avg {mean:.1} max {:.1} stddev {:.1} ({} samples)",
+        rates.iter().copied().reduce(f64::min).unwrap_or(0.0),
+        rates.iter().copied().reduce(f64::max).unwrap_or(0.0),
+        variance.sqrt(),
+        rates.len()
+    )?;
+    let response = mean_ms(&traffic.response);
+    let transfer = (mean_ms(&report.account.service) - response - connect_share_ms(report)).max(0.0);
+    writeln!(out, "Reply time [ms]: response {response:.1} transfer {transfer:.1}")?;
+    let all = traffic.replies() as f64;
+    let (content, total) = (
+        ratio(traffic.body_bytes as f64, all),
+        ratio(traffic.bytes_in as f64, all),
+    );
+    writeln!(
+        out,
+        "Reply size [B]: header {:.1} content {content:.1} footer 0.0 (total {total:.1})",
+        (total - content).max(0.0)
+    )?;
+    let [other, ok, redirect, client, server] = traffic.statuses;
+    writeln!(
+        out,
+        "Reply status: 1xx={other} 2xx={ok} 3xx={redirect} 4xx={client} 5xx={server}"
+    )
+}
+
+/// The part of the mean service time that is connecting, where a request makes its own connection.
+fn connect_share_ms(report: &LoadReport) -> f64 {
+    let traffic = &report.traffic;
+    mean_ms(&traffic.connect) * ratio(traffic.connections as f64, traffic.replies() as f64).min(1.0)
+}
+
+fn errors(account: &Account, out: &mut String) -> Result {
+    let count = |failure| account.failed(failure);
+    let named = [
+        ("socket-timo", count(Failure::SocketTimeout)),
+        ("connrefused", count(Failure::ConnectionRefused)),
+        ("connreset", count(Failure::ConnectionReset)),
+    ];
+    let (no_descriptor, no_address) = (count(Failure::NoDescriptor), count(Failure::NoAddress));
+    // A wrong status is a reply to httperf.
+    let failed: u64 = account.errors().values().sum::<u64>() - count(Failure::BadStatus);
+    let known: u64 = named.iter().map(|(_, count)| count).sum::<u64>() + no_descriptor + no_address;
+    write!(
+        out,
+        "Errors: total {} client-timo {}",
+        failed + account.timed_out,
+        account.timed_out
+    )?;
+    for (name, count) in named {
+        write!(out, " {name} {count}")?;
+    }
+    writeln!(
+        out,
+        "\nErrors: fd-unavail {no_descriptor} addrunavail {no_address} ftab-full 0 other {}",
+        failed - known
+    )
+}
+
+fn rate(count: f64, seconds: f64, what: &str) -> String {
+    format!(
+        "{:.1} {what}/s ({:.1} ms/{what})",
+        count / seconds,
+        ratio(seconds * 1e3, count)
+    )
+}
+
+fn mean_ms(of: &Durations) -> f64 {
+    if of.count() == 0 {
+        0.0
+    } else {
+        of.histogram().mean() / NS_PER_MS
+    }
+}
+
+/// `a / b`, and 0 where there is nothing to divide by.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}

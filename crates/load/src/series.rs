@@ -1,0 +1,111 @@
+//! What happened when: the measured time cut into equal slices, in bounded memory whatever its length.
+
+use std::time::Duration;
+
+use crate::clock::duration_ns;
+
+/// Slices kept at most. A longer run has wider slices.
+const SLICES_MAX: usize = 1024;
+/// Width of a slice of a run that is short enough.
+const NARROWEST_NS: u64 = 1_000_000_000;
+
+/// One slice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Requests that were due in it.
+    pub due: u64,
+    /// Good replies whose last byte came in it.
+    pub replies: u64,
+    /// Requests that failed or timed out in it, by the moment of that.
+    pub lost: u64,
+    /// Sum of the latencies of its good replies, nanoseconds.
+    pub latency_sum_ns: u64,
+    /// The longest latency of its good replies, nanoseconds.
+    pub latency_max_ns: u64,
+}
+
+/// The slices of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    width_ns: u64,
+    slices: Vec<Slice>,
+}
+
+impl Series {
+    /// Empty slices for a measured time of `duration`: a second each, or wider where there would be more than 1,024.
+    #[must_use]
+    pub fn new(duration: Duration) -> Self {
+        let duration_ns = duration_ns(duration);
+        let mut width_ns = NARROWEST_NS;
+        while duration_ns.div_ceil(width_ns) > SLICES_MAX as u64 {
+            width_ns *= 2;
+        }
+        let count = duration_ns.div_ceil(width_ns) as usize;
+        Self {
+            width_ns,
+            slices: vec![Slice::default(); count],
+        }
+    }
+
+    /// Width of a slice. The last one may be cut short by the end of the measured time.
+    #[must_use]
+    pub fn width(&self) -> Duration {
+        Duration::from_nanos(self.width_ns)
+    }
+
+    /// The slices in order.
+    #[must_use]
+    pub fn slices(&self) -> &[Slice] {
+        &self.slices
+    }
+
+    /// The slice at `offset_ns` of the measured time; `None` beyond its end.
+    pub fn at(&mut self, offset_ns: u64) -> Option<&mut Slice> {
+        self.slices.get_mut((offset_ns / self.width_ns) as usize)
+    }
+
+    /// Adds the slices of another thread of the same run.
+    ///
+    /// # Panics
+    /// If it was cut differently.
+    pub fn add(&mut self, other: &Self) {
+        assert_eq!(
+            (self.width_ns, self.slices.len()),
+            (other.width_ns, other.slices.len()),
+            "slices of another run"
+        );
+        for (sum, one) in self.slices.iter_mut().zip(&other.slices) {
+            sum.due += one.due;
+            sum.replies += one.replies;
+            sum.lost += one.lost;
+            sum.latency_sum_ns += one.latency_sum_ns;
+            sum.latency_max_ns = sum.latency_max_ns.max(one.latency_max_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_the_measured_time_and_nothing_beyond() {
+        let mut series = Series::new(Duration::from_millis(2500));
+        assert_eq!((series.slices().len(), series.width()), (3, Duration::from_secs(1)));
+        series.at(2_499_999_999).unwrap().replies += 1;
+        assert!(series.at(3_000_000_000).is_none());
+        assert_eq!(
+            series.slices().iter().map(|slice| slice.replies).collect::<Vec<_>>(),
+            [0, 0, 1]
+        );
+    }
+
+    #[test]
+    fn however_long_the_run_the_memory_is_bounded() {
+        for days in [1, 30, 3650] {
+            let series = Series::new(Duration::from_secs(86_400 * days));
+            assert!(series.slices().len() <= SLICES_MAX);
+            assert!(series.width().as_secs() * series.slices().len() as u64 >= 86_400 * days);
+        }
+    }
+}

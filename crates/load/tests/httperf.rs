@@ -1,0 +1,164 @@
+//! `--httperf`: a parser written from httperf(1) reads the output, and its figures agree with the record.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use c10k_load::{LoadPlan, LoadReport, Pattern, Probe, Rate, Target, output, run};
+use support::{Peer, read_request};
+
+/// The figures of httperf's output by group and name, read strictly in the order of the manual page.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    // One line of the output each: literal text, and in braces the name of a number.
+    const LAYOUT: &[&str] = &[
+        "Maximum connect burst length: {burst}",
+        "",
+        "Total: connections {connections} requests {requests} replies {replies} test-duration {duration} s",
+        "",
+        "Connection rate: {conn_rate} conn/s ({conn_ms} ms/conn, <={concurrent} concurrent connections)",
+        "Connection time [ms]: min {life_min} avg {life_avg} max {life_max} median {life_median} stddev {life_stddev}",
+        "Connection time [ms]: connect {connect}",
+        "Connection length [replies/conn]: {conn_length}",
+        "",
+        "Request rate: {req_rate} req/s ({req_ms} ms/req)",
+        "Request size [B]: {req_size}",
+        "",
+        "Reply rate [replies/s]: min {rate_min} avg {rate_avg} max {rate_max} stddev {rate_stddev} ({samples} samples)",
+        "Reply time [ms]: response {response} transfer {transfer}",
+        "Reply size [B]: header {header} content {content} footer {footer} (total {total})",
+        "Reply status: 1xx={s1} 2xx={s2} 3xx={s3} 4xx={s4} 5xx={s5}",
+        "",
+        "CPU time [s]: user {user} system {system} (user {user_pc}% system {system_pc}% total {total_pc}%)",
+        "Net I/O: {kbs} KB/s ({mbps}*10^6 bps)",
+        "",
+        "Errors: total {errors} client-timo {client} socket-timo {socket} connrefused {refused} connreset {reset}",
+        "Errors: fd-unavail {fd} addrunavail {addr} ftab-full {ftab} other {other}",
+    ];
+    let mut found = BTreeMap::new();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), LAYOUT.len(), "{text}");
+    for (line, layout) in lines.iter().zip(LAYOUT) {
+        read_line(line, layout, &mut found);
+    }
+    found
+}
+
+fn read_line(line: &str, layout: &str, found: &mut BTreeMap<String, f64>) {
+    let mut rest = line;
+    let mut parts = layout.split(['{', '}']);
+    while let Some(literal) = parts.next() {
+        rest = rest
+            .strip_prefix(literal)
+            .unwrap_or_else(|| panic!("{line:?} is not laid out as {layout:?}"));
+        let Some(name) = parts.next() else { break };
+        let length = rest
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .unwrap_or(rest.len());
+        let number = rest[..length]
+            .parse()
+            .unwrap_or_else(|_| panic!("no number for {name} in {line:?}"));
+        found.insert(name.to_owned(), number);
+        rest = &rest[length..];
+    }
+    assert!(rest.is_empty(), "{line:?} goes on after {layout:?}");
+}
+
+fn load(peer: &Peer, pattern: Pattern) -> LoadReport {
+    let plan = LoadPlan {
+        rate: Rate::PerSecond(100.0),
+        pattern,
+        duration: Duration::from_secs(2),
+        timeout: Duration::from_millis(400),
+        probe: Probe::Skip,
+        lag_bound: Duration::from_secs(60),
+        ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
+    };
+    run(&plan, |_, _| {}).unwrap()
+}
+
+/// Asserts that a figure printed with one decimal is `value`.
+#[track_caller]
+fn assert_close(found: &BTreeMap<String, f64>, name: &str, value: f64) {
+    assert!(
+        (found[name] - value).abs() <= 0.0501,
+        "{name} is {}, not {value}",
+        found[name]
+    );
+}
+
+#[test]
+fn the_figures_agree_with_the_record() {
+    let peer = Peer::replying(*b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    for (pattern, connections) in [
+        (
+            Pattern::AsNeeded {
+                per_connection: NonZeroU64::MIN,
+            },
+            200.0,
+        ),
+        (
+            Pattern::InTurn {
+                connections: NonZeroU64::new(5).unwrap(),
+                per_connection: None,
+            },
+            5.0,
+        ),
+    ] {
+        let report = load(&peer, pattern);
+        let found = parse(&output::httperf::summary(&report));
+        let run = &report.summary;
+        assert_eq!(found["connections"], connections);
+        assert_eq!(
+            (found["requests"], found["replies"]),
+            (run.sent as f64, run.completed as f64)
+        );
+        assert_eq!((found["duration"], found["samples"]), (run.duration_s, 2.0));
+        assert_close(&found, "req_rate", run.sent as f64 / run.duration_s);
+        assert_close(&found, "rate_avg", run.rate_achieved);
+        assert_close(&found, "conn_length", run.completed as f64 / connections);
+        assert_close(&found, "content", 5.0);
+        assert_close(&found, "header", 38.0);
+        assert_close(&found, "total", 43.0);
+        assert_close(&found, "req_size", report.traffic.bytes_out as f64 / 200.0);
+        assert_eq!((found["s2"], found["s4"], found["errors"]), (200.0, 0.0, 0.0));
+        // Rounded to 0.1 ms each.
+        let parts = found["connect"] * found["connections"].min(200.0) / 200.0 + found["response"] + found["transfer"];
+        assert!(
+            (parts - run.service_ns.mean / 1e6).abs() < 0.2,
+            "{parts} for {}",
+            run.service_ns.mean / 1e6
+        );
+    }
+}
+
+#[test]
+fn errors_have_their_columns() {
+    // Of four connections one is silent, one gets an error status, one garbage.
+    let peer = Peer::start(|mut stream| {
+        static CONNECTIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let reply: &[u8] = match CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 4 {
+            0 => return support::wait_for_close(&mut stream),
+            1 => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            2 => b"garbage",
+            _ => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        };
+        while read_request(&mut stream) && stream.write_all(reply).is_ok() {}
+    });
+    let report = load(
+        &peer,
+        Pattern::AsNeeded {
+            per_connection: NonZeroU64::MIN,
+        },
+    );
+    let found = parse(&output::httperf::summary(&report));
+    let run = &report.summary;
+    assert_eq!(found["client"], run.timed_out as f64);
+    assert_eq!(found["other"], run.errors["malformed"] as f64);
+    assert_eq!(found["s4"], run.errors["bad-status"] as f64);
+    assert_eq!(found["errors"], found["client"] + found["other"]);
+    assert!(found["client"] > 0.0 && found["other"] > 0.0 && found["s4"] > 0.0);
+    assert_eq!(found["replies"] + found["errors"], run.sent as f64);
+}
