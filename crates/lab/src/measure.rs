@@ -56,6 +56,12 @@ pub(crate) const MEASURES: &[Measure] = &[
         "µs",
         |record| us_per_request(record, |meters| meters.cpu_busy_ns),
     ),
+    measure(
+        "cpu-speed-percent",
+        "speed of the server's CPU against just before",
+        "%",
+        |record| cpu_speed(record.meters.as_ref()?).map(|speed| 100.0 * speed),
+    ),
     measure("reply-rate", "replies per second", "/s", |record| {
         load(record, |load| load.rate_achieved)
     }),
@@ -170,6 +176,16 @@ impl Measure {
             format!("{} [{}]", self.label, self.unit)
         }
     }
+}
+
+/// How fast the server's CPU ran while the server was measured, as a part of its speed just before: loops of the idle
+/// counter for each second of its own run time. `None` where it hardly ran.
+pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
+    /// Less run time than this tells nothing, nanoseconds.
+    const ENOUGH_NS: u64 = 10_000_000;
+    let run_ns = meters.idle_run_ns.filter(|&run_ns| run_ns >= ENOUGH_NS)?;
+    let loops_per_s = meters.idle_loops? as f64 / (run_ns as f64 / 1e9);
+    ratio(loops_per_s, meters.idle_loops_per_s_alone?)
 }
 
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {

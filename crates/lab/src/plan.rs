@@ -19,8 +19,29 @@ use crate::experiment::{Experiment, Settings, VariantSpec, flag_text};
 pub(crate) struct Choices {
     pub(crate) seed: u64,
     pub(crate) repeats: Option<u32>,
-    pub(crate) budget_s: Option<f64>,
+    pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
+}
+
+/// The time that a study may take, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) enum Budget {
+    /// The number of blocks decides.
+    #[default]
+    None,
+    /// As many blocks as fit.
+    Asked(f64),
+    /// As many as fit, at most those of the experiment.
+    Stated(f64),
+}
+
+impl Budget {
+    pub(crate) fn seconds(self) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::Asked(seconds) | Self::Stated(seconds) => Some(seconds),
+        }
+    }
 }
 
 /// Everything that will run.
@@ -427,10 +448,11 @@ fn matches(filter: &str, cell: &str) -> bool {
 }
 
 fn blocks(choices: &Choices, repeats: u32, block_s: f64) -> u32 {
-    let Some(budget_s) = choices.budget_s else {
-        return choices.repeats.unwrap_or(repeats).max(1);
+    let (budget_s, most) = match choices.budget {
+        Budget::None => return choices.repeats.unwrap_or(repeats).max(1),
+        Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(BLOCKS_MAX)),
+        Budget::Stated(budget_s) => (budget_s, repeats),
     };
-    let most = choices.repeats.unwrap_or(BLOCKS_MAX);
     ((budget_s / block_s.max(f64::MIN_POSITIVE)) as u32).clamp(1, most.max(1))
 }
 
@@ -487,7 +509,7 @@ mod tests {
         let one = plan(&Choices::default()).expect("it resolves").block_s;
         let with = |budget_s, repeats| {
             plan(&Choices {
-                budget_s: Some(budget_s),
+                budget: Budget::Asked(budget_s),
                 repeats,
                 ..Choices::default()
             })

@@ -85,8 +85,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn done(&mut self, record: &CellRecord) {
-        self.done += 1;
+    /// A cell has been run. Says why where it does not count.
+    pub(crate) fn ran(&self, record: &CellRecord) {
         let word = match record.status {
             CellStatus::Measured => "",
             CellStatus::Invalid => "invalid",
@@ -95,6 +95,11 @@ impl Progress {
         if !word.is_empty() {
             self.say(&format!("  {word}: {}: {}", record.cell, record.reasons.join("; ")));
         }
+    }
+
+    /// So many cells need no further run.
+    pub(crate) fn set_done(&mut self, done: usize) {
+        self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(self.done as u64);
         }
@@ -120,7 +125,7 @@ impl Progress {
     }
 
     fn left(&self) -> String {
-        let here = self.done - self.before;
+        let here = self.done.saturating_sub(self.before);
         if here == 0 {
             return "estimating".to_owned();
         }

@@ -117,6 +117,12 @@ pub struct Meters {
     pub cpu_run_ns: u64,
     /// Busy time of the server's CPU by the idle counter, nanoseconds: wall time × (1 − loops ÷ loops without server).
     pub cpu_idle_counter_ns: Option<u64>,
+    /// Loops of the idle counter between the two readings.
+    pub idle_loops: Option<u64>,
+    /// CPU time of the idle counter between the two readings, nanoseconds.
+    pub idle_run_ns: Option<u64>,
+    /// Loops per second of the idle counter without a server, just before the cell.
+    pub idle_loops_per_s_alone: Option<f64>,
     /// Busy time of the server's CPU: wall − idle − steal − the idle counter's own run time − the baseline, nanoseconds.
     pub cpu_busy_ns: Option<u64>,
     /// Time for which the server's living threads were runnable and waited for a CPU, nanoseconds.

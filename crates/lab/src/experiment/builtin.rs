@@ -22,4 +22,8 @@ macro_rules! built_in {
 }
 
 /// Every built-in study, in the order in which `c10k list` shows them.
-pub const BUILT_IN: &[BuiltIn] = &[built_in!("quick"), built_in!("paper/idle-connections")];
+pub const BUILT_IN: &[BuiltIn] = &[
+    built_in!("quick"),
+    built_in!("paper/idle-connections"),
+    built_in!("paper/hung-server"),
+];

@@ -68,6 +68,14 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("timeout", Side::Load, Kind::Duration, "time limit [s]"),
     row("arrival", Side::Load, Kind::Word, "arrival"),
     row("threads", Side::Load, Kind::Count, "threads of the generator"),
+    row("max-lag", Side::Load, Kind::Duration, "send lag allowed [s]"),
+    row("pace", Side::Load, Kind::Word, "pace"),
+    row(
+        "pipeline",
+        Side::Load,
+        Kind::Count,
+        "requests on one connection at once",
+    ),
     row("path", Side::Load, Kind::Word, "path"),
     row("reply", Side::Load, Kind::Size, "reply size [bytes]"),
 ];

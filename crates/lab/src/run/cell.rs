@@ -15,6 +15,7 @@ use c10k_record::{
 
 use super::bench::{Bench, CpuReading};
 use super::process::{NoLine, Program};
+use crate::measure;
 use crate::plan::{Cell, Outside, Plan};
 
 /// A server that has not said that it listens by then will not.
@@ -35,6 +36,9 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 
 /// Above this share of the measured time, steal by the hypervisor is noted.
 const STEAL_NOTED: f64 = 0.02;
+
+/// Below this share of its speed just before the cell, the slowness of the server's CPU is noted.
+const SPEED_NOTED: f64 = 0.85;
 
 /// Above this share of the measured time, a late reading of the meters makes the cell invalid.
 const LAG_ALLOWED: f64 = 0.05;
@@ -76,7 +80,7 @@ pub(super) fn run(bench: &Bench, plan: &Plan, cell: &Cell, place: Place) -> Cell
     let outside = plan.variants[cell.variant].outside.as_ref();
     // The same schedule for every variant of a block, another one in the next.
     let seed = plan.seed.wrapping_add(u64::from(place.block));
-    if let Err(end) = measure(bench, cell, outside, seed, &mut record) {
+    if let Err(end) = carry_out(bench, cell, outside, seed, &mut record) {
         record.status = end.status;
         record.reasons.push(end.reason);
     }
@@ -107,7 +111,7 @@ fn invalid(reason: impl Into<String>) -> End {
     }
 }
 
-fn measure(
+fn carry_out(
     bench: &Bench,
     cell: &Cell,
     outside: Option<&Outside>,
@@ -388,6 +392,9 @@ impl Watched {
             cpu_idle_counter_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
                 share_of_wall(1.0 - after.soaker.rate_since(&before.soaker) / baseline.loops_per_s)
             }),
+            idle_loops: cpu.map(|(before, after)| after.soaker.loops - before.soaker.loops),
+            idle_run_ns: cpu.map(|(before, after)| nanos(after.soaker.run_time.saturating_sub(before.soaker.run_time))),
+            idle_loops_per_s_alone: bench.baseline.map(|baseline| baseline.loops_per_s),
             cpu_busy_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
                 share_of_wall(after.busy_share_since(&before) - baseline.busy_share)
             }),
@@ -436,12 +443,18 @@ fn judge_validity(cell: &Cell, record: &mut CellRecord) {
     if !load.reconciles() {
         reasons.push("the generator's totals do not reconcile".to_owned());
     }
-    let opened = meters.tcp_sockets_open.saturating_sub(meters.tcp_sockets_before);
     let idle = load.idle.target;
-    if idle > 0 && opened < 2 * idle {
+    // Not less what was open before: sockets of the cell before may still be on their way out.
+    if meters.tcp_sockets_open < 2 * idle {
         reasons.push(format!(
-            "{idle} idle connections are {} sockets on loopback and the kernel counts {opened} (sockstat)",
-            2 * idle
+            "{idle} idle connections are {} sockets on loopback and the kernel counts {} (sockstat)",
+            2 * idle,
+            meters.tcp_sockets_open
+        ));
+    }
+    if let Some(open) = meters.open_connections.filter(|&open| open < idle) {
+        reasons.push(format!(
+            "the server counts {open} open connections (/stats), of {idle} idle ones alone"
         ));
     }
     if load.idle.open_min < idle {
@@ -462,6 +475,12 @@ fn judge_validity(cell: &Cell, record: &mut CellRecord) {
     if meters.steal_ns as f64 > STEAL_NOTED * wall_ns {
         let percent = 100.0 * meters.steal_ns as f64 / wall_ns;
         notes.push(format!("the hypervisor took {percent:.1}% of the server's CPU"));
+    }
+    if let Some(speed) = measure::cpu_speed(meters).filter(|speed| *speed < SPEED_NOTED) {
+        notes.push(format!(
+            "the server's CPU ran at {:.0}% of its speed just before, as a neighbour of a virtual machine makes it",
+            100.0 * speed
+        ));
     }
     record.notes.extend(notes);
     if !reasons.is_empty() {
@@ -503,10 +522,11 @@ mod tests {
     #[test]
     fn each_doubt_makes_a_cell_invalid_and_is_named() {
         type Change = fn(&mut LoadSummary, &mut Meters);
-        let cases: [(Change, &str); 5] = [
+        let cases: [(Change, &str); 6] = [
             (|load, _| load.valid = false, "calls its result invalid"),
             (|load, _| load.sent += 1, "do not reconcile"),
             (|_, meters| meters.tcp_sockets_open = 12, "sockstat"),
+            (|_, meters| meters.open_connections = Some(9), "/stats"),
             (|load, _| load.idle.open_min = 9, "only 9 of 10"),
             (|_, meters| meters.meter_lag_ns = meters.wall_ns / 10, "late"),
         ];

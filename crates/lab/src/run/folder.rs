@@ -96,7 +96,10 @@ pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
     let file = path.join(MANIFEST);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A file in the place of a folder holds no manifest; that it cannot be written to is said on writing.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(source) => return Err(LabError::Read { path: file, source }),
     };
     serde_json::from_str(&text)

@@ -5,15 +5,14 @@ mod cell;
 pub(crate) mod folder;
 mod process;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use c10k_record::{CellRecord, HostFacts, Manifest, SCHEMA, Saturation};
+use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::experiment::{Experiment, Source};
-use crate::plan::{Choices, Plan};
+use crate::plan::{Budget, Choices, Plan};
 use crate::progress::Progress;
 use crate::{LabError, Start, StudyOptions, measure, stats};
 use bench::Bench;
@@ -54,7 +53,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
         None => Choices {
             seed,
             repeats: options.repeats,
-            budget_s: options.budget.map(|budget| budget.as_secs_f64()),
+            budget: budget(&experiment, options),
             only: options.only.clone(),
         },
     };
@@ -104,7 +103,7 @@ fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabErro
     let choices = Choices {
         seed: manifest.seed,
         repeats: Some(manifest.blocks),
-        budget_s: None,
+        budget: Budget::None,
         only: manifest.only.clone(),
     };
     let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
@@ -128,7 +127,7 @@ fn new_manifest(
         planned_at: now_rfc3339(),
         seed: choices.seed,
         blocks: plan.blocks,
-        budget_s: choices.budget_s,
+        budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
         expected_s: plan.block_s * f64::from(plan.blocks),
         saturation,
@@ -169,7 +168,7 @@ fn resumed_choices(
                 .budget
                 .is_some_and(|budget| manifest.budget_s != Some(budget.as_secs_f64())),
             match manifest.budget_s {
-                Some(budget_s) => format!("its --budget is {budget_s}s"),
+                Some(budget_s) => format!("its budget is {budget_s}s"),
                 None => "it was planned without --budget".to_owned(),
             },
         ),
@@ -190,7 +189,7 @@ fn resumed_choices(
     Ok(Choices {
         seed: manifest.seed,
         repeats: Some(manifest.blocks),
-        budget_s: None,
+        budget: Budget::None,
         only: manifest.only.clone(),
     })
 }
@@ -220,6 +219,15 @@ fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabErro
         Start::Resume if free > 1 => nth(free - 1),
         _ => nth(free),
     })
+}
+
+/// The budget asked for; without one and without a number of blocks, the duration that the experiment states.
+fn budget(experiment: &Experiment, options: &StudyOptions) -> Budget {
+    match (options.budget, options.repeats) {
+        (Some(budget), _) => Budget::Asked(budget.as_secs_f64()),
+        (None, Some(_)) => Budget::None,
+        (None, None) => Budget::Stated(experiment.seconds as f64),
+    }
 }
 
 /// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
@@ -269,33 +277,47 @@ fn run_blocks(
     progress: &mut Progress,
 ) -> Result<Vec<CellRecord>, LabError> {
     let mut records = folder::read_records(path)?;
-    let done: BTreeSet<(String, u32)> = records
-        .iter()
-        .map(|record| (record.cell.clone(), record.block))
-        .collect();
-    progress.start(plan, path, done.len());
+    let there = |records: &[CellRecord]| {
+        let tasks = (0..plan.blocks).flat_map(|block| plan.cells.iter().map(move |cell| (cell, block)));
+        tasks.filter(|(cell, block)| !is_due(records, &cell.id, *block)).count()
+    };
+    progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
         if over_budget(manifest.budget_s, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
             break;
         }
-        bench.calibrate();
         for (position, &index) in plan.order(block).iter().enumerate() {
             let cell = &plan.cells[index];
-            if done.contains(&(cell.id.clone(), block)) {
-                continue;
-            }
-            progress.cell(cell, block);
             let position = u32::try_from(position).unwrap_or(u32::MAX);
-            let record = cell::run(bench, plan, cell, Place { block, position });
-            folder.append(&record)?;
-            progress.done(&record);
-            records.push(record);
+            while is_due(&records, &cell.id, block) {
+                progress.cell(cell, block);
+                bench.calibrate();
+                let record = cell::run(bench, plan, cell, Place { block, position });
+                folder.append(&record)?;
+                progress.ran(&record);
+                records.push(record);
+            }
+            progress.set_done(there(&records));
         }
         progress.block_done(block);
     }
     progress.finish();
     Ok(records)
+}
+
+/// Whether a cell is still to be run in a block: it has not run, or its last try was invalid and there is another one.
+/// Decided from the records alone, so that an interrupted study goes on as if nothing had happened.
+fn is_due(records: &[CellRecord], cell: &str, block: u32) -> bool {
+    /// A disturbance passes; a server that cannot be measured does not.
+    const TRIES: usize = 2;
+    let mut tries = records
+        .iter()
+        .filter(|record| record.block == block && record.cell == cell);
+    match tries.clone().next_back() {
+        None => true,
+        Some(last) => last.status == CellStatus::Invalid && tries.by_ref().count() < TRIES,
+    }
 }
 
 /// Whether another block as long as those before would pass the budget. Decided from the records alone, so that a study
@@ -323,6 +345,26 @@ mod tests {
         assert!(!over_budget(Some(3.0), &records, 2));
         assert!(over_budget(Some(3.0), &records, 3));
         assert!(!over_budget(Some(0.1), &[], 0), "the first block always runs");
+    }
+
+    #[test]
+    fn a_cell_is_tried_again_once_when_it_was_invalid() {
+        let valid = testing::record("a", 0, 0.1);
+        let mut invalid = valid.clone();
+        invalid.status = CellStatus::Invalid;
+        let mut skipped = valid.clone();
+        skipped.status = CellStatus::Skipped;
+        let due = |records: &[&CellRecord]| {
+            let records: Vec<CellRecord> = records.iter().map(|&record| record.clone()).collect();
+            is_due(&records, "a", 0)
+        };
+        assert!(due(&[]));
+        assert!(!due(&[&valid]));
+        assert!(!due(&[&skipped]));
+        assert!(due(&[&invalid]));
+        assert!(!due(&[&invalid, &invalid]));
+        assert!(!due(&[&invalid, &valid]));
+        assert!(is_due(std::slice::from_ref(&valid), "a", 1));
     }
 
     #[test]

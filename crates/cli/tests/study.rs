@@ -1,0 +1,345 @@
+//! Whole studies over real sockets: what they leave in their folder, that a kill loses nothing, and that mistakes are
+//! answered with one line. Whether a cell is valid depends on what else the machine does; these tests do not.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const EXPERIMENT: &str = r#"
+name = "small"
+title = "A small study"
+question = "Does it run?"
+seconds = 5
+repeats = 2
+
+[server]
+model = "event-loop"
+
+[load]
+rate = 200
+connections = 2
+reply = 92
+duration = "60ms"
+warmup = "20ms"
+timeout = "2s"
+max-lag = "2s"
+
+[axes]
+idle = [0, 20]
+
+[[variant]]
+name = "poll"
+server = { mechanism = "poll" }
+
+[[variant]]
+name = "epoll"
+server = { mechanism = "epoll-level" }
+
+[control]
+variant = "epoll"
+measure = "cpu-us-per-request"
+
+[[claim]]
+id = "answers"
+text = "Every request is answered"
+source = "this test"
+statistic = "lowest"
+measure = "answered-share"
+variants = ["poll", "epoll"]
+along = "idle"
+at-least = 0.5
+
+[[figure]]
+id = "cpu"
+title = "CPU"
+x = "idle"
+y = "cpu-percent"
+caption = "Nothing to see."
+"#;
+
+/// Cells of the experiment: two variants and the control, at two levels.
+const CELLS: usize = 6;
+const BLOCKS: usize = 2;
+
+fn study(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    study(arguments).output().expect("the command starts")
+}
+
+fn experiment(folder: &Path) -> String {
+    let path = folder.join("small.toml");
+    fs::write(&path, EXPERIMENT).expect("a temporary file can be written");
+    path.to_str().expect("the path is UTF-8").to_owned()
+}
+
+/// Cell and block of every whole record, in the order in which they were written.
+fn records(out: &Path) -> Vec<(String, u64, String)> {
+    let text = fs::read_to_string(out.join("records.ndjson")).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = whole.lines().map(|line| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record is JSON");
+        (
+            record["cell"].as_str().expect("a cell has a name").to_owned(),
+            record["block"].as_u64().expect("a block is a number"),
+            record["status"].as_str().expect("a status is a word").to_owned(),
+        )
+    });
+    lines.collect()
+}
+
+#[track_caller]
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?} said {said:?}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?} said more than a line: {said:?}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: {said:?} lacks {word:?}");
+    }
+}
+
+#[test]
+fn a_study_leaves_records_tables_figures_and_a_page_that_needs_no_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let out_text = out.to_str().expect("UTF-8");
+    let output = run(&[
+        "study",
+        &experiment(folder.path()),
+        "--out",
+        out_text,
+        "--seed",
+        "7",
+        "--repeats",
+        "2",
+        "--json",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let result: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(result["study"], "small");
+    let pairs: BTreeSet<(String, u64)> = records(&out)
+        .into_iter()
+        .map(|(cell, block, _)| (cell, block))
+        .collect();
+    assert_eq!(pairs.len(), CELLS * BLOCKS);
+    for name in [
+        "manifest.json",
+        "cells.csv",
+        "records.csv",
+        "verdicts.csv",
+        "cpu.svg",
+        "report.html",
+    ] {
+        assert!(out.join(name).is_file(), "{name} is missing");
+    }
+    let page = fs::read_to_string(out.join("report.html")).expect("the page is there");
+    assert!(page.contains("Every request is answered"));
+    // The only address in the page names the SVG vocabulary; nothing is fetched.
+    let addresses = page
+        .replace("http://www.w3.org/2000/svg", "")
+        .replace("http://127.0.0.1", "");
+    assert!(
+        !addresses.contains("http://") && !addresses.contains("https://"),
+        "the page points elsewhere"
+    );
+    assert!(!page.contains("<script"), "the page needs no script");
+
+    // Idle connections were really open: both ends of each are sockets of this machine.
+    let lines = fs::read_to_string(out.join("records.ndjson")).expect("the records are there");
+    for line in lines.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record is JSON");
+        if record["status"] == "measured" && record["levels"]["idle"] == 20.0 {
+            assert!(record["meters"]["tcp_sockets_open"].as_u64() >= Some(40), "{record}");
+            assert!(record["meters"]["open_connections"].as_u64() >= Some(20), "{record}");
+        }
+    }
+
+    // Drawn again from the records alone, the page is the same to the byte.
+    let again = run(&["report", out_text]);
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
+    assert!(String::from_utf8_lossy(&again.stdout).contains("report.html"));
+    assert_eq!(
+        fs::read_to_string(out.join("report.html")).expect("the page is there"),
+        page
+    );
+
+    refused(
+        &["study", &experiment(folder.path()), "--out", out_text],
+        &["holds a study already", "--resume"],
+    );
+}
+
+/// Kills the study with SIGKILL as soon as it has written `kill_at` records, and returns the children it had.
+fn killed(mut study: Child, out: &Path, kill_at: usize) -> Vec<u32> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut children = Vec::new();
+    loop {
+        let ended = study.try_wait().expect("it can be waited for").is_some();
+        children.extend(children_of(study.id()));
+        if ended || (records(out).len() >= kill_at && !children.is_empty()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the study wrote no {kill_at} records");
+        std::thread::yield_now();
+    }
+    // It may have ended by itself in between.
+    let _ = study.kill();
+    study.wait().expect("it can be waited for");
+    children
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+fn gone(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[test]
+fn a_study_that_is_killed_again_and_again_ends_with_every_cell_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let out_text = out.to_str().expect("UTF-8");
+    let file = experiment(folder.path());
+    let start = [
+        "study",
+        &file,
+        "--out",
+        out_text,
+        "--seed",
+        "7",
+        "--repeats",
+        "2",
+        "--resume",
+    ];
+    for kill_at in [0, 1, 2, 3, 5, 6, 7, 8, 10, 11] {
+        let child = study(&start).spawn().expect("the command starts");
+        let children = killed(child, &out, kill_at);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for pid in children {
+            while !gone(pid) {
+                assert!(Instant::now() < deadline, "process {pid} outlived the lab");
+                std::thread::yield_now();
+            }
+        }
+        // What a kill in the middle of a write leaves.
+        if out.join("records.ndjson").is_file() {
+            let mut torn = fs::read(out.join("records.ndjson")).expect("it is there");
+            torn.extend_from_slice(b"{\"schema\":1,\"study\":\"sm");
+            fs::write(out.join("records.ndjson"), torn).expect("it can be written");
+        }
+    }
+    let output = run(&start);
+    assert!(
+        output.status.code() < Some(2),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(out.join("report.html").is_file());
+    let all = records(&out);
+    let pairs: BTreeSet<(&str, u64)> = all.iter().map(|(cell, block, _)| (cell.as_str(), *block)).collect();
+    assert_eq!(pairs.len(), CELLS * BLOCKS);
+    for pair in pairs {
+        let tries: Vec<&str> = all
+            .iter()
+            .filter(|(cell, block, _)| (cell.as_str(), *block) == pair)
+            .map(|(_, _, status)| status.as_str())
+            .collect();
+        // An invalid cell is tried once more; nothing else may stand twice.
+        assert!(
+            tries.len() <= 2 && tries[..tries.len() - 1].iter().all(|status| *status == "invalid"),
+            "{tries:?}"
+        );
+    }
+    refused(
+        &["study", &file, "--out", out_text, "--resume", "--seed", "8"],
+        &["cannot go on", "--seed is 7"],
+    );
+    fs::write(&file, EXPERIMENT.replace("rate = 200", "rate = 300")).expect("it can be written");
+    refused(
+        &["study", &file, "--out", out_text, "--resume"],
+        &["cannot go on", "small.toml"],
+    );
+}
+
+#[test]
+fn what_cannot_run_here_is_skipped_with_its_reason_and_the_rest_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let text = EXPERIMENT
+        .replace("mechanism = \"poll\"", "mechanism = \"kqueue\"")
+        .replace("idle = [0, 20]", "idle = [0, 1000000]");
+    let file = folder.path().join("odd.toml");
+    fs::write(&file, text).expect("it can be written");
+    let output = run(&[
+        "study",
+        file.to_str().expect("UTF-8"),
+        "--repeats",
+        "1",
+        "--out",
+        out.to_str().expect("UTF-8"),
+    ]);
+    assert!(
+        output.status.code() < Some(2),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let all = records(&out);
+    for (cell, _, status) in &all {
+        let skipped = cell.starts_with("poll") || cell.ends_with("idle=1000000");
+        assert_eq!(status == "skipped", skipped, "{cell}: {status}");
+    }
+    let page = fs::read_to_string(out.join("report.html")).expect("the page is there");
+    assert!(page.contains("kqueue") && page.contains("descriptors"));
+}
+
+#[test]
+fn each_mistake_gets_one_line_with_its_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    refused(&["study", "paper/nothing"], &["paper/nothing", "c10k list", "quick"]);
+    let broken = folder.path().join("broken.toml");
+    fs::write(&broken, EXPERIMENT.replacen("rate = 200", "rate = = 200", 1)).expect("it can be written");
+    refused(&["study", broken.to_str().expect("UTF-8")], &["broken.toml:12:"]);
+    let unknown = folder.path().join("unknown.toml");
+    fs::write(&unknown, EXPERIMENT.replacen("idle = [0, 20]", "idel = [0, 20]", 1)).expect("it can be written");
+    refused(
+        &["study", unknown.to_str().expect("UTF-8")],
+        &["unknown.toml:21:", "unknown axis 'idel'", "idle"],
+    );
+    let file = experiment(folder.path());
+    // A file where the folder should be: nobody can write below it, not even root.
+    refused(
+        &["study", &file, "--out", &format!("{file}/out")],
+        &["cannot write", "--out"],
+    );
+    refused(
+        &["study", &file, "--only", "nonsense"],
+        &["--only 'nonsense'", "poll idle=0"],
+    );
+    refused(&["study", &file, "--repeats", "0"], &["--repeats"]);
+    refused(&["study", &file, "--budget", "soon"], &["--budget", "2m"]);
+    refused(
+        &["report", folder.path().to_str().expect("UTF-8")],
+        &["holds no study", "c10k study"],
+    );
+}
