@@ -12,6 +12,9 @@
 //                user space set the count to zero is queued; a non-zero answer drops all others, and the SIGIO that
 //                would report a full queue with them.
 //
+// What is watched stands in one array that user space maps: it enters and removes descriptions without a system call,
+// and finds their counts in it.
+//
 // The kernel's types are declared here, with just the fields that are used: `preserve_access_index` makes the loader
 // find the offsets in the running kernel's BTF. `cargo xtask bpf` compiles this file.
 
@@ -22,7 +25,7 @@ typedef unsigned long long u64;
 #define CORE __attribute__((preserve_access_index))
 
 // linux/bpf.h: numbers that are part of the kernel's stable interface.
-enum { MAP_TYPE_HASH = 1, MAP_TYPE_ARRAY = 2, F_NO_PREALLOC = 1, F_MMAPABLE = 1024 };
+enum { MAP_TYPE_ARRAY = 2, F_MMAPABLE = 1024 };
 enum { EPERM = 1 };
 
 static void *(*const map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -56,31 +59,29 @@ struct {
 	u64 pidns_ino;
 	u64 tid;    // set: the thread whose F_SETOWN_EX is observed, 0 for none
 	u64 signal; // set: the registered signal number; all others pass
+	u64 shift;  // set: 32 less the number of bits that a place in `watched` has
 	u64 fown;   // answer: address of the `fown_struct`
 	u64 task;   // answer: address of the thread's `task_struct`
 } control;
 
+// A hash table with linear probing, written by user space alone but for the counts. A description stands at most
+// PROBES - 1 places behind its own, and the array has as many places more, so that no search wraps.
+enum { PROBES = 32, HASH = 0x9e3779b1 };
+
 struct watched {
-	u64 task; // the thread that the signals are for; those for another one are not ours
-	u64 slot; // index in `counts`
+	u64 fown;  // 0: free, and the end of a search; 1: removed; else the description that is watched
+	u64 task;  // the thread that its signals are for; those for another one are not ours
+	u64 count; // its signals since user space took one
 };
 
 #define MAP_UINT(name, value) int(*name)[value]
 struct {
-	MAP_UINT(type, MAP_TYPE_HASH);
-	MAP_UINT(map_flags, F_NO_PREALLOC);
-	MAP_UINT(max_entries, 1); // the loader sizes both maps
-	u64 *key;
-	struct watched *value;
-} watched SEC(".maps");
-
-struct {
 	MAP_UINT(type, MAP_TYPE_ARRAY);
 	MAP_UINT(map_flags, F_MMAPABLE);
-	MAP_UINT(max_entries, 1);
+	MAP_UINT(max_entries, 1); // the loader sizes it
 	u32 *key;
-	u64 *value;
-} counts SEC(".maps");
+	struct watched *value;
+} watched SEC(".maps");
 
 SEC("fentry/security_file_set_fowner")
 int learn_owner(u64 *ctx)
@@ -107,20 +108,25 @@ int gate_signal(u64 *ctx)
 {
 	u64 task = ctx[0];
 	u64 fown = ctx[1];
-	struct watched *entry;
-	u64 *count;
-	u32 slot;
+	u32 place;
 
 	if ((u32)ctx[2] != control.signal)
 		return 0;
-	entry = map_lookup_elem(&watched, &fown);
-	if (!entry || entry->task != task)
-		return 0;
-	slot = entry->slot;
-	count = map_lookup_elem(&counts, &slot);
-	if (!count)
-		return 0;
-	return __sync_fetch_and_add(count, 1) ? -EPERM : 0;
+	// The low half of an address tells the objects of a kernel apart well enough.
+	place = ((u32)fown * (u32)HASH) >> control.shift;
+	for (u32 probe = 0; probe < PROBES; probe++) {
+		u32 at = place + probe;
+		struct watched *entry = map_lookup_elem(&watched, &at);
+
+		if (!entry || entry->fown == 0)
+			return 0;
+		if (entry->fown != fown)
+			continue;
+		if (entry->task != task)
+			return 0;
+		return __sync_fetch_and_add(&entry->count, 1) ? -EPERM : 0;
+	}
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,10 +1,11 @@
 //! `c10k vm`: the deterministic guest.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use c10k_record::{CostCell, CostTable, GuestRecord};
+use c10k_event::Mechanism;
+use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord};
 use c10k_vm::study::{STUDIES, Study, changes};
 use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
@@ -72,9 +73,9 @@ struct TestArgs {
     machine: MachineArgs,
     /// Test executables.
     programs: Vec<PathBuf>,
-    /// Only tests whose name contains this.
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    /// Only tests whose name contains this; where it is the name of a mechanism, the guest must offer it.
+    #[arg(long, value_name = "TEXT", default_value = "signal-per-fd")]
+    only: String,
 }
 
 /// Run a study in the guest: exact costs, the same on every machine.
@@ -186,30 +187,64 @@ fn doctor(args: &DoctorArgs) -> Outcome {
 
 fn test(args: &TestArgs) -> Outcome {
     let machine = args.machine.find()?;
-    let mut steps = Vec::new();
-    let mut programs = Vec::new();
-    for (index, program) in args.programs.iter().enumerate() {
-        let path = PathBuf::from(format!("/tests/{index}"));
-        let mut step = Step::new(&path).variable("C10K_REQUIRE", "signal-per-fd");
-        // One CPU, and a panic's message on the console instead of lost in a captured stream.
-        step = step.argument("--test-threads=1");
-        if let Some(only) = &args.only {
-            step = step.argument(only);
-        }
-        steps.push(step);
-        programs.push((path, program.clone()));
-    }
+    let programs = match args.programs.as_slice() {
+        [] => event_tests()?,
+        named => named.to_vec(),
+    };
+    let in_guest = |index: usize| PathBuf::from(format!("/tests/{index}"));
+    let probe = Step::new("/c10k").arguments(["vm", "workload", "probe", &args.only]);
+    let tests = (0..programs.len()).map(|index| {
+        Step::new(in_guest(index))
+            .arguments(["--test-threads=1", &args.only])
+            .variable("C10K_REQUIRE", &args.only)
+    });
+    let known = Mechanism::named(&args.only).is_ok();
+    let steps = known.then_some(probe).into_iter().chain(tests).collect();
     let mut guest = Guest::new(&machine, args.machine.plan(steps))?;
-    for (path, program) in &programs {
-        guest.add(path, program)?;
+    for (index, program) in programs.iter().enumerate() {
+        guest.add(&in_guest(index), program)?;
     }
+    let mut unavailable = None;
     let report = with_console(guest.run(&mut |record| match record {
-        GuestRecord::Output { line, .. } => println!("{line}"),
+        GuestRecord::Output { line, .. } => match serde_json::from_str(line) {
+            Ok(CostRecord::Unavailable { reason, .. }) => unavailable = Some(reason),
+            _ => println!("{line}"),
+        },
         GuestRecord::Refused { reason, .. } => println!("{reason}"),
         _ => {}
     }))?;
+    if let Some(reason) = unavailable {
+        return Err(format!("{} is not to be had in the guest: {reason}", args.only).into());
+    }
     let passed = report.statuses.iter().all(|status| *status == Some(0));
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The test executables of c10k-event, built by cargo in the source tree.
+fn event_tests() -> Result<Vec<PathBuf>, String> {
+    let remedy = "run this in the source tree of c10k, or name test executables";
+    let output = Command::new("cargo")
+        .args([
+            "test",
+            "--no-run",
+            "--package",
+            "c10k-event",
+            "--message-format",
+            "json",
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot run cargo to build the tests: {error}; {remedy}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo cannot build the tests of c10k-event; {remedy}"));
+    }
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let programs = messages.filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
+        let is_test = message["profile"]["test"].as_bool()?;
+        Some(message["executable"].as_str().filter(|_| is_test)?.into())
+    });
+    Ok(programs.collect())
 }
 
 fn study(args: &StudyArgs) -> Outcome {
@@ -229,6 +264,9 @@ fn study(args: &StudyArgs) -> Outcome {
     }))?;
     for (subject, reason) in &table.unavailable {
         eprintln!("{subject:16} unavailable: {reason}");
+    }
+    if let ([], [(subject, reason), ..]) = (table.cells.as_slice(), table.unavailable.as_slice()) {
+        return Err(format!("{subject} is not to be had in the guest: {reason}").into());
     }
     if args.json {
         println!("{}", serde_json::to_string(&table)?);

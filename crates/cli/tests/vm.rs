@@ -97,6 +97,28 @@ fn a_guest_that_does_not_finish_ends_with_its_time_limit() {
 }
 
 #[test]
+fn a_kernel_that_cannot_run_the_programs_is_told_with_what_it_lacks() {
+    // The kernel does not describe its types, as one built without CONFIG_DEBUG_INFO_BTF.
+    let without = ["--append", "initcall_blacklist=btf_vmlinux_init"];
+    let itself = env!("CARGO_BIN_EXE_c10k");
+    for what in [
+        &["study", "vm/burst-cost", "--only", "signal-per-fd"][..],
+        &["test", itself],
+    ] {
+        let Some(output) = boot(&[what, &without].concat()) else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let last = text.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("c10k: signal-per-fd") && last.contains("CONFIG_DEBUG_INFO_BTF"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_guest_boots_reports_and_powers_off() {
     let Some(output) = boot(&["doctor"]) else { return };
     let text = String::from_utf8_lossy(&output.stdout);

@@ -15,7 +15,6 @@ macro_rules! calls {
 }
 
 calls! {
-    Bpf = "bpf",
     Fcntl = "fcntl",
     EpollCtl = "epoll_ctl",
     EpollPwait = "epoll_pwait",

@@ -209,8 +209,6 @@ impl Attached {
 pub struct Map {
     name: String,
     fd: OwnedFd,
-    key_bytes: usize,
-    value_bytes: usize,
     bytes: usize,
 }
 
@@ -236,44 +234,9 @@ impl Map {
         Ok(Self {
             name: name.to_owned(),
             fd,
-            key_bytes: attr.key_bytes as usize,
-            value_bytes: attr.value_bytes as usize,
             // Array elements are laid out at multiples of 8 bytes.
             bytes: (attr.value_bytes as usize).next_multiple_of(8) * attr.entries as usize,
         })
-    }
-
-    /// `bpf(BPF_MAP_UPDATE_ELEM)`: sets the value of a key.
-    ///
-    /// # Errors
-    /// `E2BIG` where the map is full, `ENOMEM`.
-    ///
-    /// # Panics
-    /// When the words are not the size of the map's key and value.
-    pub fn set(&self, key: &[u64], value: &[u64]) -> io::Result<()> {
-        assert_eq!(
-            (size_of_val(key), size_of_val(value)),
-            (self.key_bytes, self.value_bytes)
-        );
-        let attr = Element::new(&self.fd, key, value.as_ptr());
-        // SAFETY: `Element` is the layout of this command; key and value are as long as the map says (asserted) and live
-        // through the call.
-        unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &attr) }.map(drop)
-    }
-
-    /// `bpf(BPF_MAP_DELETE_ELEM)`: removes a key.
-    ///
-    /// # Errors
-    /// `ENOENT` where there is no such key.
-    ///
-    /// # Panics
-    /// When the words are not the size of the map's key.
-    pub fn remove(&self, key: &[u64]) -> io::Result<()> {
-        assert_eq!(size_of_val(key), self.key_bytes);
-        let attr = Element::new(&self.fd, key, std::ptr::null());
-        // SAFETY: `Element` is the layout of this command; the key is as long as the map says (asserted) and lives through
-        // the call; the value is not looked at.
-        unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &attr) }.map(drop)
     }
 
     /// Maps the elements of an array, so that they are read and written without a system call.
@@ -427,28 +390,6 @@ struct CreateMap {
     entries: u32,
     flags: u32,
     inner: u32,
-}
-
-/// For `BPF_MAP_*_ELEM`.
-#[repr(C)]
-struct Element {
-    map: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-impl Element {
-    fn new(map: &OwnedFd, key: &[u64], value: *const u64) -> Self {
-        Self {
-            map: map.as_raw_fd() as u32,
-            padding: 0,
-            key: key.as_ptr() as u64,
-            value: value as u64,
-            flags: 0,
-        }
-    }
 }
 
 /// For `BPF_PROG_LOAD`.

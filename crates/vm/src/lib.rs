@@ -12,7 +12,7 @@
 //! use c10k_vm::{Guest, Machine, Plan, Step};
 //!
 //! let machine = Machine::find(None)?;
-//! let plan = Plan::of([Step::new("/c10k").argument("doctor")]);
+//! let plan = Plan::of([Step::new("/c10k").arguments(["doctor"])]);
 //! let report = Guest::new(&machine, plan)?.run(&mut |record| println!("{record:?}"))?;
 //! println!("{} statuses", report.statuses.len());
 //! # Ok::<(), c10k_vm::VmError>(())

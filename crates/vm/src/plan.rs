@@ -61,10 +61,10 @@ impl Step {
         }
     }
 
-    /// Adds an argument.
+    /// Adds arguments.
     #[must_use]
-    pub fn argument(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
+    pub fn arguments<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(str::to_owned));
         self
     }
 

@@ -46,13 +46,10 @@ impl Study {
     #[must_use]
     pub fn plan(&self, only: &str) -> Plan {
         let mechanisms = Mechanism::all().filter(|mechanism| mechanism.name().contains(only));
-        Plan::of(mechanisms.map(|mechanism| {
-            Step::new("/c10k")
-                .argument("vm")
-                .argument("workload")
-                .argument(self.workload)
-                .argument(mechanism.name())
-        }))
+        Plan::of(
+            mechanisms
+                .map(|mechanism| Step::new("/c10k").arguments(["vm", "workload", self.workload, mechanism.name()])),
+        )
     }
 
     /// Boots the guest, runs the plan, and returns its table. `watch` is told of each cell as it comes.

@@ -10,7 +10,9 @@ use std::io::{self, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use c10k_event::{DeclareError, Events, Interest, InterestSet, Mechanism, OpenError, UnknownMechanism, WaitError};
+use c10k_event::{
+    DeclareError, Events, Interest, InterestSet, Mechanism, OpenError, Trigger, UnknownMechanism, WaitError,
+};
 use c10k_record::{CostCell, CostRecord};
 
 /// One workload: its name and what it does with a mechanism.
@@ -23,6 +25,11 @@ struct Workload {
 type Print<'p> = dyn FnMut(CostCell) -> io::Result<()> + 'p;
 
 const WORKLOADS: &[Workload] = &[
+    // Only that a mechanism cannot run is a record.
+    Workload {
+        name: "probe",
+        run: |_, _| Ok(()),
+    },
     Workload {
         name: "dispatch",
         run: dispatch::run,
@@ -38,7 +45,7 @@ const WORKLOADS: &[Workload] = &[
 #[non_exhaustive]
 pub enum WorkloadError {
     /// There is no such workload.
-    #[error("no workload {0}; there are dispatch and burst")]
+    #[error("no workload {0}; there are probe, dispatch and burst")]
     Unknown(String),
     /// There is no such mechanism.
     #[error(transparent)]
@@ -141,6 +148,7 @@ impl Pairs {
         for mut far in self.far[first..].iter().cycle().take(active * writes) {
             far.write_all(b"x").map_err(|error| WorkloadError::Io("write", error))?;
         }
+        let trigger = self.set.mechanism().default_trigger();
         let work = (active * writes) as u64;
         let mut left = work;
         while left > 0 {
@@ -153,6 +161,9 @@ impl Pairs {
             }
             while let Some(event) = self.set.take(&mut self.events) {
                 left -= drain(&mut self.set[event.key], &mut self.buffer)?;
+                if trigger == Trigger::Oneshot {
+                    self.set.modify(event.key, Interest::READABLE, trigger)?;
+                }
             }
         }
         Ok(())
@@ -207,11 +218,13 @@ mod tests {
 
     #[test]
     fn every_write_of_a_burst_is_read_and_counted_once() {
-        let set = InterestSet::open(Mechanism::named("epoll-edge").expect("in the table")).expect("it opens");
-        let mut pairs = Pairs::new(set);
-        pairs.grow_to(4).expect("descriptors are left");
-        let cell = pairs.measure("x".to_owned(), 3, 2, 10).expect("nothing is lost");
-        assert_eq!((cell.work, cell.events), (60, 6));
+        for name in ["select", "epoll-edge", "epoll-oneshot"] {
+            let set = InterestSet::open(Mechanism::named(name).expect("in the table")).expect("it opens");
+            let mut pairs = Pairs::new(set);
+            pairs.grow_to(4).expect("descriptors are left");
+            let cell = pairs.measure("x".to_owned(), 3, 2, 10).expect("nothing is lost");
+            assert_eq!((cell.work, cell.events), (60, 6), "{name}");
+        }
     }
 
     #[test]

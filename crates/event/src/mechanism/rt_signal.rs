@@ -34,7 +34,7 @@ use rustix::{
 use sources::{Sources, Trust};
 use std::{
     collections::VecDeque,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -165,9 +165,7 @@ impl RtSignal {
         signal::set_signal(fd, self.queue.signal()).map_err(failed)?;
         if let Some(gate) = &mut self.gate {
             // Before the first signal, so that none goes uncounted.
-            counters.count(Call::Bpf);
-            gate.watch(fd.as_raw_fd())
-                .map_err(|errno| DeclareError::System { call: "bpf", errno })?;
+            gate.watch(fd.as_raw_fd()).map_err(failed)?;
         }
         counters.count(Call::Fcntl);
         signal::set_async(fd, Async::On, flags).map_err(failed)?;
@@ -178,14 +176,6 @@ impl RtSignal {
             return refuse(Unsupported::FileWithoutSignals);
         }
         Ok(())
-    }
-
-    /// Lets the signals of a descriptor pass uncounted again.
-    fn unwatch(&mut self, fd: RawFd, counters: &mut Counters) -> Result<(), DeclareError> {
-        let Some(gate) = &mut self.gate else { return Ok(()) };
-        counters.count(Call::Bpf);
-        gate.unwatch(fd)
-            .map_err(|errno| DeclareError::System { call: "bpf", errno })
     }
 
     /// Makes an open file send no more signals.
@@ -224,12 +214,13 @@ impl RtSignal {
             .sources
             .find(taken.fd, counters.signals)
             .and_then(|(watched, trust)| {
-                let readiness = match trust {
-                    Trust::Certain if !coalesced => readiness(taken.reason),
-                    // A signal that stands for several events tells the reason of the first.
-                    Trust::Certain | Trust::Suspect => {
-                        look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
-                    }
+                // A signal that stands for several events tells the reason of the first. Where that is all that the
+                // program waits for, the others add nothing that its next read or write does not tell.
+                let certain = trust == Trust::Certain && (!coalesced || is_all(taken.reason, watched.interest));
+                let readiness = if certain {
+                    readiness(taken.reason)
+                } else {
+                    look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
                 };
                 let readiness = readiness.visible_to(watched.interest);
                 (!readiness.is_none()).then_some((watched.key, readiness))
@@ -352,8 +343,9 @@ impl Backend for RtSignal {
             self.sources.seen_empty();
         }
         if let Err(error) = self.arm(fd, counters) {
-            // The error that counts is the first.
-            let _ = self.unwatch(number, counters);
+            if let Some(gate) = &mut self.gate {
+                gate.unwatch(number);
+            }
             return Err(error);
         }
         let until_taken = counters.signals.saturating_add(self.queue_limit);
@@ -377,7 +369,10 @@ impl Backend for RtSignal {
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
         self.sources.remove(fd.as_raw_fd());
         let disarmed = Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno });
-        disarmed.and(self.unwatch(fd.as_raw_fd(), counters))
+        if let Some(gate) = &mut self.gate {
+            gate.unwatch(fd.as_raw_fd());
+        }
+        disarmed
     }
 
     fn abandon(&mut self, fd: BorrowedFd<'_>) {
@@ -436,6 +431,14 @@ fn readiness(reason: Reason) -> Readiness {
         Reason::HangUp => POLLHUP,
         Reason::Foreign => 0,
     })
+}
+
+/// Whether a signal of this reason tells all that the interest asks for.
+fn is_all(reason: Reason, interest: Interest) -> bool {
+    matches!(
+        (reason, interest),
+        (Reason::In, Interest::READABLE) | (Reason::Out, Interest::WRITABLE) | (Reason::Priority, Interest::PRIORITY)
+    )
 }
 
 /// A descriptor's state at this moment; nothing where the kernel cannot tell.

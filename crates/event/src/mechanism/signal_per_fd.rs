@@ -3,17 +3,18 @@
 //!
 //! Two BPF programs (`bpf/signal_per_fd.bpf.c`) stand at security hooks of the kernel. While a descriptor is being armed
 //! one tells the address of its `fown_struct`, which identifies the open file from then on; the other counts the signals
-//! of watched files and drops all but the first. The counts are memory shared with the kernel: whoever takes a signal
-//! sets its count to zero, without a system call, *before* the source is looked at. An event from before that moment is
-//! found by looking, one after it is queued.
+//! of watched files and drops all but the first. What is watched, and the counts, is memory shared with the kernel:
+//! whoever takes a signal sets its count to zero, without a system call, *before* the source is looked at. An event from
+//! before that moment is found by looking, one after it is queued.
 //!
-//! - What a count says beyond 1 was coalesced: the signal tells the reason of the first event only, so the source's state
-//!   is looked at (`ppoll`).
-//! - A count whose signal did not fit into the queue would silence its descriptor: recovery sets all to zero.
-//! - A count survives the withdrawal of its source, as the queued signal does; the number is suspect until that signal is
-//!   taken (see `rt_signal`), and a new source behind it is then looked at.
+//! - A signal tells the reason of the first event that it stands for. Where more were coalesced into it and the program
+//!   waits for more than one condition, the source's state is looked at (`ppoll`); where it waits for one, that is told.
+//!   So closing and errors are told apart only where they are not coalesced, and no fact of them is promised.
+//! - A count whose signal did not fit into the queue would silence its source: recovery sets all to zero.
+//! - The signal of a withdrawn source may still be queued. Its number starts with a count of 1 when it is declared again,
+//!   so that no number ever has two; it is suspect until that signal is taken (see `rt_signal`), and then looked at.
 
-use super::rt_signal::{Gating, RtSignal, probe};
+use super::rt_signal::{Dequeue, Gating, RtSignal, probe};
 use super::{Descriptor, boxed};
 use crate::{Fact, Threading, Trigger, Unavailable, Wakeup};
 use c10k_sys::{
@@ -25,30 +26,26 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 use std::{
+    cell::Cell,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 pub(super) static SIGNAL_PER_FD: Descriptor = Descriptor {
     name: "signal-per-fd",
-    summary: "real-time signals, at most one queued for each descriptor",
+    summary: "at most one queued real-time signal for each descriptor, taken many a call",
     triggers: &[Trigger::Edge],
     wakeups: &[Wakeup::All],
     threading: Threading::Opener,
-    tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
+    tells: &[Fact::Priority],
     emulated: false,
-    calls: &["rt_sigtimedwait", "fcntl", "bpf", "ppoll"],
-    probe: || probe(&SIGNAL_PER_FD, super::rt_signal::Dequeue::One, Gating::PerDescriptor),
-    open: |options| {
-        RtSignal::open(
-            &SIGNAL_PER_FD,
-            super::rt_signal::Dequeue::One,
-            Gating::PerDescriptor,
-            options,
-        )
-        .map(boxed)
-    },
+    calls: &["read", "rt_sigtimedwait", "fcntl", "ppoll"],
+    probe: || probe(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor),
+    open: |options| RtSignal::open(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor, options).map(boxed),
 };
 
 /// An ELF file is read by words.
@@ -76,21 +73,45 @@ mod control {
     pub(super) const NAMESPACE_INODE: usize = 1;
     pub(super) const THREAD: usize = 2;
     pub(super) const SIGNAL: usize = 3;
-    pub(super) const OWNER: usize = 4;
-    pub(super) const TASK: usize = 5;
+    pub(super) const SHIFT: usize = 4;
+    pub(super) const OWNER: usize = 5;
+    pub(super) const TASK: usize = 6;
 }
 
-/// The most descriptors that one set is prepared for, whatever the limit of the process: the kernel's own default for
-/// the highest limit (`fs.nr_open`).
-const DESCRIPTORS: u64 = 1 << 20;
+/// One place of `watched` in the BPF program: its words, and what its first one says where it is no address.
+mod place {
+    pub(super) const WORDS: usize = 3;
+    pub(super) const OWNER: usize = 0;
+    pub(super) const TASK: usize = 1;
+    pub(super) const COUNT: usize = 2;
+    pub(super) const FREE: u64 = 0;
+    pub(super) const REMOVED: u64 = 1;
+}
+
+/// `PROBES` and `HASH` of the BPF program.
+const PROBES: usize = 32;
+const HASH: u32 = 0x9e37_79b1;
+
+/// The most sources that one set is prepared for, whatever the process's limit of descriptors: the memory for them is
+/// taken when the set is opened, 72 to 144 bytes a source.
+const SOURCES: u64 = 1 << 16;
+
+/// What is known of a descriptor number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Unwatched,
+    /// Its place in the table.
+    Watched(u32),
+    /// Not watched, and the signal of its former source may still be queued.
+    Left,
+}
 
 /// The kernel's side of one set: the programs at work, and what they share with this process.
 pub(super) struct Gate {
-    programs: Attached,
     control: Shared,
-    counts: Shared,
-    /// The kernel's address of each watched descriptor's `fown_struct`; 0 for those not watched.
-    owners: Vec<u64>,
+    watched: Shared,
+    numbers: Vec<Cell<Number>>,
+    _programs: Attached,
 }
 
 impl Gate {
@@ -99,13 +120,12 @@ impl Gate {
     /// # Errors
     /// Why this kernel cannot, or does not.
     pub(super) fn open(signal: Signal, receiver: Receiver) -> Result<Self, Unavailable> {
-        let limit = getrlimit(Resource::Nofile)
-            .current
-            .unwrap_or(DESCRIPTORS)
-            .min(DESCRIPTORS);
-        let programs = attach(limit as u32).map_err(|error| refused(&error))?;
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(SOURCES).min(SOURCES) as u32;
+        // At most a third of the places is taken, so that a search of PROBES places finds a free one.
+        let bits = (3 * limit).next_power_of_two().ilog2();
+        let programs = attach((1 << bits) + PROBES as u32).map_err(|error| refused(&error))?;
         let share = |name| programs.map(name).and_then(Map::share).map_err(|error| refused(&error));
-        let (control, counts) = (share(".bss")?, share("counts")?);
+        let (control, watched) = (share(".bss")?, share("watched")?);
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_err(|errno| Unavailable {
             call: "stat",
             errno,
@@ -115,15 +135,16 @@ impl Gate {
             (control::NAMESPACE_DEVICE, namespace.st_dev),
             (control::NAMESPACE_INODE, namespace.st_ino),
             (control::SIGNAL, u64::from(signal.number().unsigned_abs())),
+            (control::SHIFT, u64::from(u32::BITS - bits)),
             (control::THREAD, u64::from(receiver.id().unsigned_abs())),
         ] {
             control[word].store(value, Ordering::Release);
         }
         let mut gate = Self {
-            programs,
             control,
-            counts,
-            owners: Vec::new(),
+            watched,
+            numbers: Vec::new(),
+            _programs: programs,
         };
         gate.try_out(signal, receiver)?;
         Ok(gate)
@@ -132,26 +153,44 @@ impl Gate {
     /// Watches a descriptor that this thread has just made itself the receiver of (`F_SETOWN_EX`).
     ///
     /// # Errors
-    /// `ENOSPC` when the number is beyond the limit of descriptors at the time when the set was opened.
+    /// `ENOSPC` when the set has as many sources as it was prepared for.
     pub(super) fn watch(&mut self, fd: RawFd) -> Result<(), Errno> {
-        let at = fd.unsigned_abs() as usize;
-        if at >= self.counts.len() {
-            return Err(Errno::NOSPC);
+        let [owner, task, shift] =
+            [control::OWNER, control::TASK, control::SHIFT].map(|word| self.control[word].load(Ordering::Acquire));
+        let home = (owner as u32).wrapping_mul(HASH) >> shift;
+        let at = (home as usize..home as usize + PROBES)
+            .find(|at| self.word(*at, place::OWNER).load(Ordering::Relaxed) <= place::REMOVED)
+            .ok_or(Errno::NOSPC)?;
+        let number = index(fd);
+        if number >= self.numbers.len() {
+            self.numbers.resize(number + 1, Cell::new(Number::Unwatched));
         }
-        let [owner, task] = [control::OWNER, control::TASK].map(|word| self.control[word].load(Ordering::Acquire));
-        self.watched(|map| map.set(&[owner], &[task, at as u64]))?;
-        if at >= self.owners.len() {
-            self.owners.resize(at + 1, 0);
-        }
-        self.owners[at] = owner;
+        let queued = self.numbers[number].get() == Number::Left;
+        self.word(at, place::TASK).store(task, Ordering::Relaxed);
+        self.word(at, place::COUNT).store(u64::from(queued), Ordering::Relaxed);
+        // Last, since it is what a search looks at.
+        self.word(at, place::OWNER).store(owner, Ordering::Release);
+        self.numbers[number].set(Number::Watched(at as u32));
         Ok(())
     }
 
-    /// Watches a descriptor no more. One that is not watched is left alone.
-    pub(super) fn unwatch(&mut self, fd: RawFd) -> Result<(), Errno> {
-        match self.owners.get_mut(fd.unsigned_abs() as usize).map(std::mem::take) {
-            None | Some(0) => Ok(()),
-            Some(owner) => self.watched(|map| map.remove(&[owner])),
+    /// Watches a descriptor no more, once it sends no more signals. One that is not watched is left alone.
+    pub(super) fn unwatch(&mut self, fd: RawFd) {
+        let Some(Number::Watched(at)) = self.numbers.get(index(fd)).map(Cell::get) else {
+            return;
+        };
+        let mut at = at as usize;
+        let queued = self.word(at, place::COUNT).load(Ordering::Acquire) != 0;
+        self.numbers[index(fd)].set(if queued { Number::Left } else { Number::Unwatched });
+        self.word(at, place::OWNER).store(place::REMOVED, Ordering::Release);
+        // A removed place before a free one is where searches may end.
+        let owner = |at| self.word(at, place::OWNER);
+        let ends =
+            |at| at + 1 == self.watched.len() / place::WORDS || owner(at + 1).load(Ordering::Relaxed) == place::FREE;
+        while owner(at).load(Ordering::Relaxed) == place::REMOVED && ends(at) {
+            owner(at).store(place::FREE, Ordering::Release);
+            let Some(before) = at.checked_sub(1) else { return };
+            at = before;
         }
     }
 
@@ -159,24 +198,29 @@ impl Gate {
     /// signal stands for.
     #[inline]
     pub(super) fn taken(&self, fd: RawFd) -> u64 {
-        let count = usize::try_from(fd).ok().and_then(|fd| self.counts.get(fd));
-        count.map_or(0, |count| count.swap(0, Ordering::AcqRel))
+        let Some(number) = usize::try_from(fd).ok().and_then(|fd| self.numbers.get(fd)) else {
+            return 0;
+        };
+        match number.get() {
+            Number::Watched(at) => self.word(at as usize, place::COUNT).swap(0, Ordering::AcqRel),
+            Number::Left => {
+                number.set(Number::Unwatched);
+                1
+            }
+            Number::Unwatched => 0,
+        }
     }
 
     /// Notes that all signals were taken or lost; the sources are to be looked at after this.
     pub(super) fn clear(&self) {
-        for count in &*self.counts {
-            // Most are zero: reading leaves their memory clean.
-            if count.load(Ordering::Relaxed) != 0 {
-                count.store(0, Ordering::Release);
-            }
+        for fd in 0..self.numbers.len() {
+            self.taken(fd as RawFd);
         }
     }
 
-    fn watched(&self, call: impl FnOnce(&Map) -> std::io::Result<()>) -> Result<(), Errno> {
-        let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
-        let map = self.programs.map("watched").map_err(|_| Errno::NOENT)?;
-        call(map).map_err(errno)
+    #[inline]
+    fn word(&self, at: usize, word: usize) -> &AtomicU64 {
+        &self.watched[at * place::WORDS + word]
     }
 
     /// Two events on one descriptor make one signal, and a third one after it was taken makes another. A program that
@@ -206,7 +250,7 @@ impl Gate {
         self.taken(fd);
         // Closing the writer is an event too.
         signal::set_async(reader.as_fd(), Async::Off, flags).map_err(failed("fcntl"))?;
-        self.unwatch(fd).map_err(failed("bpf"))?;
+        self.unwatch(fd);
         if !overflow_before && signal::pending().contains(Signal::IO) {
             // The queue is full, of this user's other signals. It says nothing against the programs, and to nobody else
             // anything about their sources.
@@ -229,6 +273,10 @@ fn signals_of(signal: Signal, writer: &OwnedFd, writes: usize) -> usize {
     std::iter::from_fn(|| signal::wait(&set, Some(Duration::ZERO)).ok()).count()
 }
 
+fn index(fd: RawFd) -> usize {
+    usize::try_from(fd).unwrap_or_else(|_| unreachable!("an open descriptor has no negative number, as {fd} is"))
+}
+
 fn without_effect(what: &str) -> Unavailable {
     Unavailable {
         call: "bpf",
@@ -240,13 +288,13 @@ fn without_effect(what: &str) -> Unavailable {
 /// The object as it fits this kernel, made once in a process: resolving the kernel's types takes a while.
 static PREPARED: Mutex<Option<Prepared>> = Mutex::new(None);
 
-fn attach(descriptors: u32) -> Result<Attached, BpfError> {
+fn attach(places: u32) -> Result<Attached, BpfError> {
     let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
     let object = match &mut *prepared {
         Some(object) => object,
         none => none.insert(Prepared::new(&OBJECT.0, &HOOKS)?),
     };
-    object.attach(descriptors)
+    object.attach(places)
 }
 
 fn refused(error: &BpfError) -> Unavailable {
