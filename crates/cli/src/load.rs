@@ -1,11 +1,13 @@
 //! `c10k load`.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_load::{Arrival, LoadPlan, LoadReport, Pace, Pattern, Ports, Probe, Rate, Target, output, run as run_load};
@@ -22,6 +24,18 @@ pub(crate) struct Args {
     /// Requests per second, or 'max' for a closed loop
     #[arg(long, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     rate: Rate,
+    /// Rates for equal parts of the measured time, such as 100,200,400; the first in the warm-up
+    #[arg(long, value_delimiter = ',', conflicts_with = "rate")]
+    steps: Vec<f64>,
+    /// A rate that changes in a straight line over the measured time, such as 100..5000
+    #[arg(long, value_parser = ramp, conflicts_with_all = ["rate", "steps"])]
+    ramp: Option<Rate>,
+    /// Replay a file: the instants at which requests are due, in seconds from the start, one a line
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "steps", "ramp"])]
+    trace: Option<PathBuf>,
+    /// Requests due at each instant; the rate stays what it is
+    #[arg(long, default_value = "1")]
+    burst: NonZeroU64,
     /// Connections that take requests in turn [default: 10, or as many as needed with --requests-per-connection]
     #[arg(long)]
     connections: Option<NonZeroU64>,
@@ -181,7 +195,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(code)
 }
 
-fn plan(args: Args) -> Result<LoadPlan, c10k_load::LoadError> {
+fn plan(args: Args) -> Result<LoadPlan, Box<dyn Error>> {
     let defaults = LoadPlan::new(Target::parse(&args.url)?);
     let pattern = match (args.connections, args.requests_per_connection) {
         (Some(connections), per_connection) => Pattern::InTurn {
@@ -191,8 +205,15 @@ fn plan(args: Args) -> Result<LoadPlan, c10k_load::LoadError> {
         (None, Some(per_connection)) => Pattern::AsNeeded { per_connection },
         (None, None) => defaults.pattern,
     };
+    let rate = match (args.ramp, args.trace) {
+        (Some(ramp), _) => ramp,
+        (None, Some(path)) => Rate::Trace(trace(&path)?),
+        (None, None) if !args.steps.is_empty() => Rate::Steps(args.steps),
+        (None, None) => args.rate,
+    };
     Ok(LoadPlan {
-        rate: args.rate,
+        rate,
+        burst: args.burst,
         arrival: match args.arrival {
             ArrivalName::Constant => Arrival::Constant,
             ArrivalName::Poisson => Arrival::Poisson,
@@ -227,6 +248,33 @@ fn rate(text: &str) -> Result<Rate, String> {
             _ => Err("give a positive number of requests per second, or max".to_owned()),
         },
     }
+}
+
+fn ramp(text: &str) -> Result<Rate, String> {
+    let ends = text
+        .split_once("..")
+        .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    ends.map(|(from, to)| Rate::Ramp(from, to))
+        .ok_or_else(|| "give two rates, such as 100..5000".to_owned())
+}
+
+/// Reads the instants of a trace: seconds, one a line; empty lines and lines that start with # are passed over.
+fn trace(path: &Path) -> Result<Arc<[u64]>, String> {
+    let refuse = |cause: String| format!("reading the trace {}: {cause}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(number, line)| match line.trim().parse::<f64>() {
+            Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e9) as u64),
+            _ => Err(refuse(format!(
+                "line {} is not a number of seconds: '{line}'",
+                number + 1
+            ))),
+        })
+        .collect()
 }
 
 fn ports(text: &str) -> Result<Ports, String> {

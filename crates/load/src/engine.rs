@@ -12,7 +12,6 @@ use crate::clock::{Moment, duration_ns};
 use crate::failure::Failure;
 use crate::lane::{Deadlines, Lane};
 use crate::plan::{LoadPlan, Rate};
-use crate::schedule::Schedule;
 use crate::share::{OwnSchedule, Route, Share};
 use crate::traffic::Traffic;
 use crate::world::{Got, Link, World};
@@ -121,13 +120,9 @@ impl<'p, W: World> Engine<'p, W> {
     pub(crate) fn start(&mut self, timetable: Timetable) {
         self.timetable = timetable;
         self.account.begin(timetable.measure);
-        match self.plan.rate {
-            Rate::PerSecond(rate) => {
-                let span = self.plan.warm_up + self.plan.duration;
-                let schedule = Schedule::new(self.plan.arrival, rate, span, self.plan.seed);
-                self.schedule = Some(OwnSchedule::new(schedule, self.share, self.plan.pattern));
-            }
-            Rate::Max => self.next.extend(0..self.lanes.len() as u32),
+        match self.plan.schedule() {
+            Some(schedule) => self.schedule = Some(OwnSchedule::new(schedule, self.share, self.plan.pattern)),
+            None => self.next.extend(0..self.lanes.len() as u32),
         }
     }
 

@@ -38,6 +38,7 @@ pub mod output;
 pub mod pacing;
 mod plan;
 mod probe;
+pub mod profile;
 mod report;
 mod run;
 pub mod schedule;

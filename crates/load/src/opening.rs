@@ -4,6 +4,7 @@
 //! whose queue is full drops the SYN, and the kernel repeats it only after a second.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::LoadError;
 use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::pacing::{Pace, Wait};
+use crate::profile::Profile;
 use crate::schedule::{Arrival, Schedule};
 use crate::socket::Role;
 use crate::sockets::SocketEvent;
@@ -53,7 +55,13 @@ impl Worker<'_> {
     /// Opens this thread's part. What cannot be opened is reported and, for lanes, tried again when a request is due.
     pub(crate) fn open_connections(&mut self) -> Result<OpeningFailures, LoadError> {
         let rate = self.plan.connect_rate / self.share.threads as f64;
-        let mut pace = Schedule::new(Arrival::Constant, rate, Duration::MAX, 0);
+        let mut pace = Schedule::new(
+            Arrival::Constant,
+            Profile::constant(rate),
+            NonZeroU64::MIN,
+            Duration::MAX,
+            0,
+        );
         let start = Moment::now();
         let mut opening = Opening {
             idle_left: self.idle.target,

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::LoadError;
 use crate::pacing::Pace;
-use crate::schedule::Arrival;
+use crate::profile::Profile;
+use crate::schedule::{Arrival, Schedule};
 use crate::sources::Ports;
 use crate::target::Target;
 
@@ -19,6 +21,8 @@ pub struct LoadPlan {
     pub rate: Rate,
     /// The distribution of the gaps.
     pub arrival: Arrival,
+    /// Requests due at each instant, at least 1; the rate stays what it is.
+    pub burst: NonZeroU64,
     /// Seed of the schedule.
     pub seed: u64,
     /// How requests are spread over connections.
@@ -61,12 +65,30 @@ pub enum Probe {
 }
 
 /// How fast to send.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Rate {
     /// Open loop: this many requests per second are due, whatever the server does.
     PerSecond(f64),
+    /// Open loop: a straight line from the first to the second rate over the measured time; the first in the warm-up.
+    Ramp(f64, f64),
+    /// Open loop: these rates for equal parts of the measured time; the first in the warm-up.
+    Steps(Vec<f64>),
+    /// Open loop: requests are due at these instants, nanoseconds from the start, in rising order.
+    Trace(Arc<[u64]>),
     /// Closed loop: each connection sends its next request when it has the last reply.
     Max,
+}
+
+impl Rate {
+    /// The highest rate, requests per second; `None` where it is not known.
+    fn highest(&self) -> Option<f64> {
+        match self {
+            Self::PerSecond(rate) => Some(*rate),
+            Self::Ramp(from, to) => Some(from.max(*to)),
+            Self::Steps(rates) => rates.iter().copied().reduce(f64::max),
+            Self::Trace(_) | Self::Max => None,
+        }
+    }
 }
 
 /// How requests are spread over connections.
@@ -116,6 +138,7 @@ impl LoadPlan {
             target,
             rate: Rate::PerSecond(1000.0),
             arrival: Arrival::Constant,
+            burst: NonZeroU64::MIN,
             seed: 1,
             pattern: Pattern::InTurn {
                 connections: DEFAULT_CONNECTIONS,
@@ -142,14 +165,26 @@ impl LoadPlan {
     /// [`LoadError::Plan`] saying which do not.
     pub fn check(&self) -> Result<(), LoadError> {
         let refuse = |cause| Err(LoadError::Plan(cause));
-        match self.rate {
-            Rate::PerSecond(rate) if !(rate.is_finite() && rate > 0.0) => {
-                return refuse("a rate is a positive number of requests per second, or max");
-            }
-            Rate::Max if self.pattern.connections() == 0 => {
-                return refuse("--rate max sends whenever a connection is free: say how many with --connections");
-            }
-            _ => {}
+        let is_rate = |rate: &f64| rate.is_finite() && *rate > 0.0;
+        let all_are_rates = match &self.rate {
+            Rate::PerSecond(rate) => is_rate(rate),
+            Rate::Ramp(from, to) => is_rate(from) && is_rate(to),
+            Rate::Steps(rates) => !rates.is_empty() && rates.iter().all(is_rate),
+            Rate::Trace(_) | Rate::Max => true,
+        };
+        if !all_are_rates {
+            return refuse("a rate is a positive number of requests per second, or max");
+        }
+        if self.rate == Rate::Max && self.pattern.connections() == 0 {
+            return refuse("--rate max sends whenever a connection is free: say how many with --connections");
+        }
+        if self.rate == Rate::Max && self.burst.get() > 1 {
+            return refuse("--rate max has no bursts: leave --burst out, or give a rate");
+        }
+        if let Rate::Trace(offsets) = &self.rate
+            && offsets.windows(2).any(|pair| pair[0] > pair[1])
+        {
+            return refuse("the instants of a trace must rise");
         }
         if self.duration.is_zero() || self.timeout.is_zero() {
             return refuse("--duration and --timeout must be longer than nothing");
@@ -170,21 +205,34 @@ impl LoadPlan {
         Ok(())
     }
 
+    /// The schedule of the run; `None` for a closed loop, which has none.
+    ///
+    /// # Panics
+    /// If a rate is not a positive number, which [`LoadPlan::check`] refuses.
+    #[must_use]
+    pub fn schedule(&self) -> Option<Schedule> {
+        let span = self.warm_up + self.duration;
+        let profile = match &self.rate {
+            Rate::PerSecond(rate) => Profile::constant(*rate),
+            Rate::Ramp(from, to) => Profile::ramp(self.warm_up, *from, *to, self.duration),
+            Rate::Steps(rates) => Profile::steps(self.warm_up, rates, self.duration / rates.len() as u32),
+            Rate::Trace(offsets) => return Some(Schedule::of_trace(Arc::clone(offsets), span)),
+            Rate::Max => return None,
+        };
+        Some(Schedule::new(self.arrival, profile, self.burst, span, self.seed))
+    }
+
     /// An upper estimate of the local ports that the run holds at once: open connections and those in TIME_WAIT.
     #[must_use]
     pub fn ports(&self) -> u64 {
         // A port whose connection this side closed rests for 60 s (TCP_TIMEWAIT_LEN of the kernel).
         const TIME_WAIT_S: f64 = 60.0;
         let open = self.idle + self.pattern.connections();
-        let passing = match (self.pattern.per_connection(), self.rate) {
+        let passing = match (self.pattern.per_connection(), &self.rate) {
             (None, _) => 0.0,
             (Some(k), rate) => {
                 let span = (self.warm_up + self.duration).as_secs_f64().min(TIME_WAIT_S);
-                let rate = if let Rate::PerSecond(rate) = rate {
-                    rate
-                } else {
-                    CLOSED_LOOP_GUESS
-                };
+                let rate = rate.highest().unwrap_or(UNKNOWN_RATE_GUESS);
                 rate / k.get() as f64 * span
             }
         };
@@ -195,5 +243,5 @@ impl LoadPlan {
 /// Persistent connections where nothing else is said.
 const DEFAULT_CONNECTIONS: NonZeroU64 = NonZeroU64::new(10).unwrap();
 
-/// Connections per second that a closed loop with reconnects is planned to make at most.
-const CLOSED_LOOP_GUESS: f64 = 50_000.0;
+/// Connections per second that a run of unknown rate is planned to make at most.
+const UNKNOWN_RATE_GUESS: f64 = 50_000.0;

@@ -5,6 +5,8 @@
 //! Every thread walks the same schedule and takes the requests that fall to it, so the number of threads changes who
 //! sends a request, never when.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -12,6 +14,7 @@ use rand_distr::{Distribution, Exp1};
 use rand_pcg::Pcg64;
 
 use crate::clock::duration_ns;
+use crate::profile::Profile;
 
 /// The distribution of the gaps between requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,46 +39,65 @@ pub struct Due {
 #[derive(Debug, Clone)]
 pub struct Schedule {
     gaps: Gaps,
-    gap_ns: f64,
     index: u64,
-    /// Where the next request is due.
-    next_ns: f64,
+    /// When the next request is due; `None` when there is none.
+    next_ns: Option<f64>,
     end_ns: u64,
 }
 
 #[derive(Debug, Clone)]
 enum Gaps {
-    Constant,
-    Exponential(Box<Pcg64>),
+    Constant {
+        profile: Profile,
+        burst: u64,
+    },
+    Exponential {
+        profile: Profile,
+        burst: u64,
+        random: Box<Pcg64>,
+        count: f64,
+    },
+    Trace(Arc<[u64]>),
 }
 
 impl Schedule {
-    /// The schedule of `rate` requests per second over `span`.
+    /// The schedule of `profile` over `span`, with `burst` requests (at least 1) due at each instant.
     ///
     /// The first request of a constant schedule is due at once, that of a Poisson schedule after the first gap.
-    ///
-    /// # Panics
-    /// If `rate` is not a positive, finite number.
     #[must_use]
-    pub fn new(arrival: Arrival, rate: f64, span: Duration, seed: u64) -> Self {
-        assert!(
-            rate.is_finite() && rate > 0.0,
-            "a rate is a positive number of requests per second"
-        );
-        let gaps = match arrival {
-            Arrival::Constant => Gaps::Constant,
-            Arrival::Poisson => Gaps::Exponential(Box::new(Pcg64::seed_from_u64(seed))),
-        };
+    pub fn new(arrival: Arrival, profile: Profile, burst: NonZeroU64, span: Duration, seed: u64) -> Self {
+        let burst = burst.get();
+        Self::of(
+            match arrival {
+                Arrival::Constant => Gaps::Constant { profile, burst },
+                Arrival::Poisson => {
+                    let random = Box::new(Pcg64::seed_from_u64(seed));
+                    Gaps::Exponential {
+                        profile,
+                        burst,
+                        random,
+                        count: 0.0,
+                    }
+                }
+            },
+            span,
+        )
+    }
+
+    /// The schedule that is written down: `offsets_ns` in rising order, cut at the end of `span`.
+    #[must_use]
+    pub fn of_trace(offsets_ns: Arc<[u64]>, span: Duration) -> Self {
+        Self::of(Gaps::Trace(offsets_ns), span)
+    }
+
+    fn of(gaps: Gaps, span: Duration) -> Self {
         let mut schedule = Self {
             gaps,
-            gap_ns: 1e9 / rate,
             index: 0,
-            next_ns: 0.0,
+            next_ns: None,
             end_ns: duration_ns(span),
         };
-        if let Gaps::Exponential(_) = schedule.gaps {
-            schedule.advance();
-        }
+        schedule.next_ns = schedule.due_ns();
         schedule
     }
 
@@ -84,19 +106,30 @@ impl Schedule {
     pub fn peek(&self) -> Option<Due> {
         let due = Due {
             index: self.index,
-            offset_ns: self.next_ns as u64,
+            offset_ns: self.next_ns? as u64,
         };
         (due.offset_ns < self.end_ns).then_some(due)
     }
 
-    fn advance(&mut self) {
+    /// When the request at the index is due; to be asked once for each index in order.
+    fn due_ns(&mut self) -> Option<f64> {
+        let index = self.index;
         match &mut self.gaps {
-            // A product, not a sum, so that no rounding error accumulates over a long run.
-            Gaps::Constant => self.next_ns = (self.index + 1) as f64 * self.gap_ns,
-            Gaps::Exponential(random) => {
-                let gap: f64 = Exp1.sample(random);
-                self.next_ns += gap * self.gap_ns;
+            // A function of the index, not a sum, so that no rounding error accumulates over a long run.
+            Gaps::Constant { profile, burst } => Some(profile.due_ns((index - index % *burst) as f64)),
+            Gaps::Exponential {
+                profile,
+                burst,
+                random,
+                count,
+            } => {
+                if index.is_multiple_of(*burst) {
+                    let gap: f64 = Exp1.sample(random);
+                    *count += gap * *burst as f64;
+                }
+                Some(profile.due_ns(*count))
             }
+            Gaps::Trace(offsets) => offsets.get(index as usize).map(|&offset| offset as f64),
         }
     }
 }
@@ -106,8 +139,8 @@ impl Iterator for Schedule {
 
     fn next(&mut self) -> Option<Due> {
         let due = self.peek()?;
-        self.advance();
         self.index += 1;
+        self.next_ns = self.due_ns();
         Some(due)
     }
 }
@@ -118,9 +151,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn schedule(arrival: Arrival, rate: f64, span: Duration, seed: u64) -> Schedule {
+        Schedule::new(arrival, Profile::constant(rate), NonZeroU64::MIN, span, seed)
+    }
+
     #[test]
     fn a_constant_schedule_has_equal_gaps_and_the_asked_number() {
-        let dues: Vec<Due> = Schedule::new(Arrival::Constant, 1000.0, SECOND, 1).collect();
+        let dues: Vec<Due> = schedule(Arrival::Constant, 1000.0, SECOND, 1).collect();
         assert_eq!(dues.len(), 1000);
         assert_eq!(
             (dues[0].offset_ns, dues[1].offset_ns, dues[999].offset_ns),
@@ -132,14 +169,14 @@ mod tests {
     #[test]
     fn a_constant_schedule_does_not_drift_over_a_long_run() {
         let day = Duration::from_secs(86_400);
-        let last = Schedule::new(Arrival::Constant, 3.0, day, 1).last().unwrap();
+        let last = schedule(Arrival::Constant, 3.0, day, 1).last().unwrap();
         assert_eq!(last.index, 3 * 86_400 - 1);
         assert_eq!(last.offset_ns, (86_400_000_000_000f64 - 1e9 / 3.0) as u64);
     }
 
     #[test]
     fn a_poisson_schedule_has_exponential_gaps() {
-        let offsets: Vec<f64> = Schedule::new(Arrival::Poisson, 10_000.0, SECOND * 20, 7)
+        let offsets: Vec<f64> = schedule(Arrival::Poisson, 10_000.0, SECOND * 20, 7)
             .map(|due| due.offset_ns as f64)
             .collect();
         let gaps: Vec<f64> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -161,8 +198,33 @@ mod tests {
 
     #[test]
     fn the_seed_alone_decides() {
-        let offsets = |seed| Schedule::new(Arrival::Poisson, 500.0, SECOND, seed).map(|due| due.offset_ns);
+        let offsets = |seed| schedule(Arrival::Poisson, 500.0, SECOND, seed).map(|due| due.offset_ns);
         assert!(offsets(3).eq(offsets(3)));
         assert!(!offsets(3).eq(offsets(4)));
+    }
+
+    #[test]
+    fn bursts_keep_the_rate() {
+        let burst = NonZeroU64::new(5).unwrap();
+        let constant = Schedule::new(Arrival::Constant, Profile::constant(100.0), burst, SECOND, 1);
+        let offsets: Vec<u64> = constant.map(|due| due.offset_ns).collect();
+        assert_eq!(offsets.len(), 100);
+        assert!(
+            offsets
+                .chunks(5)
+                .all(|burst| burst.iter().all(|&offset| offset == burst[0]))
+        );
+        assert_eq!((offsets[0], offsets[5]), (0, 50_000_000));
+        let poisson = Schedule::new(Arrival::Poisson, Profile::constant(10_000.0), burst, SECOND * 10, 1);
+        let count = poisson.count() as f64;
+        // 20,000 bursts: the standard deviation of their number is 141, that of the requests 707.
+        assert!((count - 100_000.0).abs() < 3000.0, "{count}");
+    }
+
+    #[test]
+    fn a_trace_is_replayed_as_it_stands() {
+        let trace: Arc<[u64]> = [0, 5, 5, 900_000_000, 1_000_000_000].into();
+        let offsets: Vec<u64> = Schedule::of_trace(trace, SECOND).map(|due| due.offset_ns).collect();
+        assert_eq!(offsets, [0, 5, 5, 900_000_000]);
     }
 }

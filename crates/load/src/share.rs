@@ -86,6 +86,7 @@ impl OwnSchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Profile;
     use crate::schedule::Arrival;
     use std::num::NonZeroU64;
     use std::time::Duration;
@@ -98,7 +99,13 @@ mod tests {
     }
 
     fn own(pattern: Pattern, thread: u64, threads: u64) -> Vec<(u64, Route)> {
-        let schedule = Schedule::new(Arrival::Poisson, 1000.0, Duration::from_secs(1), 5);
+        let schedule = Schedule::new(
+            Arrival::Poisson,
+            Profile::constant(1000.0),
+            NonZeroU64::MIN,
+            Duration::from_secs(1),
+            5,
+        );
         let mut own = OwnSchedule::new(schedule, Share { thread, threads }, pattern);
         let mut all = Vec::new();
         while let Some((due, route)) = own.peek() {

@@ -125,7 +125,7 @@ proptest! {
         prop_assert_eq!(account.service.count(), account.sent);
         prop_assert_eq!(account.send_lag.count(), account.sent);
         prop_assert_eq!(account.own_lag.count(), account.intended);
-        if let (Rate::PerSecond(rate), Arrival::Constant) = (plan.rate, plan.arrival) {
+        if let (Rate::PerSecond(rate), Arrival::Constant) = (&plan.rate, plan.arrival) {
             let due = rate * plan.duration.as_secs_f64();
             prop_assert!((account.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", account.intended);
         }
