@@ -83,7 +83,7 @@ fn experiment(folder: &Path) -> String {
     path.to_str().expect("the path is UTF-8").to_owned()
 }
 
-/// Cell and block of every whole record, in the order in which they were written.
+/// Cell, block and status (or `disturbed`) of every whole record, in the order in which they were written.
 fn records(out: &Path) -> Vec<(String, u64, String)> {
     let text = fs::read_to_string(out.join("records.ndjson")).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -92,7 +92,10 @@ fn records(out: &Path) -> Vec<(String, u64, String)> {
         (
             record["cell"].as_str().expect("a cell has a name").to_owned(),
             record["block"].as_u64().expect("a block is a number"),
-            record["status"].as_str().expect("a status is a word").to_owned(),
+            match record["disturbed"].as_bool() {
+                Some(true) => "disturbed".to_owned(),
+                _ => record["status"].as_str().expect("a status is a word").to_owned(),
+            },
         )
     });
     lines.collect()

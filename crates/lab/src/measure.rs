@@ -57,10 +57,10 @@ pub(crate) const MEASURES: &[Measure] = &[
         |record| us_per_request(record, |meters| meters.cpu_busy_ns),
     ),
     measure(
-        "cpu-speed-percent",
-        "speed of the server's CPU against just before",
-        "%",
-        |record| cpu_speed(record.meters.as_ref()?).map(|speed| 100.0 * speed),
+        "cpu-speed",
+        "speed of the server's CPU, loops of the idle counter per second of its own time",
+        "/s",
+        |record| cpu_speed(record.meters.as_ref()?),
     ),
     measure("reply-rate", "replies per second", "/s", |record| {
         load(record, |load| load.rate_achieved)
@@ -178,14 +178,13 @@ impl Measure {
     }
 }
 
-/// How fast the server's CPU ran while the server was measured, as a part of its speed just before: loops of the idle
-/// counter for each second of its own run time. `None` where it hardly ran.
+/// How fast the server's CPU ran while the server was measured: loops of the idle counter for each second of its own run
+/// time. Neighbours on the same core slow both alike, and no steal time tells. `None` where the counter hardly ran.
 pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
     /// Less run time than this tells nothing, nanoseconds.
     const ENOUGH_NS: u64 = 10_000_000;
     let run_ns = meters.idle_run_ns.filter(|&run_ns| run_ns >= ENOUGH_NS)?;
-    let loops_per_s = meters.idle_loops? as f64 / (run_ns as f64 / 1e9);
-    ratio(loops_per_s, meters.idle_loops_per_s_alone?)
+    ratio(meters.idle_loops? as f64 * 1e9, run_ns as f64)
 }
 
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {

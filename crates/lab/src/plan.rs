@@ -13,6 +13,7 @@ use toml::{Spanned, Value};
 use crate::LabError;
 use crate::experiment::options::{self, Kind, Number, OptionRow, Side};
 use crate::experiment::{Experiment, Settings, VariantSpec, flag_text};
+use crate::report::thousands;
 
 /// What the command line chose.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -259,13 +260,17 @@ impl Plan {
 }
 
 impl Axis {
-    /// A level with the name of its option: `idle 6000`, `rate 6.67% (5,300)`.
+    /// A level in words: `6,000 idle connections`, `rate 6.67% (5,300/s)`.
     pub(crate) fn describe(&self, level: usize) -> String {
         let level = &self.levels[level];
-        if level.written.ends_with('%') {
-            format!("{} {} ({:.0}/s)", self.row.name, level.written, level.value)
-        } else {
-            format!("{} {}", self.row.name, level.written)
+        match self.row.kind {
+            Kind::Count => format!("{} {}", thousands(level.value), self.row.label),
+            Kind::Rate if level.written.ends_with('%') => {
+                format!("{} {} ({}/s)", self.row.name, level.written, thousands(level.value))
+            }
+            Kind::Rate => format!("{} requests/s", thousands(level.value)),
+            Kind::Size => format!("{} bytes", thousands(level.value)),
+            Kind::Duration | Kind::Word => format!("{} {}", self.row.name, level.written),
         }
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
         status: CellStatus::Measured,
         reasons: Vec::new(),
         notes: Vec::new(),
+        disturbed: false,
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         seconds: 1.0,
         server_command: Vec::new(),

@@ -92,6 +92,10 @@ pub struct CellRecord {
     pub reasons: Vec<String>,
     /// What else a reader should know: noise, a server that had to be killed.
     pub notes: Vec<String>,
+    /// Whether something beside the server disturbed it by more than a stated bound. It counts, unless a quiet run of
+    /// the same cell and block stands beside it.
+    #[serde(default)]
+    pub disturbed: bool,
     /// When it started, RFC 3339, UTC.
     pub started_at: String,
     /// What it took in all, seconds.

@@ -107,8 +107,11 @@ impl<'a> Results<'a> {
     pub(crate) fn new(plan: &'a Plan, records: &'a [CellRecord]) -> Self {
         let mut by_cell: BTreeMap<&str, BTreeMap<u32, &CellRecord>> = BTreeMap::new();
         for record in records {
-            // A repeated block stands after the disturbed one and replaces it.
-            by_cell.entry(&record.cell).or_default().insert(record.block, record);
+            let blocks = by_cell.entry(&record.cell).or_default();
+            let kept = blocks.entry(record.block).or_insert(record);
+            if worth(record) >= worth(kept) {
+                *kept = record;
+            }
         }
         Self { plan, by_cell }
     }
@@ -175,6 +178,16 @@ impl<'a> Results<'a> {
             }
         }
         rows
+    }
+}
+
+/// Of several tries of a cell in a block, the worthiest counts; of equals the last.
+fn worth(record: &CellRecord) -> u8 {
+    match (record.status, record.disturbed) {
+        (CellStatus::Measured, false) => 3,
+        (CellStatus::Measured, true) => 2,
+        (CellStatus::Invalid, _) => 1,
+        (CellStatus::Skipped, _) => 0,
     }
 }
 

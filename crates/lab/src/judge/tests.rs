@@ -82,6 +82,21 @@ fn invalid_and_skipped_cells_do_not_count() {
 }
 
 #[test]
+fn a_quiet_try_counts_before_a_disturbed_one_whichever_came_first() {
+    let plan = plan();
+    let quiet = testing::record("flat idle=10 rate=10%", 0, 0.1);
+    let mut disturbed = testing::record("flat idle=10 rate=10%", 0, 0.3);
+    disturbed.disturbed = true;
+    let measure = measure::find("cpu-percent").expect("it is in the table");
+    for records in [[quiet.clone(), disturbed.clone()], [disturbed, quiet]] {
+        let results = Results::new(&plan, &records);
+        let values: Vec<f64> = results.values("flat idle=10 rate=10%", measure).into_values().collect();
+        assert_eq!(values.len(), 1);
+        assert!((values[0] - 10.0).abs() < 0.1, "{values:?}");
+    }
+}
+
+#[test]
 fn a_sentence_carries_the_numbers() {
     let plan = plan();
     let found = judge(&plan, &records(&plan, 5, 0.4, 0.0));

@@ -1,4 +1,4 @@
-//! The answer in one paragraph: the extremes, then what was confirmed, refuted and left open.
+//! The answer in one paragraph: the extremes first, then what was confirmed, refuted and left open.
 
 use c10k_record::CellRecord;
 
@@ -14,7 +14,7 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> 
             outcome.cells.skipped, outcome.cells.invalid
         );
     }
-    let mut sentences = Vec::new();
+    let mut sentences: Vec<String> = extremes(plan, records).into_iter().collect();
     for (verdict, lead) in [
         (Verdict::Confirmed, ""),
         (Verdict::Refuted, "Not so here: "),
@@ -28,7 +28,6 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> 
             sentences.push(format!("{lead}{}.", judgement.sentence.trim_end_matches('.')));
         }
     }
-    sentences.extend(extremes(plan, records));
     sentences.join(" ")
 }
 

@@ -127,21 +127,7 @@ pub(super) fn draw_all(plan: &Plan, records: &[CellRecord]) -> Result<Vec<Figure
             {
                 continue;
             }
-            let suffix: String = place
-                .chars()
-                .map(|character| {
-                    if character.is_ascii_alphanumeric() {
-                        character
-                    } else {
-                        '-'
-                    }
-                })
-                .collect();
-            let file = if suffix.is_empty() {
-                spec.id.get_ref().clone()
-            } else {
-                format!("{}-{}", spec.id.get_ref(), suffix.trim_end_matches('-'))
-            };
+            let file = file_name(spec.id.get_ref(), &place);
             figures.push(Figure {
                 wide: panel.draw(WIDE, &format!("{file}-wide"))?,
                 narrow: panel.draw(NARROW, &format!("{file}-narrow"))?,
@@ -153,6 +139,13 @@ pub(super) fn draw_all(plan: &Plan, records: &[CellRecord]) -> Result<Vec<Figure
         }
     }
     Ok(figures)
+}
+
+/// The figure's name and its panel's levels, with everything that is no letter or digit folded to single dashes.
+fn file_name(id: &str, place: &str) -> String {
+    let words = place.split(|character: char| !character.is_ascii_alphanumeric() && character != '.');
+    let words = std::iter::once(id).chain(words.filter(|word| !word.is_empty()));
+    words.collect::<Vec<_>>().join("-")
 }
 
 fn series<'a>(

@@ -33,7 +33,7 @@ pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
 }
 
 /// A number with a comma at every thousand.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -37,8 +37,8 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 /// Above this share of the measured time, steal by the hypervisor is noted.
 const STEAL_NOTED: f64 = 0.02;
 
-/// Below this share of its speed just before the cell, the slowness of the server's CPU is noted.
-const SPEED_NOTED: f64 = 0.85;
+/// Below this share of the best speed that the server's CPU has shown in this study, the cell is disturbed.
+const SPEED_QUIET: f64 = 0.85;
 
 /// Above this share of the measured time, a late reading of the meters makes the cell invalid.
 const LAG_ALLOWED: f64 = 0.05;
@@ -48,6 +48,8 @@ const LAG_ALLOWED: f64 = 0.05;
 pub(super) struct Place {
     pub(super) block: u32,
     pub(super) position: u32,
+    /// The best speed of the server's CPU so far, loops of the idle counter per second.
+    pub(super) best_speed: Option<f64>,
 }
 
 /// Runs one cell. Whatever happens becomes a record.
@@ -69,6 +71,7 @@ pub(super) fn run(bench: &Bench, plan: &Plan, cell: &Cell, place: Place) -> Cell
         status: CellStatus::Measured,
         reasons: Vec::new(),
         notes: Vec::new(),
+        disturbed: false,
         started_at: super::now_rfc3339(),
         seconds: 0.0,
         server_command: Vec::new(),
@@ -85,7 +88,7 @@ pub(super) fn run(bench: &Bench, plan: &Plan, cell: &Cell, place: Place) -> Cell
         record.reasons.push(end.reason);
     }
     if record.status == CellStatus::Measured {
-        judge_validity(cell, &mut record);
+        judge_validity(cell, place.best_speed, &mut record);
     }
     record.seconds = started.elapsed().as_secs_f64();
     record
@@ -432,7 +435,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// Whether the figures describe the server: the generator's own word, the sums, the connections, the meters.
-fn judge_validity(cell: &Cell, record: &mut CellRecord) {
+fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord) {
     let (Some(load), Some(meters)) = (&record.load, &record.meters) else {
         return;
     };
@@ -476,12 +479,16 @@ fn judge_validity(cell: &Cell, record: &mut CellRecord) {
         let percent = 100.0 * meters.steal_ns as f64 / wall_ns;
         notes.push(format!("the hypervisor took {percent:.1}% of the server's CPU"));
     }
-    if let Some(speed) = measure::cpu_speed(meters).filter(|speed| *speed < SPEED_NOTED) {
+    if let Some(speed) = best_speed.and_then(|best| Some(measure::cpu_speed(meters)? / best))
+        && speed < SPEED_QUIET
+    {
+        let percent = 100.0 * speed;
         notes.push(format!(
-            "the server's CPU ran at {:.0}% of its speed just before, as a neighbour of a virtual machine makes it",
-            100.0 * speed
+            "the server's CPU ran at {percent:.0}% of its best speed in this study, as neighbours of a virtual machine \
+             make it"
         ));
     }
+    record.disturbed = !notes.is_empty();
     record.notes.extend(notes);
     if !reasons.is_empty() {
         record.status = CellStatus::Invalid;
@@ -509,7 +516,7 @@ mod tests {
         load.idle.open_min = 10;
         meters.tcp_sockets_open = 36;
         change(load, meters);
-        judge_validity(&cell(), &mut record);
+        judge_validity(&cell(), Some(1e6), &mut record);
         record
     }
 
@@ -545,6 +552,19 @@ mod tests {
     fn steal_is_noted_and_no_reason_to_drop_the_cell() {
         let record = judged(|_, meters| meters.steal_ns = meters.wall_ns / 20);
         assert_eq!(record.status, CellStatus::Measured);
-        assert_eq!(record.notes.len(), 1);
+        assert_eq!((record.notes.len(), record.disturbed), (1, true));
+    }
+
+    #[test]
+    fn a_slow_cpu_disturbs_a_cell() {
+        let with_loops = |loops| {
+            judged(|_, meters| {
+                meters.idle_loops = Some(loops);
+                meters.idle_run_ns = Some(400_000_000);
+            })
+        };
+        // The best speed of the tests is a million loops a second: 0.4 s of it are 400,000 loops.
+        assert!(!with_loops(390_000).disturbed);
+        assert!(with_loops(300_000).disturbed);
     }
 }

@@ -5,6 +5,7 @@ mod cell;
 pub(crate) mod folder;
 mod process;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
@@ -251,7 +252,16 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
     };
     let mut full = Vec::new();
     for position in 0..spec.tries.max(1) {
-        let record = cell::run(bench, plan, &cell, Place { block: 0, position });
+        let record = cell::run(
+            bench,
+            plan,
+            &cell,
+            Place {
+                block: 0,
+                position,
+                best_speed: None,
+            },
+        );
         let rate = measure::find("reply-rate").and_then(|measure| (measure.read)(&record));
         let percent = measure::find("cpu-percent").and_then(|measure| (measure.read)(&record));
         let (Some(rate), Some(percent)) = (rate, percent.filter(|percent| *percent > 0.0)) else {
@@ -279,7 +289,9 @@ fn run_blocks(
     let mut records = folder::read_records(path)?;
     let there = |records: &[CellRecord]| {
         let tasks = (0..plan.blocks).flat_map(|block| plan.cells.iter().map(move |cell| (cell, block)));
-        tasks.filter(|(cell, block)| !is_due(records, &cell.id, *block)).count()
+        tasks
+            .filter(|(cell, block)| !is_due(plan, manifest.budget_s, records, &cell.id, *block))
+            .count()
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
@@ -290,10 +302,15 @@ fn run_blocks(
         for (position, &index) in plan.order(block).iter().enumerate() {
             let cell = &plan.cells[index];
             let position = u32::try_from(position).unwrap_or(u32::MAX);
-            while is_due(&records, &cell.id, block) {
+            while is_due(plan, manifest.budget_s, &records, &cell.id, block) {
                 progress.cell(cell, block);
                 bench.calibrate();
-                let record = cell::run(bench, plan, cell, Place { block, position });
+                let place = Place {
+                    block,
+                    position,
+                    best_speed: best_speed(&records),
+                };
+                let record = cell::run(bench, plan, cell, place);
                 folder.append(&record)?;
                 progress.ran(&record);
                 records.push(record);
@@ -306,18 +323,46 @@ fn run_blocks(
     Ok(records)
 }
 
-/// Whether a cell is still to be run in a block: it has not run, or its last try was invalid and there is another one.
-/// Decided from the records alone, so that an interrupted study goes on as if nothing had happened.
-fn is_due(records: &[CellRecord], cell: &str, block: u32) -> bool {
-    /// A disturbance passes; a server that cannot be measured does not.
-    const TRIES: usize = 2;
+/// Whether a cell is still to be run in a block: it has not run; or its only try was invalid; or its only try was
+/// disturbed and the budget leaves room. Decided from the records alone, so that an interrupted study goes on as if
+/// nothing had happened.
+fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str, block: u32) -> bool {
     let mut tries = records
         .iter()
         .filter(|record| record.block == block && record.cell == cell);
-    match tries.clone().next_back() {
-        None => true,
-        Some(last) => last.status == CellStatus::Invalid && tries.by_ref().count() < TRIES,
+    let (Some(first), second) = (tries.next(), tries.next()) else {
+        return true;
+    };
+    if second.is_some() {
+        return false;
     }
+    // A disturbance passes; a server that cannot be measured does not.
+    first.status == CellStatus::Invalid || (first.disturbed && room_for_another_try(plan, budget_s, records))
+}
+
+/// Whether what was spent beyond the plan so far is less than what the budget leaves beyond it.
+fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord]) -> bool {
+    /// Tries beyond the plan where no budget is given, as a part of the plan.
+    const EXTRA: f64 = 0.25;
+    let planned_s = plan.block_s * f64::from(plan.blocks);
+    let reserve_s = budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s);
+    let mut seen = BTreeSet::new();
+    let again_s: f64 = records
+        .iter()
+        .filter(|record| !seen.insert((record.block, record.cell.as_str())))
+        .map(|record| record.seconds)
+        .sum();
+    again_s < reserve_s
+}
+
+/// The best speed of the server's CPU in any cell so far.
+fn best_speed(records: &[CellRecord]) -> Option<f64> {
+    let speeds = records.iter().filter_map(|record| {
+        let meters = record.meters.as_ref()?;
+        let alone = meters.idle_loops_per_s_alone.into_iter();
+        alone.chain(measure::cpu_speed(meters)).max_by(f64::total_cmp)
+    });
+    speeds.max_by(f64::total_cmp)
 }
 
 /// Whether another block as long as those before would pass the budget. Decided from the records alone, so that a study
@@ -348,23 +393,30 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_tried_again_once_when_it_was_invalid() {
+    fn a_cell_is_tried_again_once_when_it_was_invalid_or_disturbed() {
         let valid = testing::record("a", 0, 0.1);
         let mut invalid = valid.clone();
         invalid.status = CellStatus::Invalid;
         let mut skipped = valid.clone();
         skipped.status = CellStatus::Skipped;
-        let due = |records: &[&CellRecord]| {
+        let mut disturbed = valid.clone();
+        disturbed.disturbed = true;
+        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
+        let due_within = |budget_s: Option<f64>, records: &[&CellRecord]| {
             let records: Vec<CellRecord> = records.iter().map(|&record| record.clone()).collect();
-            is_due(&records, "a", 0)
+            is_due(&plan, budget_s, &records, "a", 0)
         };
+        let due = |records: &[&CellRecord]| due_within(None, records);
         assert!(due(&[]));
         assert!(!due(&[&valid]));
         assert!(!due(&[&skipped]));
         assert!(due(&[&invalid]));
         assert!(!due(&[&invalid, &invalid]));
         assert!(!due(&[&invalid, &valid]));
-        assert!(is_due(std::slice::from_ref(&valid), "a", 1));
+        assert!(due(&[&disturbed]));
+        assert!(!due(&[&disturbed, &disturbed]));
+        assert!(!due_within(Some(0.1), &[&disturbed]), "the budget leaves no room");
+        assert!(is_due(&plan, None, std::slice::from_ref(&valid), "a", 1));
     }
 
     #[test]
