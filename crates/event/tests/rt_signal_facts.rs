@@ -447,7 +447,7 @@ fn what_is_queued_at_an_overflow_is_not_told_twice() {
         let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
         short.write_all();
         let told = short.told();
-        told.len() == 50 && short.set.counters().signals > 1
+        told.len() == 50 && short.set.counters().rescans == 1
     });
 }
 

@@ -1,80 +1,61 @@
 //! Telling a forked child from its parent without a system call.
 
 use crate::poll::errno;
-use rustix::io::Result;
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use rustix::io::{Errno, Result};
+use std::{
+    cell::Cell,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A process, as told apart from the processes that it was forked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u64);
 
-/// A number on a page of its own that the kernel clears in a forked child (`MADV_WIPEONFORK`, Linux 4.14). The page is
-/// never unmapped.
-static PAGE: OnceLock<&'static AtomicU64> = OnceLock::new();
+/// The present process's number; a child's is one more than its parent's, so it is no ancestor's.
+static PRESENT: AtomicU64 = AtomicU64::new(1);
 
-/// The last identity given out in this line of processes; a child goes on counting where its parent was.
-static LAST: AtomicU64 = AtomicU64::new(0);
+/// What came of registering the handler; a program does it once.
+static HANDLER: OnceLock<i32> = OnceLock::new();
 
-impl Process {
-    /// The calling process. The first call of a program maps a page; later ones read a number.
-    ///
-    /// # Errors
-    /// `ENOMEM`; `EINVAL` on kernels without `MADV_WIPEONFORK`. See `madvise(2)`.
-    pub fn this() -> Result<Self> {
-        let page = match PAGE.get() {
-            Some(page) => page,
-            None => {
-                let page = map()?;
-                PAGE.get_or_init(|| page)
-            }
-        };
-        Ok(Self(identity(page)))
-    }
+thread_local! {
+    /// `PRESENT` as this thread has seen it, or 0. It lies in memory that the thread uses anyway, which a check at every
+    /// wait can tell from a page of its own.
+    static SEEN: Cell<u64> = const { Cell::new(0) };
 }
 
-#[inline]
-fn identity(page: &AtomicU64) -> u64 {
-    match page.load(Ordering::Relaxed) {
-        0 => name(page),
-        identity => identity,
+impl Process {
+    /// The calling process. A program's first call registers a handler (`pthread_atfork`), a thread's first call asks
+    /// for it; later ones read a number. A child is told from its parent when it was made by the C library's `fork`.
+    ///
+    /// # Errors
+    /// `ENOMEM`. See `pthread_atfork(3)`.
+    #[inline]
+    pub fn this() -> Result<Self> {
+        match SEEN.with(Cell::get) {
+            0 => first(),
+            seen => Ok(Self(seen)),
+        }
     }
 }
 
 #[cold]
-fn name(page: &AtomicU64) -> u64 {
-    let fresh = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-    // Another thread may have been faster; its answer holds.
-    page.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed)
-        .map_or_else(|named| named, |_| fresh)
-}
-
-fn map() -> Result<&'static AtomicU64> {
-    // The kernel rounds both up to a whole page.
-    let size = size_of::<AtomicU64>();
-    // SAFETY: a new private mapping at an address of the kernel's choice touches no memory of anyone.
-    let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if address == libc::MAP_FAILED {
-        return Err(errno());
+fn first() -> Result<Process> {
+    extern "C" fn in_the_child() {
+        let present = PRESENT.fetch_add(1, Ordering::Relaxed) + 1;
+        // The forking thread is the only one that the child has.
+        SEEN.with(|seen| seen.set(present));
     }
-    // SAFETY: the range is exactly the mapping just made, private and anonymous as the advice demands.
-    if unsafe { libc::madvise(address, size, libc::MADV_WIPEONFORK) } < 0 {
-        return Err(errno());
+    // SAFETY: the handler only stores two numbers, which is allowed in a forked child, and is there as long as the program.
+    let error = *HANDLER.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) });
+    if error != 0 {
+        return Err(Errno::from_raw_os_error(error));
     }
-    // SAFETY: the mapping is zeroed, aligned to a page, larger than the number, and never unmapped (a mapping whose
-    // advice failed is not handed out); all access goes through the atomic.
-    Ok(unsafe { &*address.cast::<AtomicU64>() })
+    let present = PRESENT.load(Ordering::Relaxed);
+    SEEN.with(|seen| seen.set(present));
+    Ok(Process(present))
 }
 
 /// `fork(2)`: runs `work` in a child process, which then ends at once with the number that it returned, and waits for it;
@@ -100,7 +81,7 @@ pub fn in_child(work: impl FnOnce() -> u8) -> Result<Option<u8>> {
     let child = rustix::process::Pid::from_raw(child);
     loop {
         match rustix::process::waitpid(child, rustix::process::WaitOptions::empty()) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
             Ok(status) => {
                 let code = status.and_then(|(_, status)| status.exit_status());

@@ -3,21 +3,22 @@
 //! This is the only crate of the workspace with `unsafe` code. One file is one kernel facility; each function opens
 //! with the call itself and its manual page, and each `unsafe` block says which invariant holds and who upholds it.
 
+pub mod allocations;
 pub mod bind_no_port;
 pub mod bpf;
 pub mod cpu_clock;
 pub mod epoll;
 pub mod fork;
-pub mod local_port_range;
 pub mod loopback;
+pub mod local_port_range;
 pub mod poll;
 pub mod poll_ring;
-pub mod process;
 pub mod rusage;
 pub mod sched_idle;
 pub mod select;
-pub mod shared_counters;
 pub mod signal;
 pub mod spawn;
 pub mod termination;
 mod timeout;
+pub mod process;
+pub mod shared_counters;

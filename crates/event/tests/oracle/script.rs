@@ -87,7 +87,7 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
 
 impl Run {
     fn step(&mut self, operation: u8, which: usize, how: u8) -> Result<(), String> {
-        if self.sources.is_empty() || operation % 14 == 0 {
+        if self.sources.is_empty() || operation.is_multiple_of(14) {
             return if self.sources.len() < SOURCES {
                 self.declare(how)
             } else {
@@ -242,22 +242,22 @@ impl Run {
         let asked = |source: &Source| PollEntry::new(self.set[source.key].as_fd(), POLLIN | POLLOUT | POLLRDHUP);
         let mut entries: Vec<_> = self.sources.iter().map(asked).collect();
         poll(&mut entries, Some(Duration::ZERO)).expect("poll(2)");
-        let answers = |(entry, source): (&PollEntry, &Source)| {
+        let holds = |entry: &PollEntry| {
             let mut ready = Readiness::NONE;
-            if source.interest.contains(Interest::READABLE)
-                && entry.found() & (POLLIN | POLLHUP | POLLERR | POLLRDHUP) != 0
-            {
+            if entry.found() & (POLLIN | POLLHUP | POLLERR | POLLRDHUP) != 0 {
                 ready |= Readiness::READABLE;
             }
-            if source.interest.contains(Interest::WRITABLE) && entry.found() & (POLLOUT | POLLERR) != 0 {
+            if entry.found() & (POLLOUT | POLLERR) != 0 {
                 ready |= Readiness::WRITABLE;
             }
             ready
         };
-        let found: Vec<_> = entries.iter().zip(&self.sources).map(answers).collect();
-        for (source, &found) in self.sources.iter_mut().zip(&found) {
-            source.ever |= found;
-            source.told = both(source.told, found);
+        let mut found = Vec::new();
+        for (source, holding) in self.sources.iter_mut().zip(entries.iter().map(holds)) {
+            let wanted = both(holding, asked_for(source.interest));
+            source.ever |= holding;
+            source.told = both(source.told, wanted);
+            found.push(wanted);
         }
         found
     }
@@ -335,6 +335,17 @@ fn interest(how: u8) -> Interest {
         4 => Interest::NONE,
         _ => Interest::READABLE | Interest::WRITABLE,
     }
+}
+
+/// The answers that an interest asks for.
+fn asked_for(interest: Interest) -> Readiness {
+    [
+        (Interest::READABLE, Readiness::READABLE),
+        (Interest::WRITABLE, Readiness::WRITABLE),
+    ]
+    .into_iter()
+    .filter(|(asked, _)| interest.contains(*asked))
+    .fold(Readiness::NONE, |sum, (_, answer)| sum | answer)
 }
 
 /// The bits of a readiness that answer an interest.

@@ -8,14 +8,16 @@ use std::os::fd::RawFd;
 pub(super) struct Watched {
     pub(super) key: Key,
     pub(super) interest: Interest,
-    /// The removal after which signals of this number's former source may be in the queue, and how many signals will
-    /// have been taken when none of those can be left; `None` when the number had no former source.
-    doubt: Option<Doubt>,
+    /// Whether its signals are in doubt, as far as was known when it was added; the number's [`Doubt`] tells more.
+    doubted: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What is known of a number's former source. Kept apart from [`Watched`], which every signal looks at.
+#[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
+    /// The number of removals at this number's last one: its former source's signals may be in the queue.
     removal: u64,
+    /// How many signals will have been taken when none of those can be left.
     until_taken: u64,
 }
 
@@ -33,49 +35,36 @@ pub(super) enum Trust {
 /// the queue was seen empty: signals are queued and taken in order.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    by_number: Vec<Place>,
+    by_number: Vec<Option<Watched>>,
+    doubts: Vec<Doubt>,
     removals: u64,
     /// The number of removals at the last moment when the queue was seen empty.
     clean_through: u64,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Place {
-    watched: Option<Watched>,
-    /// The number of removals at this number's last one.
-    removed: u64,
-}
-
 impl Sources {
     /// Whether signals of a former source of this number may be in the queue.
     pub(super) fn is_doubtful(&self, fd: RawFd) -> bool {
-        self.by_number
+        self.doubts
             .get(index(fd))
-            .is_some_and(|place| place.removed > self.clean_through)
+            .is_some_and(|doubt| doubt.removal > self.clean_through)
     }
 
     /// Adds a source. `until_taken` is the number of signals taken at which the queue as it is now is used up.
     pub(super) fn insert(&mut self, fd: RawFd, key: Key, interest: Interest, until_taken: u64) {
-        let doubtful = self.is_doubtful(fd);
+        let doubted = self.is_doubtful(fd);
         let at = index(fd);
         if at >= self.by_number.len() {
-            self.by_number.resize(at + 1, Place::default());
+            self.by_number.resize(at + 1, None);
+            self.doubts.resize(at + 1, Doubt::default());
         }
-        let place = &mut self.by_number[at];
-        let doubt = doubtful.then_some(Doubt {
-            removal: place.removed,
-            until_taken,
-        });
-        place.watched = Some(Watched { key, interest, doubt });
+        self.doubts[at].until_taken = until_taken;
+        self.by_number[at] = Some(Watched { key, interest, doubted });
     }
 
     /// Replaces a source's interest.
     pub(super) fn change(&mut self, fd: RawFd, interest: Interest) {
-        if let Some(watched) = self
-            .by_number
-            .get_mut(index(fd))
-            .and_then(|place| place.watched.as_mut())
-        {
+        if let Some(watched) = self.by_number.get_mut(index(fd)).and_then(Option::as_mut) {
             watched.interest = interest;
         }
     }
@@ -83,11 +72,10 @@ impl Sources {
     /// Removes a source; its number is doubtful from here on.
     pub(super) fn remove(&mut self, fd: RawFd) {
         self.removals += 1;
-        if let Some(place) = self.by_number.get_mut(index(fd)) {
-            *place = Place {
-                watched: None,
-                removed: self.removals,
-            };
+        let at = index(fd);
+        if let Some(watched) = self.by_number.get_mut(at) {
+            *watched = None;
+            self.doubts[at].removal = self.removals;
         }
     }
 
@@ -97,25 +85,22 @@ impl Sources {
     }
 
     /// The source of this number, and whether a signal just taken is surely about it; `taken` signals were taken so far.
+    #[inline]
     pub(super) fn find(&self, fd: RawFd, taken: u64) -> Option<(Watched, Trust)> {
-        let watched = usize::try_from(fd)
-            .ok()
-            .and_then(|fd| self.by_number.get(fd))?
-            .watched?;
-        let trust = match watched.doubt {
-            Some(Doubt { removal, until_taken }) if removal > self.clean_through && taken <= until_taken => {
-                Trust::Suspect
-            }
-            _ => Trust::Certain,
+        let fd = usize::try_from(fd).ok()?;
+        let watched = (*self.by_number.get(fd)?)?;
+        let suspect = watched.doubted && {
+            let Doubt { removal, until_taken } = self.doubts[fd];
+            removal > self.clean_through && taken <= until_taken
         };
-        Some((watched, trust))
+        Some((watched, if suspect { Trust::Suspect } else { Trust::Certain }))
     }
 
     /// All numbers and sources.
     pub(super) fn iter(&self) -> impl Iterator<Item = (RawFd, Watched)> {
         (0..)
             .zip(&self.by_number)
-            .filter_map(|(fd, place)| place.watched.map(|watched| (fd, watched)))
+            .filter_map(|(fd, watched)| watched.map(|watched| (fd, watched)))
     }
 }
 

@@ -1,0 +1,273 @@
+//! `cargo bench -p c10k-event`: libevent's dispatch workload on every mechanism, beside a hand-written loop with the same
+//! system calls, mio, polling and the system's libevent.
+//!
+//! All contestants run in one process on the same sockets, in blocks: in each block every contestant is timed once, this
+//! library and its hand-written loop one right after the other in an order drawn by lot, and a ratio is taken within the
+//! block. Reported are medians over the blocks with bootstrap intervals. Registering and dispatching are timed apart.
+//!
+//! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--out FILE` (writes the tables as Markdown too).
+#![deny(unsafe_code)]
+
+mod contestants;
+mod rivals;
+mod statistics;
+mod workload;
+
+use c10k_event::Mechanism;
+use contestants::{Contestant, Ours, by_hand};
+use rand_pcg::{Pcg64, rand_core::SeedableRng};
+use rivals::{Functions, Libevent, Mio, Polling};
+use statistics::{below, estimate, median};
+use std::{fmt::Write as _, time::Instant};
+use workload::{Ring, SIZES, Size, Waiting};
+
+/// What can run the workload.
+#[derive(Clone, Copy)]
+enum Entrant {
+    Ours(Mechanism),
+    ByHand(Mechanism),
+    Mio,
+    Polling,
+    Libevent(Functions),
+}
+
+impl Entrant {
+    fn open<'a>(self, ring: &'a Ring) -> Box<dyn Contestant + 'a> {
+        match self {
+            Self::Ours(mechanism) => Box::new(Ours::open(mechanism, ring)),
+            Self::ByHand(mechanism) => by_hand(mechanism.name(), ring).expect("listed only where there is one"),
+            Self::Mio => Box::new(Mio::open(ring)),
+            Self::Polling => Box::new(Polling::open(ring)),
+            Self::Libevent(functions) => Box::new(Libevent::open(functions, ring)),
+        }
+    }
+}
+
+/// One timing.
+#[derive(Clone, Copy)]
+struct Timing {
+    register_ns: f64,
+    dispatch_ns: f64,
+}
+
+/// Two entrants and the ratio of the first's time to the second's, block by block.
+struct Pair {
+    label: String,
+    entrants: [Entrant; 2],
+    blocks: Vec<[Timing; 2]>,
+}
+
+struct Arguments {
+    blocks: usize,
+    only: Option<String>,
+    out: Option<String>,
+}
+
+fn main() -> Result<(), String> {
+    let arguments = arguments()?;
+    raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
+    let mut text = String::new();
+    for waiting in [Waiting::Blocking, Waiting::Polling] {
+        for size in SIZES {
+            let mut pairs = pairs(&arguments);
+            measure(&mut pairs, size, waiting, arguments.blocks)?;
+            report(&mut text, &pairs, size, waiting);
+        }
+    }
+    print!("{text}");
+    if let Some(path) = arguments.out {
+        std::fs::write(&path, page(&text, arguments.blocks)).map_err(|error| format!("writing {path}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut parsed = Arguments {
+        blocks: 15,
+        only: None,
+        out: None,
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(option) = given.next() {
+        let mut value = || given.next().ok_or_else(|| format!("{option} wants a value"));
+        match option.as_str() {
+            // Cargo says so to every benchmark.
+            "--bench" => {}
+            "--blocks" => {
+                let value = value()?;
+                let count = value.parse().ok().filter(|&count| count > 0);
+                parsed.blocks = count.ok_or_else(|| format!("--blocks {value} is not a number above 0"))?;
+            }
+            "--only" => parsed.only = Some(value()?),
+            "--out" => parsed.out = Some(value()?),
+            other => {
+                return Err(format!(
+                    "{other} is no option: use --blocks N, --only MECHANISM, --out FILE"
+                ));
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+fn pairs(arguments: &Arguments) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    let mut add = |label: String, entrants| {
+        pairs.push(Pair {
+            label,
+            entrants,
+            blocks: Vec::new(),
+        });
+    };
+    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    for mechanism in Mechanism::all().filter(|mechanism| wanted(mechanism.name())) {
+        if let Err(reason) = mechanism.probe() {
+            eprintln!("{mechanism}: unavailable here: {reason}");
+        } else if has_loop(mechanism) {
+            let entrants = [Entrant::Ours(mechanism), Entrant::ByHand(mechanism)];
+            add(format!("{mechanism} / hand-written loop"), entrants);
+        } else {
+            eprintln!("{mechanism}: no hand-written loop to compare with");
+        }
+    }
+    if let Ok(edge) = Mechanism::named("epoll-edge")
+        && wanted("epoll-edge")
+    {
+        add("epoll-edge / mio".to_owned(), [Entrant::Ours(edge), Entrant::Mio]);
+        add(
+            "epoll-edge / polling".to_owned(),
+            [Entrant::Ours(edge), Entrant::Polling],
+        );
+        match Functions::load() {
+            Ok(functions) => {
+                let label = format!("epoll-edge / libevent {}", functions.version());
+                add(label, [Entrant::Ours(edge), Entrant::Libevent(functions)]);
+            }
+            Err(reason) => eprintln!("libevent: left out: {reason}"),
+        }
+    }
+    pairs
+}
+
+fn has_loop(mechanism: Mechanism) -> bool {
+    Ring::open(1).is_ok_and(|ring| by_hand(mechanism.name(), &ring).is_some())
+}
+
+/// Times all pairs in interleaved blocks; the first block warms up and is thrown away.
+fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize) -> Result<(), String> {
+    let ring = Ring::open(size.pairs)?;
+    let mut random = Pcg64::seed_from_u64(size.pairs as u64);
+    for block in 0..=blocks {
+        let mut order: Vec<usize> = (0..pairs.len()).collect();
+        for place in (1..order.len()).rev() {
+            order.swap(place, below(&mut random, place + 1));
+        }
+        for index in order {
+            let first = below(&mut random, 2);
+            let mut timings = [Timing {
+                register_ns: 0.0,
+                dispatch_ns: 0.0,
+            }; 2];
+            for turn in [first, 1 - first] {
+                timings[turn] = time(pairs[index].entrants[turn], &ring, size, waiting);
+            }
+            if block > 0 {
+                pairs[index].blocks.push(timings);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn time(entrant: Entrant, ring: &Ring, size: Size, waiting: Waiting) -> Timing {
+    let started = Instant::now();
+    let mut contestant = entrant.open(ring);
+    let register_ns = nanoseconds(started) / size.pairs as f64;
+    let started = Instant::now();
+    for _ in 0..size.repeats {
+        ring.start(size);
+        while !ring.is_done() {
+            contestant.turn(ring, waiting);
+        }
+    }
+    let dispatch_ns = nanoseconds(started) / (size.repeats * size.writes) as f64;
+    Timing {
+        register_ns,
+        dispatch_ns,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a measurement of less than a hundred days")]
+fn nanoseconds(since: Instant) -> f64 {
+    since.elapsed().as_nanos() as f64
+}
+
+fn report(text: &mut String, pairs: &[Pair], size: Size, waiting: Waiting) {
+    let Size {
+        pairs: count,
+        active,
+        writes,
+        ..
+    } = size;
+    let waits = if waiting == Waiting::Blocking {
+        "blocking"
+    } else {
+        "not blocking"
+    };
+    let _ = writeln!(text, "\n### {count} pairs, {active} active, {writes} writes, {waits}\n");
+    let _ = writeln!(
+        text,
+        "| pair | ns/event | ns/event | ratio | 95 % interval | registering, ns/source |"
+    );
+    let _ = writeln!(text, "|---|---:|---:|---:|---:|---:|");
+    for pair in pairs {
+        let of = |which: usize, what: fn(&Timing) -> f64| {
+            median(pair.blocks.iter().map(|block| what(&block[which])).collect())
+        };
+        let ratios: Vec<f64> = pair.blocks.iter().map(|[a, b]| a.dispatch_ns / b.dispatch_ns).collect();
+        let ratio = estimate(&ratios);
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | **{:.3}** | {:.3} – {:.3} | {:.0} / {:.0} |",
+            pair.label,
+            of(0, |timing| timing.dispatch_ns),
+            of(1, |timing| timing.dispatch_ns),
+            ratio.median,
+            ratio.low,
+            ratio.high,
+            of(0, |timing| timing.register_ns),
+            of(1, |timing| timing.register_ns),
+        );
+    }
+}
+
+fn page(tables: &str, blocks: usize) -> String {
+    let kernel = rustix::system::uname();
+    let kernel = kernel.release().to_string_lossy();
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "# Dispatch\n\nWritten by `cargo bench -p c10k-event -- --out docs/event/dispatch.md`; Linux {kernel}, {processors} \
+         processors, {blocks} interleaved blocks.\n\nlibevent's workload: a ring of socket pairs; an event reads a byte and \
+         writes one to the next pair. Each row is a pair of contestants, run one right after the other in every block: the \
+         median times of the first and the second, the median of the ratios within blocks, and its bootstrap interval. Below \
+         1 the first is faster. The reads and the writes are part of the time, as in libevent's own benchmark.\n{tables}"
+    )
+}
+
+fn raise_file_limit(wanted: usize) -> Result<(), String> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if maximum.is_some_and(|maximum| maximum < wanted as u64) {
+        return Err(format!(
+            "the benchmark opens {wanted} descriptors, RLIMIT_NOFILE allows {maximum:?}: raise it"
+        ));
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )
+    .map_err(|errno| format!("raising RLIMIT_NOFILE: {errno}"))
+}
