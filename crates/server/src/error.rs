@@ -33,6 +33,12 @@ pub enum ServeError {
         /// What the kernel said.
         cause: io::Error,
     },
+    /// The descriptor that a service manager has handed over cannot be used.
+    #[error("using the inherited listener: {cause}: hand over one listening TCP socket, or unset LISTEN_FDS")]
+    Inherited {
+        /// What is wrong with it.
+        cause: io::Error,
+    },
     /// The mechanism cannot be opened.
     #[error(transparent)]
     Mechanism(#[from] OpenError),

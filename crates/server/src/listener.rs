@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use listenfd::ListenFd;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with, sockopt,
@@ -55,6 +56,18 @@ pub(crate) fn open(address: SocketAddr, port: Port) -> Result<(OwnedFd, SocketAd
         address,
         cause: errno.into(),
     })
+}
+
+/// The listener that a service manager has opened for us (`LISTEN_FDS`, sd_listen_fds(3)), if there is one.
+pub(crate) fn inherited() -> Result<Option<(OwnedFd, SocketAddr)>, ServeError> {
+    let failed = |cause| ServeError::Inherited { cause };
+    let Some(listener) = ListenFd::from_env().take_tcp_listener(0).map_err(failed)? else {
+        return Ok(None);
+    };
+    listener.set_nonblocking(true).map_err(failed)?;
+    sockopt::set_tcp_nodelay(&listener, true).map_err(|errno| failed(errno.into()))?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener.into(), address)))
 }
 
 /// What one `accept4` brought.

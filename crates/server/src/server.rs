@@ -16,13 +16,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Finds out whether model and mechanism can run here, and listens.
+    /// Finds out whether model and mechanism can run here, and listens; on the socket that a service manager has handed
+    /// over (`LISTEN_FDS`), if there is one, whatever address is configured.
     ///
     /// # Errors
-    /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`].
+    /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`],
+    /// [`ServeError::Inherited`].
     pub fn bind(config: Config) -> Result<Server, ServeError> {
         config.model.probe(&config)?;
-        let (listener, address) = listener::open(config.listen, listener::port_of(&config))?;
+        let (listener, address) = match listener::inherited()? {
+            Some(inherited) => inherited,
+            None => listener::open(config.listen, listener::port_of(&config))?,
+        };
         Ok(Server {
             config,
             listener,

@@ -82,6 +82,11 @@ pub(crate) const CASES: &[Case] = &[
         Needs::OneLoop,
         eviction,
     ),
+    (
+        "a_listener_handed_over_by_a_service_manager_is_used",
+        Needs::OneLoop,
+        inherited,
+    ),
 ];
 
 /// Tries until there is something; a server that never brings it fails the test.
@@ -535,6 +540,16 @@ fn drain_half_request(subject: &Subject) {
     assert_eq!(client.rest(), b"");
     drop((client, other));
     assert_eq!(server.wait().open_connections, 0);
+}
+
+fn inherited(subject: &Subject) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let server = subject.start_inheriting(&listener);
+    assert_eq!(server.address, address);
+    drop(listener);
+    assert_eq!(Client::connect(address).get("/bytes/3").body, pattern(3));
+    assert_eq!(server.stop().accepted, 1);
 }
 
 fn drain_idle(subject: &Subject) {

@@ -1,13 +1,15 @@
 //! The server under test, as a process.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, units};
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 /// The first argument that makes this executable the server.
@@ -120,6 +122,36 @@ impl Subject {
                 .chain(options)
                 .map(|(name, value)| format!("{name}={value}")),
         );
+        Running::of(command)
+    }
+
+    /// Starts the server as a service manager does, with a listener as descriptor 3.
+    pub(crate) fn start_inheriting(&self, listener: &TcpListener) -> Running {
+        rustix::io::fcntl_setfd(listener, FdFlags::empty()).expect("a descriptor");
+        let script = format!(r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{}"#, listener.as_raw_fd());
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, "sh"])
+            .arg(std::env::current_exe().expect("a test has an executable"));
+        command.args([
+            SERVE,
+            self.model.name(),
+            self.mechanism.map_or("epoll-level", Mechanism::name),
+        ]);
+        Running::of(command)
+    }
+}
+
+/// A server that runs; killed when dropped, if it was not stopped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    records: BufReader<ChildStdout>,
+    ended: bool,
+}
+
+impl Running {
+    fn of(mut command: Command) -> Running {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -135,17 +167,7 @@ impl Subject {
             ServeRecord::Summary(_) => panic!("a summary before the server listens"),
         }
     }
-}
 
-/// A server that runs; killed when dropped, if it was not stopped.
-pub(crate) struct Running {
-    pub(crate) address: SocketAddr,
-    child: Child,
-    records: BufReader<ChildStdout>,
-    ended: bool,
-}
-
-impl Running {
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         kill_process(self.pid(), Signal::TERM).expect("the server is running");

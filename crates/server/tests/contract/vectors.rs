@@ -34,6 +34,17 @@ pub(crate) const VECTORS: &[Vector] = &[
         200,
         Kept,
     ),
+    (
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd",
+        200,
+        Kept,
+    ),
+    (
+        "PUT /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        200,
+        Kept,
+    ),
+    ("GET /headers HTTP/1.1\r\nHost: a\r\n\r\n", 200, Kept),
     ("GET /spin/1us HTTP/1.1\r\nHost: a\r\n\r\n", 200, Kept),
     ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404, Kept),
     (
