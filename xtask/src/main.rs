@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bpf;
+mod matrix;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,11 @@ const CHORES: &[Chore] = &[
         name: "bpf-build",
         summary: "compile the BPF program over the committed object",
         run: bpf::build,
+    },
+    Chore {
+        name: "matrix",
+        summary: "run the event library's contract suite and write docs/event/matrix.md",
+        run: matrix::run,
     },
     Chore {
         name: "tidy",
