@@ -392,6 +392,9 @@ fn test_in_words(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) ->
 pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
     match form {
         Form::Share => format!("{:+.1}%", value * 100.0),
+        // What an interval over two blocks comes to; the digits of such a bound say nothing.
+        Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
+        Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
         Form::Factor => format!("{}×", significant(value)),
         Form::Plain if unit.is_empty() => significant(value),
         Form::Plain if unit == "%" => format!("{}%", significant(value)),

@@ -15,17 +15,25 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> 
         );
     }
     let mut sentences: Vec<String> = extremes(plan, records).into_iter().collect();
-    for (verdict, lead) in [
-        (Verdict::Confirmed, ""),
-        (Verdict::Refuted, "Not so here: "),
-        (Verdict::Inconclusive, "Not settled by these runs: "),
-    ] {
-        for judgement in outcome
+    let said = |verdict: Verdict| -> Vec<&str> {
+        let with = outcome
             .judgements
             .iter()
-            .filter(|judgement| judgement.verdict == verdict)
-        {
-            sentences.push(format!("{lead}{}.", judgement.sentence.trim_end_matches('.')));
+            .filter(|judgement| judgement.verdict == verdict);
+        with.map(|judgement| judgement.sentence.trim_end_matches('.')).collect()
+    };
+    sentences.extend(
+        said(Verdict::Confirmed)
+            .into_iter()
+            .map(|sentence| format!("{sentence}.")),
+    );
+    for (verdict, lead) in [
+        (Verdict::Refuted, "Not so here"),
+        (Verdict::Inconclusive, "Not settled by these runs"),
+    ] {
+        let all = said(verdict);
+        if !all.is_empty() {
+            sentences.push(format!("{lead}: {}.", all.join("; ")));
         }
     }
     sentences.join(" ")

@@ -211,27 +211,20 @@ fn troubles(ran: &Ran) -> Vec<Trouble> {
         .collect()
 }
 
-/// What was noted in cells that count, alike ones together.
+/// What was noted, a line per sort of note: its number differs from cell to cell and is left out of the sort.
 fn notes(ran: &Ran) -> Vec<String> {
-    let mut blocks: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut sorts: BTreeMap<String, (usize, &str, &str)> = BTreeMap::new();
     for record in &ran.records {
         for note in &record.notes {
-            *blocks.entry((&record.cell, note)).or_default() += 1;
+            let sort: String = note.chars().filter(|character| !character.is_ascii_digit()).collect();
+            sorts.entry(sort).or_insert((0, &record.cell, note)).0 += 1;
         }
     }
-    let mut notes: Vec<String> = blocks
-        .into_iter()
-        .take(40)
-        .map(|((cell, note), count)| {
-            if count > 1 {
-                format!("{cell}: {note} ({count} times)")
-            } else {
-                format!("{cell}: {note}")
-            }
-        })
-        .collect();
-    notes.splice(0..0, ran.manifest.notes.iter().cloned());
-    notes
+    let lines = sorts.into_values().map(|(count, cell, note)| match count {
+        1 => format!("{cell}: {note}."),
+        _ => format!("In {count} runs, {cell} the first: {note}."),
+    });
+    ran.manifest.notes.iter().cloned().chain(lines).collect()
 }
 
 /// How far the three ways of measuring CPU agree, in one paragraph.
