@@ -83,7 +83,7 @@ struct TestArgs {
 struct StudyArgs {
     #[command(flatten)]
     machine: MachineArgs,
-    /// vm/dispatch-cost or vm/burst-cost.
+    /// vm/dispatch-cost, vm/burst-cost or vm/queue-overflow.
     name: String,
     /// Only mechanisms whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -260,7 +260,13 @@ fn study(args: &StudyArgs) -> Outcome {
     eprintln!("instructions of kernel and user for: {}; one virtual CPU", study.unit);
     let table = with_console(study.run(&machine, plan, &mut |cell| {
         let (subject, load, cost) = (&cell.subject, &cell.load, cell.instructions_per_work());
-        eprintln!("{subject:16} {load:24} {cost:12.1}");
+        let CostCell { signals, overflows, .. } = cell;
+        let queue = if *signals > 0 {
+            format!("{signals:8} signals {overflows:5} overflows")
+        } else {
+            String::new()
+        };
+        eprintln!("{subject:16} {load:36} {cost:12.1} {queue}");
     }))?;
     for (subject, reason) in &table.unavailable {
         eprintln!("{subject:16} unavailable: {reason}");

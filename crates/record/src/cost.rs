@@ -17,7 +17,7 @@ pub enum CostRecord {
     },
 }
 
-/// What one subject costs at one load.
+/// What one subject costs at one load: the window of median cost among several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostCell {
     /// What was measured, such as the name of a mechanism.

@@ -17,7 +17,12 @@ pub struct Study {
     /// What one unit of work is.
     pub unit: &'static str,
     workload: &'static str,
+    /// The mechanisms that it is about; none for all.
+    about: &'static [&'static str],
 }
+
+/// The mechanisms that have a queue of signals.
+const SIGNALS: &[&str] = &["rt-signal", "rt-signal-batch", "signal-per-fd"];
 
 /// The studies, one row each.
 pub static STUDIES: &[Study] = &[
@@ -26,12 +31,21 @@ pub static STUDIES: &[Study] = &[
         question: "How many instructions does it cost to learn of one event?",
         unit: "one byte written, told, and read until the source would block",
         workload: "dispatch",
+        about: &[],
     },
     Study {
         name: "vm/burst-cost",
         question: "What does it cost when a source is written to many times before it is looked at?",
         unit: "one byte written; those of a burst are told and read together",
         workload: "burst",
+        about: &[],
+    },
+    Study {
+        name: "vm/queue-overflow",
+        question: "When does the queue of signals overflow, and what does that cost?",
+        unit: "one byte written; those of a burst are told and read together",
+        workload: "overflow",
+        about: SIGNALS,
     },
 ];
 
@@ -45,7 +59,8 @@ impl Study {
     /// The plan: one step for each mechanism whose name contains `only`.
     #[must_use]
     pub fn plan(&self, only: &str) -> Plan {
-        let mechanisms = Mechanism::all().filter(|mechanism| mechanism.name().contains(only));
+        let asked = |name: &str| name.contains(only) && (self.about.is_empty() || self.about.contains(&name));
+        let mechanisms = Mechanism::all().filter(|mechanism| asked(mechanism.name()));
         Plan::of(
             mechanisms
                 .map(|mechanism| Step::new("/c10k").arguments(["vm", "workload", self.workload, mechanism.name()])),

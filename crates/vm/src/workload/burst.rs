@@ -9,13 +9,12 @@ use super::{Pairs, Print, WorkloadError};
 
 const SOURCES: usize = 64;
 const WRITES: usize = 10;
-const ROUNDS: usize = 50;
 
 pub(super) fn run(mechanism: Mechanism, print: &mut Print<'_>) -> Result<(), WorkloadError> {
     for writes in [1, WRITES] {
         let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
         pairs.grow_to(SOURCES)?;
-        let cell = pairs.measure(format!("sources={SOURCES} writes={writes}"), ROUNDS, SOURCES, writes)?;
+        let cell = pairs.measure(&format!("sources={SOURCES} writes={writes}"), SOURCES, writes)?;
         print(cell).map_err(|error| WorkloadError::Io("print a record", error))?;
     }
     Ok(())

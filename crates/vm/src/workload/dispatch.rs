@@ -11,21 +11,13 @@ use super::{Pairs, Print, WorkloadError};
 const IDLE: &[usize] = &[10, 100, 1_000, 5_000];
 const ACTIVE: &[usize] = &[1, 10, 100];
 
-/// Writes of a cell, at least.
-const WRITES: usize = 200;
-
 pub(super) fn run(mechanism: Mechanism, print: &mut Print<'_>) -> Result<(), WorkloadError> {
     for &idle in IDLE {
         // A set of its own, so that no cell depends on those before it.
         let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
         for &active in ACTIVE {
             pairs.grow_to(idle + active)?;
-            let cell = pairs.measure(
-                format!("idle={idle} active={active}"),
-                WRITES.div_ceil(active).max(4),
-                active,
-                1,
-            )?;
+            let cell = pairs.measure(&format!("idle={idle} active={active}"), active, 1)?;
             print(cell).map_err(|error| WorkloadError::Io("print a record", error))?;
         }
     }
