@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(args),
         Command::Study(args) => study::run(args),
         Command::Report(args) => report::run(&args),

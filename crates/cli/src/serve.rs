@@ -55,7 +55,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: &Args) -> Outcome {
     c10k_server::raise_descriptor_limit();
     let mut config = Config::new(Model::named(&args.model)?, Mechanism::named(&args.mechanism)?);
     config.listen = args.listen;
