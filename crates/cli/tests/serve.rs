@@ -36,7 +36,7 @@ fn mistakes_end_with_one_line_and_code_2() {
         (["--accept", "some"], "--accept"),
         (["--work", "5"], "--work"),
         (["--on-overflow", "cry"], "--on-overflow"),
-        (["--signal-queue", "-1"], "--signal-queue"),
+        (["--signal-queue", "many"], "--signal-queue"),
     ] {
         let line = refused(&arguments);
         assert!(line.contains(wanted), "{arguments:?}: {line}");
