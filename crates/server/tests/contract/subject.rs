@@ -99,13 +99,15 @@ impl Subject {
         self.model.availability().err().or_else(mechanism)
     }
 
-    /// Whether `C10K_REQUIRE` makes its absence a failure.
+    /// Whether `C10K_REQUIRE` makes its absence a failure; `-NAME` in the list takes a mechanism or a model out of `all`.
     pub(crate) fn is_required(&self) -> bool {
         let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
-        let mechanism = self.mechanism.map(Mechanism::name);
-        required
-            .split(',')
-            .any(|name| name == "all" || Some(name) == mechanism || name == self.model.name())
+        let is_own = |name: &str| name == self.model.name() || self.mechanism.map(Mechanism::name) == Some(name);
+        let wanted = required.split(',').any(|word| word == "all" || is_own(word));
+        wanted
+            && !required
+                .split(',')
+                .any(|word| word.strip_prefix('-').is_some_and(is_own))
     }
 
     /// Starts the server with options of [`apply`].
