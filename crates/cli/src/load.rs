@@ -10,7 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use c10k_load::{Arrival, LoadPlan, LoadReport, Pace, Pattern, Ports, Probe, Rate, Target, output, run as run_load};
+use c10k_load::search::{Criterion, find_max};
+use c10k_load::{
+    Arrival, Bodies, LoadError, LoadPlan, LoadReport, Pace, Pattern, Ports, Probe, Rate, Target, output,
+    run as run_load,
+};
 use c10k_record::LoadRecord;
 use clap::ValueEnum;
 
@@ -19,7 +23,14 @@ use crate::Outcome;
 /// Load an HTTP server: open loop, fully accounted, with idle connections beside.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to ask for: http://HOST:PORT/PATH. A path /bytes/N promises N bytes
+    /// Boxed, as there are many.
+    #[command(flatten)]
+    options: Box<Options>,
+}
+
+#[derive(clap::Args)]
+struct Options {
+    /// What to ask for: http://HOST:PORT/PATH or unix:SOCKET:/PATH. A path /bytes/N promises N bytes
     url: String,
     /// Requests per second, or 'max' for a closed loop
     #[arg(long, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
@@ -81,9 +92,15 @@ pub(crate) struct Args {
     /// Connects per second while connections are opened
     #[arg(long, default_value_t = 10_000.0)]
     connect_rate: f64,
+    /// Check that every reply has the same body as the first
+    #[arg(long)]
+    verify_bodies: bool,
     /// Do not ask the server once before the run and once after the connections are opened
     #[arg(long)]
     no_probe: bool,
+    /// Search the highest rate that holds, from --rate on: p99<5ms means that 99% of the requests take less
+    #[arg(long, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases", "httperf"])]
+    find_max: Option<Criterion>,
     /// Write the time series to FILE as comma-separated values
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -117,14 +134,17 @@ enum PaceName {
     Spin,
 }
 
+/// How a report becomes text.
+type Layout = fn(&LoadReport) -> String;
+
 /// The files asked for, created before the run so that none is made in vain.
 struct Exports {
-    files: Vec<(PathBuf, File, fn(&LoadReport) -> String)>,
+    files: Vec<(PathBuf, File, Layout)>,
 }
 
 impl Exports {
-    fn create(args: &Args) -> Result<Self, String> {
-        let wanted: [(&Option<PathBuf>, fn(&LoadReport) -> String); 3] = [
+    fn create(args: &Options) -> Result<Self, String> {
+        let wanted: [(&Option<PathBuf>, Layout); 3] = [
             (&args.csv, output::csv::series),
             (&args.hgrm, output::hgrm::latency),
             (&args.openmetrics, |report| {
@@ -154,6 +174,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> String {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
+    let args = *args.options;
     let (json, phases) = (args.json, args.phases);
     let layout = if args.httperf {
         output::httperf::summary
@@ -161,7 +182,11 @@ pub(crate) fn run(args: Args) -> Outcome {
         |report: &LoadReport| output::text::summary(&report.summary)
     };
     let exports = Exports::create(&args)?;
+    let criterion = args.find_max.clone();
     let plan = plan(args)?;
+    if let Some(criterion) = criterion {
+        return search(&plan, &criterion, json);
+    }
     let print = |record: &LoadRecord| -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, record)?;
@@ -195,7 +220,36 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(code)
 }
 
-fn plan(args: Args) -> Result<LoadPlan, Box<dyn Error>> {
+fn search(plan: &LoadPlan, criterion: &Criterion, json: bool) -> Outcome {
+    let Rate::PerSecond(start) = plan.rate else {
+        return Err("searching the highest rate: --rate max is none to start from: give a number".into());
+    };
+    let found = find_max(start, criterion, |rate| {
+        let report = run_load(
+            &LoadPlan {
+                rate: Rate::PerSecond(rate),
+                ..plan.clone()
+            },
+            |_, _| {},
+        )?;
+        let latency = report.account.latency;
+        Ok::<_, LoadError>((report.summary, Box::new(move |quantile| latency.at(quantile))))
+    })?;
+    let text = output::text::search(&found);
+    if json {
+        std::io::stderr().write_all(text.as_bytes())?;
+        println!("{}", serde_json::to_string(&found)?);
+    } else {
+        std::io::stdout().write_all(text.as_bytes())?;
+    }
+    Ok(if found.rate_max.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
     let defaults = LoadPlan::new(Target::parse(&args.url)?);
     let pattern = match (args.connections, args.requests_per_connection) {
         (Some(connections), per_connection) => Pattern::InTurn {
@@ -232,6 +286,11 @@ fn plan(args: Args) -> Result<LoadPlan, Box<dyn Error>> {
         },
         depth: args.pipeline,
         probe: if args.no_probe { Probe::Skip } else { Probe::Ask },
+        bodies: if args.verify_bodies {
+            Bodies::LikeTheFirst
+        } else {
+            Bodies::Length
+        },
         threads: args.threads,
         sources: args.sources,
         local_ports: args.local_ports,
@@ -275,6 +334,22 @@ fn trace(path: &Path) -> Result<Arc<[u64]>, String> {
             ))),
         })
         .collect()
+}
+
+fn criterion(text: &str) -> Result<Criterion, String> {
+    let parse = || {
+        let (percentile, limit) = text.strip_prefix('p')?.split_once('<')?;
+        let percentile: f64 = percentile
+            .parse()
+            .ok()
+            .filter(|percentile| (0.0..100.0).contains(percentile))?;
+        Some(Criterion::new(
+            text,
+            percentile / 100.0,
+            c10k_http::units::duration(limit)?,
+        ))
+    };
+    parse().ok_or_else(|| "give a percentile and a bound, such as p99<5ms or p99.9<20ms".to_owned())
 }
 
 fn ports(text: &str) -> Result<Ports, String> {

@@ -10,6 +10,7 @@ use c10k_http::reply::{Persistence, Progress, Reply, ReplyLimits};
 use crate::account::{Account, Bounds, Outcome, Request, Standing};
 use crate::clock::{Moment, duration_ns};
 use crate::failure::Failure;
+use crate::fingerprint::Fingerprint;
 use crate::lane::{Deadlines, Lane};
 use crate::plan::{LoadPlan, Rate};
 use crate::share::{OwnSchedule, Route, Share};
@@ -183,7 +184,8 @@ impl<'p, W: World> Engine<'p, W> {
         lane.link = Some(link);
         lane.begun = begun;
         if link == Link::Up {
-            self.traffic.connected(begun, self.world.now());
+            lane.up = self.world.now();
+            self.traffic.connected(begun, lane.up);
         }
         Ok(link)
     }
@@ -212,7 +214,8 @@ impl<'p, W: World> Engine<'p, W> {
                 }
                 let lane = &mut self.lanes[index as usize];
                 lane.link = Some(Link::Up);
-                self.traffic.connected(lane.begun, self.world.now());
+                lane.up = self.world.now();
+                self.traffic.connected(lane.begun, lane.up);
                 self.pump(index);
             }
             Some(Link::Up) if readiness.is_writable() && self.lanes[index as usize].unwritten > 0 => self.pump(index),
@@ -455,7 +458,10 @@ impl<'p, W: World> Engine<'p, W> {
         if !lane.parser.in_reply()
             && let Some(sent) = lane.first_sent()
         {
-            self.traffic.response.record(self.world.now().since_ns(sent));
+            // The send of a request that made its connection began with the connect, which is no part of the response.
+            self.traffic
+                .response
+                .record(self.world.now().since_ns(sent.max(lane.up)));
         }
     }
 
@@ -467,7 +473,14 @@ impl<'p, W: World> Engine<'p, W> {
                 // Bytes that nothing asked for: there is no request to blame, and the stream is out of step.
                 return After::Close;
             }
-            match lane.parser.feed(rest, |_| {}) {
+            let verified = self.plan.target.expected.body.is_some();
+            let Lane { parser, body, .. } = lane;
+            let progress = parser.feed(rest, |bytes| {
+                if verified {
+                    body.take(bytes);
+                }
+            });
+            match progress {
                 Ok(Progress::Partial) => return After::Open,
                 Ok(Progress::Complete { reply, consumed }) => {
                     rest = &rest[consumed..];
@@ -475,7 +488,7 @@ impl<'p, W: World> Engine<'p, W> {
                     let outcome = if surplus {
                         Outcome::Failed(Failure::BadLength)
                     } else {
-                        self.judge(reply)
+                        self.judge(index, reply)
                     };
                     if self.replied(index, reply, outcome) == After::Close {
                         return After::Close;
@@ -497,7 +510,7 @@ impl<'p, W: World> Engine<'p, W> {
                 Ok(reply) => {
                     lane.served += 1;
                     self.traffic.replied(reply.status, reply.body_bytes);
-                    self.judge(reply)
+                    self.judge(index, reply)
                 }
                 Err(error) => Outcome::Failed(error.into()),
             };
@@ -524,17 +537,15 @@ impl<'p, W: World> Engine<'p, W> {
         }
     }
 
-    fn judge(&self, reply: Reply) -> Outcome {
+    fn judge(&mut self, index: u32, reply: Reply) -> Outcome {
+        let body = std::mem::replace(&mut self.lanes[index as usize].body, Fingerprint::EMPTY);
+        let expected = &self.plan.target.expected;
         if !(200..300).contains(&reply.status) {
             Outcome::Failed(Failure::BadStatus)
-        } else if self
-            .plan
-            .target
-            .expected
-            .body_bytes
-            .is_some_and(|expected| expected != reply.body_bytes)
-        {
+        } else if expected.body_bytes.is_some_and(|expected| expected != reply.body_bytes) {
             Outcome::Failed(Failure::BadLength)
+        } else if expected.body.is_some_and(|expected| expected != body) {
+            Outcome::Failed(Failure::BadBody)
         } else {
             Outcome::Completed
         }

@@ -1,17 +1,18 @@
 //! Why a run could not be made. What a run found out, good or bad, is a [`c10k_record::LoadSummary`] instead.
 
 use std::io;
-use std::net::SocketAddr;
 
 use c10k_event::{OpenError, WaitError};
 use c10k_http::reply::ReplyError;
+
+use crate::endpoint::Endpoint;
 
 /// A run that could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The URL cannot be used.
-    #[error("reading the URL '{url}': {cause}: give http://HOST:PORT/PATH")]
+    #[error("reading the URL '{url}': {cause}: give http://HOST:PORT/PATH or unix:SOCKET:/PATH")]
     Url {
         /// As given.
         url: String,
@@ -33,7 +34,7 @@ pub enum LoadError {
     #[error("connecting to {address}: {source}: is the server running, and is this its port?")]
     Connect {
         /// The address.
-        address: SocketAddr,
+        address: Endpoint,
         /// The kernel's answer.
         source: io::Error,
     },
@@ -41,7 +42,7 @@ pub enum LoadError {
     #[error("asking {address} for the URL: {source}: is this an HTTP/1.x server's port?")]
     NotHttp {
         /// The address.
-        address: SocketAddr,
+        address: Endpoint,
         /// What is wrong with its answer.
         source: ReplyError,
     },

@@ -6,6 +6,7 @@ use c10k_http::reply::{ReplyLimits, ReplyParser};
 
 use crate::account::Request;
 use crate::clock::Moment;
+use crate::fingerprint::Fingerprint;
 use crate::world::Link;
 
 /// A request on its lane.
@@ -23,7 +24,11 @@ pub(crate) struct Lane {
     pub(crate) link: Option<Link>,
     /// When the connect of the connection began.
     pub(crate) begun: Moment,
+    /// When it was established.
+    pub(crate) up: Moment,
     pub(crate) parser: ReplyParser,
+    /// Of the body that is coming in, where bodies are verified.
+    pub(crate) body: Fingerprint,
     tickets: VecDeque<Ticket>,
     on_wire: usize,
     /// Serial number of the first ticket; every ticket that leaves the lane raises it.
@@ -41,7 +46,9 @@ impl Lane {
         Self {
             link: None,
             begun: Moment(0),
+            up: Moment(0),
             parser: ReplyParser::new(limits),
+            body: Fingerprint::EMPTY,
             tickets: VecDeque::new(),
             on_wire: 0,
             front_serial: 0,
@@ -112,6 +119,7 @@ impl Lane {
     /// Forgets the connection and what was under way on it; the tickets stay. False when there was no connection.
     pub(crate) fn disconnect(&mut self, limits: ReplyLimits) -> bool {
         self.parser = ReplyParser::new(limits);
+        self.body = Fingerprint::EMPTY;
         self.unwritten = 0;
         self.served = 0;
         self.link.take().is_some()

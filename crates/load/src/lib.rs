@@ -26,9 +26,11 @@
 
 pub mod account;
 pub mod clock;
+mod endpoint;
 mod engine;
 mod error;
 pub mod failure;
+pub mod fingerprint;
 pub mod histogram;
 pub mod idle;
 mod lane;
@@ -42,6 +44,7 @@ pub mod profile;
 mod report;
 mod run;
 pub mod schedule;
+pub mod search;
 pub mod series;
 pub mod share;
 mod socket;
@@ -54,10 +57,11 @@ mod verdict;
 mod worker;
 mod world;
 
+pub use endpoint::Endpoint;
 pub use error::LoadError;
 pub use limits::Limits;
 pub use pacing::Pace;
-pub use plan::{LoadPlan, Pattern, Probe, Rate};
+pub use plan::{Bodies, LoadPlan, Pattern, Probe, Rate};
 pub use report::LoadReport;
 pub use run::run;
 pub use schedule::Arrival;

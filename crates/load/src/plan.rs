@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::LoadError;
+use crate::endpoint::Endpoint;
 use crate::pacing::Pace;
 use crate::profile::Profile;
 use crate::schedule::{Arrival, Schedule};
@@ -43,6 +44,8 @@ pub struct LoadPlan {
     pub depth: usize,
     /// Whether to ask the server once before anything else.
     pub probe: Probe,
+    /// What is checked of the bodies.
+    pub bodies: Bodies,
     /// Threads that send, at least 1.
     pub threads: usize,
     /// Local addresses to connect from; empty lets the generator choose.
@@ -62,6 +65,16 @@ pub enum Probe {
     Ask,
     /// Nothing is sent beside the load.
     Skip,
+}
+
+/// What is checked of the bodies of replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bodies {
+    /// Their length.
+    #[default]
+    Length,
+    /// Their length, and that they are the body that the first probe got.
+    LikeTheFirst,
 }
 
 /// How fast to send.
@@ -152,6 +165,7 @@ impl LoadPlan {
             pace: Pace::Sleep,
             depth: 1,
             probe: Probe::Ask,
+            bodies: Bodies::Length,
             threads: 1,
             sources: Vec::new(),
             local_ports: None,
@@ -181,6 +195,9 @@ impl LoadPlan {
         if self.rate == Rate::Max && self.burst.get() > 1 {
             return refuse("--rate max has no bursts: leave --burst out, or give a rate");
         }
+        if self.bodies == Bodies::LikeTheFirst && self.probe == Probe::Skip {
+            return refuse("bodies are compared with that of the probe: leave --no-probe out");
+        }
         if let Rate::Trace(offsets) = &self.rate
             && offsets.windows(2).any(|pair| pair[0] > pair[1])
         {
@@ -195,12 +212,14 @@ impl LoadPlan {
         if !(self.connect_rate.is_finite() && self.connect_rate > 0.0) {
             return refuse("a connect rate is a positive number of connects per second");
         }
-        if self
-            .sources
-            .iter()
-            .any(|source| source.is_ipv4() != self.target.address.is_ipv4())
-        {
-            return refuse("--source addresses and the server's address must be of one family");
+        match &self.target.address {
+            Endpoint::Unix(_) if !self.sources.is_empty() || self.local_ports.is_some() => {
+                return refuse("a Unix socket has no source addresses or ports: leave --source and --local-ports out");
+            }
+            Endpoint::Internet(address) if self.sources.iter().any(|source| source.is_ipv4() != address.is_ipv4()) => {
+                return refuse("--source addresses and the server's address must be of one family");
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::clock::{Moment, duration_ns};
 use crate::engine::Timetable;
 use crate::limits::Limits;
 use crate::opening::OpeningFailures;
-use crate::plan::{LoadPlan, Probe, Rate};
+use crate::plan::{Bodies, LoadPlan, Probe, Rate};
 use crate::probe::{Answer, ask};
 use crate::report::LoadReport;
 use crate::share::Share;
@@ -44,17 +44,22 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// If the books do not reconcile, which is a bug here and never the server's doing.
 pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Result<LoadReport, LoadError> {
     plan.check()?;
+    let mut verified = plan.clone();
     let limits = Limits::raise_and_read();
     let probe_limit = plan.timeout.max(PROBE_LIMIT);
     if plan.probe == Probe::Ask {
-        ask(&plan.target, probe_limit)?;
+        let answer = ask(&plan.target, probe_limit)?;
+        if let (Bodies::LikeTheFirst, Answer::Replied(_, body)) = (plan.bodies, answer) {
+            verified.target.expected.body = Some(body);
+        }
     }
+    let plan = &verified;
     observe(LoadPhase::Connecting, Moment::now());
     thread::scope(|scope| {
         let (events, inbox) = channel();
         let (idle, descriptors) = idle_allowed(plan, limits);
         let ports = plan.local_ports.map_or(limits.ports_per_address, Ports::count);
-        let sources = Sources::plan(plan.target.address, plan.ports(), ports, &plan.sources);
+        let sources = Sources::plan(&plan.target.address, plan.ports(), ports, &plan.sources);
         let sources = sources.with_ports(plan.local_ports);
         let mut starts = Vec::new();
         for thread in 0..plan.threads {
@@ -72,7 +77,7 @@ pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Resul
         let opening_failures = opened(&inbox, plan.threads)?;
         let settled = match plan.probe {
             Probe::Ask if plan.idle + plan.pattern.connections() > 0 => match ask(&plan.target, probe_limit) {
-                Ok(Answer::Replied(_)) => Settled::Answered,
+                Ok(Answer::Replied(..)) => Settled::Answered,
                 Ok(Answer::Nothing) | Err(_) => Settled::Silent,
             },
             _ => Settled::NotAsked,

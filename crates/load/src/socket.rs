@@ -8,9 +8,11 @@ use c10k_sys::local_port_range::set_local_port_range;
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, send,
+    socket_with,
 };
 
+use crate::endpoint::Endpoint;
 use crate::sources::Source;
 use crate::world::{Got, Link};
 
@@ -40,31 +42,21 @@ impl AsFd for Socket {
 
 impl Socket {
     /// Starts a connection to `destination` from `source`.
-    pub(crate) fn connect(destination: SocketAddr, source: Source, role: Role) -> Result<(Self, Link)> {
-        let family = if destination.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
+    pub(crate) fn connect(destination: &Endpoint, source: Source, role: Role) -> Result<(Self, Link)> {
+        let (fd, connected) = match destination {
+            Endpoint::Internet(address) => internet(*address, source, role)?,
+            Endpoint::Unix(path) => {
+                let fd = stream_socket(AddressFamily::UNIX)?;
+                let address = SocketAddrUnix::new(path)?;
+                let connected = connect(&fd, &address);
+                (fd, connected)
+            }
         };
-        let fd = socket_with(
-            family,
-            SocketType::STREAM,
-            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-            None,
-        )?;
-        if let Some(ports) = source.ports {
-            set_local_port_range(&fd, ports.first..=ports.last)?;
-        }
-        if let Some(address) = source.address {
-            set_bind_address_no_port(&fd)?;
-            bind(&fd, &SocketAddr::new(address, 0))?;
-        }
-        if role != Role::IdleOpening {
-            set_tcp_nodelay(&fd, true)?;
-        }
-        let link = match connect(&fd, &destination) {
+        let link = match connected {
             Ok(()) => Link::Up,
             Err(Errno::INPROGRESS) => Link::Connecting,
+            // A Unix listener whose queue is full refuses at once, unix(7).
+            Err(Errno::AGAIN) => return Err(Errno::CONNREFUSED),
             Err(errno) => return Err(errno),
         };
         Ok((Self { fd, role }, link))
@@ -98,4 +90,34 @@ impl Socket {
             }
         }
     }
+}
+
+fn stream_socket(family: AddressFamily) -> Result<OwnedFd> {
+    socket_with(
+        family,
+        SocketType::STREAM,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        None,
+    )
+}
+
+/// A TCP socket and how its connect began.
+fn internet(destination: SocketAddr, source: Source, role: Role) -> Result<(OwnedFd, Result<()>)> {
+    let fd = stream_socket(if destination.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    })?;
+    if let Some(ports) = source.ports {
+        set_local_port_range(&fd, ports.first..=ports.last)?;
+    }
+    if let Some(address) = source.address {
+        set_bind_address_no_port(&fd)?;
+        bind(&fd, &SocketAddr::new(address, 0))?;
+    }
+    if role != Role::IdleOpening {
+        set_tcp_nodelay(&fd, true)?;
+    }
+    let connected = connect(&fd, &destination);
+    Ok((fd, connected))
 }

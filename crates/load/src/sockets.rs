@@ -1,6 +1,5 @@
 //! The real world: non-blocking sockets on an interest set.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use c10k_event::{Event, Events, Interest, InterestSet, Key, Mechanism, Trigger};
@@ -8,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::LoadError;
 use crate::clock::Moment;
+use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::socket::{Role, Socket};
 use crate::sources::Sources;
@@ -22,7 +22,7 @@ pub(crate) struct Sockets {
     events: Events,
     /// The key of each lane's socket.
     lanes: Vec<Option<Key>>,
-    destination: SocketAddr,
+    destination: Endpoint,
     sources: Sources,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct SocketEvent {
 
 impl Sockets {
     /// No sockets yet. To be opened in the thread that waits.
-    pub(crate) fn open(destination: SocketAddr, sources: Sources) -> Result<Self, LoadError> {
+    pub(crate) fn open(destination: Endpoint, sources: Sources) -> Result<Self, LoadError> {
         let mechanism = Mechanism::named("epoll-edge").expect("the table of mechanisms has a row of that name");
         Ok(Self {
             set: InterestSet::open(mechanism)?,
@@ -108,7 +108,7 @@ impl Sockets {
     fn start(&mut self, role: Role) -> Result<(Key, Link), Failure> {
         let mut tries = self.sources.len();
         let (socket, link) = loop {
-            match Socket::connect(self.destination, self.sources.next_source(), role) {
+            match Socket::connect(&self.destination, self.sources.next_source(), role) {
                 Err(Errno::ADDRNOTAVAIL) if tries > 1 => tries -= 1,
                 result => break result?,
             }

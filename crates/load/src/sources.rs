@@ -9,7 +9,9 @@
 //! whole four-tuple. Where an address is bound, the port is left to connect (`IP_BIND_ADDRESS_NO_PORT`, ip(7)); a port
 //! chosen at bind would have to be free for every destination at once.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::endpoint::Endpoint;
 
 /// Local addresses, used in turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +57,14 @@ impl Sources {
     /// The sources for a run that needs `ports` ports at once towards `destination`, where one address has
     /// `ports_per_address` of them. `listed` are addresses given by the user; they are all used.
     #[must_use]
-    pub fn plan(destination: SocketAddr, ports: u64, ports_per_address: u64, listed: &[IpAddr]) -> Self {
+    pub fn plan(destination: &Endpoint, ports: u64, ports_per_address: u64, listed: &[IpAddr]) -> Self {
+        let Endpoint::Internet(destination) = destination else {
+            return Self {
+                addresses: Vec::new(),
+                ports: None,
+                next: 0,
+            };
+        };
         let addresses = match destination.ip() {
             _ if !listed.is_empty() => listed.to_vec(),
             IpAddr::V4(address) if address.is_loopback() => {
@@ -118,18 +127,19 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
-    const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
+    const LOOPBACK: Endpoint = Endpoint::Internet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80));
 
     #[test]
     fn one_source_is_no_bind() {
-        let mut sources = Sources::plan(LOOPBACK, 20_000, 28_232, &[]);
+        let mut sources = Sources::plan(&LOOPBACK, 20_000, 28_232, &[]);
         assert_eq!((sources.len(), sources.next_source()), (1, Source::default()));
     }
 
     #[test]
     fn beyond_one_port_range_loopback_addresses_are_used_in_turn() {
-        let mut sources = Sources::plan(LOOPBACK, 60_000, 28_232, &[]);
+        let mut sources = Sources::plan(&LOOPBACK, 60_000, 28_232, &[]);
         let turn: Vec<String> = (0..4)
             .filter_map(|_| sources.next_source().address)
             .map(|ip| ip.to_string())
@@ -140,10 +150,10 @@ mod tests {
 
     #[test]
     fn elsewhere_only_listed_addresses_are_used() {
-        let far = SocketAddr::from(([192, 0, 2, 1], 80));
-        assert_eq!(Sources::plan(far, 1_000_000, 28_232, &[]).len(), 1);
+        let far = Endpoint::Internet(SocketAddr::from(([192, 0, 2, 1], 80)));
+        assert_eq!(Sources::plan(&far, 1_000_000, 28_232, &[]).len(), 1);
         let listed = ["192.0.2.7".parse().unwrap(), "192.0.2.8".parse().unwrap()];
-        let mut sources = Sources::plan(far, 10, 28_232, &listed).starting_at(1);
+        let mut sources = Sources::plan(&far, 10, 28_232, &listed).starting_at(1);
         assert_eq!(sources.next_source().address, Some(listed[1]));
         assert_eq!(sources.next_source().address, Some(listed[0]));
     }

@@ -1,8 +1,11 @@
 //! The URL asked for: where to connect, what to send, what must come back.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 
 use crate::LoadError;
+use crate::endpoint::Endpoint;
+use crate::fingerprint::Fingerprint;
 
 /// A parsed and resolved URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +13,7 @@ pub struct Target {
     /// The URL as given.
     pub url: String,
     /// Where the server listens.
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// The bytes of one request.
     pub request: Vec<u8>,
     /// What every reply must be.
@@ -22,10 +25,12 @@ pub struct Target {
 pub struct Expected {
     /// The length of the body in bytes; any length where absent.
     pub body_bytes: Option<u64>,
+    /// The fingerprint of the body; any body where absent.
+    pub body: Option<Fingerprint>,
 }
 
 impl Target {
-    /// Parses `http://HOST[:PORT][/PATH][?QUERY]` and resolves the host (its first address is taken).
+    /// Parses `unix:SOCKET[:/PATH]`, or `http://HOST[:PORT][/PATH][?QUERY]` and resolves the host (its first address is taken).
     ///
     /// A path `/bytes/N` promises a body of N bytes, and every reply is held to that.
     ///
@@ -36,9 +41,12 @@ impl Target {
             url: url.to_owned(),
             cause,
         };
+        if let Some(rest) = url.strip_prefix("unix:") {
+            return Self::parse_unix(url, rest);
+        }
         let rest = url.strip_prefix("http://").ok_or_else(|| match url.split_once("://") {
             Some(_) => refuse("only http:// is spoken"),
-            None => refuse("it does not start with http://"),
+            None => refuse("it does not start with http:// or unix:"),
         })?;
         let rest = rest.split('#').next().unwrap_or(rest);
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -71,10 +79,40 @@ impl Target {
         };
         Ok(Self {
             url: url.to_owned(),
-            address,
+            address: Endpoint::Internet(address),
             request: request(&path, authority),
             expected: Expected {
                 body_bytes: promised_length(&path),
+                body: None,
+            },
+        })
+    }
+
+    fn parse_unix(url: &str, rest: &str) -> Result<Self, LoadError> {
+        let refuse = |cause| LoadError::Url {
+            url: url.to_owned(),
+            cause,
+        };
+        let (socket, path) = match rest.find(":/") {
+            Some(colon) => (&rest[..colon], &rest[colon + 1..]),
+            None => (rest, "/"),
+        };
+        // sun_path of sockaddr_un(7) holds 108 bytes with its end.
+        if socket.is_empty() || socket.len() > 107 || socket.contains('\0') {
+            return Err(refuse("the path of a Unix socket has 1 to 107 bytes"));
+        }
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refuse(
+                "the path holds a space, a control character or one outside ASCII: percent-encode it",
+            ));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            address: Endpoint::Unix(PathBuf::from(socket)),
+            request: request(path, "localhost"),
+            expected: Expected {
+                body_bytes: promised_length(path),
+                body: None,
             },
         })
     }
@@ -116,7 +154,7 @@ mod tests {
     #[test]
     fn a_url_becomes_address_request_and_expectation() {
         let target = Target::parse("http://127.0.0.1:8080/bytes/92").unwrap();
-        assert_eq!(target.address, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(target.address, Endpoint::Internet("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(
             target.request,
             b"GET /bytes/92 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: c10k-load\r\n\r\n"
@@ -127,12 +165,27 @@ mod tests {
     #[test]
     fn port_path_and_fragment_are_optional() {
         let plain = Target::parse("http://127.0.0.1").unwrap();
-        assert_eq!(plain.address.port(), 80);
+        assert_eq!(plain.address, Endpoint::Internet("127.0.0.1:80".parse().unwrap()));
         assert!(plain.request.starts_with(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"));
         assert_eq!(plain.expected.body_bytes, None);
         let query = Target::parse("http://[::1]:81?x=1#top").unwrap();
-        assert_eq!(query.address, "[::1]:81".parse().unwrap());
+        assert_eq!(query.address, Endpoint::Internet("[::1]:81".parse().unwrap()));
         assert!(query.request.starts_with(b"GET /?x=1 HTTP/1.1\r\nHost: [::1]:81\r\n"));
+    }
+
+    #[test]
+    fn a_unix_socket_is_named_with_or_without_a_path() {
+        let bare = Target::parse("unix:/run/server.sock").unwrap();
+        assert_eq!(bare.address, Endpoint::Unix("/run/server.sock".into()));
+        assert!(bare.request.starts_with(b"GET / HTTP/1.1\r\nHost: localhost\r\n"));
+        let target = Target::parse("unix:server.sock:/bytes/92").unwrap();
+        assert_eq!(
+            (target.address, target.expected.body_bytes),
+            (Endpoint::Unix("server.sock".into()), Some(92))
+        );
+        for url in ["unix:", "unix::/bytes/1", "unix:/s:/a b"] {
+            assert!(matches!(Target::parse(url), Err(LoadError::Url { .. })), "{url}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl<'p> Worker<'p> {
     pub(crate) fn new(plan: &'p LoadPlan, share: Share, idle: u64, sources: Sources) -> Result<Self, LoadError> {
         // The default slack of 50 µs would be added to every sleep; a refusal costs precision that send lag shows.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
-        let sockets = Sockets::open(plan.target.address, sources)?;
+        let sockets = Sockets::open(plan.target.address.clone(), sources)?;
         let engine = Engine::new(plan, share, sockets);
         Ok(Self {
             plan,

@@ -5,9 +5,10 @@ mod support;
 use std::io::Write;
 use std::net::TcpStream;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use c10k_load::{LoadPlan, Pattern, Probe, Rate, Target, run};
+use c10k_load::{Bodies, LoadPlan, Pattern, Probe, Rate, Target, run};
 use c10k_record::LoadSummary;
 use rustix::net::sockopt::set_socket_linger;
 use support::{Peer, wait_for_close};
@@ -140,6 +141,29 @@ fn bodies_of_another_length_than_promised() {
 }
 
 #[test]
+fn a_body_that_is_not_the_first_one() {
+    let peer = Peer::start(|mut stream| {
+        static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+        // The first connection is the probe's.
+        let body = if CONNECTIONS.fetch_add(1, Ordering::SeqCst) == 0 {
+            "hello"
+        } else {
+            "jello"
+        };
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}");
+        while support::read_request(&mut stream) && stream.write_all(reply.as_bytes()).is_ok() {}
+    });
+    let plan = LoadPlan {
+        probe: Probe::Ask,
+        bodies: Bodies::LikeTheFirst,
+        ..plan(&peer, "/bytes/5")
+    };
+    assert_all(&run(&plan, |_, _| {}).unwrap().summary, "bad-body");
+    // Now the probe gets the same as all others.
+    assert_eq!(run(&plan, |_, _| {}).unwrap().summary.completed, 30);
+}
+
+#[test]
 fn an_endless_body() {
     let peer = || {
         Peer::answering(|stream| {
@@ -194,8 +218,8 @@ fn unasked_bytes_between_replies_cost_the_connection_and_nothing_else() {
 #[test]
 fn one_bad_connection_does_not_harm_the_others() {
     let peer = Peer::start(|mut stream| {
-        static CONNECTIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        if CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+        static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+        if CONNECTIONS.fetch_add(1, Ordering::SeqCst) == 0 {
             return wait_for_close(&mut stream);
         }
         while support::read_request(&mut stream) && stream.write_all(GOOD).is_ok() {}

@@ -20,7 +20,9 @@ pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
-pub use load::{ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSummary, PercentileIntervals};
+pub use load::{
+    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial, PercentileIntervals,
+};
 pub use serve::{ServeRecord, ServeSummary};
 pub use study::{CellRecord, CellStatus, Manifest, Meters, Saturation};
 

@@ -151,6 +151,33 @@ pub struct LoadSummary {
     pub invalid_because: Vec<String>,
 }
 
+/// What `c10k load --find-max --json` prints: the search for the highest rate that holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "search")]
+pub struct LoadSearch {
+    /// What a rate had to hold, as asked for; besides, every request answered and 99% of the offered rate achieved.
+    pub criterion: String,
+    /// The highest rate that held, requests per second; absent when none did. A rate 5% above it failed.
+    pub rate_max: Option<f64>,
+    /// What the lowest failing rate failed in.
+    pub limited_by: String,
+    /// Every run in order.
+    pub trials: Vec<LoadTrial>,
+    /// The last run that held.
+    pub best: Option<Box<LoadSummary>>,
+}
+
+/// One run of a search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadTrial {
+    /// The rate tried, requests per second.
+    pub rate: f64,
+    /// Whether it held.
+    pub held: bool,
+    /// What it failed in; empty when it held.
+    pub because: String,
+}
+
 impl LoadSummary {
     /// Whether both sums of the type's contract hold.
     #[must_use]

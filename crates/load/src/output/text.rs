@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use c10k_record::{LatencySummary, LoadSummary};
+use c10k_record::{LatencySummary, LoadSearch, LoadSummary};
 
 /// The summary of a run in a dozen lines, the verdict last.
 #[must_use]
@@ -11,6 +11,25 @@ pub fn summary(run: &LoadSummary) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = render(run, &mut out);
+    out
+}
+
+/// The course of a search and what it found.
+#[must_use]
+pub fn search(found: &LoadSearch) -> String {
+    let mut out = String::new();
+    for trial in &found.trials {
+        let verdict = if trial.held { "held" } else { trial.because.as_str() };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:>12.1} per second: {verdict}", trial.rate);
+    }
+    let _ = match found.rate_max {
+        Some(rate) => writeln!(out, "{} holds up to {rate:.1} requests per second", found.criterion),
+        None => writeln!(out, "{} does not hold at any rate that was tried", found.criterion),
+    };
+    if let Some(best) = &found.best {
+        out.push_str(&summary(best));
+    }
     out
 }
 

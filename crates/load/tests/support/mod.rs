@@ -1,4 +1,5 @@
 //! A scripted server over real sockets.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -69,7 +70,7 @@ impl Drop for Peer {
 }
 
 /// Reads one request; false when the client has closed.
-pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
+pub(crate) fn read_request(stream: &mut impl Read) -> bool {
     let mut seen = [0u8; 4];
     let mut byte = [0];
     while seen != *b"\r\n\r\n" {
