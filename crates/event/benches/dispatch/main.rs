@@ -1,9 +1,8 @@
 //! `cargo bench -p c10k-event`: libevent's dispatch workload on every mechanism, beside a hand-written loop with the same
 //! system calls, mio, polling and the system's libevent.
 //!
-//! All contestants run in one process on the same sockets, in blocks: in each block every contestant is timed once, this
-//! library and its hand-written loop one right after the other in an order drawn by lot, and a ratio is taken within the
-//! block. Reported are medians over the blocks with bootstrap intervals. Registering and dispatching are timed apart.
+//! Contestants are compared in pairs, in one process: the two take turns, in an order drawn by lot, and a ratio is taken for
+//! each turn. Reported are the medians of the ratios with bootstrap intervals. Registering and dispatching are timed apart.
 //!
 //! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--out FILE` (writes the tables as Markdown too).
 #![deny(unsafe_code)]
@@ -44,7 +43,7 @@ impl Entrant {
 }
 
 /// One timing.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Timing {
     register_ns: f64,
     dispatch_ns: f64,
@@ -54,7 +53,8 @@ struct Timing {
 struct Pair {
     label: String,
     entrants: [Entrant; 2],
-    blocks: Vec<[Timing; 2]>,
+    timings: Vec<[Timing; 2]>,
+    ratios: Vec<f64>,
 }
 
 struct Arguments {
@@ -65,12 +65,12 @@ struct Arguments {
 
 fn main() -> Result<(), String> {
     let arguments = arguments()?;
-    raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
+    let files = raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
     let mut text = String::new();
     for waiting in [Waiting::Blocking, Waiting::Polling] {
         for size in SIZES {
             let mut pairs = pairs(&arguments);
-            measure(&mut pairs, size, waiting, arguments.blocks)?;
+            measure(&mut pairs, size, waiting, arguments.blocks, files)?;
             report(&mut text, &pairs, size, waiting);
         }
     }
@@ -116,7 +116,8 @@ fn pairs(arguments: &Arguments) -> Vec<Pair> {
         pairs.push(Pair {
             label,
             entrants,
-            blocks: Vec::new(),
+            timings: Vec::new(),
+            ratios: Vec::new(),
         });
     };
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
@@ -153,48 +154,98 @@ fn has_loop(mechanism: Mechanism) -> bool {
     Ring::open(1).is_ok_and(|ring| by_hand(mechanism.name(), &ring).is_some())
 }
 
-/// Times all pairs in interleaved blocks; the first block warms up and is thrown away.
-fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize) -> Result<(), String> {
-    let ring = Ring::open(size.pairs)?;
+/// Times all pairs. Where the descriptors allow two rings at a time, both entrants of a pair are open at once and take
+/// turns in slices of a few milliseconds; then they change rings, and a ratio is the geometric mean of the same slice's on
+/// either ring. With the largest ring they take turns in declaring all its sockets and running.
+fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize, files: u64) -> Result<(), String> {
     let mut random = Pcg64::seed_from_u64(size.pairs as u64);
-    for block in 0..=blocks {
-        let mut order: Vec<usize> = (0..pairs.len()).collect();
-        for place in (1..order.len()).rev() {
-            order.swap(place, below(&mut random, place + 1));
+    if 4 * size.pairs as u64 + 200 > files {
+        let ring = Ring::open(size.pairs)?;
+        for block in 0..=blocks {
+            for pair in &mut *pairs {
+                let timings = one_after_the_other(pair.entrants, &ring, size, waiting, below(&mut random, 2));
+                // The first block warms up.
+                if block > 0 {
+                    pair.ratios.push(timings[0].dispatch_ns / timings[1].dispatch_ns);
+                    pair.timings.push(timings);
+                }
+            }
         }
-        for index in order {
-            let first = below(&mut random, 2);
-            let mut timings = [Timing {
-                register_ns: 0.0,
-                dispatch_ns: 0.0,
-            }; 2];
-            for turn in [first, 1 - first] {
-                timings[turn] = time(pairs[index].entrants[turn], &ring, size, waiting);
+        return Ok(());
+    }
+    let rings = [Ring::open(size.pairs)?, Ring::open(size.pairs)?];
+    for pair in pairs {
+        for _ in 0..blocks.div_ceil(10) {
+            let there = by_turns(pair.entrants, [&rings[0], &rings[1]], size, waiting, &mut random);
+            let back = by_turns(pair.entrants, [&rings[1], &rings[0]], size, waiting, &mut random);
+            for ([a, b], [c, d]) in there.iter().zip(&back) {
+                pair.ratios
+                    .push((a.dispatch_ns / b.dispatch_ns * (c.dispatch_ns / d.dispatch_ns)).sqrt());
             }
-            if block > 0 {
-                pairs[index].blocks.push(timings);
-            }
+            pair.timings.extend(there);
+            pair.timings.extend(back);
         }
     }
     Ok(())
 }
 
-fn time(entrant: Entrant, ring: &Ring, size: Size, waiting: Waiting) -> Timing {
-    let started = Instant::now();
-    let mut contestant = entrant.open(ring);
-    let register_ns = nanoseconds(started) / size.pairs as f64;
-    let started = Instant::now();
-    for _ in 0..size.repeats {
-        ring.start(size);
-        while !ring.is_done() {
-            contestant.turn(ring, waiting);
+fn one_after_the_other(entrants: [Entrant; 2], ring: &Ring, size: Size, waiting: Waiting, first: usize) -> [Timing; 2] {
+    let mut timings = [Timing::default(); 2];
+    for turn in [first, 1 - first] {
+        let (mut contestant, register_ns) = register(entrants[turn], ring);
+        timings[turn] = Timing {
+            register_ns,
+            dispatch_ns: dispatch(&mut *contestant, ring, size, waiting),
+        };
+    }
+    timings
+}
+
+fn by_turns(
+    entrants: [Entrant; 2],
+    rings: [&Ring; 2],
+    size: Size,
+    waiting: Waiting,
+    random: &mut Pcg64,
+) -> Vec<[Timing; 2]> {
+    let mut contestants = [register(entrants[0], rings[0]), register(entrants[1], rings[1])];
+    let mut slices = Vec::new();
+    for slice in 0..=size.slices {
+        let mut timings = [Timing::default(); 2];
+        let first = below(random, 2);
+        for turn in [first, 1 - first] {
+            let (contestant, register_ns) = &mut contestants[turn];
+            let dispatch_ns = dispatch(&mut **contestant, rings[turn], size, waiting);
+            timings[turn] = Timing {
+                register_ns: *register_ns,
+                dispatch_ns,
+            };
+        }
+        // The first slice warms up.
+        if slice > 0 {
+            slices.push(timings);
         }
     }
-    let dispatch_ns = nanoseconds(started) / (size.repeats * size.writes) as f64;
-    Timing {
-        register_ns,
-        dispatch_ns,
+    slices
+}
+
+/// Opens a contestant; how long that took, in nanoseconds a source.
+#[expect(clippy::cast_precision_loss, reason = "a number of sockets")]
+fn register(entrant: Entrant, ring: &Ring) -> (Box<dyn Contestant + '_>, f64) {
+    let started = Instant::now();
+    let contestant = entrant.open(ring);
+    (contestant, nanoseconds(started) / ring.readers().count() as f64)
+}
+
+/// Runs the workload once; in nanoseconds an event.
+#[expect(clippy::cast_precision_loss, reason = "a number of events")]
+fn dispatch(contestant: &mut dyn Contestant, ring: &Ring, size: Size, waiting: Waiting) -> f64 {
+    let started = Instant::now();
+    ring.start(size);
+    while !ring.is_done() {
+        contestant.turn(ring, waiting);
     }
+    nanoseconds(started) / size.writes as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a measurement of less than a hundred days")]
@@ -222,10 +273,9 @@ fn report(text: &mut String, pairs: &[Pair], size: Size, waiting: Waiting) {
     let _ = writeln!(text, "|---|---:|---:|---:|---:|---:|");
     for pair in pairs {
         let of = |which: usize, what: fn(&Timing) -> f64| {
-            median(pair.blocks.iter().map(|block| what(&block[which])).collect())
+            median(pair.timings.iter().map(|block| what(&block[which])).collect())
         };
-        let ratios: Vec<f64> = pair.blocks.iter().map(|[a, b]| a.dispatch_ns / b.dispatch_ns).collect();
-        let ratio = estimate(&ratios);
+        let ratio = estimate(&pair.ratios);
         let _ = writeln!(
             text,
             "| {} | {:.0} | {:.0} | **{:.3}** | {:.3} – {:.3} | {:.0} / {:.0} |",
@@ -247,14 +297,14 @@ fn page(tables: &str, blocks: usize) -> String {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
         "# Dispatch\n\nWritten by `cargo bench -p c10k-event -- --out docs/event/dispatch.md`; Linux {kernel}, {processors} \
-         processors, {blocks} interleaved blocks.\n\nlibevent's workload: a ring of socket pairs; an event reads a byte and \
-         writes one to the next pair. Each row is a pair of contestants, run one right after the other in every block: the \
-         median times of the first and the second, the median of the ratios within blocks, and its bootstrap interval. Below \
+         processors, `--blocks {blocks}`.\n\nlibevent's workload: a ring of socket pairs; an event reads a byte and \
+         writes one to the next pair. Each row is a pair of contestants that took turns: the \
+         median times of the first and the second, the median of the ratios of each turn, and its bootstrap interval. Below \
          1 the first is faster. The reads and the writes are part of the time, as in libevent's own benchmark.\n{tables}"
     )
 }
 
-fn raise_file_limit(wanted: usize) -> Result<(), String> {
+fn raise_file_limit(wanted: usize) -> Result<u64, String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     if maximum.is_some_and(|maximum| maximum < wanted as u64) {
@@ -269,5 +319,6 @@ fn raise_file_limit(wanted: usize) -> Result<(), String> {
             maximum,
         },
     )
-    .map_err(|errno| format!("raising RLIMIT_NOFILE: {errno}"))
+    .map_err(|errno| format!("raising RLIMIT_NOFILE: {errno}"))?;
+    Ok(maximum.unwrap_or(u64::MAX))
 }

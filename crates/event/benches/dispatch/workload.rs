@@ -11,8 +11,8 @@ pub(crate) struct Size {
     pub(crate) pairs: usize,
     pub(crate) active: usize,
     pub(crate) writes: usize,
-    /// How often the dispatch is repeated for one measurement, so that none is too short for the clock.
-    pub(crate) repeats: usize,
+    /// How many turns each of two contestants takes while both are open.
+    pub(crate) slices: usize,
 }
 
 /// The sizes of the published figures.
@@ -21,19 +21,19 @@ pub(crate) const SIZES: [Size; 3] = [
         pairs: 100,
         active: 1,
         writes: 1_000,
-        repeats: 20,
+        slices: 60,
     },
     Size {
         pairs: 1_000,
         active: 100,
         writes: 10_000,
-        repeats: 2,
+        slices: 20,
     },
     Size {
         pairs: 9_000,
         active: 1_000,
         writes: 20_000,
-        repeats: 1,
+        slices: 0,
     },
 ];
 

@@ -165,7 +165,7 @@ fn record(mechanism: Mechanism, case: &Case, outcome: &Outcome) {
     let line = format!(
         "{{\"mechanism\":\"{mechanism}\",\"case\":\"{}\",\"outcome\":\"{outcome}\",\"reason\":\"{}\"}}\n",
         case.name,
-        reason.escape_default()
+        reason.replace('\\', "\\\\").replace('"', "\\\"")
     );
     // One write to a file opened for appending is one line, whoever else writes.
     let appended = std::fs::File::options()
