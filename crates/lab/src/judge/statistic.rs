@@ -120,12 +120,13 @@ fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0).then(|| numerator / denominator)
 }
 
-/// The rise of the fitted line over the whole range, as a part of the value at the lowest level: 0 where the measure
-/// does not depend on the axis, 1 where it doubles.
+/// The rise of the fitted line over the whole range, as a part of the mean over the levels: 0 where the measure does not
+/// depend on the axis. Not of the value at the lowest level, whose noise would then count twice.
 fn change(values: &Values) -> Option<f64> {
     let first = values.own.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
     let last = values.own.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
-    quotient(stats::slope(&values.own)? * (last.0 - first.0), first.1)
+    let mean = values.own.iter().map(|point| point.1).sum::<f64>() / values.own.len() as f64;
+    quotient(stats::slope(&values.own)? * (last.0 - first.0), mean)
 }
 
 #[cfg(test)]
@@ -140,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn change_is_zero_for_a_flat_line_and_one_for_a_doubling() {
+    fn change_is_zero_for_a_flat_line_and_the_rise_over_the_mean_for_a_steep_one() {
         assert_eq!(of("change", &[(0.0, 5.0), (10.0, 5.0)], &[]), Some(0.0));
-        assert_eq!(of("change", &[(0.0, 5.0), (10.0, 10.0)], &[]), Some(1.0));
+        assert_eq!(of("change", &[(0.0, 5.0), (10.0, 15.0)], &[]), Some(1.0));
         assert_eq!(of("change", &[(0.0, 5.0)], &[]), None);
     }
 

@@ -100,7 +100,7 @@ fn a_quiet_try_counts_before_a_disturbed_one_whichever_came_first() {
 fn a_sentence_carries_the_numbers() {
     let plan = plan();
     let found = judge(&plan, &records(&plan, 5, 0.4, 0.0));
-    assert_eq!(found[1].sentence, "It grew: steep: +300.0%.");
+    assert_eq!(found[1].sentence, "It grew: steep: +120.0%.");
     assert!(
         found[0].sentence.starts_with("flat does not depend on idle (flat: "),
         "{}",
