@@ -43,6 +43,15 @@ impl FdBits {
         self.words.resize(bound.div_ceil(WORD_BITS), 0);
     }
 
+    /// Removes the numbers from `end` on; the map keeps its length.
+    pub fn truncate(&mut self, end: usize) {
+        let (word, keep) = (end / WORD_BITS, (1_u64 << (end % WORD_BITS)) - 1);
+        if let Some(last) = self.words.get_mut(word) {
+            *last &= keep;
+            self.words[word + 1..].fill(0);
+        }
+    }
+
     /// The map's words, the lowest descriptors first.
     #[must_use]
     pub fn words(&self) -> &[u64] {

@@ -82,21 +82,25 @@ impl Backend for Poll {
             poll(&mut self.entries, timeout)
         })
         .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
+        // A wait after a batch that was too small looks first at what that one left.
         let count = self.entries.len();
-        let mut position = if self.first < count { self.first } else { 0 };
-        while ready > 0 && events.room() > 0 {
+        let first = if self.first < count { self.first } else { 0 };
+        self.first = 0;
+        for position in (first..count).chain(0..first) {
+            if ready == 0 {
+                break;
+            }
             let found = self.entries[position].found();
-            if found != 0 {
-                events.push(self.keys[position], Readiness::from_poll(found));
-                ready -= 1;
+            if found == 0 {
+                continue;
             }
-            position += 1;
-            if position == count {
-                position = 0;
+            if events.room() == 0 {
+                self.first = position;
+                break;
             }
+            events.push(self.keys[position], Readiness::from_poll(found));
+            ready -= 1;
         }
-        // What did not fit is found again by the next wait, which looks at it first.
-        self.first = position;
         Ok(())
     }
 }

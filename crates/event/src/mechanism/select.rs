@@ -92,41 +92,50 @@ impl Select {
         Ok(Self::default())
     }
 
-    /// Gathers the answers from the number `from` up to, not including, `to`, as long as there is room; returns the
-    /// number at which it stopped.
-    fn gather(&self, from: usize, to: usize, left: &mut usize, events: &mut Events) -> usize {
+    /// Gathers answers word by word from the number `from` on; returns the number at which the batch was full, or `None`
+    /// when all were gathered.
+    fn gather(&self, from: usize, events: &mut Events) -> Option<usize> {
         let Maps { read, write, except } = &self.found;
-        let (read, write, except) = (read.words(), write.words(), except.words());
-        let mut fd = from;
-        while fd < to && *left > 0 {
-            let (word, bit) = (fd / 64, fd % 64);
-            let any = (read[word] | write[word] | except[word]) >> bit;
-            if any == 0 {
-                fd = (word + 1) * 64;
-                continue;
-            }
-            fd += any.trailing_zeros() as usize;
-            if fd >= to || events.room() == 0 {
-                return fd.min(to);
-            }
-            let mut readiness = Readiness::NONE;
-            for (map, answer) in [
-                (read, Readiness::READABLE),
-                (write, Readiness::WRITABLE),
-                (except, Readiness::PRIORITY),
-            ] {
-                if map[fd / 64] >> (fd % 64) & 1 == 1 {
-                    readiness |= answer;
-                    *left -= 1;
+        let words = read
+            .words()
+            .iter()
+            .zip(write.words())
+            .zip(except.words())
+            .enumerate()
+            .skip(from / 64);
+        let mut unwanted = (1_u64 << (from % 64)) - 1;
+        for (word, ((&read, &write), &except)) in words {
+            let mut any = (read | write | except) & !unwanted;
+            unwanted = 0;
+            while any != 0 {
+                let bit = any.trailing_zeros();
+                let fd = word * 64 + bit as usize;
+                if events.room() == 0 {
+                    return Some(fd);
                 }
+                if let Some(key) = self.keys[fd] {
+                    events.push(key, answers(read >> bit, write >> bit, except >> bit));
+                }
+                any &= any - 1;
             }
-            if let Some(key) = self.keys[fd] {
-                events.push(key, readiness);
-            }
-            fd += 1;
         }
-        fd.min(to)
+        None
     }
+
+    /// Gathers the answers of the numbers below `end`, which a wait that began there has left; returns where the batch was
+    /// full, or 0.
+    fn gather_before(&mut self, end: usize, events: &mut Events) -> usize {
+        for map in [&mut self.found.read, &mut self.found.write, &mut self.found.except] {
+            map.truncate(end);
+        }
+        self.gather(0, events).unwrap_or(0)
+    }
+}
+
+/// The readiness that the lowest bit of each map tells.
+fn answers(read: u64, write: u64, except: u64) -> Readiness {
+    let told = |map: u64, answer| if map & 1 == 1 { answer } else { Readiness::NONE };
+    told(read, Readiness::READABLE) | told(write, Readiness::WRITABLE) | told(except, Readiness::PRIORITY)
 }
 
 impl Backend for Select {
@@ -169,7 +178,7 @@ impl Backend for Select {
     ) -> Result<(), WaitError> {
         let bound = self.keys.len();
         let Self { asked, found, .. } = self;
-        let mut left = uninterrupted(timeout, |timeout| {
+        let found = uninterrupted(timeout, |timeout| {
             for ((found, _), (asked, _)) in found.each().into_iter().zip(asked.each()) {
                 found.copy_words(asked, bound.div_ceil(64));
             }
@@ -180,13 +189,16 @@ impl Backend for Select {
             call: "pselect6",
             errno,
         })?;
-        let first = if self.first < bound { self.first } else { 0 };
-        let mut stopped = self.gather(first, bound, &mut left, events);
-        if stopped == bound && left > 0 {
-            stopped = self.gather(0, first, &mut left, events);
+        if found == 0 {
+            return Ok(());
         }
-        // What did not fit is found again by the next wait, which looks at it first.
-        self.first = stopped;
+        // A wait after a batch that was too small looks first at what that one left; then at all from the start.
+        let first = std::mem::take(&mut self.first);
+        self.first = match self.gather(first, events) {
+            Some(full) => full,
+            None if first > 0 => self.gather_before(first, events),
+            None => 0,
+        };
         Ok(())
     }
 }
