@@ -9,6 +9,7 @@ use std::time::Duration;
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, units};
+use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
@@ -154,6 +155,12 @@ pub(crate) struct Running {
 
 impl Running {
     fn of(mut command: Command) -> Running {
+        // A test run that is killed leaves no server behind.
+        let setup = ChildSetup {
+            cpus: Vec::new(),
+            on_parent_death: Signal::KILL,
+        };
+        on_spawn(&mut command, &setup);
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
