@@ -68,6 +68,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("timeout", Side::Load, Kind::Duration, "time limit [s]"),
     row("arrival", Side::Load, Kind::Word, "arrival"),
     row("threads", Side::Load, Kind::Count, "threads of the generator"),
+    row("burst", Side::Load, Kind::Count, "requests due at once"),
     row("max-lag", Side::Load, Kind::Duration, "send lag allowed [s]"),
     row("pace", Side::Load, Kind::Word, "pace"),
     row(
