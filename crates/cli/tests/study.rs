@@ -113,6 +113,7 @@ fn refused(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
+// long: one study, and everything that it must leave behind
 fn a_study_leaves_records_tables_figures_and_a_page_that_needs_no_network() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");

@@ -1,10 +1,13 @@
 //! What waiting and declaring cost: system calls by name, and no allocation once all buffers have their size.
 #![forbid(unsafe_code)]
 
+mod support;
+
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
 use c10k_sys::allocations::{Counting, of_this_thread};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
+use support::is_required;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -188,13 +191,7 @@ fn available() -> impl Iterator<Item = Mechanism> {
     Mechanism::all().filter(|mechanism| match mechanism.probe() {
         Ok(()) => true,
         Err(reason) => {
-            let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
-            assert!(
-                !required
-                    .split(',')
-                    .any(|name| name == "all" || name == mechanism.name()),
-                "{mechanism}: {reason}"
-            );
+            assert!(!is_required(*mechanism), "{mechanism}: {reason}");
             eprintln!("{mechanism}: unavailable here: {reason}");
             false
         }

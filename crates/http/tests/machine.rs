@@ -152,6 +152,7 @@ fn a_draining_host_closes_after_the_reply() {
 }
 
 #[test]
+// long: a table of framing vectors
 fn malformed_requests_are_refused_with_their_status() {
     let long_target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8192));
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100));

@@ -197,6 +197,7 @@ fn tell_phases(plan: &LoadPlan, timetable: Timetable, observe: &mut impl FnMut(L
     }
 }
 
+// long: one field of the summary after the other
 fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadReport {
     let (first, others) = reports.split_first().expect("a plan has at least one thread");
     let mut account: Account = first.account.clone();

@@ -85,10 +85,7 @@ pub(crate) fn run(
     let mut events = Events::with_capacity(BATCH);
     let mut reactor = Loop::open(config, entrance, ledger, worker, stop)?;
     loop {
-        reactor.turn(&mut events)?;
-        if stop.is_requested() {
-            reactor.drain();
-        }
+        reactor.turn(&mut events, stop)?;
         if reactor.is_over() {
             reactor.report();
             return Ok(());
@@ -204,11 +201,15 @@ impl Loop {
     }
 
     /// One wait and everything that follows from it.
-    fn turn(&mut self, events: &mut Events) -> Result<(), ServeError> {
+    fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
         let pressed = self.more_to_accept || !self.again.is_empty();
         let timeout = if pressed { Duration::ZERO } else { self.wheel.timeout() };
         self.set.next_events(events, Some(timeout))?;
         self.shared.refresh();
+        // Before the events: once any worker has closed the listener, every reply of every worker says so.
+        if stop.is_requested() {
+            self.drain();
+        }
         if self.shared.clock.now() > self.reported {
             self.report();
         }

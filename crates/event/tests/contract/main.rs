@@ -10,11 +10,14 @@
 
 mod cases;
 mod rig;
+#[path = "../support/mod.rs"]
+mod support;
 
 use c10k_event::{Mechanism, Trigger};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rig::refuses;
 use std::{fmt::Write as _, io::Write as _, process::Command};
+use support::is_required;
 
 /// One thing that the contract promises.
 pub(crate) struct Case {
@@ -143,14 +146,6 @@ fn alone(name: &str) -> Result<(), Failed> {
     let mut message = format!("in its own process: {}", output.status);
     let _ = write!(message, "\n{out}\n{err}");
     Err(Failed::from(message))
-}
-
-fn is_required(mechanism: Mechanism) -> bool {
-    std::env::var("C10K_REQUIRE").is_ok_and(|list| {
-        let mut words = list.split(',').map(str::trim);
-        let wanted = words.clone().any(|word| word == "all" || word == mechanism.name());
-        wanted && !words.any(|word| word.strip_prefix('-') == Some(mechanism.name()))
-    })
 }
 
 fn record(mechanism: Mechanism, case: &Case, outcome: &Outcome) {

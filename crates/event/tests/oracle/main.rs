@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod script;
+#[path = "../support/mod.rs"]
+mod support;
 
 use c10k_event::{Mechanism, Trigger};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -13,6 +15,7 @@ use rand_pcg::{
     rand_core::{Rng, SeedableRng},
 };
 use std::path::Path;
+use support::is_required;
 
 /// Seeds of scripts that failed once, with what was wrong then.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -67,12 +70,7 @@ fn available(mechanism: Mechanism) -> Result<bool, Failed> {
     let Err(reason) = mechanism.probe() else {
         return Ok(true);
     };
-    let required = std::env::var("C10K_REQUIRE").is_ok_and(|list| {
-        list.split(',')
-            .map(str::trim)
-            .any(|required| required == "all" || required == mechanism.name())
-    });
-    if required {
+    if is_required(mechanism) {
         return Err(format!("{mechanism} is required (C10K_REQUIRE) and unavailable: {reason}").into());
     }
     eprintln!("{mechanism}: unavailable here: {reason}");

@@ -15,6 +15,7 @@ pub fn summary(run: &LoadSummary) -> String {
     out
 }
 
+// long: one metric after the other, in the order of the page
 fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
     let counters = [
         ("intended", "Requests that the schedule held.", run.intended),

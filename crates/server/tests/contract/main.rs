@@ -14,6 +14,7 @@ mod subject;
 mod vectors;
 
 use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use subject::{Needs, Subject};
@@ -33,18 +34,29 @@ fn main() -> ExitCode {
             if !subject.meets(*needs) {
                 continue;
             }
-            trials.push(trial(&subject, name, *case));
+            trials.push(trial(&subject, name, *needs, *case));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(subject: &Subject, name: &str, case: fn(&Subject)) -> Trial {
+/// The kernel counts queued signals by user: a case whose server may queue only eight runs while no other server of this
+/// suite queues any.
+static SIGNAL_QUEUE: RwLock<()> = RwLock::new(());
+
+fn run(subject: &Subject, needs: Needs, case: fn(&Subject)) {
+    let _alone = (needs == Needs::SignalQueue).then(|| SIGNAL_QUEUE.write().unwrap_or_else(PoisonError::into_inner));
+    let _shared = (needs != Needs::SignalQueue && subject.queues_signals())
+        .then(|| SIGNAL_QUEUE.read().unwrap_or_else(PoisonError::into_inner));
+    case(subject);
+}
+
+fn trial(subject: &Subject, name: &str, needs: Needs, case: fn(&Subject)) -> Trial {
     let title = format!("{}::{name}", subject.name());
     let subject = subject.clone();
     match subject.unavailable() {
         None => Trial::test(title, move || {
-            case(&subject);
+            run(&subject, needs, case);
             Ok(())
         }),
         Some(reason) if subject.is_required() => Trial::test(title, move || Err(Failed::from(reason))),

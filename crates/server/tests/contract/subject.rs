@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, units};
 use c10k_sys::spawn::{ChildSetup, on_spawn};
-use rustix::io::FdFlags;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 /// The first argument that makes this executable the server.
@@ -90,6 +89,12 @@ impl Subject {
         }
     }
 
+    /// Whether its events are signals, which all processes of the user queue within one limit.
+    pub(crate) fn queues_signals(&self) -> bool {
+        self.mechanism
+            .is_some_and(|mechanism| mechanism.name().contains("signal"))
+    }
+
     /// Why it cannot run here.
     pub(crate) fn unavailable(&self) -> Option<String> {
         let mechanism = || {
@@ -130,11 +135,13 @@ impl Subject {
 
     /// Starts the server as a service manager does, with a listener as descriptor 3.
     pub(crate) fn start_inheriting(&self, listener: &TcpListener) -> Running {
-        rustix::io::fcntl_setfd(listener, FdFlags::empty()).expect("a descriptor");
-        let script = format!(r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{}"#, listener.as_raw_fd());
+        // Handed to the shell as its standard input, whose number every shell can name.
+        let handed = listener.try_clone().expect("a descriptor is left");
+        let script = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null"#;
         let mut command = Command::new("sh");
+        command.stdin(OwnedFd::from(handed));
         command
-            .args(["-c", &script, "sh"])
+            .args(["-c", script, "sh"])
             .arg(std::env::current_exe().expect("a test has an executable"));
         command.args([
             SERVE,
