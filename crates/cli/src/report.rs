@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use crate::Outcome;
 use crate::study;
 
-/// Judge the records of a study again and draw its report again, running nothing
+/// Judge the records of a study, or of a set of studies, again and draw the report again, running nothing
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder of a study, finished or not
+    /// The folder of a study or of a set, finished or not
     folder: PathBuf,
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -17,6 +17,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    if c10k_lab::is_set(&args.folder) {
+        let set = c10k_lab::redraw_set(&args.folder)?;
+        if args.json {
+            set.studies.iter().for_each(|entry| study::print_entry(entry, true));
+        } else {
+            println!("{}", set.summary());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let drawn = c10k_lab::redraw(&args.folder)?;
     study::print(&drawn, args.json)?;
     Ok(ExitCode::SUCCESS)

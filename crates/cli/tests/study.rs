@@ -348,3 +348,64 @@ fn each_mistake_gets_one_line_with_its_remedy() {
         &["holds no study", "c10k study"],
     );
 }
+
+#[test]
+fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let out_text = out.to_str().expect("UTF-8");
+    let named = |name: &str, text: &str| {
+        let path = folder.path().join(format!("{name}.toml"));
+        fs::write(&path, text.replace("\"small\"", &format!("\"{name}\""))).expect("it can be written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let impossible = EXPERIMENT
+        .replace("rate = 200\n", "rate = \"5%\"\n")
+        .replace("mechanism = \"poll\"", "mechanism = \"kqueue\"")
+        + "[saturation]\nvariant = \"poll\"\n";
+    let (first, broken, last) = (
+        named("first", EXPERIMENT),
+        named("broken", &impossible),
+        named("last", EXPERIMENT),
+    );
+    let start = ["study", &first, &broken, &last, "--out", out_text, "--budget", "3s"];
+    let more = ["--only", "poll idle=0", "--repeats", "1", "--seed", "7", "--json"];
+    let go = |extra: &[&str]| run(&[&start[..], &more, extra].concat());
+    let output = go(&[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lines = |output: &Output| -> Vec<serde_json::Value> {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a line is an object"))
+            .collect()
+    };
+    let ended: Vec<String> = lines(&output).iter().map(|entry| entry["ended"].to_string()).collect();
+    assert_eq!(ended, ["\"concluded\"", "\"failed\"", "\"concluded\""], "{said}");
+    let server_cpus: BTreeSet<String> = ["first", "last"]
+        .map(|name| fs::read_to_string(out.join(name).join("manifest.json")).expect("it is there"))
+        .iter()
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).expect("JSON")["server_cpu"].to_string())
+        .collect();
+    assert_eq!(server_cpus.len(), 1, "a study must not take CPUs from the next");
+    let page = fs::read_to_string(out.join("index.html")).expect("the overview is there");
+    assert!(
+        page.contains("first/report.html") && page.contains("saturation"),
+        "{page}"
+    );
+    assert!(out.join("first/report.html").is_file() && out.join("last/report.html").is_file());
+
+    // Gone on with: nothing is measured twice, what failed is tried again.
+    let before = records(&out.join("first")).len() + records(&out.join("last")).len();
+    let again = go(&["--resume"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(lines(&again).len(), 3);
+    assert_eq!(
+        records(&out.join("first")).len() + records(&out.join("last")).len(),
+        before
+    );
+    let drawn = run(&["report", out_text]);
+    assert_eq!(drawn.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&drawn.stdout).contains("Overview: "));
+    refused(&[&start[..], &more].concat(), &["holds a study already", "--resume"]);
+}

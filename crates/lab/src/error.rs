@@ -101,6 +101,12 @@ pub enum LabError {
         /// Why.
         cause: String,
     },
+    /// A study ended in a panic, which has been printed. A mistake of the program, not of the user.
+    #[error("the lab itself failed in {study}; its records so far are kept, and --resume goes on with them")]
+    Panicked {
+        /// The file of the experiment.
+        study: String,
+    },
     /// The report cannot be drawn. A mistake of the program, not of the user.
     #[error("cannot draw the report: {0}")]
     Report(String),

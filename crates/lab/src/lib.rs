@@ -29,6 +29,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod set;
 mod stats;
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,7 @@ use serde::Serialize;
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
 pub use judge::{Estimate, Judgement, NoiseFloor, Verdict};
+pub use set::{Ended, SetEntry, SetOutcome, is_set, redraw_set, run_set};
 
 use experiment::{Experiment, Source};
 use progress::Progress;
@@ -123,15 +125,29 @@ impl Outcome {
 
 /// Runs the built-in study or the experiment file called `name` and draws its report.
 ///
-/// Says on standard error how far it is. Moves the calling thread off the server's CPU for good.
+/// Says on standard error how far it is.
 ///
 /// # Errors
 /// Whatever makes the study impossible as a whole; a cell that cannot run is a record and no error.
 pub fn run_study(name: &str, options: &StudyOptions) -> Result<Outcome, LabError> {
-    let source = Source::find(name)?;
-    let mut progress = Progress::new();
-    let ran = run::study(&source, options, &mut progress)?;
-    conclude(&ran)
+    run_source(&Source::find(name)?, options)
+}
+
+/// Runs in a thread of its own: the lab leaves the server's CPU to the server, and the caller keeps all of its CPUs for
+/// the next study.
+fn run_source(source: &Source, options: &StudyOptions) -> Result<Outcome, LabError> {
+    std::thread::scope(|scope| {
+        let study = scope.spawn(|| {
+            let mut progress = Progress::new();
+            let ran = run::study(source, options, &mut progress)?;
+            conclude(&ran)
+        });
+        study.join().unwrap_or_else(|_| {
+            Err(LabError::Panicked {
+                study: source.file.clone(),
+            })
+        })
+    })
 }
 
 /// Judges the records of a folder again and draws its report again.

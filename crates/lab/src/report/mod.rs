@@ -12,6 +12,7 @@ use crate::run::{Ran, folder};
 use crate::{LabError, Outcome};
 
 pub(crate) use answer::answer;
+pub(crate) use page::STYLE;
 
 /// Writes `report.html`, one `*.csv` per table and one `*.svg` per figure into the study's folder.
 pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {

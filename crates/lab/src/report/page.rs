@@ -17,7 +17,7 @@ use crate::run::Ran;
 use crate::{LabError, Outcome, measure, stats};
 
 const TEMPLATE: &str = include_str!("report.html");
-const STYLE: &str = include_str!("report.css");
+pub(crate) const STYLE: &str = include_str!("report.css");
 
 /// What the template sees.
 #[derive(Serialize)]

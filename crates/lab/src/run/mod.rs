@@ -203,23 +203,25 @@ fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabErro
         }
         return Ok(out.clone());
     }
+    Ok(next_folder(study, options.start, |path| {
+        path.join("manifest.json").exists()
+    }))
+}
+
+/// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; the last taken one to go on with.
+pub(crate) fn next_folder(name: &str, start: Start, taken: impl Fn(&Path) -> bool) -> PathBuf {
     let nth = |n: u32| {
-        let name = if n == 1 {
-            study.to_owned()
-        } else {
-            format!("{study}-{n}")
-        };
+        let name = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
         Path::new(RESULTS).join(name)
     };
-    let taken = |n: u32| nth(n).join("manifest.json").exists();
     let mut free = 1;
-    while taken(free) {
+    while taken(&nth(free)) {
         free += 1;
     }
-    Ok(match options.start {
+    match start {
         Start::Resume if free > 1 => nth(free - 1),
         _ => nth(free),
-    })
+    }
 }
 
 /// The budget asked for; without one and without a number of blocks, the duration that the experiment states.
@@ -232,7 +234,7 @@ fn budget(experiment: &Experiment, options: &StudyOptions) -> Budget {
 }
 
 /// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
-fn fresh_seed() -> u64 {
+pub(crate) fn fresh_seed() -> u64 {
     let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
     // Only the last digits matter, and few of them: a seed is to be typed.
     u64::try_from(nanos.rem_euclid(1_000_000)).unwrap_or_default()

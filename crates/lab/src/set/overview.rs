@@ -1,0 +1,116 @@
+//! The overview of a set: a page that leads to the reports, the same as JSON, and a summary for a terminal.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use minijinja::value::Serde;
+use minijinja::{Environment, Value};
+use serde::Serialize;
+
+use super::{Ended, SetEntry, SetOutcome};
+use crate::report::STYLE;
+use crate::run::folder;
+use crate::{LabError, Verdict};
+
+const TEMPLATE: &str = include_str!("overview.html");
+
+#[derive(Serialize)]
+struct Page<'a> {
+    style: &'static str,
+    answer: &'a str,
+    studies: &'a [SetEntry],
+    again: String,
+}
+
+/// How many claims held, and what became of the studies that say nothing.
+pub(super) fn answer(set: &SetOutcome) -> String {
+    let [confirmed, refuted, open] =
+        [Verdict::Confirmed, Verdict::Refuted, Verdict::Inconclusive].map(|verdict| set.verdicts(verdict));
+    let mut words = format!(
+        "{} of {} studies were run. Of their {} claims, {confirmed} are confirmed on this machine, {refuted} are refuted \
+         and {open} are not settled.",
+        set.outcomes().count(),
+        set.studies.len(),
+        confirmed + refuted + open,
+    );
+    let names = |wanted: fn(&Ended) -> bool| -> Vec<&str> {
+        let entries = set.studies.iter().filter(|entry| wanted(&entry.ended));
+        entries.map(|entry| entry.study.as_str()).collect()
+    };
+    let failed = names(|ended| matches!(ended, Ended::Failed { .. }));
+    let empty = names(|ended| matches!(ended, Ended::Concluded { outcome } if outcome.cells.measured == 0));
+    for (lead, names) in [(" Failed: ", failed), (" Nothing could be measured in: ", empty)] {
+        if !names.is_empty() {
+            words.push_str(lead);
+            words.push_str(&names.join(", "));
+            words.push('.');
+        }
+    }
+    words
+}
+
+/// Writes `index.html` and `overview.json` into the folder of the set.
+pub(super) fn write(set: &SetOutcome) -> Result<(), LabError> {
+    let json = serde_json::to_vec_pretty(set).map_err(|error| LabError::Report(error.to_string()))?;
+    folder::write_whole(&set.folder.join("overview.json"), &json)?;
+    let page = render(set).map_err(|error| LabError::Report(error.to_string()))?;
+    folder::write_whole(&set.report, page.as_bytes())
+}
+
+fn render(set: &SetOutcome) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.add_template("overview.html", TEMPLATE)?;
+    let page = Page {
+        style: STYLE,
+        answer: &set.answer,
+        studies: &set.studies,
+        again: again(&set.folder),
+    };
+    environment
+        .get_template("overview.html")?
+        .render(Value::from(Serde(&page)))
+}
+
+fn again(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("c10k report {name}")
+}
+
+/// A line per study, its verdicts counted, then the answer.
+pub(super) fn terminal(set: &SetOutcome) -> String {
+    let mut text = String::new();
+    let width = set
+        .studies
+        .iter()
+        .map(|entry| entry.study.len())
+        .max()
+        .unwrap_or_default();
+    for entry in &set.studies {
+        let words = match &entry.ended {
+            Ended::Concluded { outcome } => {
+                let count = |verdict| {
+                    let with = outcome
+                        .judgements
+                        .iter()
+                        .filter(|judgement| judgement.verdict == verdict);
+                    with.count()
+                };
+                format!(
+                    "{} confirmed, {} refuted, {} inconclusive; {} cells measured, {} invalid, {} skipped",
+                    count(Verdict::Confirmed),
+                    count(Verdict::Refuted),
+                    count(Verdict::Inconclusive),
+                    outcome.cells.measured,
+                    outcome.cells.invalid,
+                    outcome.cells.skipped
+                )
+            }
+            Ended::Failed { reason } => format!("failed: {reason}"),
+            Ended::NotRun { reason } => format!("not run: {reason}"),
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{:width$}  {words}", entry.study);
+    }
+    let _ = write!(text, "{}\nOverview: {}", set.answer, set.report.display());
+    text
+}
