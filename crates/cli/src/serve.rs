@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, AcceptSharing, Config, Model, Server, Stop};
+use c10k_server::{AcceptPolicy, AcceptSharing, Config, Model, Server, Stop, Submission};
 
 use crate::Outcome;
 
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// How the workers of `loop-per-core` come to their connections.
     #[arg(long, value_name = "WAY", default_value = "reuseport", value_parser = accept_sharing)]
     accept_sharing: AcceptSharing,
+    /// Who takes what `io-uring` submits: `enter`, the call that waits, or `sqpoll`, a thread of the kernel.
+    #[arg(long, value_name = "WHO", default_value = "enter", value_parser = submission)]
+    submission: Submission,
     /// The most connections open at once; as many as there are descriptors for unless given.
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
@@ -65,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     config.event_options.on_overflow = args.on_overflow;
     config.workers = args.workers;
     config.accept_sharing = args.accept_sharing;
+    config.submission = args.submission;
     config.max_connections = args.max_connections.map(NonZeroUsize::get);
     config.deadlines.idle = args.idle_timeout;
     config.deadlines.drain = args.drain_timeout;
@@ -127,17 +131,22 @@ fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {
 }
 
 fn accept_sharing(text: &str) -> Result<AcceptSharing, String> {
-    let known = || {
-        AcceptSharing::ALL
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let found = AcceptSharing::ALL.iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, sharing)| *sharing)
-        .ok_or_else(|| format!("give one of {}", known()))
+    one_of(AcceptSharing::ALL, text)
+}
+
+fn submission(text: &str) -> Result<Submission, String> {
+    one_of(Submission::ALL, text)
+}
+
+/// The value of that name.
+fn one_of<T: Copy>(all: &[(&str, T)], text: &str) -> Result<T, String> {
+    all.iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+            format!("give one of {}", known.join(", "))
+        })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -32,6 +32,8 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// How the workers of `loop-per-core` come to their connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
+    /// Who takes what `io-uring` submits. Default the call that waits.
+    pub submission: Submission,
     /// The most connections open at once. Default: as many as the descriptor limit has room for.
     pub max_connections: Option<usize>,
 }
@@ -51,6 +53,7 @@ impl Config {
             limits: Limits::default(),
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
+            submission: Submission::Enter,
             max_connections: None,
         }
     }
@@ -98,6 +101,21 @@ impl AcceptSharing {
         ("shared", AcceptSharing::Shared),
         ("handoff", AcceptSharing::Handoff),
     ];
+}
+
+/// Who takes what the model `io-uring` submits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submission {
+    /// The call that waits for completions, `io_uring_enter`.
+    Enter,
+    /// A thread of the kernel that looks for it (`IORING_SETUP_SQPOLL`); its CPU time counts as the server's.
+    Sqpoll,
+}
+
+impl Submission {
+    /// All, with their names on the command line.
+    pub const ALL: &'static [(&'static str, Submission)] =
+        &[("enter", Submission::Enter), ("sqpoll", Submission::Sqpoll)];
 }
 
 /// How long a client may take, and how long the server waits when it ends. Resolution: 64 ms.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use c10k_event::Interest;
-use c10k_http::{Ending, Host, Machine, Output, Phase, Stage, Step};
+use c10k_http::{Ending, Host, Machine, Output, Stage, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
@@ -13,15 +13,13 @@ use crate::clock::{Clock, TICK, Tick, spin};
 use crate::config::Deadlines;
 use crate::deadlines::Deadline;
 use crate::tally::Tally;
+use crate::waiting::{self, Waiting};
 
 /// The read buffer, shared by all connections of a worker.
 const INPUT: usize = 64 * 1024;
 
 /// Bytes read or written in one turn before the other connections have theirs.
 const TURN: usize = 256 * 1024;
-
-/// How long a connection without a request is kept at the beginning of a drain: one may be on its way.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// What the connections of one worker share.
 #[derive(Debug)]
@@ -75,18 +73,6 @@ pub(crate) enum Told {
     Data,
     /// It may have come with the data, and will not be told again.
     MaybeEnd,
-}
-
-/// What a connection is waiting for, as deadlines see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    New,
-    Idle,
-    Head,
-    Body,
-    Send,
-    Grace,
-    Linger,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +158,7 @@ impl<S: AsFd> Connection<S> {
         if waiting != self.waiting || renewed {
             self.waiting = waiting;
             self.sent = 0;
-            self.deadline.at = shared.clock.now().after(self.patience(&shared.deadlines));
+            self.deadline.at = shared.clock.now().after(waiting.patience(&shared.deadlines));
         }
     }
 
@@ -184,7 +170,7 @@ impl<S: AsFd> Connection<S> {
     /// The deadline has passed.
     pub(crate) fn expire(&mut self, shared: &mut Shared) -> Verdict {
         match self.waiting {
-            Waiting::Send if self.sent >= self.fair_share(&shared.deadlines) => {
+            Waiting::Send if self.sent >= waiting::fair_share(&shared.deadlines) => {
                 self.waiting = Waiting::New;
                 Verdict::Wait(Interest::WRITABLE)
             }
@@ -222,30 +208,7 @@ impl<S: AsFd> Connection<S> {
         if !self.unsent.is_empty() {
             return Waiting::Send;
         }
-        match (self.machine.phase(), stage) {
-            (Phase::Idle, Stage::Serving) => Waiting::Idle,
-            (Phase::Idle, Stage::Draining) => Waiting::Grace,
-            (Phase::Head, _) => Waiting::Head,
-            (Phase::Body, _) => Waiting::Body,
-            (Phase::Reply, _) => Waiting::Send,
-        }
-    }
-
-    fn patience(&self, deadlines: &Deadlines) -> Duration {
-        match self.waiting {
-            Waiting::New | Waiting::Idle => deadlines.idle,
-            Waiting::Head => deadlines.head,
-            Waiting::Body => deadlines.body,
-            Waiting::Send => deadlines.send,
-            Waiting::Grace => GRACE,
-            Waiting::Linger => deadlines.linger,
-        }
-    }
-
-    /// Bytes that the client must have taken by the deadline of a reply.
-    fn fair_share(&self, deadlines: &Deadlines) -> u32 {
-        let share = u128::from(deadlines.min_send_rate) * deadlines.send.as_millis() / 1000;
-        u32::try_from(share).unwrap_or(u32::MAX).max(1)
+        Waiting::of(self.machine.phase(), stage)
     }
 
     fn go(&mut self, mut step: Step, shared: &mut Shared) -> Verdict {

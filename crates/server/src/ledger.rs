@@ -121,6 +121,9 @@ impl Ledger {
             summary.replies += tally.replies;
             summary.timeouts += tally.timeouts;
             summary.evicted += tally.evicted;
+            summary.waits += tally.waits;
+            summary.events += tally.events;
+            summary.overflows += tally.overflows;
             for (name, count) in tally.calls.by_name() {
                 *summary.syscalls.entry(name.to_owned()).or_default() += count;
             }

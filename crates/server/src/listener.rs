@@ -24,10 +24,10 @@ pub(crate) enum Port {
 
 /// What the configured model wants.
 pub(crate) fn port_of(config: &Config) -> Port {
-    if config.model.name() == "loop-per-core" && config.accept_sharing == AcceptSharing::Reuseport {
-        Port::Shared
-    } else {
-        Port::Own
+    match config.model.name() {
+        "loop-per-core" if config.accept_sharing == AcceptSharing::Reuseport => Port::Shared,
+        "io-uring" => Port::Shared,
+        _ => Port::Own,
     }
 }
 

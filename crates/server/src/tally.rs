@@ -52,8 +52,13 @@ tally! {
     timeouts,
     /// Idle connections closed to make room.
     evicted,
+    /// Waits of models that are not driven by an event mechanism, and what they brought.
+    waits,
+    events,
+    /// Overflows of a completion queue.
+    overflows,
     ;
-    calls: accept4, clone, close, fork, poll, recvfrom, sendto, sendmsg, setsockopt, shutdown,
+    calls: accept4, clone, close, fork, io_uring_enter, poll, recvfrom, sendto, sendmsg, setsockopt, shutdown,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     Unavailable, WaitError, Wakeup, Watch, home::Home, readiness::poll_bits,
 };
 use c10k_sys::poll_ring::{BusyPoll, Completion, PollRing, Shots};
+use c10k_sys::ring_setup;
 use rustix::io::Errno;
 use std::{
     collections::VecDeque,
@@ -356,21 +357,10 @@ fn failed(errno: Errno) -> DeclareError {
 
 /// Who refused the ring, and what lifts it.
 fn refused(errno: Errno) -> Unavailable {
-    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
-    let disabled = disabled.as_deref().map_or("", str::trim);
-    let remedy = match (errno, disabled) {
-        (Errno::NOSYS, _) => "the kernel was built without io_uring, or a seccomp profile hides it: allow it there",
-        (Errno::PERM, "1" | "2") => "kernel.io_uring_disabled forbids it: set it to 0 as root",
-        (Errno::PERM, _) => "a seccomp profile (a container's, often) forbids it: allow it there",
-        (Errno::INVAL, _) => "the kernel is older than Linux 6.1, which this needs: choose another mechanism",
-        (Errno::NOMEM, _) => "RLIMIT_MEMLOCK or the machine's memory is too small: raise it with 'ulimit -l'",
-        (Errno::MFILE, _) => "RLIMIT_NOFILE descriptors are open: raise it with 'ulimit -n'",
-        _ => "see io_uring_setup(2)",
-    };
     Unavailable {
         call: "io_uring_setup",
         errno,
-        remedy: remedy.to_owned(),
+        remedy: ring_setup::remedy(errno).to_owned(),
     }
 }
 

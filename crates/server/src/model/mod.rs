@@ -4,6 +4,7 @@ mod async_tasks;
 mod children;
 mod event_loop;
 mod fork_per_connection;
+mod io_uring;
 mod loop_per_core;
 mod preforked;
 mod thread_per_connection;
@@ -24,6 +25,7 @@ pub static MODELS: &[Descriptor] = &[
     preforked::ROW,
     thread_per_connection::ROW,
     thread_pool::ROW,
+    io_uring::ROW,
     async_tasks::ROW,
 ];
 

@@ -151,7 +151,9 @@ fn pipelining(subject: &Subject) {
         .iter()
         .filter_map(|name| summary.syscalls.get(*name))
         .sum();
-    assert!(writes < REQUESTS as u64 / 10, "{writes} writes");
+    // A ring sends without a call: each send is a completion.
+    let writes = if writes == 0 { summary.events } else { writes };
+    assert!((1..REQUESTS as u64 / 10).contains(&writes), "{writes} writes");
 }
 
 fn half_close(subject: &Subject) {
@@ -430,8 +432,11 @@ fn descriptor_exhaustion(subject: &Subject) {
         assert_eq!(clients[0].get("/bytes/1").status, 200);
     }
     let stats = stats(&mut clients[0]);
-    let shortage = stats.syscalls["accept4"] - stats.accepted;
-    assert!((1..100).contains(&shortage), "{shortage} fruitless calls of accept4");
+    // A ring accepts without a call.
+    if let Some(calls) = stats.syscalls.get("accept4") {
+        let shortage = calls - stats.accepted;
+        assert!((1..100).contains(&shortage), "{shortage} fruitless calls of accept4");
+    }
     // From the front: each one that leaves makes room for one that waits.
     for mut client in clients.drain(..) {
         assert_eq!(client.get("/bytes/1").status, 200);

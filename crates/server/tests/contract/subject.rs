@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, units};
+use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, Submission, units};
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
@@ -57,6 +57,10 @@ impl Subject {
                     .chain(sharings.map(|name| on(Some(edge), &[("workers", "3"), ("accept-sharing", name)])))
                     .collect()
             }
+            ("io-uring", _) => {
+                let submissions = Submission::ALL.iter().map(|(name, _)| *name);
+                submissions.map(|name| on(None, &[("submission", name)])).collect()
+            }
             (_, Dispatch::Mechanism) => Mechanism::all().map(|mechanism| on(Some(mechanism), &[])).collect(),
             ("preforked" | "thread-pool", Dispatch::Own) => vec![on(None, &[("workers", "64")])],
             (_, Dispatch::Own) => vec![on(None, &[])],
@@ -68,8 +72,9 @@ impl Subject {
         if let Some(mechanism) = self.mechanism {
             name = format!("{name}::{}", mechanism.name());
         }
-        match self.options.iter().find(|(option, _)| *option == "accept-sharing") {
-            Some((_, sharing)) => format!("{name}::{sharing}"),
+        let telling = |(option, _): &&(&str, &str)| matches!(*option, "accept-sharing" | "submission");
+        match self.options.iter().find(telling) {
+            Some((_, value)) => format!("{name}::{value}"),
             None => name,
         }
     }
@@ -78,7 +83,7 @@ impl Subject {
         let model = self.model.name();
         match needs {
             Needs::Nothing => true,
-            Needs::OneLoop => model == "event-loop",
+            Needs::OneLoop => matches!(model, "event-loop" | "io-uring"),
             Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
             Needs::SignalQueue => {
                 model == "event-loop"
@@ -275,6 +280,10 @@ fn apply(config: &mut Config, name: &str, value: &str) {
         "accept-sharing" => {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
+        }
+        "submission" => {
+            let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
+            config.submission = submission.expect("a known way to submit").1;
         }
         "spare" => config.deadlines.spare = time(),
         "work" => config.work = time(),
