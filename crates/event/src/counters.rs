@@ -43,6 +43,8 @@ pub struct Counters {
     pub stale_events: u64,
     /// Signals taken from the queue (real-time-signal mechanisms).
     pub signals: u64,
+    /// Of those, signals thrown away unread since an overflow had made them old news.
+    pub discarded_signals: u64,
     /// Times the kernel's queue had overflowed: `SIGIO`, or a full completion queue.
     pub overflows: u64,
     /// Sweeps over the whole interest set to recover from an overflow.

@@ -93,8 +93,25 @@ pub struct Outcome {
     pub judgements: Vec<Judgement>,
     /// The A/A control, where the study has one.
     pub noise_floor: Option<NoiseFloor>,
+    /// Tables laid out as those of the source, with the published numbers beside ours.
+    pub tables: Vec<StudyTable>,
     /// How the cells ended.
     pub cells: Tally,
+}
+
+/// A table with its heading; all rows are as long as it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StudyTable {
+    /// Short name; its file is `ID.csv`.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// What to read from it.
+    pub caption: String,
+    /// The heading of each column.
+    pub heading: Vec<String>,
+    /// Medians over the valid blocks, and what the source published.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// How the cells ended, all blocks together.
@@ -191,6 +208,7 @@ fn conclude(ran: &Ran) -> Result<Outcome, LabError> {
         answer: String::new(),
         judgements,
         noise_floor,
+        tables: report::tables(&ran.plan, &ran.records),
         cells,
     };
     outcome.answer = report::answer(&ran.plan, &ran.records, &outcome);

@@ -127,11 +127,85 @@ pub(crate) const MEASURES: &[Measure] = &[
     measure("signals", "signals dequeued", "", |record| {
         server(record, |server| server.signals)
     }),
+    measure(
+        "signals-read",
+        "signals dequeued and not thrown away after an overflow",
+        "",
+        |record| server(record, read_signals),
+    ),
     measure("overflows", "overflows of the queue", "", |record| {
         server(record, |server| server.overflows)
     }),
     measure("rescans", "rescans of the interest set", "", |record| {
         server(record, |server| server.rescans)
+    }),
+    measure(
+        "overflows-per-signal",
+        "overflows of the queue per signal read",
+        "",
+        |record| {
+            let server = record.server.as_ref()?;
+            ratio(server.overflows as f64, read_signals(server) as f64)
+        },
+    ),
+    measure(
+        "failed-share",
+        "share of requests without a good reply in time",
+        "",
+        |record| {
+            let load = record.load.as_ref()?;
+            ratio(
+                (load.intended - load.completed.min(load.intended)) as f64,
+                load.intended as f64,
+            )
+        },
+    ),
+    measure(
+        "accept-imbalance",
+        "connections of the busiest worker ÷ a fair share",
+        "",
+        |record| {
+            let accepted = &record.server.as_ref()?.accepted_by_worker;
+            let fair = ratio(accepted.iter().sum::<u64>() as f64, accepted.len() as f64)?;
+            ratio(*accepted.iter().max()? as f64, fair)
+        },
+    ),
+    measure("pss-kib", "memory of the server", "KiB", |record| {
+        kib(record.meters.as_ref()?.pss_bytes)
+    }),
+    measure("page-table-kib", "page tables of the server", "KiB", |record| {
+        kib(record.meters.as_ref()?.page_table_bytes)
+    }),
+    measure(
+        "kernel-kib",
+        "growth of the kernel's slab, stacks and page tables",
+        "KiB",
+        |record| {
+            let meters = record.meters.as_ref()?;
+            let bytes = meters.slab_growth_bytes? + meters.stacks_growth_bytes? + meters.page_tables_growth_bytes?;
+            Some(bytes as f64 / 1024.0)
+        },
+    ),
+    measure("cost-us", "time of one operation", "µs", |record| {
+        probe(record, "cost_us")
+    }),
+    measure("cpu-us", "CPU of one operation", "µs", |record| {
+        probe(record, "cpu_us")
+    }),
+    measure("wake-us-p50", "time to wake the active task, median", "µs", |record| {
+        probe(record, "wake_p50_us")
+    }),
+    measure("task-kib", "memory of the machine per blocked task", "KiB", |record| {
+        probe(record, "task_kib")
+    }),
+    measure("sample-us", "time to make a sample", "µs", |record| {
+        probe(record, "sample_us")
+    }),
+    measure("send-us", "time to send a sample to all", "µs", |record| {
+        probe(record, "send_us")
+    }),
+    measure("event-ns", "time of one event", "ns", |record| {
+        probe(record, "event_ns")
     }),
     measure(
         "pss-kib-per-connection",
@@ -185,6 +259,18 @@ pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
     const ENOUGH_NS: u64 = 10_000_000;
     let run_ns = meters.idle_run_ns.filter(|&run_ns| run_ns >= ENOUGH_NS)?;
     ratio(meters.idle_loops? as f64 * 1e9, run_ns as f64)
+}
+
+fn read_signals(server: &ServeSummary) -> u64 {
+    server.signals.saturating_sub(server.discarded_signals)
+}
+
+fn probe(record: &CellRecord, name: &str) -> Option<f64> {
+    record.probe.as_ref()?.values.get(name).copied()
+}
+
+fn kib(bytes: Option<u64>) -> Option<f64> {
+    bytes.map(|bytes| bytes as f64 / 1024.0)
 }
 
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {

@@ -3,6 +3,8 @@
 //! A plan is a function of the experiment, the choices on the command line and the measured saturation, and of nothing
 //! else: planning again from a manifest gives the same cells in the same order.
 
+mod beside;
+
 use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
@@ -14,6 +16,7 @@ use crate::LabError;
 use crate::experiment::options::{self, Kind, Number, OptionRow, Side};
 use crate::experiment::{Experiment, Settings, VariantSpec, flag_text};
 use crate::report::thousands;
+pub(crate) use beside::Beside;
 
 /// What the command line chose.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,6 +84,7 @@ pub(crate) struct Variant {
     pub(crate) label: String,
     pub(crate) server: BTreeMap<String, String>,
     pub(crate) load: BTreeMap<String, String>,
+    pub(crate) probe: BTreeMap<String, String>,
     /// A server that is not ours.
     pub(crate) outside: Option<Outside>,
     /// The variant that this one repeats, for the A/A control.
@@ -107,6 +111,12 @@ pub(crate) struct Cell {
     /// Flags of `c10k load`, without the URL, `--seed`, `--json` and `--phases`.
     pub(crate) load_flags: Vec<String>,
     pub(crate) path: String,
+    /// The requests of a second generator, which disturb and are not measured.
+    pub(crate) beside: Option<Beside>,
+    /// The probe that runs in place of a server and a generator.
+    pub(crate) probe: Option<String>,
+    /// Flags of the probe, without `--json` and `--cpus`.
+    pub(crate) probe_flags: Vec<String>,
     /// Connections that are open at once.
     pub(crate) connections: u64,
     /// Warm-up, measured time and time limit, seconds.
@@ -126,6 +136,12 @@ const CONNECTS_PER_S: f64 = 12_000.0;
 
 /// Starting and stopping two processes and reading the meters, seconds: for the expected duration only.
 const CELL_OVERHEAD_S: f64 = 0.2;
+
+/// Processes or threads that a probe starts and ends per second: for the expected duration only.
+const BLOCKED_PER_S: f64 = 6_000.0;
+
+/// How long a probe measures unless told, seconds.
+const PROBE_TIME_S: f64 = 0.3;
 
 /// More blocks than this are not planned into a budget: intervals shrink with the square root only.
 const BLOCKS_MAX: u32 = 30;
@@ -328,6 +344,8 @@ impl Resolver<'_> {
         server.extend(self.settings(&spec.server));
         let mut load = self.settings(&self.experiment.load);
         load.extend(self.settings(&spec.load));
+        let mut probe = self.settings(&self.experiment.probe);
+        probe.extend(self.settings(&spec.probe));
         let find = |key: &str| {
             spec.server
                 .get(key)
@@ -349,6 +367,7 @@ impl Resolver<'_> {
             name,
             server,
             load,
+            probe,
             outside,
             control_of: None,
         }
@@ -396,6 +415,7 @@ impl Resolver<'_> {
 fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cell {
     let mut server = variant.server.clone();
     let mut load = variant.load.clone();
+    let mut probe = variant.probe.clone();
     let mut id = variant.name.clone();
     for (axis, &level) in axes.iter().zip(levels) {
         let level = &axis.levels[level];
@@ -403,28 +423,34 @@ fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cel
         let side = match axis.row.side {
             Side::Server => &mut server,
             Side::Load => &mut load,
+            Side::Probe => &mut probe,
         };
         side.insert(axis.row.name.to_owned(), options::as_flag(axis.row.kind, level.value));
     }
+    let beside = beside::take_from(&mut load);
     let path = match (load.remove("path"), load.remove("reply")) {
         (Some(path), _) => path,
         (None, Some(bytes)) => format!("/bytes/{bytes}"),
         (None, None) => "/bytes/1".to_owned(),
     };
-    let count = |name: &str| {
-        load.get(name)
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or_default()
-    };
-    let seconds = |name: &str, default: f64| {
-        load.get(name)
+    let count = |name: &str| number(&load, name) as u64;
+    let seconds = |of: &BTreeMap<String, String>, name: &str, default: f64| {
+        of.get(name)
             .and_then(|text| options::duration_s(text))
             .unwrap_or(default)
     };
-    let time = CellTime {
-        warmup_s: seconds("warmup", 0.0),
-        duration_s: seconds("duration", 1.0),
-        timeout_s: seconds("timeout", 5.0),
+    let name = probe.remove("name");
+    let time = match name {
+        None => CellTime {
+            warmup_s: seconds(&load, "warmup", 0.0),
+            duration_s: seconds(&load, "duration", 1.0),
+            timeout_s: seconds(&load, "timeout", 5.0),
+        },
+        Some(_) => CellTime {
+            warmup_s: number(&probe, "blocked") / BLOCKED_PER_S,
+            duration_s: seconds(&probe, "time", PROBE_TIME_S),
+            timeout_s: 0.0,
+        },
     };
     Cell {
         id,
@@ -435,7 +461,16 @@ fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cel
         server_flags: flags(&server),
         load_flags: flags(&load),
         path,
+        beside,
+        probe: name,
+        probe_flags: flags(&probe),
     }
+}
+
+/// The number that an option has; 0 where it is not given.
+fn number(settings: &BTreeMap<String, String>, name: &str) -> f64 {
+    let text = settings.get(name);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 fn flags(settings: &BTreeMap<String, String>) -> Vec<String> {

@@ -127,5 +127,6 @@ pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
             cpu_busy_ns: Some(used_ns),
             ..Meters::default()
         }),
+        probe: None,
     }
 }

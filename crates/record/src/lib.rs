@@ -13,6 +13,7 @@ mod guest;
 mod host;
 mod inventory;
 mod load;
+mod probe;
 mod serve;
 mod study;
 
@@ -23,6 +24,7 @@ pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial, PercentileIntervals,
 };
+pub use probe::{PROBES, ProbeSummary};
 pub use serve::{ServeRecord, ServeSummary};
 pub use study::{CellRecord, CellStatus, Manifest, Meters, Saturation};
 

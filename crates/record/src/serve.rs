@@ -19,6 +19,27 @@ pub enum ServeRecord {
     Summary(Box<ServeSummary>),
 }
 
+impl ServeSummary {
+    /// Whether the counts of real-time signals agree: every overflow was told by a signal that was read (`SIGIO`), and where
+    /// signals are taken one a call, each took a call.
+    #[must_use]
+    pub fn reconciles(&self) -> bool {
+        if !self
+            .mechanism
+            .as_deref()
+            .is_some_and(|name| name.starts_with("rt-signal"))
+        {
+            return true;
+        }
+        let calls: u64 = ["rt_sigtimedwait", "read"]
+            .iter()
+            .filter_map(|name| self.syscalls.get(*name))
+            .sum();
+        let one_a_call = self.mechanism.as_deref() == Some("rt-signal");
+        self.discarded_signals + self.overflows <= self.signals && (!one_a_call || self.signals <= calls)
+    }
+}
+
 /// The totals of one server run, helper threads and children included.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServeSummary {
@@ -57,6 +78,9 @@ pub struct ServeSummary {
     pub stale_events: u64,
     /// Real-time signals dequeued.
     pub signals: u64,
+    /// Of those, signals thrown away unread since an overflow had made them old news.
+    #[serde(default)]
+    pub discarded_signals: u64,
     /// Overflows of the signal or completion queue.
     pub overflows: u64,
     /// Sweeps over the whole interest set that an overflow made necessary.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HostFacts, LoadSummary, ServeSummary};
+use crate::{HostFacts, LoadSummary, ProbeSummary, ServeSummary};
 
 /// What a study folder was made from: enough to go on with it, to draw its report again, and to run it elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -110,6 +110,9 @@ pub struct CellRecord {
     pub server: Option<ServeSummary>,
     /// What the lab measured itself.
     pub meters: Option<Meters>,
+    /// What a probe printed, in studies that have one instead of a server and a generator.
+    #[serde(default)]
+    pub probe: Option<ProbeSummary>,
 }
 
 /// What was measured from outside between the generator's phases `measuring` and `measured`.
@@ -163,4 +166,13 @@ pub struct Meters {
     pub pss_bytes: Option<u64>,
     /// Kernel slab of the machine: growth from before the generator started to the end, bytes.
     pub slab_growth_bytes: Option<i64>,
+    /// Kernel stacks of the machine: growth over the same time, bytes.
+    #[serde(default)]
+    pub stacks_growth_bytes: Option<i64>,
+    /// Page tables of the machine: growth over the same time, bytes.
+    #[serde(default)]
+    pub page_tables_growth_bytes: Option<i64>,
+    /// Page tables of the server's tree at the end, bytes.
+    #[serde(default)]
+    pub page_table_bytes: Option<u64>,
 }

@@ -147,6 +147,7 @@ fn add_events(summary: &mut ServeSummary, counters: &Counters) {
     summary.events += counters.events;
     summary.stale_events += counters.stale_events;
     summary.signals += counters.signals;
+    summary.discarded_signals += counters.discarded_signals;
     summary.overflows += counters.overflows;
     summary.rescans += counters.rescans;
     for (name, count) in counters.syscalls() {

@@ -243,7 +243,8 @@ impl RtSignal {
             return Ok(Recovery::Refused);
         }
         // Under steady fire the queue may never be seen empty; its length's worth of signals is old news in any case.
-        let until = counters.signals.saturating_add(self.queue_limit);
+        let before = counters.signals;
+        let until = before.saturating_add(self.queue_limit);
         while counters.signals < until {
             match self.queue.take(DRAIN, Some(Duration::ZERO), counters) {
                 Ok(()) | Err((_, Errno::INTR)) => {}
@@ -254,6 +255,7 @@ impl RtSignal {
                 Err((call, errno)) => return Err(WaitError::System { call, errno }),
             }
         }
+        counters.discarded_signals += counters.signals - before;
         self.queue.forget_overflow();
         if let Some(gate) = &self.gate {
             gate.clear();

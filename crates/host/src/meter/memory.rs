@@ -9,10 +9,32 @@ pub fn proportional_set_bytes(pid: u32) -> Option<u64> {
     field_kib(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:")
 }
 
-/// Memory in the kernel's slab caches, where sockets, files and epoll items live, bytes, on the whole machine.
+/// Page tables of one process, bytes (`VmPTE` of `/proc/PID/status`). `None` when the process is gone.
 #[must_use]
-pub fn kernel_slab_bytes() -> Option<u64> {
-    field_kib(&fs::read_to_string("/proc/meminfo").ok()?, "Slab:")
+pub fn page_table_bytes(pid: u32) -> Option<u64> {
+    field_kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmPTE:")
+}
+
+/// What the kernel holds on the whole machine for connections and for tasks, bytes (`/proc/meminfo`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KernelMemory {
+    /// Slab caches, where sockets, files, epoll items and task structures live.
+    pub slab: u64,
+    /// Kernel stacks of all tasks.
+    pub stacks: u64,
+    /// Page tables of all processes.
+    pub page_tables: u64,
+}
+
+/// Reads [`KernelMemory`]; `None` where the kernel does not tell.
+#[must_use]
+pub fn kernel_memory() -> Option<KernelMemory> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    Some(KernelMemory {
+        slab: field_kib(&text, "Slab:")?,
+        stacks: field_kib(&text, "KernelStack:")?,
+        page_tables: field_kib(&text, "PageTables:")?,
+    })
 }
 
 fn field_kib(text: &str, name: &str) -> Option<u64> {
@@ -27,6 +49,8 @@ mod tests {
     #[test]
     fn this_process_and_the_kernel_use_memory() {
         assert!(proportional_set_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
-        assert!(kernel_slab_bytes().is_some_and(|bytes| bytes > 4096));
+        assert!(page_table_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
+        let kernel = kernel_memory().expect("every Linux tells");
+        assert!(kernel.slab > 4096 && kernel.stacks > 4096 && kernel.page_tables > 4096);
     }
 }

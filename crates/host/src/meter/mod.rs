@@ -18,7 +18,7 @@ mod sockets;
 mod tree;
 
 pub use cpu::{CpuTicks, PressureNs, cpu_pressure, cpu_ticks, forks_total, interrupts_on, softirqs_on};
-pub use memory::{kernel_slab_bytes, proportional_set_bytes};
+pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set_bytes};
 pub use soaker::{Soaker, SoakerReading};
 pub use sockets::tcp_sockets;
 pub use tree::{ProcessTree, TreeUsage};

@@ -25,5 +25,17 @@ macro_rules! built_in {
 pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("quick"),
     built_in!("paper/idle-connections"),
+    built_in!("paper/throughput-252-idle-1b"),
+    built_in!("paper/throughput-6000-idle-1b"),
+    built_in!("paper/throughput-6000-idle-6k"),
+    built_in!("paper/queue-overflow"),
     built_in!("paper/hung-server"),
+    built_in!("threads-events/switches-per-request"),
+    built_in!("threads-events/granularity"),
+    built_in!("threads-events/persistence"),
+    built_in!("today/trigger"),
+    built_in!("today/accept-sharing"),
+    built_in!("today/slow-request"),
+    built_in!("today/saturation"),
+    built_in!("today/idle-cost"),
 ];

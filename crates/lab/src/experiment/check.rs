@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use c10k_record::PROBES;
 use toml::{Spanned, Value};
 
 use super::options::{self, Kind, Number, Side};
-use super::{ClaimSpec, Experiment, Settings, Source, flag_text};
+use super::{ClaimSpec, Experiment, Settings, Source, TableSpec, flag_text};
 use crate::LabError;
 use crate::judge::statistic;
 use crate::measure;
@@ -20,6 +21,8 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     let checker = Checker { source, experiment };
     checker.settings(Side::Server, &experiment.server)?;
     checker.settings(Side::Load, &experiment.load)?;
+    checker.settings(Side::Probe, &experiment.probe)?;
+    checker.subject()?;
     checker.variants()?;
     checker.axes()?;
     checker.saturation()?;
@@ -35,6 +38,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
         checker.measure(&figure.y)?;
         figure.variants.iter().try_for_each(|name| checker.variant(name))?;
     }
+    experiment.tables.iter().try_for_each(|table| checker.table(table))?;
     for published in &experiment.published {
         checker.measure(&published.measure)?;
         checker.variant(&published.variant)?;
@@ -49,6 +53,10 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    fn is_probe(&self) -> bool {
+        !self.experiment.probe.is_empty()
+    }
+
     fn settings(&self, side: Side, settings: &Settings) -> Check {
         for (name, value) in settings {
             if side == Side::Server && OUTSIDE.contains(&name.get_ref().as_str()) {
@@ -68,6 +76,69 @@ impl Checker<'_> {
             if row.kind != Kind::Word && !(row.kind == Kind::Rate && text == "max") {
                 self.number(row.kind, value)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A server and its load, or a probe: not both, and not neither.
+    fn subject(&self) -> Check {
+        let Experiment {
+            server,
+            load,
+            probe,
+            variants,
+            ..
+        } = self.experiment;
+        if probe.is_empty() {
+            let probed = variants.iter().find_map(|variant| variant.probe.first_key_value());
+            return match (probed, load.is_empty()) {
+                (Some((name, _)), _) => Err(self.source.error(
+                    &name.span(),
+                    "a variant of a probe where there is none",
+                    "name it: [probe] with name = \"…\"",
+                )),
+                (None, true) => Err(self.source.error(
+                    &(0..0),
+                    "nothing says what runs",
+                    "add [load] for a server, or [probe] with a name",
+                )),
+                (None, false) => Ok(()),
+            };
+        }
+        let sides = variants.iter().flat_map(|variant| [&variant.server, &variant.load]);
+        let served = sides.chain([server, load]).find_map(|side| side.first_key_value());
+        if let Some((name, _)) = served {
+            return Err(self.source.error(
+                &name.span(),
+                format!(
+                    "'{}' is an option of a server or of its load beside a probe",
+                    name.get_ref()
+                ),
+                "a study has either [server] and [load], or [probe]",
+            ));
+        }
+        for name in variants
+            .iter()
+            .map(|variant| &variant.probe)
+            .chain([probe])
+            .filter_map(|settings| settings.get("name"))
+        {
+            let known = name.get_ref().as_str().is_some_and(|name| PROBES.contains(&name));
+            if !known {
+                return Err(self.source.error(
+                    &name.span(),
+                    format!("no probe is called {}", name.get_ref()),
+                    format!("there are: {}", PROBES.join(", ")),
+                ));
+            }
+        }
+        if !probe.contains_key("name") && variants.iter().any(|variant| !variant.probe.contains_key("name")) {
+            let first = probe.first_key_value().map_or(0..0, |(name, _)| name.span());
+            return Err(self.source.error(
+                &first,
+                "[probe] has no name",
+                format!("add name = \"…\": {}", PROBES.join(", ")),
+            ));
         }
         Ok(())
     }
@@ -121,6 +192,7 @@ impl Checker<'_> {
         for variant in &self.experiment.variants {
             self.settings(Side::Server, &variant.server)?;
             self.settings(Side::Load, &variant.load)?;
+            self.settings(Side::Probe, &variant.probe)?;
             let name = variant.name.get_ref();
             if !seen.insert(name) {
                 return Err(self.source.error(
@@ -153,11 +225,11 @@ impl Checker<'_> {
     fn axes(&self) -> Check {
         for (name, levels) in &self.experiment.axes {
             let row = options::find(name.get_ref())
-                .filter(|row| row.kind != Kind::Word)
+                .filter(|row| row.kind != Kind::Word && (row.side == Side::Probe) == self.is_probe())
                 .ok_or_else(|| {
                     let known: Vec<&str> = options::OPTIONS
                         .iter()
-                        .filter(|row| row.kind != Kind::Word)
+                        .filter(|row| row.kind != Kind::Word && (row.side == Side::Probe) == self.is_probe())
                         .map(|row| row.name)
                         .collect();
                     self.source.error(
@@ -174,14 +246,14 @@ impl Checker<'_> {
             for level in levels {
                 self.number(row.kind, level)?;
             }
-            let fixed = [&self.experiment.server, &self.experiment.load]
+            let fixed = [&self.experiment.server, &self.experiment.load, &self.experiment.probe]
                 .iter()
                 .any(|settings| settings.contains_key(name));
             if fixed {
                 return Err(self.source.error(
                     &name.span(),
                     format!("'{}' is an axis and a fixed condition", name.get_ref()),
-                    "leave it out of [server] and [load]",
+                    "leave it out of [server], [load] and [probe]",
                 ));
             }
         }
@@ -193,6 +265,13 @@ impl Checker<'_> {
             return Ok(());
         };
         self.variant(&saturation.variant)?;
+        if self.is_probe() {
+            return Err(self.source.error(
+                &saturation.variant.span(),
+                "a probe has no saturation",
+                "leave out [saturation]",
+            ));
+        }
         self.settings(Side::Load, &saturation.load)
     }
 
@@ -231,6 +310,44 @@ impl Checker<'_> {
             return impossible("'at-least' is above 'at-most'", "exchange them");
         }
         Ok(())
+    }
+
+    fn table(&self, table: &TableSpec) -> Check {
+        self.variant(&table.variant)?;
+        self.axis(&table.rows)?;
+        self.axis(&table.columns)?;
+        table.measures.iter().try_for_each(|name| self.measure(name))?;
+        let levels = |axis: &Spanned<String>| self.experiment.axes.get(axis).map_or(0, Vec::len);
+        if table.heads.len() != table.measures.len() {
+            return Err(self.source.error(
+                &table.id.span(),
+                format!("{} measures and {} heads", table.measures.len(), table.heads.len()),
+                "give each measure its head",
+            ));
+        }
+        if table.published.len() != levels(&table.rows) {
+            return Err(self.source.error(
+                &table.id.span(),
+                format!(
+                    "{} published rows for {} levels",
+                    table.published.len(),
+                    levels(&table.rows)
+                ),
+                "give each level of the rows its published row",
+            ));
+        }
+        let width = 1 + levels(&table.columns) * table.measures.len();
+        match table.published.iter().find(|row| row.get_ref().len() != width) {
+            Some(row) => Err(self.source.error(
+                &row.span(),
+                format!(
+                    "a published row of {} fields where {width} are due",
+                    row.get_ref().len()
+                ),
+                "write its label, then a number for each measure at each level of the columns",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn filter(&self, filter: &std::collections::BTreeMap<Spanned<String>, Spanned<Value>>) -> Check {
@@ -338,6 +455,90 @@ caption = "C"
     fn a_whole_experiment_is_read() {
         let experiment = parse(GOOD).expect("nothing is wrong with it");
         assert_eq!(experiment.axes.len(), 1);
+    }
+
+    const PROBE: &str = r#"
+name = "t"
+title = "T"
+question = "Q?"
+seconds = 1
+[probe]
+name = "switch-cost"
+[axes]
+tasks = [2]
+[[variant]]
+name = "a"
+probe = { by = "pipe" }
+[[claim]]
+id = "c"
+text = "a is cheap"
+source = "s"
+statistic = "value"
+measure = "cost-us"
+variants = ["a"]
+at-most = 10.0
+[[figure]]
+id = "f"
+title = "F"
+x = "tasks"
+y = "cost-us"
+caption = "C"
+"#;
+
+    #[test]
+    fn a_table_is_as_wide_and_as_long_as_its_axes() {
+        const TABLE: &str = r#"
+[[table]]
+id = "t"
+title = "T"
+caption = "C"
+variant = "a"
+rows = "idle"
+columns = "work"
+measures = ["signals", "overflows"]
+heads = ["s", "o"]
+published-as = "rate"
+published = [
+  ["1", "2", "3"],
+  ["4", "5", "6"],
+]
+"#;
+        let good = GOOD.replacen("idle = [10, 20]", "idle = [10, 20]\nwork = [\"1us\"]", 1) + TABLE;
+        parse(&good).expect("nothing is wrong with it");
+        for (right, wrong, line) in [
+            ("heads = [\"s\", \"o\"]", "heads = [\"s\"]", 33),
+            ("  [\"1\", \"2\", \"3\"],", "  [\"1\", \"2\"],", 43),
+            ("  [\"4\", \"5\", \"6\"],", "", 33),
+            ("columns = \"work\"", "columns = \"rate\"", 38),
+        ] {
+            let error = parse(&good.replacen(right, wrong, 1)).expect_err(wrong).to_string();
+            assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_probe_stands_alone_and_has_a_name_that_exists() {
+        parse(PROBE).expect("nothing is wrong with it");
+        let cases = [
+            ("name = \"switch-cost\"", "name = \"swap-cost\"", 7),
+            ("name = \"switch-cost\"", "by = \"pipe\"", 7),
+            ("tasks = [2]", "idle = [2]", 9),
+            ("[probe]", "[load]\nrate = 1\n[probe]", 7),
+            ("probe = { by", "server = { model", 12),
+            ("probe = { by", "probe = { buy", 12),
+            ("[axes]", "[saturation]\nvariant = \"a\"\n[axes]", 9),
+        ];
+        for (right, wrong, line) in cases {
+            let error = parse(&PROBE.replacen(right, wrong, 1)).expect_err(wrong);
+            let LabError::Experiment { line: found, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(*found, line, "{wrong}: {error}");
+        }
+        let error = parse(&GOOD.replacen("[load]\nrate = 100\n", "", 1)).expect_err("there is no load");
+        assert!(error.to_string().contains("[load]"), "{error}");
+        let error = parse(&GOOD.replacen("server = { mechanism", "probe = { by", 1)).expect_err("there is no probe");
+        assert!(error.to_string().starts_with("t.toml:14"), "{error}");
     }
 
     #[test]

@@ -43,7 +43,11 @@ pub(crate) struct Experiment {
     #[serde(default)]
     pub(crate) server: Settings,
     /// Fixed conditions of the load.
+    #[serde(default)]
     pub(crate) load: Settings,
+    /// Which probe runs in place of a server and a generator, and its fixed conditions.
+    #[serde(default)]
+    pub(crate) probe: Settings,
     /// What is varied beside the variants: an option and its levels.
     #[serde(default)]
     pub(crate) axes: BTreeMap<Spanned<String>, Vec<Spanned<Value>>>,
@@ -57,6 +61,9 @@ pub(crate) struct Experiment {
     pub(crate) claims: Vec<ClaimSpec>,
     #[serde(default, rename = "figure")]
     pub(crate) figures: Vec<FigureSpec>,
+    /// Measures of one variant laid out over two axes, as a table of the source is.
+    #[serde(default, rename = "table")]
+    pub(crate) tables: Vec<TableSpec>,
     /// Numbers that the source publishes, listed beside ours.
     #[serde(default, rename = "published")]
     pub(crate) published: Vec<PublishedSpec>,
@@ -80,6 +87,8 @@ pub(crate) struct VariantSpec {
     pub(crate) server: Settings,
     #[serde(default)]
     pub(crate) load: Settings,
+    #[serde(default)]
+    pub(crate) probe: Settings,
 }
 
 /// Which variant is driven to its limit first.
@@ -168,6 +177,27 @@ pub(crate) enum Scale {
     Linear,
     /// By decades.
     Log,
+}
+
+/// Measures of one variant laid out over two axes, beside the table that the source published.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct TableSpec {
+    pub(crate) id: Spanned<String>,
+    pub(crate) title: String,
+    pub(crate) caption: String,
+    pub(crate) variant: Spanned<String>,
+    /// The axis down.
+    pub(crate) rows: Spanned<String>,
+    /// The axis across; each of its levels has a column for each measure.
+    pub(crate) columns: Spanned<String>,
+    pub(crate) measures: Vec<Spanned<String>>,
+    /// What the measures are called in the source, in the same order.
+    pub(crate) heads: Vec<String>,
+    /// What the source's rows are labelled with.
+    pub(crate) published_as: String,
+    /// The source's rows in the order of the levels: the label, then the numbers, column by column.
+    pub(crate) published: Vec<Spanned<Vec<String>>>,
 }
 
 /// A number that the source states.

@@ -7,6 +7,8 @@
 pub(crate) enum Side {
     Server,
     Load,
+    /// A measurement in a process of its own, without server and generator: `c10k probe`.
+    Probe,
 }
 
 /// How its values are written and what unit they have.
@@ -79,7 +81,28 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row("path", Side::Load, Kind::Word, "path"),
     row("reply", Side::Load, Kind::Size, "reply size [bytes]"),
+    row("beside-rate", Side::Load, Kind::Rate, "requests beside, per second"),
+    row(
+        "beside-spin",
+        Side::Load,
+        Kind::Duration,
+        "CPU time of a request beside [s]",
+    ),
+    row("name", Side::Probe, Kind::Word, "probe"),
+    row("time", Side::Probe, Kind::Duration, "measured time [s]"),
+    row("by", Side::Probe, Kind::Word, "by"),
+    row("place", Side::Probe, Kind::Word, "place"),
+    row("parent-mib", Side::Probe, Kind::Count, "memory of the parent [MiB]"),
+    row("tasks", Side::Probe, Kind::Count, "tasks in the ring"),
+    row("blocked", Side::Probe, Kind::Count, "blocked tasks"),
+    row("sources", Side::Probe, Kind::Count, "sources"),
+    row("active", Side::Probe, Kind::Count, "active sources"),
+    row("subscribers", Side::Probe, Kind::Count, "subscribers"),
+    row("sample", Side::Probe, Kind::Duration, "work for a sample [s]"),
 ];
+
+/// Options of `[load]` that are for the second generator and not for the measured one.
+pub(crate) const BESIDE: &[&str] = &["beside-rate", "beside-spin"];
 
 pub(crate) fn find(name: &str) -> Option<&'static OptionRow> {
     OPTIONS.iter().find(|row| row.name == name)

@@ -12,6 +12,7 @@ use c10k_record::{CellRecord, CellStatus};
 use serde::Serialize;
 
 use crate::experiment::ClaimSpec;
+use crate::experiment::options::{self, Kind};
 use crate::measure::{self, Measure};
 use crate::plan::Plan;
 use crate::stats::{self, Interval};
@@ -290,7 +291,8 @@ fn estimate(
             }
         }
     };
-    let write = |value: f64| number(statistic.form, measure.unit, value);
+    let unit = unit(claim, statistic, measure);
+    let write = |value: f64| number(statistic.form, unit, value);
     let text = Estimate {
         of: raw.of.clone(),
         value: centre.map_or_else(|| "none".to_owned(), write),
@@ -368,7 +370,8 @@ fn conclude(
 }
 
 fn test_in_words(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> String {
-    let write = |value: f64| number(statistic.form, measure.unit, value);
+    let unit = unit(claim, statistic, measure);
+    let write = |value: f64| number(statistic.form, unit, value);
     let mut words = match statistic.reads {
         "" => measure.label.to_owned(),
         reads => format!("{}, {reads}", measure.label),
@@ -388,6 +391,19 @@ fn test_in_words(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) ->
     words + &bounds
 }
 
+/// The unit of a statistic: that of the measure, or that of the axis where it is a level.
+fn unit(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> &'static str {
+    if statistic.form != Form::Level {
+        return measure.unit;
+    }
+    let axis = claim.along.as_ref().and_then(|name| options::find(name.get_ref()));
+    match axis.map(|row| row.kind) {
+        Some(Kind::Duration) => "s",
+        Some(Kind::Rate) => "/s",
+        _ => "",
+    }
+}
+
 /// A number in its form, with three significant digits.
 pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
     match form {
@@ -396,9 +412,11 @@ pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
         Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
         Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
         Form::Factor => format!("{}×", significant(value)),
-        Form::Plain if unit.is_empty() => significant(value),
+        Form::Level if unit == "s" && value < 1e-3 => format!("{} µs", significant(value * 1e6)),
+        Form::Level if unit == "s" => format!("{} ms", significant(value * 1e3)),
+        Form::Plain | Form::Level if unit.is_empty() => significant(value),
         Form::Plain if unit == "%" => format!("{}%", significant(value)),
-        Form::Plain => format!("{} {unit}", significant(value)),
+        Form::Plain | Form::Level => format!("{} {unit}", significant(value)),
     }
 }
 

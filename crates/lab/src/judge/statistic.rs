@@ -12,6 +12,8 @@ pub(crate) enum Form {
     Share,
     /// A factor: averaged as a logarithm, written with ×.
     Factor,
+    /// A level of the axis, in its unit.
+    Level,
 }
 
 /// The values of one block: `(level, measure)` along the axis, or one pair where there is none.
@@ -93,6 +95,38 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         of: |values| quotient(values.own.first()?.1, values.other.first()?.1),
     },
     Statistic {
+        name: "difference",
+        reads: "difference",
+        needs_axis: false,
+        needs_other: true,
+        form: Form::Plain,
+        of: |values| Some(values.own.first()?.1 - values.other.first()?.1),
+    },
+    Statistic {
+        name: "slope",
+        reads: "rise for each one",
+        needs_axis: true,
+        needs_other: false,
+        form: Form::Plain,
+        of: |values| stats::slope(&values.own),
+    },
+    Statistic {
+        name: "slope-difference",
+        reads: "difference of the rise for each one",
+        needs_axis: true,
+        needs_other: true,
+        form: Form::Plain,
+        of: |values| Some(stats::slope(&values.own)? - stats::slope(&values.other)?),
+    },
+    Statistic {
+        name: "meets-at",
+        reads: "level from which on both are within a tenth",
+        needs_axis: true,
+        needs_other: true,
+        form: Form::Level,
+        of: meets_at,
+    },
+    Statistic {
         name: "peak-ratio",
         reads: "peak ÷ peak",
         needs_axis: true,
@@ -120,6 +154,20 @@ fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0).then(|| numerator / denominator)
 }
 
+/// The lowest level from which on the two differ by a tenth at most; twice the last level where they do at the last one,
+/// so that a bound within the range is missed.
+fn meets_at(values: &Values) -> Option<f64> {
+    let near = |&&(level, own): &&(f64, f64)| {
+        let other = values.other.iter().find(|(at, _)| *at == level);
+        other.is_some_and(|(_, other)| own <= 1.1 * other && *other <= 1.1 * own)
+    };
+    let mut levels = values.own.clone();
+    levels.sort_by(|one, two| two.0.total_cmp(&one.0));
+    let beyond = 2.0 * levels.first()?.0;
+    let meeting = levels.iter().take_while(near).last();
+    Some(meeting.map_or(beyond, |(level, _)| *level))
+}
+
 /// The rise of the fitted line over the whole range, as a part of the mean over the levels: 0 where the measure does not
 /// depend on the axis. Not of the value at the lowest level, whose noise would then count twice.
 fn change(values: &Values) -> Option<f64> {
@@ -145,6 +193,27 @@ mod tests {
         assert_eq!(of("change", &[(0.0, 5.0), (10.0, 5.0)], &[]), Some(0.0));
         assert_eq!(of("change", &[(0.0, 5.0), (10.0, 15.0)], &[]), Some(1.0));
         assert_eq!(of("change", &[(0.0, 5.0)], &[]), None);
+    }
+
+    #[test]
+    fn two_lines_meet_where_they_stay_within_a_tenth() {
+        let other = [(1.0, 10.0), (2.0, 20.0), (4.0, 40.0)];
+        let found = |own: [f64; 3]| of("meets-at", &[(1.0, own[0]), (2.0, own[1]), (4.0, own[2])], &other);
+        assert_eq!(found([20.0, 21.0, 40.0]), Some(2.0));
+        assert_eq!(
+            found([10.0, 30.0, 40.0]),
+            Some(4.0),
+            "that they met before does not count"
+        );
+        assert_eq!(found([10.0, 20.0, 80.0]), Some(8.0), "beyond the range");
+    }
+
+    #[test]
+    fn slopes_and_differences_are_in_the_unit_of_the_measure() {
+        let own = [(1.0, 2.0), (3.0, 8.0)];
+        assert_eq!(of("slope", &own, &[]), Some(3.0));
+        assert_eq!(of("slope-difference", &own, &[(1.0, 1.0), (3.0, 3.0)]), Some(2.0));
+        assert_eq!(of("difference", &own, &[(1.0, 5.0)]), Some(-3.0));
     }
 
     #[test]

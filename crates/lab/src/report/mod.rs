@@ -1,6 +1,7 @@
 //! The report: one self-contained page, the figures and tables as files, and the summary for a terminal.
 
 mod answer;
+mod crosstab;
 mod figure;
 mod page;
 mod tables;
@@ -12,6 +13,7 @@ use crate::run::{Ran, folder};
 use crate::{LabError, Outcome};
 
 pub(crate) use answer::answer;
+pub(crate) use crosstab::tables;
 pub(crate) use page::STYLE;
 
 /// Writes `report.html`, one `*.csv` per table and one `*.svg` per figure into the study's folder.
@@ -28,6 +30,14 @@ pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
         ("verdicts.csv", tables::csv(&tables::verdicts(outcome))),
     ] {
         folder::write_whole(&ran.folder.join(name), text.as_bytes())?;
+    }
+    for table in &outcome.tables {
+        let rows = tables::Table {
+            heading: table.heading.clone(),
+            rows: table.rows.clone(),
+        };
+        let name = format!("{}.csv", table.id);
+        folder::write_whole(&ran.folder.join(name), tables::csv(&rows).as_bytes())?;
     }
     let page = page::render(ran, outcome, &figures, &cells)?;
     folder::write_whole(&outcome.report, page.as_bytes())

@@ -47,6 +47,9 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
             ),
         );
     }
+    for table in &outcome.tables {
+        line(&mut text, format_args!("{}", super::crosstab::text(table)));
+    }
     let cells = outcome.cells;
     line(
         &mut text,

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use c10k_host::child::OnParentDeath;
 use c10k_host::meter::{
-    PressureNs, ProcessTree, TreeUsage, cpu_pressure, forks_total, interrupts_on, kernel_slab_bytes,
-    proportional_set_bytes, softirqs_on, tcp_sockets,
+    KernelMemory, PressureNs, ProcessTree, TreeUsage, cpu_pressure, forks_total, interrupts_on, kernel_memory,
+    page_table_bytes, proportional_set_bytes, softirqs_on, tcp_sockets,
 };
 use c10k_record::{
     CellRecord, CellStatus, LoadPhase, LoadRecord, LoadSummary, Meters, SCHEMA, ServeRecord, ServeSummary,
 };
 
 use super::bench::{Bench, CpuReading};
+use super::beside;
 use super::process::{NoLine, Program};
 use crate::measure;
 use crate::plan::{Cell, Outside, Plan};
@@ -79,11 +80,16 @@ pub(super) fn run(bench: &Bench, plan: &Plan, cell: &Cell, place: Place) -> Cell
         load: None,
         server: None,
         meters: None,
+        probe: None,
     };
     let outside = plan.variants[cell.variant].outside.as_ref();
     // The same schedule for every variant of a block, another one in the next.
     let seed = plan.seed.wrapping_add(u64::from(place.block));
-    if let Err(end) = carry_out(bench, cell, outside, seed, &mut record) {
+    let carried_out = match &cell.probe {
+        Some(name) => super::probe::carry_out(bench, cell, name, &mut record),
+        None => carry_out(bench, cell, outside, seed, &mut record),
+    };
+    if let Err(end) = carried_out {
         record.status = end.status;
         record.reasons.push(end.reason);
     }
@@ -95,19 +101,19 @@ pub(super) fn run(bench: &Bench, plan: &Plan, cell: &Cell, place: Place) -> Cell
 }
 
 /// Why a cell ended before its time.
-struct End {
+pub(super) struct End {
     status: CellStatus,
     reason: String,
 }
 
-fn skipped(reason: impl Into<String>) -> End {
+pub(super) fn skipped(reason: impl Into<String>) -> End {
     End {
         status: CellStatus::Skipped,
         reason: reason.into(),
     }
 }
 
-fn invalid(reason: impl Into<String>) -> End {
+pub(super) fn invalid(reason: impl Into<String>) -> End {
     End {
         status: CellStatus::Invalid,
         reason: reason.into(),
@@ -130,13 +136,17 @@ fn carry_out(
     }
     let server = Server::start(bench, cell, outside, record)?;
     let sockets_before = tcp_sockets().unwrap_or_default();
-    let slab_before = kernel_slab_bytes();
+    let kernel_before = kernel_memory();
+    let beside = beside::start(bench, cell, server.address)?;
     let mut load = start_load(bench, cell, &server, seed, record)?;
     let watched = watch(bench, cell, &server, &mut load);
     drop(load);
+    if let Some(beside) = beside {
+        beside::end(beside, record);
+    }
     if let Ok(watched) = &watched {
         record.load = Some(watched.summary.clone());
-        record.meters = watched.meters(bench, sockets_before, slab_before);
+        record.meters = watched.meters(bench, sockets_before, kernel_before);
     }
     server.finish(outside.is_none(), record);
     let watched = watched?;
@@ -304,7 +314,8 @@ struct Watched {
     open_connections: Option<u64>,
     tcp_sockets_open: u64,
     pss_bytes: Option<u64>,
-    slab_bytes: Option<u64>,
+    page_table_bytes: Option<u64>,
+    kernel: Option<KernelMemory>,
     server_gone: bool,
 }
 
@@ -317,7 +328,8 @@ fn watch(bench: &Bench, cell: &Cell, server: &Server, load: &mut Program) -> Res
         open_connections: None,
         tcp_sockets_open: 0,
         pss_bytes: None,
-        slab_bytes: None,
+        page_table_bytes: None,
+        kernel: None,
         server_gone: false,
     };
     let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
@@ -346,11 +358,11 @@ fn watch(bench: &Bench, cell: &Cell, server: &Server, load: &mut Program) -> Res
                 LoadPhase::Measured => {
                     watched.after = snapshot(bench, tree, line.at);
                     watched.server_gone = watched.after.is_none();
-                    watched.pss_bytes = tree
-                        .pids()
-                        .ok()
-                        .map(|pids| pids.into_iter().filter_map(proportional_set_bytes).sum());
-                    watched.slab_bytes = kernel_slab_bytes();
+                    watched.kernel = kernel_memory();
+                    if let Ok(pids) = tree.pids() {
+                        watched.page_table_bytes = Some(pids.iter().copied().filter_map(page_table_bytes).sum());
+                        watched.pss_bytes = Some(pids.into_iter().filter_map(proportional_set_bytes).sum());
+                    }
                 }
                 LoadPhase::Connecting | LoadPhase::Closing => {}
             },
@@ -383,11 +395,15 @@ fn snapshot(bench: &Bench, tree: ProcessTree, announced: Instant) -> Option<Snap
 }
 
 impl Watched {
-    fn meters(&self, bench: &Bench, sockets_before: u64, slab_before: Option<u64>) -> Option<Meters> {
+    fn meters(&self, bench: &Bench, sockets_before: u64, kernel_before: Option<KernelMemory>) -> Option<Meters> {
         let (before, after) = self.before.as_ref().zip(self.after.as_ref())?;
         let wall = after.at.duration_since(before.at);
         let tree = after.tree.since(&before.tree);
         let cpu = before.cpu.zip(after.cpu);
+        let kernel = self.kernel.zip(kernel_before);
+        let growth = |read: fn(&KernelMemory) -> u64| {
+            kernel.map(|(after, before)| read(&after).cast_signed() - read(&before).cast_signed())
+        };
         let share_of_wall = |share: f64| nanos(wall.mul_f64(share.clamp(0.0, 1.0)));
         Some(Meters {
             wall_ns: nanos(wall),
@@ -422,10 +438,10 @@ impl Watched {
             tcp_sockets_before: sockets_before,
             tcp_sockets_open: self.tcp_sockets_open,
             pss_bytes: self.pss_bytes,
-            slab_growth_bytes: self
-                .slab_bytes
-                .zip(slab_before)
-                .map(|(after, before)| after.cast_signed() - before.cast_signed()),
+            slab_growth_bytes: growth(|kernel| kernel.slab),
+            stacks_growth_bytes: growth(|kernel| kernel.stacks),
+            page_tables_growth_bytes: growth(|kernel| kernel.page_tables),
+            page_table_bytes: self.page_table_bytes,
         })
     }
 }
@@ -447,6 +463,9 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
         reasons.push("the generator's totals do not reconcile".to_owned());
     }
     let idle = load.idle.target;
+    if record.server.as_ref().is_some_and(|server| !server.reconciles()) {
+        reasons.push("the server's counters of signals do not reconcile".to_owned());
+    }
     // Not less what was open before: sockets of the cell before may still be on their way out.
     if meters.tcp_sockets_open < 2 * idle {
         reasons.push(format!(

@@ -1,8 +1,10 @@
 //! Running a plan: block by block, cell by cell, each record on the disk before the next cell starts.
 
 mod bench;
+mod beside;
 mod cell;
 pub(crate) mod folder;
+mod probe;
 mod process;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,59 @@
+//! A second generator, whose requests are not measured.
+
+use std::collections::BTreeMap;
+
+use crate::experiment::options;
+
+/// What a second generator asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Beside {
+    pub(crate) path: String,
+    /// Flags of `c10k load`, without the URL and `--json`.
+    pub(crate) flags: Vec<String>,
+}
+
+/// Takes the options of the second generator out of those of the measured one.
+pub(super) fn take_from(load: &mut BTreeMap<String, String>) -> Option<Beside> {
+    let [rate, spin] = options::BESIDE else {
+        return None;
+    };
+    let spin = load.remove(*spin);
+    let rate = load.remove(*rate).zip(spin);
+    let (rate, spin) = rate?;
+    // Longer than any cell: it is stopped when the measured generator has ended.
+    let flags = [
+        "--rate",
+        &rate,
+        "--connections",
+        "4",
+        "--duration",
+        "1m",
+        "--max-lag",
+        "1s",
+    ];
+    Some(Beside {
+        path: format!("/spin/{spin}"),
+        flags: flags.map(str::to_owned).into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_options_are_taken_from_those_of_the_measured_generator() {
+        let pairs = [("beside-rate", "10.0"), ("beside-spin", "20ms"), ("rate", "5.0")];
+        let mut load = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let beside = take_from(&mut load).expect("both are given");
+        assert_eq!(beside.path, "/spin/20ms");
+        assert!(beside.flags.join(" ").starts_with("--rate 10.0 "), "{:?}", beside.flags);
+        assert_eq!(load.into_keys().collect::<Vec<_>>(), ["rate"]);
+    }
+
+    #[test]
+    fn there_is_none_without_a_rate() {
+        let mut load = [("rate".to_owned(), "5.0".to_owned())].into();
+        assert_eq!(take_from(&mut load), None);
+    }
+}

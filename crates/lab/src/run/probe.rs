@@ -1,0 +1,65 @@
+//! One cell of a study without a server: a probe as a process of its own, which measures and prints one record.
+
+use std::time::{Duration, Instant};
+
+use c10k_host::child::OnParentDeath;
+use c10k_record::{CellRecord, ProbeSummary};
+
+use super::bench::Bench;
+use super::cell::{End, invalid, skipped};
+use super::process::{NoLine, Program};
+use crate::plan::Cell;
+
+/// What a probe may take beyond its measured time to set up and to clean up.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// Above this share of the time, steal by the hypervisor is noted.
+const STEAL_NOTED: f64 = 0.02;
+
+/// Runs the probe of `cell` and takes its figures into `record`.
+pub(super) fn carry_out(bench: &Bench, cell: &Cell, name: &str, record: &mut CellRecord) -> Result<(), End> {
+    // The server's CPU first: where a probe needs one, it takes that.
+    let cpus: Vec<usize> = bench
+        .server_cpus()
+        .into_iter()
+        .chain(bench.client_cpus().iter().copied())
+        .collect();
+    let list: Vec<String> = cpus.iter().map(usize::to_string).collect();
+    let mut command = vec![bench.tool.display().to_string()];
+    command.extend(["probe", name, "--json", "--cpus", &list.join(",")].map(str::to_owned));
+    command.extend(cell.probe_flags.iter().cloned());
+    record.server_command.clone_from(&command);
+    let before = bench.read_cpu();
+    let started = Instant::now();
+    let mut program = Program::start(&command, &cpus, OnParentDeath::Kill).map_err(skipped)?;
+    let limit = Duration::from_secs_f64(cell.time.warmup_s + cell.time.duration_s) + SLACK;
+    let line = match program.line(started + limit) {
+        Ok(line) => line,
+        Err(NoLine::Late) => {
+            return Err(invalid(format!(
+                "the probe did not end within {limit:?} and was killed"
+            )));
+        }
+        Err(NoLine::Ended) => return Err(skipped(format!("the probe cannot run here: {}", program.last_words()))),
+    };
+    let wall = started.elapsed();
+    let summary: ProbeSummary = serde_json::from_str(&line.text)
+        .map_err(|error| invalid(format!("the probe printed what is no record: {error}")))?;
+    record.probe = Some(summary);
+    if program.ended(SLACK).is_none() {
+        return Err(invalid(format!(
+            "the probe did not clean up within {SLACK:?} and was killed"
+        )));
+    }
+    if let Some((before, after)) = before.zip(bench.read_cpu()) {
+        let steal = after.ticks.steal.saturating_sub(before.ticks.steal);
+        if steal.as_secs_f64() > STEAL_NOTED * wall.as_secs_f64() {
+            let percent = 100.0 * steal.as_secs_f64() / wall.as_secs_f64();
+            record
+                .notes
+                .push(format!("the hypervisor took {percent:.1}% of the CPU"));
+            record.disturbed = true;
+        }
+    }
+    Ok(())
+}
