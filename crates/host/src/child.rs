@@ -87,6 +87,17 @@ impl PinnedChild {
         Ok(())
     }
 
+    /// Interrupts it, as Ctrl-C would (`SIGINT` to the process itself). Nothing happens when it has ended.
+    ///
+    /// # Errors
+    /// Those of `kill(2)`.
+    pub fn interrupt(&mut self) -> io::Result<()> {
+        if let (None, Some(pid)) = (self.status, self.group) {
+            kill_process(pid, Signal::INT)?;
+        }
+        Ok(())
+    }
+
     /// Waits until it has ended, at most `limit`. `None` when it is still running then.
     ///
     /// # Errors

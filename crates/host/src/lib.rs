@@ -4,6 +4,7 @@
 //! command would change it. Nothing here changes the machine.
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod child;
 pub mod doctor;
 pub mod facts;

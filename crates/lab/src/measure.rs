@@ -1,6 +1,6 @@
 //! Every figure that can be judged or drawn: one row each, read from a cell's record.
 
-use c10k_record::{CellRecord, LoadSummary, Meters, ServeSummary};
+use c10k_record::{CallRecord, CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
 
 /// One measure.
 pub(crate) struct Measure {
@@ -26,6 +26,31 @@ const fn measure(
         unit,
         read,
     }
+}
+
+/// Calls that wait for events, of every mechanism.
+const WAITS: &[&str] = &[
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "io_uring_enter",
+    "poll",
+    "ppoll",
+    "pselect6",
+    "rt_sigtimedwait",
+    "select",
+];
+
+/// A row for one call that a claim may be about.
+macro_rules! by_name {
+    ($name:literal) => {
+        measure(
+            concat!("syscall-", $name, "-per-request"),
+            concat!("calls of ", $name, " per request"),
+            "",
+            |record| counted(record, |name| name == $name),
+        )
+    };
 }
 
 pub(crate) const MEASURES: &[Measure] = &[
@@ -113,7 +138,31 @@ pub(crate) const MEASURES: &[Measure] = &[
     ),
     measure(
         "syscalls-per-request",
-        "system calls of the dispatch path per request",
+        "system calls of the server per request",
+        "",
+        |record| counted(record, |_| true),
+    ),
+    measure(
+        "syscall-waits-per-request",
+        "system calls that wait for events, per request",
+        "",
+        |record| counted(record, |name| WAITS.contains(&name)),
+    ),
+    by_name!("accept4"),
+    by_name!("clone3"),
+    by_name!("close"),
+    by_name!("epoll_ctl"),
+    by_name!("fcntl"),
+    by_name!("futex"),
+    by_name!("io_uring_enter"),
+    by_name!("read"),
+    by_name!("recvfrom"),
+    by_name!("sendto"),
+    by_name!("write"),
+    by_name!("writev"),
+    measure(
+        "dispatch-calls-per-request",
+        "system calls of the dispatch path per request, by the server's own count",
         "",
         |record| {
             let server = record.server.as_ref()?;
@@ -306,6 +355,24 @@ fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
     let meters = record.meters.as_ref()?;
     let per_second = ratio(count(meters) as f64 * 1e9, meters.wall_ns as f64)?;
     ratio(per_second, record.load.as_ref()?.rate_achieved)
+}
+
+/// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` where that
+/// pass has not counted this cell.
+fn counted(record: &CellRecord, wanted: fn(&str) -> bool) -> Option<f64> {
+    let calls = record
+        .calls
+        .as_ref()
+        .filter(|calls| calls.status == CellStatus::Measured)?;
+    let of_interest = calls.by_name.iter().filter(|(name, _)| wanted(name));
+    let count: u64 = of_interest.map(|(_, count)| count).sum();
+    calls_per_request(calls, count)
+}
+
+/// A count of the counting pass per request.
+pub(crate) fn calls_per_request(calls: &CallRecord, count: u64) -> Option<f64> {
+    let per_second = ratio(count as f64 * 1e9, calls.window_ns as f64)?;
+    ratio(per_second, calls.rate_achieved)
 }
 
 #[cfg(test)]

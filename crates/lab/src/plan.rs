@@ -23,6 +23,8 @@ pub(crate) use beside::Beside;
 pub(crate) struct Choices {
     pub(crate) seed: u64,
     pub(crate) repeats: Option<u32>,
+    /// The experiment's own where absent.
+    pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
 }
@@ -56,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) variants: Vec<Variant>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) blocks: u32,
+    /// Passes in which system calls are counted, after the blocks.
+    pub(crate) call_passes: u32,
     pub(crate) seed: u64,
     /// Expected duration of one block, seconds.
     pub(crate) block_s: f64,
@@ -182,8 +186,10 @@ impl Plan {
             }
         };
         let block_s: f64 = cells.iter().map(|cell| cell.time.expected_s(cell.connections)).sum();
+        let call_passes = choices.call_passes.unwrap_or(experiment.call_passes);
         Ok(Self {
-            blocks: blocks(choices, experiment.repeats, block_s),
+            blocks: blocks(choices, experiment.repeats, call_passes, block_s),
+            call_passes,
             seed: choices.seed,
             experiment: experiment.clone(),
             axes,
@@ -212,6 +218,11 @@ impl Plan {
         let mut order: Vec<usize> = (0..self.cells.len()).collect();
         order.shuffle(&mut Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block))));
         order
+    }
+
+    /// What all blocks and passes are expected to take, seconds.
+    pub(crate) fn expected_s(&self) -> f64 {
+        self.block_s * f64::from(self.blocks + self.call_passes)
     }
 
     /// The cell of `variant` at `levels`, where the plan has it.
@@ -487,13 +498,15 @@ fn matches(filter: &str, cell: &str) -> bool {
         .any(|alternative| alternative.split_whitespace().all(|word| cell.contains(word)))
 }
 
-fn blocks(choices: &Choices, repeats: u32, block_s: f64) -> u32 {
+/// A pass takes about as long as a block.
+fn blocks(choices: &Choices, repeats: u32, call_passes: u32, block_s: f64) -> u32 {
     let (budget_s, most) = match choices.budget {
         Budget::None => return choices.repeats.unwrap_or(repeats).max(1),
         Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(BLOCKS_MAX)),
         Budget::Stated(budget_s) => (budget_s, repeats),
     };
-    ((budget_s / block_s.max(f64::MIN_POSITIVE)) as u32).clamp(1, most.max(1))
+    let fit = (budget_s / block_s.max(f64::MIN_POSITIVE)) as u32;
+    fit.saturating_sub(call_passes).clamp(1, most.max(1))
 }
 
 #[cfg(test)]
@@ -556,7 +569,11 @@ mod tests {
             .expect("it resolves")
             .blocks
         };
-        assert_eq!(with(one * 4.5, None), 4);
+        assert_eq!(
+            with(one * 4.5, None),
+            3,
+            "the fourth is the pass that counts system calls"
+        );
         assert_eq!(with(one * 4.5, Some(2)), 2);
         assert_eq!(with(one / 10.0, None), 1);
         assert_eq!(with(one * 1e6, None), BLOCKS_MAX);

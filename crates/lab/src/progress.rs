@@ -54,7 +54,7 @@ impl Progress {
             plan.experiment.name,
             plan.cells.len(),
             plan.blocks,
-            words(Duration::from_secs_f64(plan.block_s * f64::from(plan.blocks))),
+            words(Duration::from_secs_f64(plan.expected_s())),
             folder.display(),
             if before > 0 {
                 format!("; {before} are there already")

@@ -128,5 +128,6 @@ pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
             ..Meters::default()
         }),
         probe: None,
+        calls: None,
     }
 }

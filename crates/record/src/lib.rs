@@ -26,7 +26,7 @@ pub use load::{
 };
 pub use probe::{PROBES, ProbeSummary};
 pub use serve::{ServeRecord, ServeSummary};
-pub use study::{CellRecord, CellStatus, Manifest, Meters, Saturation};
+pub use study::{CallRecord, CellRecord, CellStatus, Manifest, Meters, Saturation};
 
 /// Version of the schema. Written into every object that is stored.
 pub const SCHEMA: u32 = 1;

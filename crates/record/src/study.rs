@@ -1,4 +1,5 @@
-//! The files of a study folder: `manifest.json` (one [`Manifest`]) and `records.ndjson` (one [`CellRecord`] a line).
+//! The files of a study folder: `manifest.json` (one [`Manifest`]), `records.ndjson` (one [`CellRecord`] a line) and
+//! `calls.ndjson` (one [`CallRecord`] a line).
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,9 @@ pub struct Manifest {
     pub seed: u64,
     /// Blocks planned: every cell once per block.
     pub blocks: u32,
+    /// Passes planned in which system calls are counted: every cell once per pass.
+    #[serde(default)]
+    pub call_passes: u32,
     /// The budget that was asked for, seconds.
     pub budget_s: Option<f64>,
     /// The filter that was asked for.
@@ -113,6 +117,36 @@ pub struct CellRecord {
     /// What a probe printed, in studies that have one instead of a server and a generator.
     #[serde(default)]
     pub probe: Option<ProbeSummary>,
+    /// System calls of the same cell, from the pass that counts them: read from `calls.ndjson`, never stored here.
+    #[serde(skip)]
+    pub calls: Option<CallRecord>,
+}
+
+/// One line of `calls.ndjson`: one run of one cell in which nothing but system calls was counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
+    /// The cell, as in [`CellRecord::cell`].
+    pub cell: String,
+    /// Which pass, from 0.
+    pub pass: u32,
+    /// How it ended.
+    pub status: CellStatus,
+    /// Why it is invalid or was skipped.
+    pub reasons: Vec<String>,
+    /// When it started, RFC 3339, UTC.
+    pub started_at: String,
+    /// What it took in all, seconds.
+    pub seconds: f64,
+    /// What counted: `perf stat` (all calls on the server's CPU) or `strace` (all calls of the server's processes).
+    pub tool: String,
+    /// For how long, nanoseconds.
+    pub window_ns: u64,
+    /// Replies per second meanwhile.
+    pub rate_achieved: f64,
+    /// System calls by name.
+    pub by_name: BTreeMap<String, u64>,
 }
 
 /// What was measured from outside between the generator's phases `measuring` and `measured`.

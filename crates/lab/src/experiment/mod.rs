@@ -39,6 +39,9 @@ pub(crate) struct Experiment {
     /// Blocks, where no budget says otherwise.
     #[serde(default = "default_repeats")]
     pub(crate) repeats: u32,
+    /// Passes in which system calls are counted, after the blocks; 0 is none.
+    #[serde(default = "default_call_passes")]
+    pub(crate) call_passes: u32,
     /// Fixed conditions of the server.
     #[serde(default)]
     pub(crate) server: Settings,
@@ -71,6 +74,10 @@ pub(crate) struct Experiment {
 
 fn default_repeats() -> u32 {
     5
+}
+
+fn default_call_passes() -> u32 {
+    1
 }
 
 /// Options by name. `command` and `url` make the server any program.

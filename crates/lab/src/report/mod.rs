@@ -39,7 +39,11 @@ pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
         let name = format!("{}.csv", table.id);
         folder::write_whole(&ran.folder.join(name), tables::csv(&rows).as_bytes())?;
     }
-    let page = page::render(ran, outcome, &figures, &cells)?;
+    let calls = tables::calls(&ran.plan, &ran.records);
+    if let Some(calls) = &calls {
+        folder::write_whole(&ran.folder.join("calls.csv"), tables::csv(calls).as_bytes())?;
+    }
+    let page = page::render(ran, outcome, &figures, &cells, calls.as_ref())?;
     folder::write_whole(&outcome.report, page.as_bytes())
 }
 

@@ -31,6 +31,8 @@ struct Page<'a> {
     figures: Vec<FigureContext<'a>>,
     published: Vec<Published<'a>>,
     cells: &'a Table,
+    calls: Option<&'a Table>,
+    counting: String,
     troubles: Vec<Trouble>,
     notes: Vec<String>,
     accounting: String,
@@ -71,7 +73,13 @@ struct Trouble {
 }
 
 /// Renders the page.
-pub(super) fn render(ran: &Ran, outcome: &Outcome, figures: &[Figure], cells: &Table) -> Result<String, LabError> {
+pub(super) fn render(
+    ran: &Ran,
+    outcome: &Outcome,
+    figures: &[Figure],
+    cells: &Table,
+    calls: Option<&Table>,
+) -> Result<String, LabError> {
     let mut environment = Environment::new();
     environment
         .add_template("report.html", TEMPLATE)
@@ -105,6 +113,8 @@ pub(super) fn render(ran: &Ran, outcome: &Outcome, figures: &[Figure], cells: &T
         figures,
         published,
         cells,
+        calls,
+        counting: counting(ran),
         troubles: troubles(ran),
         notes: notes(ran),
         accounting: accounting(ran),
@@ -281,6 +291,27 @@ fn accounting(ran: &Ran) -> String {
         ));
     }
     words
+}
+
+/// What counted the system calls, or why nothing did.
+fn counting(ran: &Ran) -> String {
+    let calls = || ran.records.iter().filter_map(|record| record.calls.as_ref());
+    let reason = calls().flat_map(|calls| &calls.reasons).next();
+    let counted = calls().find(|calls| calls.status == CellStatus::Measured);
+    match (counted.map(|calls| calls.tool.as_str()), reason) {
+        (Some("strace"), _) => {
+            "strace counted them, and stopped the server at each call: at a high rate more is done per \
+                                wait than at full speed."
+                .to_owned()
+        }
+        (Some(tool), _) => format!(
+            "{tool} counted them at the kernel's own tracepoints: every call made on the server's CPU, on which nothing \
+             else of the lab runs."
+        ),
+        (None, Some(reason)) => format!("They were not counted: {reason}."),
+        (None, None) if ran.manifest.call_passes == 0 => "They were not counted.".to_owned(),
+        (None, None) => "The pass that counts them has not run.".to_owned(),
+    }
 }
 
 fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {

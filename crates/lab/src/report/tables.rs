@@ -1,6 +1,8 @@
 //! The tables of a study as rows of text: for the page and as comma-separated files.
 
-use c10k_record::{CellRecord, CellStatus};
+use std::collections::BTreeMap;
+
+use c10k_record::{CallRecord, CellRecord, CellStatus};
 use serde::Serialize;
 
 use crate::judge::{Results, significant};
@@ -26,6 +28,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("response-ms-p50", "p50 ms"),
     ("response-ms-p99", "p99 ms"),
     ("switches-per-request", "switches/request"),
+    ("syscalls-per-request", "calls/request"),
     ("events-per-wait", "events/wait"),
     ("overflows", "overflows"),
 ];
@@ -65,6 +68,61 @@ pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Table {
         rows: rows.collect(),
         heading,
     }
+}
+
+/// System calls per request by name, a row per cell, the most frequent call first; means over the counting passes.
+/// `None` where nothing was counted.
+pub(super) fn calls(plan: &Plan, records: &[CellRecord]) -> Option<Table> {
+    let results = Results::new(plan, records);
+    let counted = |cell: &str| -> Vec<&CallRecord> {
+        let calls = results.of(cell).filter_map(|record| record.calls.as_ref());
+        calls.filter(|calls| calls.status == CellStatus::Measured).collect()
+    };
+    let mut per_request: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
+    let mut passes = vec![0; plan.cells.len()];
+    for (row, cell) in plan.cells.iter().enumerate() {
+        for calls in counted(&cell.id) {
+            passes[row] += 1;
+            for (name, count) in &calls.by_name {
+                let value = measure::calls_per_request(calls, *count).unwrap_or_default();
+                per_request.entry((row, name)).or_default().push(value);
+            }
+        }
+    }
+    let mut totals: BTreeMap<&str, f64> = BTreeMap::new();
+    for ((_, name), values) in &per_request {
+        *totals.entry(name).or_default() += values.iter().sum::<f64>();
+    }
+    let mut names: Vec<&str> = totals.keys().copied().collect();
+    names.sort_by(|one, two| totals[two].total_cmp(&totals[one]));
+    let rows = plan
+        .cells
+        .iter()
+        .enumerate()
+        .filter(|(row, _)| passes[*row] > 0)
+        .map(|(row, cell)| {
+            let mut fields = vec![plan.variants[cell.variant].label.clone()];
+            let levels = plan.axes.iter().zip(&cell.levels);
+            fields.extend(levels.map(|(axis, &level)| axis.levels[level].written.clone()));
+            let mean = |name: &str| {
+                let values = per_request.get(&(row, name))?;
+                Some(values.iter().sum::<f64>() / f64::from(passes[row]))
+            };
+            let all: f64 = names.iter().filter_map(|name| mean(name)).sum();
+            fields.push(significant(all));
+            fields.extend(
+                names
+                    .iter()
+                    .map(|name| mean(name).map_or_else(|| "–".to_owned(), significant)),
+            );
+            fields
+        });
+    let mut heading = vec!["variant".to_owned()];
+    heading.extend(plan.axes.iter().map(|axis| axis.row.name.to_owned()));
+    heading.push("all".to_owned());
+    heading.extend(names.iter().map(|name| (*name).to_owned()));
+    let rows: Vec<Vec<String>> = rows.collect();
+    (!rows.is_empty()).then_some(Table { heading, rows })
 }
 
 /// Every measure of every record, for spreadsheets.

@@ -4,17 +4,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use c10k_record::{CellRecord, Manifest};
+use c10k_record::{CallRecord, CellRecord, Manifest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::LabError;
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records.ndjson";
+const CALLS: &str = "calls.ndjson";
 
 /// A folder that is being written.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    name: &'static str,
     records: File,
 }
 
@@ -23,12 +27,21 @@ impl Folder {
     ///
     /// A last line without its end is what a kill in the middle of a write leaves: it is cut off.
     pub(crate) fn open(path: &Path) -> Result<Self, LabError> {
+        Self::open_file(path, RECORDS)
+    }
+
+    /// The same for what was counted.
+    pub(crate) fn open_calls(path: &Path) -> Result<Self, LabError> {
+        Self::open_file(path, CALLS)
+    }
+
+    fn open_file(path: &Path, name: &'static str) -> Result<Self, LabError> {
         let failed = |source| LabError::Write {
             path: path.to_owned(),
             source,
         };
         fs::create_dir_all(path).map_err(failed)?;
-        let file = path.join(RECORDS);
+        let file = path.join(name);
         let records = OpenOptions::new()
             .create(true)
             .append(true)
@@ -47,18 +60,19 @@ impl Folder {
         }
         Ok(Self {
             path: path.to_owned(),
+            name,
             records,
         })
     }
 
     /// Appends one record and waits until it is on the disk.
-    pub(crate) fn append(&mut self, record: &CellRecord) -> Result<(), LabError> {
-        let mut line = serde_json::to_vec(record).map_err(|error| self.failed(RECORDS, error.into()))?;
+    pub(crate) fn append(&mut self, record: &impl Serialize) -> Result<(), LabError> {
+        let mut line = serde_json::to_vec(record).map_err(|error| self.failed(self.name, error.into()))?;
         line.push(b'\n');
         self.records
             .write_all(&line)
             .and_then(|()| self.records.sync_data())
-            .map_err(|error| self.failed(RECORDS, error))
+            .map_err(|error| self.failed(self.name, error))
     }
 
     /// Writes the manifest, whole or not at all.
@@ -113,11 +127,24 @@ pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
 
 /// The whole records of a folder, in the order in which they were written.
 pub(crate) fn read_records(path: &Path) -> Result<Vec<CellRecord>, LabError> {
-    let file = path.join(RECORDS);
-    let text = match fs::read_to_string(&file) {
+    read_lines(&path.join(RECORDS))
+}
+
+/// What was counted in passes of its own.
+pub(crate) fn read_calls(path: &Path) -> Result<Vec<CallRecord>, LabError> {
+    read_lines(&path.join(CALLS))
+}
+
+fn read_lines<T: DeserializeOwned>(file: &Path) -> Result<Vec<T>, LabError> {
+    let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(LabError::Read { path: file, source }),
+        Err(source) => {
+            return Err(LabError::Read {
+                path: file.to_owned(),
+                source,
+            });
+        }
     };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole
@@ -125,7 +152,7 @@ pub(crate) fn read_records(path: &Path) -> Result<Vec<CellRecord>, LabError> {
         .enumerate()
         .map(|(index, line)| {
             serde_json::from_str(line).map_err(|error| LabError::Damaged {
-                path: file.clone(),
+                path: file.to_owned(),
                 line: index + 1,
                 cause: error.to_string(),
             })

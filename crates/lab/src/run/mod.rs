@@ -2,10 +2,13 @@
 
 mod bench;
 mod beside;
+mod calls;
 mod cell;
 pub(crate) mod folder;
 mod probe;
 mod process;
+mod server;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
         None => Choices {
             seed,
             repeats: options.repeats,
+            call_passes: None,
             budget: budget(&experiment, options),
             only: options.only.clone(),
         },
@@ -75,7 +79,9 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
         }
     };
     let plan = planned(&experiment, &manifest)?;
-    let records = run_blocks(&mut bench, &plan, &manifest, &path, &mut folder, progress)?;
+    let mut records = run_blocks(&mut bench, &plan, &manifest, &path, &mut folder, progress)?;
+    calls::run_passes(&bench, &plan, &path, progress)?;
+    calls::join(&mut records, folder::read_calls(&path)?);
     Ok(Ran {
         folder: path,
         plan,
@@ -93,10 +99,12 @@ pub(crate) fn read(path: &Path) -> Result<Ran, LabError> {
     };
     let experiment = Experiment::parse(&source)?;
     let plan = planned(&experiment, &manifest)?;
+    let mut records = folder::read_records(path)?;
+    calls::join(&mut records, folder::read_calls(path)?);
     Ok(Ran {
         folder: path.to_owned(),
         plan,
-        records: folder::read_records(path)?,
+        records,
         manifest,
     })
 }
@@ -106,6 +114,7 @@ fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabErro
     let choices = Choices {
         seed: manifest.seed,
         repeats: Some(manifest.blocks),
+        call_passes: Some(manifest.call_passes),
         budget: Budget::None,
         only: manifest.only.clone(),
     };
@@ -130,9 +139,10 @@ fn new_manifest(
         planned_at: now_rfc3339(),
         seed: choices.seed,
         blocks: plan.blocks,
+        call_passes: plan.call_passes,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
-        expected_s: plan.block_s * f64::from(plan.blocks),
+        expected_s: plan.expected_s(),
         saturation,
         server_cpu: bench.server_cpu(),
         client_cpus: bench.client_cpus().to_vec(),
@@ -192,6 +202,7 @@ fn resumed_choices(
     Ok(Choices {
         seed: manifest.seed,
         repeats: Some(manifest.blocks),
+        call_passes: Some(manifest.call_passes),
         budget: Budget::None,
         only: manifest.only.clone(),
     })
@@ -265,6 +276,7 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
                 position,
                 best_speed: None,
             },
+            None,
         );
         let rate = measure::find("reply-rate").and_then(|measure| (measure.read)(&record));
         let percent = measure::find("cpu-percent").and_then(|measure| (measure.read)(&record));
@@ -299,7 +311,10 @@ fn run_blocks(
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
-        if over_budget(manifest.budget_s, &records, block) {
+        let for_blocks = manifest
+            .budget_s
+            .map(|budget_s| (budget_s - plan.block_s * f64::from(plan.call_passes)).max(0.0));
+        if over_budget(for_blocks, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
             break;
         }
@@ -314,7 +329,7 @@ fn run_blocks(
                     position,
                     best_speed: best_speed(&records),
                 };
-                let record = cell::run(bench, plan, cell, place);
+                let record = cell::run(bench, plan, cell, place, None);
                 folder.append(&record)?;
                 progress.ran(&record);
                 records.push(record);
@@ -348,7 +363,7 @@ fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str
 fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord]) -> bool {
     /// Tries beyond the plan where no budget is given, as a part of the plan.
     const EXTRA: f64 = 0.25;
-    let planned_s = plan.block_s * f64::from(plan.blocks);
+    let planned_s = plan.expected_s();
     let reserve_s = budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s);
     let mut seen = BTreeSet::new();
     let again_s: f64 = records

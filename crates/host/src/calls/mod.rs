@@ -1,0 +1,217 @@
+//! System calls of a server, counted by name between two instants, by a tool that the machine has.
+//!
+//! Counting is no part of measuring time: a traced call is dearer than the same call untraced. Two tools are known, and
+//! which one counted is part of the result:
+//!
+//! * `perf stat` on the server's CPU: the kernel counts at its own tracepoints, for little. Needs root (or `CAP_PERFMON`
+//!   and a readable tracefs) and a CPU that the server has to itself: whatever else runs there is counted with it.
+//! * `strace` around the server: needs no privilege and follows the process tree, but stops the server twice at each
+//!   call, so that at a high rate more is done per wait than at full speed.
+
+mod perf;
+mod strace;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A tool that counts system calls here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallTool {
+    /// `perf stat` on this CPU.
+    Perf {
+        /// The CPU that the server has to itself.
+        cpu: usize,
+    },
+    /// `strace` around the server.
+    Strace,
+}
+
+/// System calls by name, and the time in which they were counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Calls, by name; only those that were made.
+    pub by_name: BTreeMap<String, u64>,
+    /// The time for which the counting was on.
+    pub window: Duration,
+}
+
+/// Counting for one run of a server.
+#[derive(Debug)]
+pub struct CallCounting(Session);
+
+#[derive(Debug)]
+enum Session {
+    Perf(perf::Session),
+    Strace(strace::Session),
+}
+
+impl CallTool {
+    /// The best tool that works here, tried and not guessed. `cpu` is the CPU that a server would have to itself.
+    ///
+    /// # Errors
+    /// Why none works, in one sentence.
+    pub fn find(cpu: Option<usize>) -> Result<Self, String> {
+        let Some(cpu) = cpu else {
+            return strace::probe()
+                .map(|()| Self::Strace)
+                .map_err(|strace| format!("perf needs a CPU of the server's own; {strace}"));
+        };
+        perf::probe(cpu).map(|()| Self::Perf { cpu }).or_else(|perf| {
+            strace::probe()
+                .map(|()| Self::Strace)
+                .map_err(|strace| format!("{perf}; {strace}"))
+        })
+    }
+
+    /// Its name in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Perf { .. } => "perf stat",
+            Self::Strace => "strace",
+        }
+    }
+
+    /// Prepares to count one run; nothing is counted before [`CallCounting::start`]. Files of the tool go to `folder`.
+    /// The tool itself runs on `cpus`.
+    ///
+    /// # Errors
+    /// When the tool cannot be started or its files cannot be made.
+    pub fn prepare(self, folder: &Path, cpus: &[usize]) -> io::Result<CallCounting> {
+        Ok(CallCounting(match self {
+            Self::Perf { cpu } => Session::Perf(perf::Session::begin(cpu, folder, cpus)?),
+            Self::Strace => Session::Strace(strace::Session::new(folder)),
+        }))
+    }
+}
+
+impl CallCounting {
+    /// What has to stand before the server's command.
+    #[must_use]
+    pub fn prefix(&self) -> Vec<String> {
+        match &self.0 {
+            Session::Perf(_) => Vec::new(),
+            Session::Strace(session) => session.prefix(),
+        }
+    }
+
+    /// Counting is on when this returns.
+    ///
+    /// # Errors
+    /// When the tool does not answer.
+    pub fn start(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Session::Perf(session) => session.switch("enable"),
+            Session::Strace(session) => {
+                session.start();
+                Ok(())
+            }
+        }
+    }
+
+    /// Counting is off when this returns.
+    ///
+    /// # Errors
+    /// When the tool does not answer.
+    pub fn stop(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Session::Perf(session) => session.switch("disable"),
+            Session::Strace(session) => {
+                session.stop();
+                Ok(())
+            }
+        }
+    }
+
+    /// The counts. To be called when the server has ended.
+    ///
+    /// # Errors
+    /// When the tool failed or printed what cannot be read.
+    pub fn finish(self) -> io::Result<CallCounts> {
+        match self.0 {
+            Session::Perf(session) => session.finish(),
+            Session::Strace(session) => session.finish(),
+        }
+    }
+}
+
+/// Runs a tool once; the first line of its complaint where it fails.
+fn try_out(command: &mut Command, name: &str) -> Result<(), String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .map_err(|error| format!("{name} cannot be started ({error})"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words: Vec<&str> = said
+        .lines()
+        .map(|line| line.trim().trim_start_matches(['\\', '_', ' ']))
+        .filter(|line| !line.is_empty())
+        .take(2)
+        .collect();
+    Err(format!("{name} does not work here ({})", words.join(": ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::child::{OnParentDeath, PinnedChild};
+
+    /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it.
+    fn count(tool: CallTool, cpu: &[usize]) -> CallCounts {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut counting = tool.prepare(folder.path(), &[]).expect("it was tried out");
+        let mut command = counting.prefix();
+        let script = "n=0; while [ $n -lt 300 ]; do cd /; n=$((n+1)); done; echo ready; read go; \
+                      n=0; while [ $n -lt 200 ]; do cd /; n=$((n+1)); done; echo done; read end";
+        command.extend(["sh", "-c", script].map(str::to_owned));
+        let mut builder = Command::new(&command[0]);
+        builder.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = PinnedChild::spawn(&mut builder, cpu, OnParentDeath::Kill).expect("there is a shell");
+        let mut stdin = child.inner().stdin.take().expect("piped");
+        let mut lines = io::BufRead::lines(io::BufReader::new(child.inner().stdout.take().expect("piped")));
+        assert_eq!(lines.next().expect("a line").expect("UTF-8"), "ready");
+        counting.start().expect("it answers");
+        io::Write::write_all(&mut stdin, b"go\n").expect("it reads");
+        assert_eq!(lines.next().expect("a line").expect("UTF-8"), "done");
+        counting.stop().expect("it answers");
+        drop(stdin);
+        child.wait_for(Duration::from_secs(20)).expect("it can be waited for");
+        counting.finish().expect("it has counted")
+    }
+
+    #[test]
+    fn calls_within_the_window_are_counted_by_name_and_those_before_it_are_not() {
+        let cpus = crate::facts::read().cpus;
+        let mut tools = Vec::new();
+        let reasons = [
+            perf::probe(cpus[0]).map(|()| tools.push(CallTool::Perf { cpu: cpus[0] })),
+            strace::probe().map(|()| tools.push(CallTool::Strace)),
+        ];
+        for reason in reasons.into_iter().filter_map(Result::err) {
+            eprintln!("skipped: {reason}");
+        }
+        for tool in tools {
+            let counts = count(tool, &cpus[..1]);
+            let counted = counts.by_name.get("chdir").copied().unwrap_or_default();
+            match tool {
+                CallTool::Strace => assert_eq!(counted, 200, "{counts:?}"),
+                // Another test may run on this CPU; none makes as many as the shell did before the window.
+                CallTool::Perf { .. } => assert!((200..500).contains(&counted), "{counts:?}"),
+            }
+            assert!(counts.window > Duration::ZERO, "{tool:?}");
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_named() {
+        let reason = try_out(&mut Command::new("/nowhere/perf"), "perf").expect_err("it is not there");
+        assert!(reason.contains("perf cannot be started"), "{reason}");
+    }
+}

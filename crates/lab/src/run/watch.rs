@@ -1,0 +1,193 @@
+//! What is read while the generator runs: the meters between its phases, and its own result.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use c10k_host::calls::CallCounting;
+use c10k_host::meter::{
+    KernelMemory, PressureNs, ProcessTree, TreeUsage, cpu_pressure, forks_total, interrupts_on, kernel_memory,
+    page_table_bytes, proportional_set_bytes, softirqs_on, tcp_sockets,
+};
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters};
+
+use super::bench::{Bench, CpuReading};
+use super::cell::{End, invalid, skipped};
+use super::process::{NoLine, Program};
+use super::server::Server;
+use crate::plan::Cell;
+
+/// What the generator gets beyond its own times for starting, for each connection, and for ending.
+const LOAD_SLACK: Duration = Duration::from_secs(15);
+const PER_CONNECTION: Duration = Duration::from_millis(1);
+
+/// The meters at one instant.
+struct Snapshot {
+    at: Instant,
+    lag: Duration,
+    tree: TreeUsage,
+    cpu: Option<CpuReading>,
+    interrupts: u64,
+    softirqs: u64,
+    forks: u64,
+    pressure: Option<PressureNs>,
+}
+
+/// What was seen while the generator ran.
+pub(super) struct Watched {
+    pub(super) summary: LoadSummary,
+    before: Option<Snapshot>,
+    after: Option<Snapshot>,
+    open_connections: Option<u64>,
+    tcp_sockets_open: u64,
+    pss_bytes: Option<u64>,
+    page_table_bytes: Option<u64>,
+    kernel: Option<KernelMemory>,
+    pub(super) server_gone: bool,
+}
+
+/// Follows the generator to its end. The counting, if any, is on while it measures.
+pub(super) fn watch(
+    bench: &Bench,
+    cell: &Cell,
+    server: &Server,
+    load: &mut Program,
+    mut counting: Option<&mut CallCounting>,
+) -> Result<Watched, End> {
+    let tree = ProcessTree::new(server.program.pid());
+    let mut watched = Watched {
+        summary: LoadSummary::default(),
+        before: None,
+        after: None,
+        open_connections: None,
+        tcp_sockets_open: 0,
+        pss_bytes: None,
+        page_table_bytes: None,
+        kernel: None,
+        server_gone: false,
+    };
+    let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
+    let connecting = PER_CONNECTION * u32::try_from(cell.connections).unwrap_or(u32::MAX);
+    let deadline = Instant::now() + Duration::from_secs_f64(own) + connecting + LOAD_SLACK;
+    loop {
+        let line = match load.line(deadline) {
+            Ok(line) => line,
+            Err(NoLine::Late) => return Err(invalid("the generator did not end in time and was killed")),
+            Err(NoLine::Ended) => {
+                let words = load.last_words();
+                let impossible = load
+                    .ended(Duration::ZERO)
+                    .is_some_and(|status| status.code() == Some(2));
+                let reason = format!("the generator ended without a result: {words}");
+                return Err(if impossible { skipped(reason) } else { invalid(reason) });
+            }
+        };
+        match serde_json::from_str(&line.text) {
+            Ok(LoadRecord::Phase { phase, .. }) => match phase {
+                LoadPhase::WarmUp => watched.open_connections = server.open_connections(),
+                LoadPhase::Measuring => {
+                    switch(&mut counting, CallCounting::start)?;
+                    watched.before = snapshot(bench, tree, line.at);
+                    watched.tcp_sockets_open = tcp_sockets().unwrap_or_default();
+                }
+                LoadPhase::Measured => {
+                    switch(&mut counting, CallCounting::stop)?;
+                    watched.after = snapshot(bench, tree, line.at);
+                    watched.server_gone = watched.after.is_none();
+                    watched.kernel = kernel_memory();
+                    if let Ok(pids) = tree.pids() {
+                        watched.page_table_bytes = Some(pids.iter().copied().filter_map(page_table_bytes).sum());
+                        watched.pss_bytes = Some(pids.into_iter().filter_map(proportional_set_bytes).sum());
+                    }
+                }
+                LoadPhase::Connecting | LoadPhase::Closing => {}
+            },
+            Ok(LoadRecord::Summary(summary)) => {
+                watched.summary = *summary;
+                return Ok(watched);
+            }
+            Err(error) => return Err(invalid(format!("the generator printed what is no record: {error}"))),
+        }
+    }
+}
+
+fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -> io::Result<()>) -> Result<(), End> {
+    match counting {
+        Some(counting) => how(counting).map_err(|error| invalid(format!("system calls were not counted: {error}"))),
+        None => Ok(()),
+    }
+}
+
+/// `None` when the server is gone. The server's own time is read first and the wall clock beside it, since they are
+/// divided by each other.
+fn snapshot(bench: &Bench, tree: ProcessTree, announced: Instant) -> Option<Snapshot> {
+    let at = Instant::now();
+    let usage = tree.read().ok()?;
+    let cpu = bench.read_cpu();
+    let server_cpu = bench.server_cpu.unwrap_or_default();
+    Some(Snapshot {
+        at,
+        lag: at.duration_since(announced),
+        tree: usage,
+        cpu,
+        interrupts: interrupts_on(server_cpu).unwrap_or_default(),
+        softirqs: softirqs_on(server_cpu).unwrap_or_default(),
+        forks: forks_total().unwrap_or_default(),
+        pressure: cpu_pressure(),
+    })
+}
+
+impl Watched {
+    pub(super) fn meters(&self, bench: &Bench, sockets_before: u64, kernel_before: Option<KernelMemory>) -> Option<Meters> {
+        let (before, after) = self.before.as_ref().zip(self.after.as_ref())?;
+        let wall = after.at.duration_since(before.at);
+        let tree = after.tree.since(&before.tree);
+        let cpu = before.cpu.zip(after.cpu);
+        let kernel = self.kernel.zip(kernel_before);
+        let growth = |read: fn(&KernelMemory) -> u64| {
+            kernel.map(|(after, before)| read(&after).cast_signed() - read(&before).cast_signed())
+        };
+        let share_of_wall = |share: f64| nanos(wall.mul_f64(share.clamp(0.0, 1.0)));
+        Some(Meters {
+            wall_ns: nanos(wall),
+            cpu_run_ns: nanos(tree.run_time),
+            cpu_idle_counter_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
+                share_of_wall(1.0 - after.soaker.rate_since(&before.soaker) / baseline.loops_per_s)
+            }),
+            idle_loops: cpu.map(|(before, after)| after.soaker.loops - before.soaker.loops),
+            idle_run_ns: cpu.map(|(before, after)| nanos(after.soaker.run_time.saturating_sub(before.soaker.run_time))),
+            idle_loops_per_s_alone: bench.baseline.map(|baseline| baseline.loops_per_s),
+            cpu_busy_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
+                share_of_wall(after.busy_share_since(&before) - baseline.busy_share)
+            }),
+            cpu_wait_ns: nanos(tree.wait_time),
+            switches_voluntary: tree.switches_voluntary,
+            switches_involuntary: tree.switches_involuntary,
+            page_faults: tree.page_faults,
+            processes: tree.processes,
+            threads: tree.threads,
+            interrupts: after.interrupts - before.interrupts,
+            softirqs: after.softirqs - before.softirqs,
+            forks: after.forks - before.forks,
+            steal_ns: cpu.map_or(0, |(before, after)| {
+                nanos(after.ticks.steal.saturating_sub(before.ticks.steal))
+            }),
+            pressure_ns: before
+                .pressure
+                .zip(after.pressure)
+                .map(|(before, after)| after.0 - before.0),
+            meter_lag_ns: nanos(before.lag.max(after.lag)),
+            open_connections: self.open_connections,
+            tcp_sockets_before: sockets_before,
+            tcp_sockets_open: self.tcp_sockets_open,
+            pss_bytes: self.pss_bytes,
+            slab_growth_bytes: growth(|kernel| kernel.slab),
+            stacks_growth_bytes: growth(|kernel| kernel.stacks),
+            page_tables_growth_bytes: growth(|kernel| kernel.page_tables),
+            page_table_bytes: self.page_table_bytes,
+        })
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
