@@ -4,6 +4,7 @@
 mod bpf;
 mod matrix;
 mod tidy;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +36,11 @@ const CHORES: &[Chore] = &[
         name: "tidy",
         summary: "check the arrows between crates, the style and the links",
         run: tidy::run,
+    },
+    Chore {
+        name: "trial",
+        summary: "run the lab on a server against itself twenty times, and count its mistakes",
+        run: trial::run,
     },
 ];
 

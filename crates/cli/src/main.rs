@@ -4,6 +4,7 @@
 //! or the validity failed) or in an error, which is printed as one line and ends the process with 2.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod doctor;
 mod inventory;
 mod list;
@@ -38,6 +39,7 @@ enum Command {
     Load(load::Args),
     Study(study::Args),
     Report(report::Args),
+    Compare(compare::Args),
     Vm(vm::Args),
 }
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(args),
         Command::Study(args) => study::run(args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Vm(args) => vm::run(args),
     };
     outcome.unwrap_or_else(|error| {

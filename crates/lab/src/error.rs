@@ -107,6 +107,14 @@ pub enum LabError {
         /// The file of the experiment.
         study: String,
     },
+    /// Two folders cannot be compared.
+    #[error("{} and {} have no cell in common; compare two folders of the same study", a.display(), b.display())]
+    NothingInCommon {
+        /// The first.
+        a: PathBuf,
+        /// The second.
+        b: PathBuf,
+    },
     /// The report cannot be drawn. A mistake of the program, not of the user.
     #[error("cannot draw the report: {0}")]
     Report(String),

@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod compare;
 mod error;
 mod experiment;
 mod judge;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use c10k_record::{CellStatus, StudyRow};
 use serde::Serialize;
 
+pub use compare::{CellComparison, Change, CompareOptions, Comparison, Difference, Pairing, compare};
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
 pub use judge::{Estimate, Judgement, NoiseFloor, Verdict};

@@ -196,6 +196,17 @@ pub fn redraw_set(path: &Path) -> Result<SetOutcome, LabError> {
     conclude(path.to_owned(), studies, None)
 }
 
+/// The studies of a set that have a folder with a plan: their names, which are their folders.
+pub(crate) fn begun(path: &Path) -> Result<Vec<String>, LabError> {
+    let manifest = read_manifest(path)?.ok_or_else(|| LabError::NoStudy { path: path.to_owned() })?;
+    let names = members(&manifest.studies)?
+        .into_iter()
+        .map(|member| member.experiment.name);
+    Ok(names
+        .filter(|name| path.join(name).join("manifest.json").is_file())
+        .collect())
+}
+
 fn expanded(names: &[String]) -> Vec<String> {
     if names.iter().any(|name| name == "all") {
         BUILT_IN.iter().map(|study| study.name.to_owned()).collect()
