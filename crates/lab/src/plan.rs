@@ -186,7 +186,11 @@ impl Plan {
             }
         };
         let block_s: f64 = cells.iter().map(|cell| cell.time.expected_s(cell.connections)).sum();
-        let call_passes = choices.call_passes.unwrap_or(experiment.call_passes);
+        // A probe is no server whose calls would be those of its requests.
+        let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
+            true => 0,
+            false => choices.call_passes.unwrap_or(experiment.call_passes),
+        };
         Ok(Self {
             blocks: blocks(choices, experiment.repeats, call_passes, block_s),
             call_passes,

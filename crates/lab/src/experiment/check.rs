@@ -284,6 +284,7 @@ impl Checker<'_> {
             )
         })?;
         self.measure(&claim.measure)?;
+        self.counted(&claim.measure)?;
         claim.variants.iter().try_for_each(|name| self.variant(name))?;
         claim.against.iter().try_for_each(|name| self.variant(name))?;
         claim.along.iter().try_for_each(|name| self.axis(name))?;
@@ -395,6 +396,17 @@ impl Checker<'_> {
             format!("'{}' is no axis of this experiment", name.get_ref()),
             "add it to [axes], or name one that is there",
         ))
+    }
+
+    /// One pass gives no interval.
+    fn counted(&self, name: &Spanned<String>) -> Check {
+        if !name.get_ref().starts_with("syscall") || self.experiment.call_passes >= 2 {
+            return Ok(());
+        }
+        let problem = format!("a claim about '{}' needs two counting passes at least", name.get_ref());
+        Err(self
+            .source
+            .error(&name.span(), problem, "write call-passes = 3 at the top"))
     }
 
     fn measure(&self, name: &Spanned<String>) -> Check {

@@ -137,7 +137,12 @@ fn snapshot(bench: &Bench, tree: ProcessTree, announced: Instant) -> Option<Snap
 }
 
 impl Watched {
-    pub(super) fn meters(&self, bench: &Bench, sockets_before: u64, kernel_before: Option<KernelMemory>) -> Option<Meters> {
+    pub(super) fn meters(
+        &self,
+        bench: &Bench,
+        sockets_before: u64,
+        kernel_before: Option<KernelMemory>,
+    ) -> Option<Meters> {
         let (before, after) = self.before.as_ref().zip(self.after.as_ref())?;
         let wall = after.at.duration_since(before.at);
         let tree = after.tree.since(&before.tree);
