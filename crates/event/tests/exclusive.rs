@@ -97,10 +97,12 @@ fn told_of_two(mechanism: Mechanism, watch: Watch) -> usize {
         assert_eq!(rustix::io::write(&writer, b"x"), Ok(1));
         let mut told = [false; 2];
         until("each was told or sleeps on", || {
+            // In this order: one that sleeps since it was told has said so before.
+            let asleep = waiting.each_ref().map(Waiting::is_asleep);
             for (told, it) in told.iter_mut().zip(&waiting) {
                 *told |= it.told.try_recv().is_ok();
             }
-            told.contains(&true) && told.iter().zip(&waiting).all(|(&told, it)| told || it.is_asleep())
+            told.contains(&true) && told.iter().zip(asleep).all(|(&told, asleep)| told || asleep)
         });
         assert_eq!(rustix::io::read(&reader, &mut [0]), Ok(1));
         for (it, _) in waiting.iter().zip(told).filter(|&(_, told)| told) {
