@@ -17,8 +17,8 @@ macro_rules! calls {
 calls! {
     Fcntl = "fcntl",
     EpollCtl = "epoll_ctl",
-    EpollPwait = "epoll_pwait",
     EpollPwait2 = "epoll_pwait2",
+    EpollWait = "epoll_wait",
     Fstat = "fstat",
     IoUringEnter = "io_uring_enter",
     Ppoll = "ppoll",

@@ -282,7 +282,7 @@ impl DevPoll {
     }
 
     /// The work of `DP_POLL`.
-    pub(crate) fn wait(
+    fn wait(
         &mut self,
         results: &mut [DevPollFd],
         timeout: Option<Duration>,
@@ -303,15 +303,11 @@ impl DevPoll {
             return Ok(found);
         }
         let timeout = if found > 0 { Some(Duration::ZERO) } else { timeout };
-        let room = results.len() - found;
-        self.wait
-            .wait(self.epoll.as_fd(), &mut self.buffer, room, timeout, counters)?;
-        for event in &self.buffer {
-            let (Ok(fd), Ok(revents)) = (RawFd::try_from(event.data()), u16::try_from(event.bits())) else {
-                continue;
-            };
+        self.wait_for_watched(results.len() - found, timeout, counters)?;
+        let closed = found;
+        for (fd, revents) in self.found() {
             // A duplicate may keep a closed number's file in the epoll set; that number is told as closed already.
-            if results[..found]
+            if results[..closed]
                 .iter()
                 .any(|result| result.fd == fd && result.revents == POLLNVAL)
             {
@@ -322,6 +318,27 @@ impl DevPoll {
             found += 1;
         }
         Ok(found)
+    }
+
+    /// Waits for at most `room` of the descriptors that epoll looks after, and returns how many there are.
+    #[inline]
+    pub(crate) fn wait_for_watched(
+        &mut self,
+        room: usize,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        self.wait
+            .wait(self.epoll.as_fd(), &mut self.buffer, room, timeout, counters)
+    }
+
+    /// The numbers and conditions that the last [`wait_for_watched`](Self::wait_for_watched) found.
+    #[inline]
+    pub(crate) fn found(&self) -> impl Iterator<Item = (RawFd, u16)> {
+        self.buffer.iter().filter_map(|event| {
+            let number = RawFd::try_from(event.data()).ok()?;
+            Some((number, u16::try_from(event.bits()).ok()?))
+        })
     }
 
     /// Looks for cached numbers that are not open.

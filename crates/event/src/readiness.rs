@@ -102,7 +102,12 @@ impl Readiness {
     /// Errors make a source readable and writable, a hang-up makes it readable, as `select(2)` has it
     /// (`POLLIN_SET` and `POLLOUT_SET` in `fs/select.c`).
     #[must_use]
+    #[inline]
     pub(crate) const fn from_poll(found: u16) -> Self {
+        // What nearly all events say.
+        if found == POLLIN {
+            return Self::READABLE;
+        }
         let mut bits = 0;
         if found & (POLLIN | POLLHUP | POLLERR | POLLNVAL | POLLRDHUP) != 0 {
             bits |= Self::READABLE.0;

@@ -177,8 +177,13 @@ impl<S: AsFd> InterestSet<S> {
         events.start();
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
-        if events.woken() {
-            self.hear();
+        if let Some(channel) = &self.channel {
+            events.take_out_waker();
+            if events.woken() {
+                self.counters.count(Call::Read);
+                self.counters.wakeups += 1;
+                channel.drain();
+            }
         }
         self.counters.events += events.len() as u64;
         Ok(events.len())
@@ -190,9 +195,9 @@ impl<S: AsFd> InterestSet<S> {
     /// The batch must be one that this set has filled.
     #[inline]
     pub fn take(&mut self, events: &mut Events) -> Option<Event> {
-        while let Some(Event { key, readiness }) = events.pop() {
+        while let Some((key, bits)) = events.pop() {
             if let Some(entry) = self.slots.get(key) {
-                let readiness = readiness.visible_to(entry.watch.interest());
+                let readiness = Readiness::from_poll(bits).visible_to(entry.watch.interest());
                 if !readiness.is_none() {
                     return Some(Event { key, readiness });
                 }
@@ -297,15 +302,6 @@ impl<S: AsFd> InterestSet<S> {
                 Err(rustix::io::Errno::INTR) => {}
                 _ => return Readiness::from_poll(entry[0].found()).visible_to(interest),
             }
-        }
-    }
-
-    #[cold]
-    fn hear(&mut self) {
-        if let Some(channel) = &self.channel {
-            self.counters.count(Call::Read);
-            self.counters.wakeups += 1;
-            channel.drain();
         }
     }
 

@@ -7,7 +7,7 @@ use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
 use c10k_sys::allocations::{Counting, of_this_thread};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
-use support::is_required;
+use support::unavailable;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -53,18 +53,15 @@ const COSTS: &[Costs] = &[
         declare: &[("epoll_ctl", 1)],
         modify: &[("epoll_ctl", 2)],
         withdraw: &[("epoll_ctl", 1)],
-        eight_ready: &[("epoll_pwait2", 1)],
-        nothing: &[("epoll_pwait2", 1)],
+        eight_ready: &[("epoll_wait", 1)],
+        nothing: &[("epoll_wait", 1)],
         timeout: &[("epoll_pwait2", 1)],
     },
+    RT_SIGNAL,
+    // The programs in the kernel are spoken to through shared memory.
     Costs {
-        mechanism: "rt-signal",
-        declare: &[("fcntl", 5), ("ppoll", 1)],
-        modify: &[("ppoll", 1)],
-        withdraw: &[("fcntl", 2)],
-        eight_ready: &[("rt_sigtimedwait", 8)],
-        nothing: &[("rt_sigtimedwait", 1)],
-        timeout: &[("rt_sigtimedwait", 1)],
+        mechanism: "signal-per-fd",
+        ..RT_SIGNAL
     },
     Costs {
         mechanism: "rt-signal-batch",
@@ -95,13 +92,23 @@ const COSTS: &[Costs] = &[
     },
 ];
 
+const RT_SIGNAL: Costs = Costs {
+    mechanism: "rt-signal",
+    declare: &[("fcntl", 5), ("ppoll", 1)],
+    modify: &[("ppoll", 1)],
+    withdraw: &[("fcntl", 2)],
+    eight_ready: &[("rt_sigtimedwait", 8)],
+    nothing: &[("rt_sigtimedwait", 1)],
+    timeout: &[("rt_sigtimedwait", 1)],
+};
+
 const EPOLL_LEVEL: Costs = Costs {
     mechanism: "epoll-level",
     declare: &[("epoll_ctl", 1)],
     modify: &[("epoll_ctl", 1)],
     withdraw: &[("epoll_ctl", 1)],
-    eight_ready: &[("epoll_pwait2", 1)],
-    nothing: &[("epoll_pwait2", 1)],
+    eight_ready: &[("epoll_wait", 1)],
+    nothing: &[("epoll_wait", 1)],
     timeout: &[("epoll_pwait2", 1)],
 };
 
@@ -188,13 +195,9 @@ fn documented(calls: &[(&'static str, u64)]) -> Calls {
 
 /// The mechanisms that run here; the others are named with their reason.
 fn available() -> impl Iterator<Item = Mechanism> {
-    Mechanism::all().filter(|mechanism| match mechanism.probe() {
-        Ok(()) => true,
-        Err(reason) => {
-            assert!(!is_required(*mechanism), "{mechanism}: {reason}");
-            eprintln!("{mechanism}: unavailable here: {reason}");
-            false
-        }
+    Mechanism::all().filter(|&mechanism| match unavailable(mechanism) {
+        Ok(reason) => reason.is_none(),
+        Err(required) => panic!("{required}"),
     })
 }
 

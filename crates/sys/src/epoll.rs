@@ -1,4 +1,4 @@
-//! `epoll_pwait2` with its fall-back `epoll_pwait`; the rest of epoll is `rustix::event::epoll`.
+//! `epoll_wait` and `epoll_pwait2`, each for the timeouts that it is best at; the rest of epoll is `rustix::event::epoll`.
 
 use crate::{poll::errno, timeout};
 use rustix::io::Result;
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// One `struct epoll_event` that the kernel has filled.
+/// One `struct epoll_event`: conditions, and user data that says whose they are.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Event(libc::epoll_event);
@@ -24,15 +24,27 @@ impl fmt::Debug for Event {
 }
 
 impl Event {
+    /// An event as the kernel would fill it in.
+    #[must_use]
+    #[inline]
+    pub const fn new(bits: u32, data: u64) -> Self {
+        Self(libc::epoll_event {
+            events: bits,
+            u64: data,
+        })
+    }
+
     /// The conditions; those of `poll(2)` have the same values and are the low sixteen bits.
     #[must_use]
-    pub fn bits(&self) -> u32 {
+    #[inline]
+    pub const fn bits(&self) -> u32 {
         self.0.events
     }
 
     /// The user data of the declaration.
     #[must_use]
-    pub fn data(&self) -> u64 {
+    #[inline]
+    pub const fn data(&self) -> u64 {
         self.0.u64
     }
 }
@@ -99,17 +111,38 @@ pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> 
     Ok(())
 }
 
-/// `epoll_pwait2(epoll, buffer, timeout)`: waits with nanosecond resolution and replaces `buffer`'s
-/// content by at most `max` events. No timeout waits for ever.
+/// `epoll_wait(epoll, buffer, milliseconds)`: waits and replaces `buffer`'s content by at most `max` events. -1 waits for
+/// ever.
+///
+/// # Errors
+/// `EINTR`; `EINVAL` when `max` is 0. See `epoll_wait(2)`.
+#[inline]
+pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, milliseconds: i32) -> Result<usize> {
+    buffer.clear();
+    buffer.reserve(max);
+    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and exclusively
+    // ours; Event is transparent over the kernel's epoll_event.
+    let count = unsafe {
+        libc::epoll_wait(
+            epoll.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            i32::try_from(max).unwrap_or(i32::MAX),
+            milliseconds,
+        )
+    };
+    filled(buffer, count.into())
+}
+
+/// `epoll_pwait2(epoll, buffer, timeout)`: as [`wait`], with nanosecond resolution. No timeout waits for ever.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.11; `EINTR`; `EINVAL` when `max` is 0. See `epoll_wait(2)`.
+#[inline]
 pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeout: Option<Duration>) -> Result<usize> {
     buffer.clear();
     buffer.reserve(max);
     let timeout = timeout.map(timeout::timespec);
-    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and exclusively
-    // ours; Event is transparent over the kernel's epoll_event; the timeout is null or a live timespec.
+    // SAFETY: as in `wait`; the timeout is null or a live timespec, and the mask is null.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
@@ -121,36 +154,15 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
             0_usize,
         )
     };
-    let count = usize::try_from(count).map_err(|_| errno())?;
-    // SAFETY: the kernel has initialised the first `count` events and never more than `max`.
-    unsafe { buffer.set_len(count) };
-    Ok(count)
+    filled(buffer, count)
 }
 
-/// `epoll_pwait(epoll, buffer, timeout)`: as [`pwait2`], with the timeout rounded up to whole milliseconds.
-///
-/// # Errors
-/// `EINTR`; `EINVAL` when `max` is 0. See `epoll_wait(2)`.
-pub fn pwait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeout: Option<Duration>) -> Result<usize> {
-    buffer.clear();
-    buffer.reserve(max);
-    let milliseconds = timeout.map_or(-1, |timeout| {
-        i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-    });
-    // SAFETY: as in `pwait2`; no signal mask is passed.
-    let count = unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait,
-            epoll.as_raw_fd(),
-            buffer.as_mut_ptr(),
-            i32::try_from(max).unwrap_or(i32::MAX),
-            milliseconds,
-            std::ptr::null::<libc::c_void>(),
-            0_usize,
-        )
-    };
+/// Gives the buffer the length that a waiting call has returned.
+#[inline]
+fn filled(buffer: &mut Vec<Event>, count: libc::c_long) -> Result<usize> {
     let count = usize::try_from(count).map_err(|_| errno())?;
-    // SAFETY: the kernel has initialised the first `count` events and never more than `max`.
+    // SAFETY: both callers pass what the kernel returned for this buffer: it has initialised that many events, no more
+    // than it was told that there is room for.
     unsafe { buffer.set_len(count) };
     Ok(count)
 }

@@ -15,6 +15,7 @@ pub mod poll;
 pub mod poll_ring;
 pub mod process;
 mod provided_buffers;
+pub mod required;
 pub mod ring_setup;
 pub mod rusage;
 pub mod sched_idle;

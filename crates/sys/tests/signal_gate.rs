@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use c10k_sys::bpf::{Attach, Attached, Hook, Prepared, Shared};
+use c10k_sys::required::is_required;
 
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);
@@ -59,10 +60,7 @@ impl Gate {
         let attached = match attached {
             Ok(attached) => attached,
             Err(error) => {
-                let list = std::env::var("C10K_REQUIRE").unwrap_or_default();
-                let has = |wanted: &str| list.split(',').any(|word| word == wanted);
-                let required = (has("all") || has("signal-per-fd")) && !has("-signal-per-fd");
-                assert!(!required, "required: {error}");
+                assert!(!is_required(&["signal-per-fd"]), "required: {error}");
                 println!("unavailable here: {error}");
                 return None;
             }

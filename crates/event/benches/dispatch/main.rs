@@ -4,7 +4,9 @@
 //! Contestants are compared in pairs, in one process: the two take turns, in an order drawn by lot, and a ratio is taken for
 //! each turn. Reported are the medians of the ratios with bootstrap intervals. Registering and dispatching are timed apart.
 //!
-//! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--out FILE` (writes the tables as Markdown too).
+//! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--pairs N` (a size), `--out FILE` (writes the
+//! tables as Markdown too); or `--alone NAME` (a mechanism, `NAME/by-hand`, `mio`, `polling`, `libevent`), which runs one
+//! contestant 100 times, blocking, and times nothing: for a profiler.
 #![deny(unsafe_code)]
 
 mod contestants;
@@ -31,6 +33,22 @@ enum Entrant {
 }
 
 impl Entrant {
+    fn named(name: &str) -> Result<Self, String> {
+        match name {
+            "mio" => Ok(Self::Mio),
+            "polling" => Ok(Self::Polling),
+            "libevent" => Functions::load().map(Self::Libevent),
+            name => {
+                let (mechanism, entrant): (_, fn(Mechanism) -> Self) = match name.strip_suffix("/by-hand") {
+                    Some(mechanism) => (mechanism, Self::ByHand),
+                    None => (name, Self::Ours),
+                };
+                let mechanism = Mechanism::named(mechanism).map_err(|unknown| unknown.to_string())?;
+                Ok(entrant(mechanism))
+            }
+        }
+    }
+
     fn open<'a>(self, ring: &'a Ring) -> Box<dyn Contestant + 'a> {
         match self {
             Self::Ours(mechanism) => Box::new(Ours::open(mechanism, ring)),
@@ -61,14 +79,26 @@ struct Arguments {
     blocks: usize,
     only: Option<String>,
     out: Option<String>,
+    alone: Option<String>,
+    pairs: Option<String>,
+}
+
+impl Arguments {
+    fn sizes(&self) -> impl Iterator<Item = Size> {
+        let wanted = |size: &Size| self.pairs.as_ref().is_none_or(|pairs| *pairs == size.pairs.to_string());
+        SIZES.into_iter().filter(wanted)
+    }
 }
 
 fn main() -> Result<(), String> {
     let arguments = arguments()?;
+    if let Some(name) = &arguments.alone {
+        return alone(Entrant::named(name)?, arguments.sizes().next().unwrap_or(SIZES[0]));
+    }
     let files = raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
     let mut text = String::new();
     for waiting in [Waiting::Blocking, Waiting::Polling] {
-        for size in SIZES {
+        for size in arguments.sizes() {
             let mut pairs = pairs(&arguments);
             measure(&mut pairs, size, waiting, arguments.blocks, files)?;
             report(&mut text, &pairs, size, waiting);
@@ -86,6 +116,8 @@ fn arguments() -> Result<Arguments, String> {
         blocks: 15,
         only: None,
         out: None,
+        alone: None,
+        pairs: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(option) = given.next() {
@@ -100,14 +132,25 @@ fn arguments() -> Result<Arguments, String> {
             }
             "--only" => parsed.only = Some(value()?),
             "--out" => parsed.out = Some(value()?),
+            "--pairs" => parsed.pairs = Some(value()?),
+            "--alone" => parsed.alone = Some(value()?),
             other => {
                 return Err(format!(
-                    "{other} is no option: use --blocks N, --only MECHANISM, --out FILE"
+                    "{other} is no option: use --blocks N, --only MECHANISM, --pairs N, --out FILE, --alone NAME"
                 ));
             }
         }
     }
     Ok(parsed)
+}
+
+fn alone(entrant: Entrant, size: Size) -> Result<(), String> {
+    let ring = Ring::open(size.pairs)?;
+    let (mut contestant, _) = register(entrant, &ring);
+    for _ in 0..100 {
+        dispatch(&mut *contestant, &ring, size, Waiting::Blocking);
+    }
+    Ok(())
 }
 
 fn pairs(arguments: &Arguments) -> Vec<Pair> {

@@ -7,8 +7,8 @@
 
 use super::{Backend, Descriptor, refuse_busy_poll, uninterrupted};
 use crate::{
-    Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
-    Unsupported, WaitError, Wakeup, Watch,
+    Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Unsupported,
+    WaitError, Wakeup, Watch,
     dev_poll::{Closing, DevPoll, DevPollFd, POLLREMOVE},
     readiness::poll_bits,
 };
@@ -26,7 +26,7 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: true,
-    calls: &["epoll_pwait2", "epoll_ctl"],
+    calls: &["epoll_wait", "epoll_pwait2", "epoll_ctl"],
     probe,
     open: |options| DevPollSet::open(options).map(super::boxed),
 };
@@ -34,7 +34,6 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
 /// The kernel's side of a set on the emulated `/dev/poll`.
 pub(crate) struct DevPollSet {
     device: DevPoll,
-    results: Vec<DevPollFd>,
     /// The key behind each descriptor number.
     keys: Vec<Key>,
 }
@@ -49,7 +48,6 @@ impl DevPollSet {
         })?;
         Ok(Self {
             device,
-            results: Vec::new(),
             keys: Vec::new(),
         })
     }
@@ -107,19 +105,16 @@ impl Backend for DevPollSet {
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<(), WaitError> {
-        let Self { device, results, keys } = self;
-        results.resize(events.room(), DevPollFd::default());
-        let count = uninterrupted(timeout, |timeout| device.wait(results, timeout, counters)).map_err(|errno| {
+        let Self { device, keys } = self;
+        let room = events.room();
+        uninterrupted(timeout, |timeout| device.wait_for_watched(room, timeout, counters)).map_err(|errno| {
             WaitError::System {
-                call: "epoll_pwait2",
+                call: "epoll_wait",
                 errno,
             }
         })?;
-        for result in &results[..count] {
-            events.push(
-                keys[super::select::place(result.fd)],
-                Readiness::from_poll(result.revents),
-            );
+        for (number, bits) in device.found() {
+            events.push(keys[super::select::place(number)], bits);
         }
         Ok(())
     }

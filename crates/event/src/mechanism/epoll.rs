@@ -1,14 +1,15 @@
-//! `epoll-level`, `epoll-edge` and `epoll-oneshot`: `epoll_ctl`, `epoll_pwait2`.
+//! `epoll-level`, `epoll-edge` and `epoll-oneshot`: `epoll_ctl`, `epoll_wait`, `epoll_pwait2`.
 //!
-//! The interest set lives in the kernel; a wait looks at the ready list only. Where the kernel has no `epoll_pwait2`
-//! (before Linux 5.11, or under an old seccomp profile) `epoll_pwait` is used, with timeouts rounded up to milliseconds.
+//! The interest set lives in the kernel; a wait looks at the ready list only, and the kernel writes what it finds right
+//! into the caller's batch. Timeouts that are no whole milliseconds take `epoll_pwait2`; where the kernel has none (before
+//! Linux 5.11, or under an old seccomp profile) they are rounded up to milliseconds.
 
 use super::{Backend, Descriptor, uninterrupted};
 use crate::{
-    BusyPoll, Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Readiness, Threading,
-    Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
+    BusyPoll, Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger,
+    Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
 };
-use c10k_sys::epoll::{BusyPoll as Parameters, Event as EpollEvent, pwait, pwait2};
+use c10k_sys::epoll::{BusyPoll as Parameters, Event as EpollEvent, pwait2, wait};
 use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     io::Errno,
@@ -57,26 +58,27 @@ pub(super) static EPOLL_ONESHOT: Descriptor = Descriptor {
     open: |options| Epoll::open(&EPOLL_ONESHOT, options).map(super::boxed),
 };
 
-const CALLS: &[&str] = &["epoll_pwait2", "epoll_ctl"];
+const CALLS: &[&str] = &["epoll_wait", "epoll_pwait2", "epoll_ctl"];
 
 /// The kernel's side of a set on epoll.
 pub(crate) struct Epoll {
     descriptor: &'static Descriptor,
     epoll: OwnedFd,
-    buffer: Vec<EpollEvent>,
     wait: Wait,
 }
 
-/// Which of the two waiting calls this kernel has.
+/// The call that waits: `epoll_wait`, which is the cheapest, for ever, for no time, or for whole milliseconds;
+/// `epoll_pwait2` for times between those.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Wait {
     #[default]
-    Pwait2,
-    Pwait,
+    Nanoseconds,
+    /// This kernel has no `epoll_pwait2`: times are rounded up to milliseconds.
+    Milliseconds,
 }
 
 impl Wait {
-    /// Waits once; where `epoll_pwait2` is not there, `epoll_pwait` takes its place from then on.
+    /// Waits once.
     #[inline]
     pub(crate) fn wait(
         &mut self,
@@ -86,23 +88,35 @@ impl Wait {
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<usize, Errno> {
-        if matches!(self, Self::Pwait2) {
+        let milliseconds = match timeout {
+            None => -1,
+            Some(Duration::ZERO) => 0,
+            Some(timeout) => return self.wait_for(epoll, buffer, room, timeout, counters),
+        };
+        counters.count(Call::EpollWait);
+        wait(epoll, buffer, room, milliseconds)
+    }
+
+    #[inline(never)]
+    fn wait_for(
+        &mut self,
+        epoll: BorrowedFd<'_>,
+        buffer: &mut Vec<EpollEvent>,
+        room: usize,
+        timeout: Duration,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        let milliseconds = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        let whole = Duration::from_millis(u64::from(milliseconds.unsigned_abs())) == timeout;
+        if matches!(self, Self::Nanoseconds) && !whole {
             counters.count(Call::EpollPwait2);
-            match pwait2(epoll, buffer, room, timeout) {
-                Err(Errno::NOSYS) => *self = Self::Pwait,
+            match pwait2(epoll, buffer, room, Some(timeout)) {
+                Err(Errno::NOSYS) => *self = Self::Milliseconds,
                 outcome => return outcome,
             }
         }
-        counters.count(Call::EpollPwait);
-        pwait(epoll, buffer, room, timeout)
-    }
-
-    /// The name of the call.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Pwait2 => "epoll_pwait2",
-            Self::Pwait => "epoll_pwait",
-        }
+        counters.count(Call::EpollWait);
+        wait(epoll, buffer, room, milliseconds)
     }
 }
 
@@ -123,8 +137,7 @@ impl Epoll {
         Ok(Self {
             descriptor,
             epoll,
-            buffer: Vec::new(),
-            wait: Wait::Pwait2,
+            wait: Wait::default(),
         })
     }
 
@@ -176,24 +189,16 @@ impl Backend for Epoll {
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<(), WaitError> {
-        let Self {
-            epoll, buffer, wait, ..
-        } = self;
+        let Self { epoll, wait, .. } = self;
         let room = events.room();
         uninterrupted(timeout, |timeout| {
-            wait.wait(epoll.as_fd(), buffer, room, timeout, counters)
+            wait.wait(epoll.as_fd(), events.found(), room, timeout, counters)
         })
+        .map(drop)
         .map_err(|errno| WaitError::System {
-            call: wait.name(),
+            call: "epoll_wait",
             errno,
-        })?;
-        for event in &*buffer {
-            events.push(
-                Key::from_bits(event.data()),
-                Readiness::from_poll(poll_bits_of(event.bits())),
-            );
-        }
-        Ok(())
+        })
     }
 }
 
@@ -226,15 +231,6 @@ fn flags(key: Key, watch: Watch) -> EventFlags {
         flags &= !EventFlags::RDHUP;
     }
     flags
-}
-
-/// The bits that epoll shares with `poll(2)`; they are the low sixteen.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the high bits are the flags of epoll_ctl, never set in an event"
-)]
-const fn poll_bits_of(bits: u32) -> u16 {
-    bits as u16
 }
 
 /// Whether epoll watches this kind of file (`file_can_poll`): the measure for all mechanisms.

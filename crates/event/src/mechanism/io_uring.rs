@@ -11,11 +11,14 @@
 
 use super::{Backend, Descriptor, require_readiness};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Readiness, Threading, Trigger,
-    Unavailable, WaitError, Wakeup, Watch, home::Home, readiness::poll_bits,
+    Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger, Unavailable,
+    WaitError, Wakeup, Watch, home::Home, readiness::poll_bits,
 };
-use c10k_sys::poll_ring::{BusyPoll, Completion, PollRing, Shots};
-use c10k_sys::ring_setup;
+use c10k_sys::{
+    poll::POLLERR,
+    poll_ring::{BusyPoll, Completion, PollRing, Shots},
+    ring_setup,
+};
 use rustix::io::Errno;
 use std::{
     collections::VecDeque,
@@ -219,10 +222,10 @@ impl IoUringPoll {
                 if !completion.more && request.trigger != Trigger::Oneshot {
                     self.again.push(key);
                 }
-                events.push(key, Readiness::from_poll(u16::try_from(bits).unwrap_or(u16::MAX)));
+                events.push(key, u16::try_from(bits).unwrap_or(POLLERR));
             }
             // The request could not be started: its descriptor was closed behind the set's back.
-            Err(_) => events.push(key, Readiness::READABLE | Readiness::WRITABLE | Readiness::ERROR),
+            Err(_) => events.push(key, POLLERR),
         }
     }
 
@@ -300,7 +303,7 @@ impl Backend for IoUringPoll {
             errno,
         };
         self.gather(events, counters);
-        if !events.is_empty() || events.woken() {
+        if !events.is_empty() {
             return Ok(());
         }
         let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
@@ -313,7 +316,7 @@ impl Backend for IoUringPoll {
             let wanted = u32::from(left != Some(Duration::ZERO));
             let outcome = enter(&mut self.ring, wanted, left, counters);
             self.gather(events, counters);
-            if !events.is_empty() || events.woken() {
+            if !events.is_empty() {
                 return Ok(());
             }
             match outcome {

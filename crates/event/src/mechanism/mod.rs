@@ -51,7 +51,8 @@ pub struct Descriptor {
     pub tells: &'static [Fact],
     /// Whether the interface is a present-day imitation of one that Linux does not have.
     pub emulated: bool,
-    /// The system call that waits, then those that declare and withdraw, in the kernel's names.
+    /// The system calls in the kernel's names: first those that wait, the usual one first, then those that declare and
+    /// withdraw.
     pub calls: &'static [&'static str],
     /// Whether it can run here.
     pub(crate) probe: fn() -> Result<(), Unavailable>,
@@ -121,7 +122,7 @@ impl Mechanism {
         self.0.emulated
     }
 
-    /// The system call that waits, then those that declare and withdraw.
+    /// The system calls: first those that wait, the usual one first, then those that declare and withdraw.
     #[must_use]
     pub const fn calls(self) -> &'static [&'static str] {
         self.0.calls
@@ -236,16 +237,28 @@ pub(crate) fn uninterrupted<T>(
     timeout: Option<Duration>,
     mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
+    if let Some(finite) = timeout.filter(|timeout| !timeout.is_zero()) {
+        return uninterrupted_within(finite, &mut wait);
+    }
+    loop {
+        match wait(timeout) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Apart and by reference, so that the waits which need no clock are not burdened with it.
+#[inline(never)]
+fn uninterrupted_within<T>(
+    timeout: Duration,
+    wait: &mut dyn FnMut(Option<Duration>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let started = Instant::now();
     let mut left = timeout;
     loop {
-        match wait(left) {
-            Err(Errno::INTR) => {
-                left = timeout
-                    .zip(started)
-                    .map(|(timeout, started)| timeout.saturating_sub(started.elapsed()))
-                    .or(timeout);
-            }
+        match wait(Some(left)) {
+            Err(Errno::INTR) => left = timeout.saturating_sub(started.elapsed()),
             outcome => return outcome,
         }
     }

@@ -6,11 +6,11 @@
 
 use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Readiness, Threading, Trigger, Unavailable,
-    WaitError, Wakeup, Watch, readiness::poll_bits,
+    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, WaitError,
+    Wakeup, Watch, readiness::poll_bits,
 };
 use c10k_sys::poll::{PollEntry, poll};
-use std::{os::fd::BorrowedFd, time::Duration};
+use std::{ops::Range, os::fd::BorrowedFd, time::Duration};
 
 pub(super) static POLL: Descriptor = Descriptor {
     name: "poll",
@@ -40,6 +40,27 @@ impl Poll {
     fn open(options: &Options) -> Result<Self, OpenError> {
         refuse_busy_poll(&POLL, options)?;
         Ok(Self::default())
+    }
+
+    /// Gathers what a part of the array tells, until all that is `ready` was found; returns the position at which the batch
+    /// was full.
+    fn gather(&self, part: Range<usize>, ready: &mut usize, events: &mut Events) -> Option<usize> {
+        let entries = self.entries[part.clone()].iter().zip(&self.keys[part.clone()]);
+        for (position, (entry, &key)) in part.zip(entries) {
+            if *ready == 0 {
+                return None;
+            }
+            let found = entry.found();
+            if found == 0 {
+                continue;
+            }
+            if events.room() == 0 {
+                return Some(position);
+            }
+            events.push(key, found);
+            *ready -= 1;
+        }
+        None
     }
 }
 
@@ -85,22 +106,11 @@ impl Backend for Poll {
         // A wait after a batch that was too small looks first at what that one left.
         let count = self.entries.len();
         let first = if self.first < count { self.first } else { 0 };
-        self.first = 0;
-        for position in (first..count).chain(0..first) {
-            if ready == 0 {
-                break;
-            }
-            let found = self.entries[position].found();
-            if found == 0 {
-                continue;
-            }
-            if events.room() == 0 {
-                self.first = position;
-                break;
-            }
-            events.push(self.keys[position], Readiness::from_poll(found));
-            ready -= 1;
+        self.first = match self.gather(first..count, &mut ready, events) {
+            None if first > 0 => self.gather(0..first, &mut ready, events),
+            full => full,
         }
+        .unwrap_or(0);
         Ok(())
     }
 }

@@ -82,8 +82,8 @@ pub(crate) struct RtSignal {
     queue: Queue,
     gate: Option<Gate>,
     sources: Sources,
-    /// Events found by looking, not by signal: initial states and the results of a sweep.
-    backlog: VecDeque<(Key, Readiness)>,
+    /// Events found by looking, not by signal: initial states and the results of a sweep; as bits of `poll(2)`.
+    backlog: VecDeque<(Key, u16)>,
     on_overflow: OnOverflow,
     /// The most signals that the queue can have held since the set was opened.
     queue_limit: u64,
@@ -188,18 +188,18 @@ impl RtSignal {
 
     /// Looks at a source's state and tells it with the waits that follow.
     fn tell_state(&mut self, fd: BorrowedFd<'_>, key: Key, interest: Interest, counters: &mut Counters) {
-        let state = look(PollEntry::new(fd, poll_bits(interest)), counters).visible_to(interest);
-        if !state.is_none() {
+        let state = look(PollEntry::new(fd, poll_bits(interest)), counters);
+        if is_wanted(state, interest) {
             self.backlog.push_back((key, state));
         }
     }
 
     fn deliver_backlog(&mut self, events: &mut Events) {
         while events.room() > 0 {
-            let Some((key, readiness)) = self.backlog.pop_front() else {
+            let Some((key, bits)) = self.backlog.pop_front() else {
                 return;
             };
-            events.push(key, readiness);
+            events.push(key, bits);
         }
     }
 
@@ -217,16 +217,15 @@ impl RtSignal {
                 // A signal that stands for several events tells the reason of the first. Where that is all that the
                 // program waits for, the others add nothing that its next read or write does not tell.
                 let certain = trust == Trust::Certain && (!coalesced || is_all(taken.reason, watched.interest));
-                let readiness = if certain {
-                    readiness(taken.reason)
+                let bits = if certain {
+                    bits_of(taken.reason)
                 } else {
                     look(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
                 };
-                let readiness = readiness.visible_to(watched.interest);
-                (!readiness.is_none()).then_some((watched.key, readiness))
+                is_wanted(bits, watched.interest).then_some((watched.key, bits))
             });
         match told {
-            Some((key, readiness)) => events.push(key, readiness),
+            Some((key, bits)) => events.push(key, bits),
             None => {
                 counters.events += 1;
                 counters.stale_events += 1;
@@ -288,9 +287,8 @@ impl RtSignal {
         })
         .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
         for ((_, watched), entry) in sources.iter().zip(sweep) {
-            let readiness = Readiness::from_poll(entry.found()).visible_to(watched.interest);
-            if !readiness.is_none() {
-                backlog.push_back((watched.key, readiness));
+            if is_wanted(entry.found(), watched.interest) {
+                backlog.push_back((watched.key, entry.found()));
             }
         }
         Ok(())
@@ -312,9 +310,9 @@ impl RtSignal {
             errno,
         })?;
         for (fd, watched) in sources.iter() {
-            let readiness = maps.get(fd);
-            if !readiness.is_none() {
-                backlog.push_back((watched.key, readiness));
+            let bits = maps.get(fd);
+            if bits != 0 {
+                backlog.push_back((watched.key, bits));
             }
         }
         Ok(())
@@ -412,7 +410,7 @@ impl Backend for RtSignal {
                 }
             }
             self.deliver_backlog(events);
-            if !events.is_empty() || events.woken() {
+            if !events.is_empty() {
                 return Ok(());
             }
             left = timeout
@@ -423,16 +421,22 @@ impl Backend for RtSignal {
     }
 }
 
-/// What a signal says about its source: no more than its reason.
-fn readiness(reason: Reason) -> Readiness {
-    Readiness::from_poll(match reason {
+/// What a signal says about its source, no more than its reason, as bits of `poll(2)`.
+fn bits_of(reason: Reason) -> u16 {
+    match reason {
         Reason::In => POLLIN,
         Reason::Out => POLLOUT,
         Reason::Error => POLLERR,
         Reason::Priority => POLLPRI,
         Reason::HangUp => POLLHUP,
         Reason::Foreign => 0,
-    })
+    }
+}
+
+/// Whether bits of `poll(2)` tell an interest anything.
+#[inline]
+fn is_wanted(bits: u16, interest: Interest) -> bool {
+    !Readiness::from_poll(bits).visible_to(interest).is_none()
 }
 
 /// Whether a signal of this reason tells all that the interest asks for.
@@ -443,14 +447,14 @@ fn is_all(reason: Reason, interest: Interest) -> bool {
     )
 }
 
-/// A descriptor's state at this moment; nothing where the kernel cannot tell.
-fn look(entry: PollEntry, counters: &mut Counters) -> Readiness {
+/// A descriptor's state at this moment, as bits of `poll(2)`; nothing where the kernel cannot tell.
+fn look(entry: PollEntry, counters: &mut Counters) -> u16 {
     let mut entry = [entry];
     loop {
         counters.count(Call::Ppoll);
         match poll(&mut entry, Some(Duration::ZERO)) {
             Err(Errno::INTR) => {}
-            _ => return Readiness::from_poll(entry[0].found()),
+            _ => return entry[0].found(),
         }
     }
 }

@@ -6,10 +6,13 @@
 
 use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Readiness, Threading, Trigger,
-    Unavailable, WaitError, Wakeup, Watch,
+    Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger, Unavailable,
+    WaitError, Wakeup, Watch,
 };
-use c10k_sys::select::{FdBits, select};
+use c10k_sys::{
+    poll::{POLLIN, POLLOUT, POLLPRI},
+    select::{FdBits, select},
+};
 use std::{
     os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::Duration,
@@ -62,16 +65,12 @@ impl Maps {
         self.each().into_iter().for_each(|(map, _)| map.clear(bound));
     }
 
-    /// The answers about one number.
-    pub(super) fn get(&self, fd: RawFd) -> Readiness {
-        let maps = [
-            (&self.read, Readiness::READABLE),
-            (&self.write, Readiness::WRITABLE),
-            (&self.except, Readiness::PRIORITY),
-        ];
+    /// The answers about one number, as bits of `poll(2)`.
+    pub(super) fn get(&self, fd: RawFd) -> u16 {
+        let maps = [(&self.read, POLLIN), (&self.write, POLLOUT), (&self.except, POLLPRI)];
         maps.into_iter()
             .filter(|(map, _)| map.contains(fd))
-            .fold(Readiness::NONE, |readiness, (_, answer)| readiness | answer)
+            .fold(0, |bits, (_, answer)| bits | answer)
     }
 
     /// Asks about one number.
@@ -132,10 +131,10 @@ impl Select {
     }
 }
 
-/// The readiness that the lowest bit of each map tells.
-fn answers(read: u64, write: u64, except: u64) -> Readiness {
-    let told = |map: u64, answer| if map & 1 == 1 { answer } else { Readiness::NONE };
-    told(read, Readiness::READABLE) | told(write, Readiness::WRITABLE) | told(except, Readiness::PRIORITY)
+/// What the lowest bit of each map tells, as bits of `poll(2)`.
+fn answers(read: u64, write: u64, except: u64) -> u16 {
+    let told = |map: u64, answer| if map & 1 == 1 { answer } else { 0 };
+    told(read, POLLIN) | told(write, POLLOUT) | told(except, POLLPRI)
 }
 
 impl Backend for Select {

@@ -14,10 +14,11 @@ mod rig;
 mod support;
 
 use c10k_event::{Mechanism, Trigger};
+use c10k_sys::required::is_required;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rig::refuses;
 use std::{fmt::Write as _, io::Write as _, process::Command};
-use support::is_required;
+use support::unavailable;
 
 /// One thing that the contract promises.
 pub(crate) struct Case {
@@ -82,6 +83,10 @@ fn main() {
 fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
     let name = format!("{mechanism}::{}", case.name);
     Trial::test(name.clone(), move || {
+        if let Some(reason) = unavailable(mechanism)? {
+            record(mechanism, case, &Outcome::Unavailable(reason));
+            return Ok(());
+        }
         let inner = std::env::var_os(INNER).is_some();
         if case.place == Place::OwnProcess && !inner {
             return alone(&name);
@@ -89,7 +94,7 @@ fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
         let outcome = run(mechanism, case);
         record(mechanism, case, &outcome);
         match outcome {
-            Outcome::Unavailable(reason) if is_required(mechanism) => Err(Failed::from(format!(
+            Outcome::Unavailable(reason) if is_required(&[mechanism.name()]) => Err(Failed::from(format!(
                 "{mechanism} is required (C10K_REQUIRE) and unavailable: {reason}"
             ))),
             Outcome::Unavailable(reason) => {
@@ -102,9 +107,6 @@ fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
 }
 
 fn run(mechanism: Mechanism, case: &Case) -> Outcome {
-    if let Err(unavailable) = mechanism.probe() {
-        return Outcome::Unavailable(unavailable.to_string());
-    }
     let triggers = mechanism.triggers().iter().copied();
     let relevant = triggers.filter(|&trigger| case.about == About::EachTrigger || case.about == About::Only(trigger));
     let mut outcome = None;

@@ -15,7 +15,7 @@ use rand_pcg::{
     rand_core::{Rng, SeedableRng},
 };
 use std::path::Path;
-use support::is_required;
+use support::unavailable;
 
 /// Seeds of scripts that failed once, with what was wrong then.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -65,20 +65,8 @@ fn script(seed: u64) -> Vec<u8> {
     script
 }
 
-/// Whether the mechanism runs here; prints why not, or fails where `C10K_REQUIRE` asks for it.
-fn available(mechanism: Mechanism) -> Result<bool, Failed> {
-    let Err(reason) = mechanism.probe() else {
-        return Ok(true);
-    };
-    if is_required(mechanism) {
-        return Err(format!("{mechanism} is required (C10K_REQUIRE) and unavailable: {reason}").into());
-    }
-    eprintln!("{mechanism}: unavailable here: {reason}");
-    Ok(false)
-}
-
 fn random_scripts(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
-    if !available(mechanism)? {
+    if unavailable(mechanism)?.is_some() {
         return Ok(());
     }
     let first = number("C10K_ORACLE_SEED", 1)?;
@@ -89,7 +77,7 @@ fn random_scripts(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> 
 }
 
 fn regressions(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
-    if !available(mechanism)? {
+    if unavailable(mechanism)?.is_some() {
         return Ok(());
     }
     for &(seed, what) in REGRESSIONS {
@@ -99,7 +87,7 @@ fn regressions(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
 }
 
 fn corpus(mechanism: Mechanism, trigger: Trigger) -> Result<(), Failed> {
-    if !available(mechanism)? {
+    if unavailable(mechanism)?.is_some() {
         return Ok(());
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/event_script");

@@ -1,13 +1,33 @@
 //! What the tests share.
 
 use c10k_event::Mechanism;
+use c10k_sys::required::is_required;
+use std::sync::{Mutex, PoisonError};
 
-/// Whether `C10K_REQUIRE` makes it a failure that `mechanism` cannot run here: `all` or its name asks for it, `-NAME`
-/// takes it out of `all` (`signal-per-fd` runs in the guest where a kernel refuses tracing programs).
-pub(crate) fn is_required(mechanism: Mechanism) -> bool {
-    std::env::var("C10K_REQUIRE").is_ok_and(|list| {
-        let mut words = list.split(',').map(str::trim);
-        let wanted = words.clone().any(|word| word == "all" || word == mechanism.name());
-        wanted && !words.any(|word| word.strip_prefix('-') == Some(mechanism.name()))
-    })
+/// What probing found, so that each mechanism is probed once in a test program and its reason is said once.
+static PROBED: Mutex<Vec<(&str, Option<String>)>> = Mutex::new(Vec::new());
+
+/// Why a mechanism cannot run here, which is said on standard error; `None` if it can.
+///
+/// # Errors
+/// Where `C10K_REQUIRE` asks for it all the same.
+pub(crate) fn unavailable(mechanism: Mechanism) -> Result<Option<String>, String> {
+    let mut probed = PROBED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = probed.iter().find(|(name, _)| *name == mechanism.name());
+    let reason = if let Some((_, reason)) = known {
+        reason.clone()
+    } else {
+        let reason = mechanism.probe().err().map(|reason| reason.to_string());
+        if let Some(reason) = &reason {
+            eprintln!("{mechanism}: unavailable here: {reason}");
+        }
+        probed.push((mechanism.name(), reason.clone()));
+        reason
+    };
+    match reason {
+        Some(reason) if is_required(&[mechanism.name()]) => Err(format!(
+            "{mechanism} is required (C10K_REQUIRE) and unavailable: {reason}"
+        )),
+        reason => Ok(reason),
+    }
 }

@@ -110,15 +110,10 @@ impl Subject {
         self.model.availability().err().or_else(mechanism)
     }
 
-    /// Whether `C10K_REQUIRE` makes its absence a failure; `-NAME` in the list takes a mechanism or a model out of `all`.
+    /// Whether `C10K_REQUIRE` makes its absence a failure, by its model's or its mechanism's name.
     pub(crate) fn is_required(&self) -> bool {
-        let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
-        let is_own = |name: &str| name == self.model.name() || self.mechanism.map(Mechanism::name) == Some(name);
-        let wanted = required.split(',').any(|word| word == "all" || is_own(word));
-        wanted
-            && !required
-                .split(',')
-                .any(|word| word.strip_prefix('-').is_some_and(is_own))
+        let model = self.model.name();
+        c10k_sys::required::is_required(&[model, self.mechanism.map_or(model, Mechanism::name)])
     }
 
     /// Starts the server with options of [`apply`].
