@@ -1,5 +1,8 @@
 //! `c10k load`.
 
+mod live;
+mod values;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
@@ -7,18 +10,19 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_load::search::{Criterion, find_max};
 use c10k_load::{
-    Arrival, Bodies, LoadError, LoadPlan, LoadReport, Pace, Pattern, Ports, Probe, Rate, Target, output,
-    run as run_load,
+    Arrival, Bodies, Close, LoadError, LoadPlan, LoadReport, News, Pace, Pattern, Ports, Probe, Rate, Sessions, Stop,
+    Target, output, run_until,
 };
 use c10k_record::LoadRecord;
 use clap::ValueEnum;
 
 use crate::Outcome;
+use live::Live;
+use values::{criterion, duration, ports, ramp, rate, sessions, trace};
 
 /// Load an HTTP server: open loop, fully accounted, with idle connections beside.
 #[derive(clap::Args)]
@@ -44,7 +48,7 @@ struct Options {
     /// Replay a file: the instants at which requests are due, in seconds from the start, one a line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "steps", "ramp"])]
     trace: Option<PathBuf>,
-    /// Requests due at each instant; the rate stays what it is
+    /// Requests due at each instant; the rate stays what it is. With --wsess: calls that a user makes at once
     #[arg(long, default_value = "1")]
     burst: NonZeroU64,
     /// Connections that take requests in turn [default: 10, or as many as needed with --requests-per-connection]
@@ -53,9 +57,15 @@ struct Options {
     /// Requests after which a connection is closed; 1 without --connections is one connection per request
     #[arg(long)]
     requests_per_connection: Option<NonZeroU64>,
+    /// Sessions as httperf has them: at most N1, begun at --rate, of N2 calls each, with think time X between bursts
+    #[arg(long, value_name = "N1,N2,X", value_parser = sessions, conflicts_with_all = ["connections", "requests_per_connection", "pipeline"])]
+    wsess: Option<Sessions>,
     /// Idle connections to keep open beside
     #[arg(long, default_value_t = 0)]
     idle: u64,
+    /// Idle connections per second that are replaced by new ones, the oldest first
+    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    idle_churn: f64,
     /// Measured time
     #[arg(long, default_value = "10s", value_parser = duration)]
     duration: Duration,
@@ -74,6 +84,9 @@ struct Options {
     /// How to wait for the next request: sleep, hybrid (sleep, then poll the last stretch), spin
     #[arg(long, value_enum, default_value_t = PaceName::Sleep)]
     pace: PaceName,
+    /// How connections are closed: fin, or reset (SO_LINGER 0: no TIME_WAIT, and the server sees a reset)
+    #[arg(long, value_enum, default_value_t = CloseName::Fin)]
+    close: CloseName,
     /// Requests on one connection at once
     #[arg(long, default_value_t = 1)]
     pipeline: usize,
@@ -134,6 +147,12 @@ enum PaceName {
     Spin,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum CloseName {
+    Fin,
+    Reset,
+}
+
 /// How a report becomes text.
 type Layout = fn(&LoadReport) -> String;
 
@@ -184,9 +203,12 @@ pub(crate) fn run(args: Args) -> Outcome {
     let exports = Exports::create(&args)?;
     let criterion = args.find_max.clone();
     let plan = plan(args)?;
+    let stop = Stop::default();
+    stop.on_signals()?;
     if let Some(criterion) = criterion {
-        return search(&plan, &criterion, json);
+        return search(&plan, &criterion, &stop, json);
     }
+    let mut live = Live::new(&plan);
     let print = |record: &LoadRecord| -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, record)?;
@@ -194,14 +216,19 @@ pub(crate) fn run(args: Args) -> Outcome {
         out.flush()
     };
     let mut printed = Ok(());
-    let report = run_load(&plan, |phase, at| {
-        if phases && printed.is_ok() {
+    let report = run_until(&plan, &stop, |news| {
+        live.show(news);
+        if let News::Phase(phase, at) = news
+            && phases
+            && printed.is_ok()
+        {
             printed = print(&LoadRecord::Phase {
                 phase,
                 monotonic_ns: at.0,
             });
         }
     })?;
+    drop(live);
     printed?;
     exports.write(&report)?;
     let summary = &report.summary;
@@ -220,20 +247,20 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(code)
 }
 
-fn search(plan: &LoadPlan, criterion: &Criterion, json: bool) -> Outcome {
+fn search(plan: &LoadPlan, criterion: &Criterion, stop: &Stop, json: bool) -> Outcome {
     let Rate::PerSecond(start) = plan.rate else {
         return Err("searching the highest rate: --rate max is none to start from: give a number".into());
     };
     let found = find_max(start, criterion, |rate| {
-        let report = run_load(
-            &LoadPlan {
-                rate: Rate::PerSecond(rate),
-                ..plan.clone()
-            },
-            |_, _| {},
-        )?;
+        let plan = LoadPlan {
+            rate: Rate::PerSecond(rate),
+            ..plan.clone()
+        };
+        let mut live = Live::new(&plan);
+        let report = run_until(&plan, stop, |news| live.show(news))?;
         let latency = report.account.latency;
-        Ok::<_, LoadError>((report.summary, Box::new(move |quantile| latency.at(quantile))))
+        let trial = (report.summary, Box::new(move |quantile| latency.at(quantile)) as _);
+        Ok::<_, LoadError>(Some(trial).filter(|_| stop.requested().is_none()))
     })?;
     let text = output::text::search(&found);
     if json {
@@ -242,7 +269,7 @@ fn search(plan: &LoadPlan, criterion: &Criterion, json: bool) -> Outcome {
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }
-    Ok(if found.rate_max.is_some() {
+    Ok(if found.rate_max.is_some() && !found.interrupted {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
@@ -257,7 +284,12 @@ fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
             per_connection,
         },
         (None, Some(per_connection)) => Pattern::AsNeeded { per_connection },
-        (None, None) => defaults.pattern,
+        (None, None) => args.wsess.map_or(defaults.pattern, |sessions| {
+            Pattern::Sessions(Sessions {
+                burst: args.burst,
+                ..sessions
+            })
+        }),
     };
     let rate = match (args.ramp, args.trace) {
         (Some(ramp), _) => ramp,
@@ -267,7 +299,11 @@ fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
     };
     Ok(LoadPlan {
         rate,
-        burst: args.burst,
+        burst: if args.wsess.is_some() {
+            defaults.burst
+        } else {
+            args.burst
+        },
         arrival: match args.arrival {
             ArrivalName::Constant => Arrival::Constant,
             ArrivalName::Poisson => Arrival::Poisson,
@@ -275,6 +311,7 @@ fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
         seed: args.seed,
         pattern,
         idle: args.idle,
+        idle_churn: args.idle_churn,
         warm_up: args.warmup,
         duration: args.duration,
         timeout: args.timeout,
@@ -283,6 +320,10 @@ fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
             PaceName::Sleep => Pace::Sleep,
             PaceName::Hybrid => Pace::Hybrid,
             PaceName::Spin => Pace::Spin,
+        },
+        close: match args.close {
+            CloseName::Fin => Close::Orderly,
+            CloseName::Reset => Close::Reset,
         },
         depth: args.pipeline,
         probe: if args.no_probe { Probe::Skip } else { Probe::Ask },
@@ -297,71 +338,4 @@ fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {
         connect_rate: args.connect_rate,
         ..defaults
     })
-}
-
-fn rate(text: &str) -> Result<Rate, String> {
-    match text {
-        "max" => Ok(Rate::Max),
-        _ => match text.parse() {
-            Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(Rate::PerSecond(rate)),
-            _ => Err("give a positive number of requests per second, or max".to_owned()),
-        },
-    }
-}
-
-fn ramp(text: &str) -> Result<Rate, String> {
-    let ends = text
-        .split_once("..")
-        .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
-    ends.map(|(from, to)| Rate::Ramp(from, to))
-        .ok_or_else(|| "give two rates, such as 100..5000".to_owned())
-}
-
-/// Reads the instants of a trace: seconds, one a line; empty lines and lines that start with # are passed over.
-fn trace(path: &Path) -> Result<Arc<[u64]>, String> {
-    let refuse = |cause: String| format!("reading the trace {}: {cause}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(number, line)| match line.trim().parse::<f64>() {
-            Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e9) as u64),
-            _ => Err(refuse(format!(
-                "line {} is not a number of seconds: '{line}'",
-                number + 1
-            ))),
-        })
-        .collect()
-}
-
-fn criterion(text: &str) -> Result<Criterion, String> {
-    let parse = || {
-        let (percentile, limit) = text.strip_prefix('p')?.split_once('<')?;
-        let percentile: f64 = percentile
-            .parse()
-            .ok()
-            .filter(|percentile| (0.0..100.0).contains(percentile))?;
-        Some(Criterion::new(
-            text,
-            percentile / 100.0,
-            c10k_http::units::duration(limit)?,
-        ))
-    };
-    parse().ok_or_else(|| "give a percentile and a bound, such as p99<5ms or p99.9<20ms".to_owned())
-}
-
-fn ports(text: &str) -> Result<Ports, String> {
-    let ends = text
-        .split_once('-')
-        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-    match ends {
-        Some((first, last)) if 0 < first && first <= last => Ok(Ports { first, last }),
-        _ => Err("give the first and the last port, such as 40000-40999".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    c10k_http::units::duration(text).ok_or_else(|| "give a duration such as 250us, 10ms, 5s, 2m".to_owned())
 }

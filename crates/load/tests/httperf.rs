@@ -76,7 +76,7 @@ fn load(peer: &Peer, pattern: Pattern) -> LoadReport {
         lag_bound: Duration::from_secs(60),
         ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
     };
-    run(&plan, |_, _| {}).unwrap()
+    run(&plan, |_| {}).unwrap()
 }
 
 /// Asserts that a figure printed with one decimal is `value`.

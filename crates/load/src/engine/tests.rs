@@ -2,4 +2,5 @@
 
 mod accounting;
 mod ground_truth;
+mod sessions;
 mod virtual_world;
