@@ -32,105 +32,112 @@ pub(crate) struct Args {
     options: Box<Options>,
 }
 
+// The headings of `--help`.
+const DUE: &str = "When requests are due";
+const OVER: &str = "Over which connections";
+const HOW: &str = "How long, and how precisely";
+const ASKED: &str = "What is asked of the server";
+const OUT: &str = "What comes out";
+
 #[derive(clap::Args)]
 struct Options {
     /// What to ask for: http://HOST:PORT/PATH or unix:SOCKET:/PATH. A path /bytes/N promises N bytes
     url: String,
     /// Requests per second, or 'max' for a closed loop
-    #[arg(long, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
+    #[arg(long, help_heading = DUE, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     rate: Rate,
     /// Rates for equal parts of the measured time, such as 100,200,400; the first in the warm-up
-    #[arg(long, value_delimiter = ',', conflicts_with = "rate")]
+    #[arg(long, help_heading = DUE, value_delimiter = ',', conflicts_with = "rate")]
     steps: Vec<f64>,
     /// A rate that changes in a straight line over the measured time, such as 100..5000
-    #[arg(long, value_parser = ramp, conflicts_with_all = ["rate", "steps"])]
+    #[arg(long, help_heading = DUE, value_parser = ramp, conflicts_with_all = ["rate", "steps"])]
     ramp: Option<Rate>,
     /// Replay a file: the instants at which requests are due, in seconds from the start, one a line
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "steps", "ramp"])]
+    #[arg(long, help_heading = DUE, value_name = "FILE", conflicts_with_all = ["rate", "steps", "ramp"])]
     trace: Option<PathBuf>,
     /// Requests due at each instant; the rate stays what it is. With --wsess: calls that a user makes at once
-    #[arg(long, default_value = "1")]
+    #[arg(long, help_heading = DUE, default_value = "1")]
     burst: NonZeroU64,
+    /// Distribution of the gaps between requests
+    #[arg(long, help_heading = DUE, value_enum, default_value_t = ArrivalName::Constant)]
+    arrival: ArrivalName,
+    /// Seed of the schedule
+    #[arg(long, help_heading = DUE, default_value_t = 1)]
+    seed: u64,
     /// Connections that take requests in turn [default: 10, or as many as needed with --requests-per-connection]
-    #[arg(long)]
+    #[arg(long, help_heading = OVER)]
     connections: Option<NonZeroU64>,
     /// Requests after which a connection is closed; 1 without --connections is one connection per request
-    #[arg(long)]
+    #[arg(long, help_heading = OVER)]
     requests_per_connection: Option<NonZeroU64>,
     /// Sessions as httperf has them: at most N1, begun at --rate, of N2 calls each, with think time X between bursts
-    #[arg(long, value_name = "N1,N2,X", value_parser = sessions, conflicts_with_all = ["connections", "requests_per_connection", "pipeline"])]
+    #[arg(long, help_heading = OVER, value_name = "N1,N2,X", value_parser = sessions, conflicts_with_all = ["connections", "requests_per_connection", "pipeline"])]
     wsess: Option<Sessions>,
+    /// Requests on one connection at once
+    #[arg(long, help_heading = OVER, default_value_t = 1)]
+    pipeline: usize,
     /// Idle connections to keep open beside
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help_heading = OVER, default_value_t = 0)]
     idle: u64,
     /// Idle connections per second that are replaced by new ones, the oldest first
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    #[arg(long, help_heading = OVER, value_name = "RATE", default_value_t = 0.0)]
     idle_churn: f64,
-    /// Measured time
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    duration: Duration,
-    /// Time at full rate before the measured time
-    #[arg(long, default_value = "0", value_parser = duration)]
-    warmup: Duration,
-    /// Distribution of the gaps between requests
-    #[arg(long, value_enum, default_value_t = ArrivalName::Constant)]
-    arrival: ArrivalName,
-    /// Time limit of a request, from the instant it is due
-    #[arg(long, default_value = "5s", value_parser = duration)]
-    timeout: Duration,
-    /// Send lag beyond which a request is late; the run is invalid if the generator itself delays 1% beyond it
-    #[arg(long, default_value = "5ms", value_parser = duration)]
-    max_lag: Duration,
-    /// How to wait for the next request: sleep, hybrid (sleep, then poll the last stretch), spin
-    #[arg(long, value_enum, default_value_t = PaceName::Sleep)]
-    pace: PaceName,
+    /// Connects per second while connections are opened
+    #[arg(long, help_heading = OVER, default_value_t = 10_000.0)]
+    connect_rate: f64,
     /// How connections are closed: fin, or reset (SO_LINGER 0: no TIME_WAIT, and the server sees a reset)
-    #[arg(long, value_enum, default_value_t = CloseName::Fin)]
+    #[arg(long, help_heading = OVER, value_enum, default_value_t = CloseName::Fin)]
     close: CloseName,
-    /// Requests on one connection at once
-    #[arg(long, default_value_t = 1)]
-    pipeline: usize,
-    /// Threads that send
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seed of the schedule
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Local address to connect from; repeat it for several
-    #[arg(long = "source")]
+    #[arg(long = "source", help_heading = OVER)]
     sources: Vec<IpAddr>,
     /// Local ports to connect from, such as 40000-40999 (Linux 6.3) [default: the kernel's range]
-    #[arg(long, value_parser = ports)]
+    #[arg(long, help_heading = OVER, value_parser = ports)]
     local_ports: Option<Ports>,
-    /// Connects per second while connections are opened
-    #[arg(long, default_value_t = 10_000.0)]
-    connect_rate: f64,
+    /// Measured time
+    #[arg(long, help_heading = HOW, default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Time at full rate before the measured time
+    #[arg(long, help_heading = HOW, default_value = "0", value_parser = duration)]
+    warmup: Duration,
+    /// Time limit of a request, from the instant it is due
+    #[arg(long, help_heading = HOW, default_value = "5s", value_parser = duration)]
+    timeout: Duration,
+    /// Threads that send
+    #[arg(long, help_heading = HOW, default_value_t = 1)]
+    threads: usize,
+    /// How to wait for the next request: sleep, hybrid (sleep, then poll the last stretch), spin
+    #[arg(long, help_heading = HOW, value_enum, default_value_t = PaceName::Sleep)]
+    pace: PaceName,
+    /// Send lag beyond which a request is late; the run is invalid if the generator itself delays 1% beyond it
+    #[arg(long, help_heading = HOW, default_value = "5ms", value_parser = duration)]
+    max_lag: Duration,
     /// Check that every reply has the same body as the first
-    #[arg(long)]
+    #[arg(long, help_heading = ASKED)]
     verify_bodies: bool,
     /// Do not ask the server once before the run and once after the connections are opened
-    #[arg(long)]
+    #[arg(long, help_heading = ASKED)]
     no_probe: bool,
     /// Search the highest rate that holds, from --rate on: p99<5ms means that 99% of the requests take less
-    #[arg(long, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases", "httperf"])]
+    #[arg(long, help_heading = ASKED, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases", "httperf"])]
     find_max: Option<Criterion>,
     /// Write the time series to FILE as comma-separated values
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = OUT, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write the latency distribution to FILE in HdrHistogram's text format
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = OUT, value_name = "FILE")]
     hgrm: Option<PathBuf>,
     /// Write the summary to FILE in the OpenMetrics text format
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = OUT, value_name = "FILE")]
     openmetrics: Option<PathBuf>,
     /// Print the summary for people in httperf's layout
-    #[arg(long)]
+    #[arg(long, help_heading = OUT)]
     httperf: bool,
     /// Print one JSON object on standard output
-    #[arg(long)]
+    #[arg(long, help_heading = OUT)]
     json: bool,
     /// Print a JSON line at each change of phase, before the summary
-    #[arg(long, requires = "json")]
+    #[arg(long, help_heading = OUT, requires = "json")]
     phases: bool,
 }
 
