@@ -288,6 +288,11 @@ impl LoadPlan {
         }
     }
 
+    /// Whether the load is meant to stay what it is over the measured time.
+    pub(crate) fn is_level(&self) -> bool {
+        matches!(self.rate, Rate::PerSecond(_) | Rate::Max) && !matches!(self.pattern, Pattern::Sessions(_))
+    }
+
     fn limited(&self, schedule: Schedule) -> Schedule {
         match self.pattern {
             Pattern::Sessions(sessions) => schedule.limited(sessions.total),

@@ -345,6 +345,7 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         service_ns: account.service.summary(),
         send_lag_ns: account.send_lag.summary(),
         drift_percent: match steadiness(&account.series) {
+            _ if !plan.is_level() => None,
             Steadiness::TooShort => None,
             Steadiness::Steady => Some(0.0),
             Steadiness::Drifting(percent) => Some(percent),

@@ -165,7 +165,8 @@ pub struct LoadSummary {
     /// From the scheduled instant to the actual send.
     pub send_lag_ns: LatencySummary,
     /// Change of the reply rate from the first to the last second, percent, where a line fitted to it has a slope that is
-    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell.
+    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell, or the load
+    /// was meant to change (ramps, steps, traces, sessions).
     #[serde(default)]
     pub drift_percent: Option<f64>,
     /// The idle pool.
