@@ -70,6 +70,24 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
     intervals(out, &run.latency_interval_ns)?;
     percentiles(out, "service", &run.service_ns)?;
     percentiles(out, "send lag", &run.send_lag_ns)?;
+    beside(out, run)?;
+    writeln!(
+        out,
+        "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
+        run.client.threads,
+        nanoseconds(run.client.cpu_ns as f64),
+        run.client.busiest_thread_percent
+    )?;
+    if run.valid {
+        return writeln!(out, "  valid");
+    }
+    run.invalid_because
+        .iter()
+        .try_for_each(|reason| writeln!(out, "  INVALID: {reason}"))
+}
+
+/// Idle connections, sessions and steadiness, where there is something to say.
+fn beside(out: &mut String, run: &LoadSummary) -> std::fmt::Result {
     if run.idle.target > 0 {
         let idle = &run.idle;
         writeln!(
@@ -98,19 +116,7 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
         )?,
         None => {}
     }
-    writeln!(
-        out,
-        "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
-        run.client.threads,
-        nanoseconds(run.client.cpu_ns as f64),
-        run.client.busiest_thread_percent
-    )?;
-    if run.valid {
-        return writeln!(out, "  valid");
-    }
-    run.invalid_because
-        .iter()
-        .try_for_each(|reason| writeln!(out, "  INVALID: {reason}"))
+    Ok(())
 }
 
 /// The 95% intervals of the latency's percentiles, below their columns.
