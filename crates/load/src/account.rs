@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, duration_ns};
 use crate::failure::{Blame, FAILURES, Failure};
 use crate::histogram::Durations;
 use crate::series::Series;
@@ -119,6 +119,12 @@ impl Account {
         self.measure = measure;
     }
 
+    /// The run ends early: the measured time begins at `measure` and is only this long.
+    pub fn cut(&mut self, measure: Moment, measured: Duration) {
+        self.measure = measure;
+        self.bounds.duration_ns = duration_ns(measured);
+    }
+
     /// The generator has turned to a request that is due.
     pub fn due(&mut self, request: Request, now: Moment) {
         if request.standing == Standing::Counted {
@@ -214,6 +220,12 @@ impl Account {
         occurred.map(|(row, count)| (row.name.to_owned(), count)).collect()
     }
 
+    /// Requests that failed, of every kind.
+    #[must_use]
+    pub fn failed_in_all(&self) -> u64 {
+        self.failed.iter().sum()
+    }
+
     /// Failed requests of one kind.
     #[must_use]
     pub fn failed(&self, failure: Failure) -> u64 {
@@ -233,7 +245,7 @@ impl Account {
     /// Requests sent and not ended.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.sent - self.completed - self.timed_out - self.failed.iter().sum::<u64>()
+        self.sent - self.completed - self.timed_out - self.failed_in_all()
     }
 
     fn at_least_the_limit(&self, ns: u64) -> u64 {

@@ -4,25 +4,25 @@
 //! and [`Engine::event`] when a connection is ready; clock and connections come in as a [`World`]. So a whole run can
 //! be played in virtual time.
 
+use std::time::Duration;
+
 use c10k_event::Readiness;
-use c10k_http::reply::{Persistence, Progress, Reply, ReplyLimits};
+use c10k_http::reply::ReplyLimits;
 
 use crate::account::{Account, Bounds, Outcome, Request, Standing};
 use crate::clock::{Moment, duration_ns};
 use crate::failure::Failure;
-use crate::fingerprint::Fingerprint;
 use crate::lane::{Deadlines, Lane};
-use crate::plan::{LoadPlan, Rate};
+use crate::plan::{LoadPlan, Pattern, Rate};
+use crate::sessions::{Bench, Next, Tally};
 use crate::share::{OwnSchedule, Route, Share};
 use crate::traffic::Traffic;
-use crate::world::{Got, Link, World};
+use crate::world::{Link, World};
 
 /// Due requests started between two looks at the events, so that a backlog does not delay the reading of replies.
 const STARTS_AT_ONCE: usize = 64;
 /// Bytes read at once. One buffer serves all connections of the thread.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Reads from one connection before the others get their turn.
-const READS_AT_ONCE: usize = 16;
 
 /// When the phases of a run begin, the same for all threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,30 @@ impl Timetable {
             end: measure.after(plan.duration),
         }
     }
+
+    /// The timetable of a run that was asked to stop at `at`.
+    pub(crate) fn cut(self, at: Moment) -> Self {
+        let end = self.end.min(at.max(self.start));
+        Self {
+            measure: self.measure.min(end),
+            end,
+            ..self
+        }
+    }
+
+    /// The measured time.
+    pub(crate) fn measured(self) -> Duration {
+        self.end.from_now(self.measure)
+    }
+}
+
+/// What a request that is due comes from.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// The schedule.
+    Scheduled(Route),
+    /// The session on this lane.
+    AfterThinking(u32),
 }
 
 pub(crate) struct Engine<'p, W> {
@@ -58,6 +82,9 @@ pub(crate) struct Engine<'p, W> {
     /// The list that is being worked off; kept for its memory.
     working: Vec<u32>,
     schedule: Option<OwnSchedule>,
+    sessions: Option<Bench>,
+    /// Requests on one connection at once.
+    depth: usize,
     deadlines: Deadlines,
     /// Requests on all lanes.
     outstanding: usize,
@@ -68,13 +95,6 @@ pub(crate) struct Engine<'p, W> {
     requests: Vec<u8>,
     buffer: Box<[u8]>,
     timetable: Timetable,
-}
-
-/// Whether a connection goes on after what was read from it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    Open,
-    Close,
 }
 
 impl<'p, W: World> Engine<'p, W> {
@@ -92,6 +112,10 @@ impl<'p, W: World> Engine<'p, W> {
             duration_ns: duration_ns(plan.duration),
         };
         let never = Moment(u64::MAX);
+        let (sessions, depth) = match plan.pattern {
+            Pattern::Sessions(sessions) => (Some(Bench::new(sessions)), sessions.burst.get() as usize),
+            _ => (None, plan.depth),
+        };
         Self {
             plan,
             share,
@@ -102,12 +126,14 @@ impl<'p, W: World> Engine<'p, W> {
             next: Vec::new(),
             working: Vec::new(),
             schedule: None,
+            sessions,
+            depth,
             deadlines: Deadlines::default(),
             outstanding: 0,
             account: Account::new(bounds),
             traffic: Traffic::default(),
             limits,
-            requests: plan.target.request.repeat(plan.depth),
+            requests: plan.target.request.repeat(depth),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             timetable: Timetable {
                 start: never,
@@ -127,6 +153,12 @@ impl<'p, W: World> Engine<'p, W> {
         }
     }
 
+    /// From now on the run goes by this timetable, which ends earlier.
+    pub(crate) fn cut(&mut self, timetable: Timetable) {
+        self.timetable = timetable;
+        self.account.cut(timetable.measure, timetable.measured());
+    }
+
     /// Does everything that is to be done by now.
     pub(crate) fn step(&mut self) {
         let now = self.world.now();
@@ -137,8 +169,25 @@ impl<'p, W: World> Engine<'p, W> {
 
     /// When the next request is due.
     pub(crate) fn next_due(&self) -> Option<Moment> {
-        let (due, _) = self.schedule.as_ref()?.peek()?;
-        Some(self.timetable.start.after_ns(due.offset_ns))
+        self.next_start().map(|(due, _)| due)
+    }
+
+    /// The sessions, where the plan has them.
+    pub(crate) fn sessions(&self) -> Option<&Tally> {
+        self.sessions.as_ref().map(Bench::tally)
+    }
+
+    /// What is due next before the end of the run, and when.
+    fn next_start(&self) -> Option<(Moment, Start)> {
+        let scheduled = self.schedule.as_ref().and_then(OwnSchedule::peek);
+        let scheduled =
+            scheduled.map(|(due, route)| (self.timetable.start.after_ns(due.offset_ns), Start::Scheduled(route)));
+        let woken = self.sessions.as_ref().and_then(Bench::peek);
+        let woken = woken.map(|(due, lane)| (due, Start::AfterThinking(lane)));
+        let starts = scheduled.into_iter().chain(woken);
+        starts
+            .min_by_key(|&(due, _)| due)
+            .filter(|&(due, _)| due < self.timetable.end)
     }
 
     /// When the next time limit passes.
@@ -235,19 +284,33 @@ impl<'p, W: World> Engine<'p, W> {
 
     fn start_due(&mut self, now: Moment) {
         for _ in 0..STARTS_AT_ONCE {
-            let Some(own) = self.schedule.as_mut() else { return };
-            let Some((due, route)) = own.peek() else { return };
-            let scheduled = self.timetable.start.after_ns(due.offset_ns);
-            if scheduled > now {
+            let Some((scheduled, start)) = self.next_start().filter(|&(due, _)| due <= now) else {
                 return;
-            }
-            own.advance();
-            let lane = match route {
-                Route::Lane(lane) => lane as u32,
-                Route::AnyFree => self.free_lane(),
             };
-            self.take_up(lane, scheduled, self.world.now());
+            let lane = match start {
+                Start::Scheduled(route) => self.begin(route, scheduled),
+                Start::AfterThinking(lane) => {
+                    self.sessions.as_mut().map(Bench::wake);
+                    lane
+                }
+            };
+            self.take_up(lane, scheduled, 1);
         }
+    }
+
+    /// Takes the next request of the schedule; returns its lane.
+    fn begin(&mut self, route: Route, scheduled: Moment) -> u32 {
+        if let Some(own) = &mut self.schedule {
+            own.advance();
+        }
+        let lane = match route {
+            Route::Lane(lane) => lane as u32,
+            Route::AnyFree => self.free_lane(),
+        };
+        if let Some(sessions) = &mut self.sessions {
+            sessions.begin(lane, scheduled);
+        }
+        lane
     }
 
     fn free_lane(&mut self) -> u32 {
@@ -259,17 +322,20 @@ impl<'p, W: World> Engine<'p, W> {
         index
     }
 
-    /// Enters a request that is due and sends it as soon as its lane allows.
-    fn take_up(&mut self, lane: u32, scheduled: Moment, now: Moment) {
+    /// Enters requests that are due and sends them as soon as their lane allows.
+    fn take_up(&mut self, lane: u32, scheduled: Moment, count: u64) {
+        let now = self.world.now();
         let counted = scheduled >= self.timetable.measure;
         let request = Request {
             scheduled,
             standing: if counted { Standing::Counted } else { Standing::WarmUp },
         };
-        self.account.due(request, now);
-        let serial = self.lanes[lane as usize].push(request);
-        self.deadlines.push(scheduled.after(self.plan.timeout), lane, serial);
-        self.outstanding += 1;
+        for _ in 0..count {
+            self.account.due(request, now);
+            let serial = self.lanes[lane as usize].push(request);
+            self.deadlines.push(scheduled.after(self.plan.timeout), lane, serial);
+            self.outstanding += 1;
+        }
         self.settle(lane);
     }
 
@@ -282,8 +348,7 @@ impl<'p, W: World> Engine<'p, W> {
         std::mem::swap(&mut self.next, &mut self.working);
         while let Some(lane) = self.working.pop() {
             if self.lanes[lane as usize].is_empty() && now < self.timetable.end {
-                let due = self.world.now();
-                self.take_up(lane, due, due);
+                self.take_up(lane, self.world.now(), 1);
             }
         }
     }
@@ -295,22 +360,39 @@ impl<'p, W: World> Engine<'p, W> {
                 self.end_all_sent(lane, Outcome::TimedOut);
                 self.disconnect(lane);
             } else if let Some(ticket) = self.lanes[lane as usize].pop_waiting() {
-                self.outstanding -= 1;
-                self.account.never_sent(ticket.request, now);
+                self.not_sent(lane, ticket.request, now);
             }
             self.settle(lane);
         }
     }
 
-    /// Puts a lane to its next use: what waits on it, the closed loop's next request, or the list of free lanes.
+    /// A request was given up that nothing was sent of.
+    fn not_sent(&mut self, lane: u32, request: Request, now: Moment) {
+        self.outstanding -= 1;
+        self.account.never_sent(request, now);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.fail(lane);
+        }
+    }
+
+    /// Puts a lane to its next use: what waits on it, the next call of its session, the closed loop's next request, or
+    /// the list of free lanes.
     fn settle(&mut self, index: u32) {
         if !self.lanes[index as usize].is_empty() {
             self.pump(index);
         }
-        let lane = &mut self.lanes[index as usize];
-        if !lane.is_empty() {
+        if !self.lanes[index as usize].is_empty() {
             return;
         }
+        if let Some(sessions) = &mut self.sessions {
+            let now = self.world.now();
+            match sessions.next(index, now) {
+                Some(Next::Calls(count)) if now < self.timetable.end => return self.take_up(index, now, count),
+                Some(Next::Calls(_) | Next::Think) | None => return,
+                Some(Next::Over) => self.disconnect(index),
+            }
+        }
+        let lane = &mut self.lanes[index as usize];
         if self.plan.rate == Rate::Max {
             self.next.push(index);
         } else if self.plan.pattern.connections() == 0 && !lane.is_free {
@@ -356,7 +438,7 @@ impl<'p, W: World> Engine<'p, W> {
         loop {
             let lane = &self.lanes[index as usize];
             let on_wire = lane.on_wire();
-            if on_wire >= self.plan.depth || lane.served + on_wire as u64 >= limit || !self.send_one(index) {
+            if on_wire >= self.depth || lane.served + on_wire as u64 >= limit || !self.send_one(index) {
                 return;
             }
         }
@@ -377,8 +459,7 @@ impl<'p, W: World> Engine<'p, W> {
                 // It is behind requests that are sent; its turn to expire comes with its deadline.
                 return false;
             }
-            self.outstanding -= 1;
-            self.account.never_sent(request, now);
+            self.not_sent(index, request, now);
         }
         let lane = &mut self.lanes[index as usize];
         let Some(request) = lane.send_next(now) else {
@@ -410,153 +491,17 @@ impl<'p, W: World> Engine<'p, W> {
         }
     }
 
-    /// Reads replies until the connection is empty, within bounds.
-    fn read(&mut self, index: u32, readiness: Readiness) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut after = After::Open;
-        for turn in 0.. {
-            if self.lanes[index as usize].link != Some(Link::Up) {
-                break;
-            }
-            if turn == READS_AT_ONCE {
-                self.unread.push(index);
-                break;
-            }
-            match self.world.read(index, &mut buffer) {
-                Ok(Got::Nothing) => break,
-                Ok(Got::End) => after = self.end_of_stream(index),
-                Ok(Got::Bytes(length)) => {
-                    self.note_bytes(index, length);
-                    after = self.take_bytes(index, &buffer[..length]);
-                    // A short read has emptied the socket; only an end that was already known is still to be read.
-                    if length < buffer.len() && !readiness.is_read_closed() && !readiness.is_error() {
-                        break;
-                    }
-                }
-                Err(failure) => {
-                    self.end_all_sent(index, Outcome::Failed(failure));
-                    after = After::Close;
-                }
-            }
-            if after == After::Close {
-                break;
-            }
-        }
-        self.buffer = buffer;
-        if after == After::Close {
-            // What was sent behind the reply that ended the connection gets no answer.
-            self.end_all_sent(index, Outcome::Failed(Failure::Truncated));
-            self.disconnect(index);
-        }
-        self.settle(index);
-    }
-
-    /// Notes what was read, and when a reply begins with it.
-    fn note_bytes(&mut self, index: u32, length: usize) {
-        self.traffic.bytes_in += length as u64;
-        let lane = &self.lanes[index as usize];
-        if !lane.parser.in_reply()
-            && let Some(sent) = lane.first_sent()
-        {
-            // The send of a request that made its connection began with the connect, which is no part of the response.
-            self.traffic
-                .response
-                .record(self.world.now().since_ns(sent.max(lane.up)));
-        }
-    }
-
-    fn take_bytes(&mut self, index: u32, bytes: &[u8]) -> After {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let lane = &mut self.lanes[index as usize];
-            if lane.on_wire() == 0 {
-                // Bytes that nothing asked for: there is no request to blame, and the stream is out of step.
-                return After::Close;
-            }
-            let verified = self.plan.target.expected.body.is_some();
-            let Lane { parser, body, .. } = lane;
-            let progress = parser.feed(rest, |bytes| {
-                if verified {
-                    body.take(bytes);
-                }
-            });
-            match progress {
-                Ok(Progress::Partial) => return After::Open,
-                Ok(Progress::Complete { reply, consumed }) => {
-                    rest = &rest[consumed..];
-                    let surplus = !rest.is_empty() && lane.on_wire() == 1;
-                    let outcome = if surplus {
-                        Outcome::Failed(Failure::BadLength)
-                    } else {
-                        self.judge(index, reply)
-                    };
-                    if self.replied(index, reply, outcome) == After::Close {
-                        return After::Close;
-                    }
-                }
-                Err(error) => {
-                    self.end_first(index, Outcome::Failed(error.into()));
-                    return After::Close;
-                }
-            }
-        }
-        After::Open
-    }
-
-    fn end_of_stream(&mut self, index: u32) -> After {
-        let lane = &mut self.lanes[index as usize];
-        if lane.on_wire() > 0 {
-            let outcome = match lane.parser.end() {
-                Ok(reply) => {
-                    lane.served += 1;
-                    self.traffic.replied(reply.status, reply.body_bytes);
-                    self.judge(index, reply)
-                }
-                Err(error) => Outcome::Failed(error.into()),
-            };
-            self.end_first(index, outcome);
-        }
-        After::Close
-    }
-
-    fn replied(&mut self, index: u32, reply: Reply, outcome: Outcome) -> After {
-        self.end_first(index, outcome);
-        self.traffic.replied(reply.status, reply.body_bytes);
-        let lane = &mut self.lanes[index as usize];
-        lane.served += 1;
-        let spent = self
-            .plan
-            .pattern
-            .per_connection()
-            .is_some_and(|limit| lane.served >= limit.get());
-        let broken = !matches!(outcome, Outcome::Completed | Outcome::Failed(Failure::BadStatus));
-        if spent || broken || reply.persistence == Persistence::Close {
-            After::Close
-        } else {
-            After::Open
-        }
-    }
-
-    fn judge(&mut self, index: u32, reply: Reply) -> Outcome {
-        let body = std::mem::replace(&mut self.lanes[index as usize].body, Fingerprint::EMPTY);
-        let expected = &self.plan.target.expected;
-        if !(200..300).contains(&reply.status) {
-            Outcome::Failed(Failure::BadStatus)
-        } else if expected.body_bytes.is_some_and(|expected| expected != reply.body_bytes) {
-            Outcome::Failed(Failure::BadLength)
-        } else if expected.body.is_some_and(|expected| expected != body) {
-            Outcome::Failed(Failure::BadBody)
-        } else {
-            Outcome::Completed
-        }
-    }
-
     /// The first request on the lane has ended.
     fn end_first(&mut self, index: u32, outcome: Outcome) {
         if let Some(ticket) = self.lanes[index as usize].pop_sent() {
             let now = self.world.now();
             self.outstanding -= 1;
             self.account.ended(ticket.request, ticket.sent, outcome, now);
+            if outcome != Outcome::Completed
+                && let Some(sessions) = &mut self.sessions
+            {
+                sessions.fail(index);
+            }
         }
     }
 
@@ -568,5 +513,6 @@ impl<'p, W: World> Engine<'p, W> {
     }
 }
 
+mod replies;
 #[cfg(test)]
 mod tests;

@@ -25,9 +25,10 @@ impl Durations {
     #[must_use]
     pub fn new() -> Self {
         // The bounds are constants that satisfy the constructor: 1 <= low, 2 * low <= high, at most 5 digits.
-        Self {
-            histogram: Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("constant bounds are valid"),
-        }
+        let mut histogram = Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("constant bounds are valid");
+        // Writes every counter, so that no first value of its kind meets an absent page during a run.
+        histogram.clear();
+        Self { histogram }
     }
 
     /// Records one duration. Longer ones than an hour count as an hour.

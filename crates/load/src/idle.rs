@@ -9,6 +9,12 @@ pub struct IdleCount {
     pub open: u64,
     /// Connections that the server closed, at any time.
     pub closed_by_server: u64,
+    /// Connections that were opened for the pool, without those that replaced others.
+    pub established: u64,
+    /// Connections that were replaced by new ones.
+    pub replaced: u64,
+    /// Connections that were to be replaced, and the new one could not be opened.
+    pub not_replaced: u64,
     open_min: Option<u64>,
     is_measured: bool,
 }
@@ -26,6 +32,7 @@ impl IdleCount {
     /// A connection was established.
     pub fn opened(&mut self) {
         self.open += 1;
+        self.established += 1;
     }
 
     /// The server closed a connection.

@@ -18,13 +18,14 @@
 //! use c10k_load::{LoadPlan, Target, run};
 //!
 //! let plan = LoadPlan::new(Target::parse("http://127.0.0.1:8080/bytes/92")?);
-//! let summary = run(&plan, |phase, at| eprintln!("{phase:?} at {}", at.0))?.summary;
+//! let summary = run(&plan, |news| eprintln!("{news:?}"))?.summary;
 //! println!("p99 {} ns, valid: {}", summary.latency_ns.p99, summary.valid);
 //! # Ok::<(), c10k_load::LoadError>(())
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod churn;
 pub mod clock;
 mod endpoint;
 mod engine;
@@ -46,6 +47,7 @@ mod run;
 pub mod schedule;
 pub mod search;
 pub mod series;
+pub mod sessions;
 pub mod share;
 mod socket;
 mod sockets;
@@ -54,6 +56,7 @@ pub mod statistics;
 mod target;
 pub mod traffic;
 mod verdict;
+mod watch;
 mod worker;
 mod world;
 
@@ -61,9 +64,11 @@ pub use endpoint::Endpoint;
 pub use error::LoadError;
 pub use limits::Limits;
 pub use pacing::Pace;
-pub use plan::{Bodies, LoadPlan, Pattern, Probe, Rate};
+pub use plan::{Bodies, Close, LoadPlan, Pattern, Probe, Rate};
 pub use report::LoadReport;
-pub use run::run;
+pub use run::{run, run_until};
 pub use schedule::Arrival;
+pub use sessions::Sessions;
 pub use sources::Ports;
 pub use target::{Expected, Target};
+pub use watch::{News, Progress, Stop};

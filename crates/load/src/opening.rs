@@ -16,6 +16,7 @@ use crate::profile::Profile;
 use crate::schedule::{Arrival, Schedule};
 use crate::socket::Role;
 use crate::sockets::SocketEvent;
+use crate::watch::PULSE;
 use crate::worker::Worker;
 use crate::world::Link;
 
@@ -78,11 +79,13 @@ impl Worker<'_> {
                 pace.next();
             }
             let give_up = opening.last_progress.after(STALL);
-            if opening.is_over() || now >= give_up {
+            if opening.is_over() || now >= give_up || self.stop.requested().is_some() {
                 break;
             }
+            self.tell_progress(now);
             let next = due(&pace).filter(|_| opening.may_start());
-            let timeout = match Pace::Sleep.wait(now, next, Some(give_up)) {
+            let wake = give_up.min(now.after(PULSE));
+            let timeout = match Pace::Sleep.wait(now, next, Some(wake)) {
                 Wait::Sleep(timeout) => timeout,
                 Wait::Poll => Some(Duration::ZERO),
             };
@@ -99,7 +102,7 @@ impl Worker<'_> {
         let is_idle = opening.idle_left > 0;
         let result = if is_idle {
             opening.idle_left -= 1;
-            self.engine.world.open_idle()
+            self.engine.world.open_idle().map(|(_, link)| link)
         } else if let Some(lane) = opening.lanes_left.next() {
             self.engine.open_lane(lane)
         } else {

@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::pacing::Pace;
 use crate::profile::Profile;
 use crate::schedule::{Arrival, Schedule};
+use crate::sessions::Sessions;
 use crate::sources::Ports;
 use crate::target::Target;
 
@@ -30,6 +31,8 @@ pub struct LoadPlan {
     pub pattern: Pattern,
     /// Idle connections to keep open beside.
     pub idle: u64,
+    /// Idle connections that are replaced per second by new ones; 0 keeps the same ones.
+    pub idle_churn: f64,
     /// Full-rate time before the measured time.
     pub warm_up: Duration,
     /// The measured time.
@@ -40,6 +43,8 @@ pub struct LoadPlan {
     pub lag_bound: Duration,
     /// How to wait for the next instant.
     pub pace: Pace,
+    /// How connections are closed.
+    pub close: Close,
     /// Requests on one connection at once, at least 1 (pipelining).
     pub depth: usize,
     /// Whether to ask the server once before anything else.
@@ -65,6 +70,16 @@ pub enum Probe {
     Ask,
     /// Nothing is sent beside the load.
     Skip,
+}
+
+/// How this side closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Close {
+    /// With a FIN; the port rests in TIME_WAIT for a minute where this side was the first to close.
+    #[default]
+    Orderly,
+    /// With a RST (SO_LINGER with a time of 0, socket(7)): the port is free at once, and the server sees a reset.
+    Reset,
 }
 
 /// What is checked of the bodies of replies.
@@ -120,6 +135,8 @@ pub enum Pattern {
         /// Requests on one connection.
         per_connection: NonZeroU64,
     },
+    /// What the schedule has are sessions; each has a connection of its own, or anew where the server closes it.
+    Sessions(Sessions),
 }
 
 impl Pattern {
@@ -128,7 +145,7 @@ impl Pattern {
     pub fn connections(self) -> u64 {
         match self {
             Self::InTurn { connections, .. } => connections.get(),
-            Self::AsNeeded { .. } => 0,
+            Self::AsNeeded { .. } | Self::Sessions(_) => 0,
         }
     }
 
@@ -138,6 +155,7 @@ impl Pattern {
         match self {
             Self::InTurn { per_connection, .. } => per_connection,
             Self::AsNeeded { per_connection } => Some(per_connection),
+            Self::Sessions(_) => None,
         }
     }
 }
@@ -158,11 +176,13 @@ impl LoadPlan {
                 per_connection: None,
             },
             idle: 0,
+            idle_churn: 0.0,
             warm_up: Duration::ZERO,
             duration: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             lag_bound: Duration::from_millis(5),
             pace: Pace::Sleep,
+            close: Close::Orderly,
             depth: 1,
             probe: Probe::Ask,
             bodies: Bodies::Length,
@@ -206,8 +226,22 @@ impl LoadPlan {
         if self.duration.is_zero() || self.timeout.is_zero() {
             return refuse("--duration and --timeout must be longer than nothing");
         }
-        if self.threads == 0 || self.depth == 0 {
-            return refuse("at least one thread sends, and at least one request is on a connection");
+        if self.threads == 0 || !(1..=DEPTH_MAX).contains(&self.depth) {
+            return refuse("at least one thread sends, and 1 to 1000 requests are on a connection at once");
+        }
+        if !(self.idle_churn.is_finite() && self.idle_churn >= 0.0) {
+            return refuse("an idle churn is a number of connections per second");
+        }
+        if self.idle_churn > 0.0 && self.idle == 0 {
+            return refuse("--idle-churn replaces idle connections: say how many there are with --idle");
+        }
+        if let Pattern::Sessions(sessions) = self.pattern {
+            if sessions.burst.get() > DEPTH_MAX as u64 {
+                return refuse("a session makes at most 1000 calls at once: lower --burst");
+            }
+            if self.burst.get() > 1 || self.depth > 1 {
+                return refuse("a session's own bursts say how many of its calls go at once: leave --pipeline out");
+            }
         }
         if !(self.connect_rate.is_finite() && self.connect_rate > 0.0) {
             return refuse("a connect rate is a positive number of connects per second");
@@ -215,6 +249,9 @@ impl LoadPlan {
         match &self.target.address {
             Endpoint::Unix(_) if !self.sources.is_empty() || self.local_ports.is_some() => {
                 return refuse("a Unix socket has no source addresses or ports: leave --source and --local-ports out");
+            }
+            Endpoint::Unix(_) if self.close == Close::Reset => {
+                return refuse("a Unix socket has no reset: leave --close out");
             }
             Endpoint::Internet(address) if self.sources.iter().any(|source| source.is_ipv4() != address.is_ipv4()) => {
                 return refuse("--source addresses and the server's address must be of one family");
@@ -235,10 +272,32 @@ impl LoadPlan {
             Rate::PerSecond(rate) => Profile::constant(*rate),
             Rate::Ramp(from, to) => Profile::ramp(self.warm_up, *from, *to, self.duration),
             Rate::Steps(rates) => Profile::steps(self.warm_up, rates, self.duration / rates.len() as u32),
-            Rate::Trace(offsets) => return Some(Schedule::of_trace(Arc::clone(offsets), span)),
+            Rate::Trace(offsets) => return Some(self.limited(Schedule::of_trace(Arc::clone(offsets), span))),
             Rate::Max => return None,
         };
-        Some(Schedule::new(self.arrival, profile, self.burst, span, self.seed))
+        Some(self.limited(Schedule::new(self.arrival, profile, self.burst, span, self.seed)))
+    }
+
+    /// What the record calls this kind of load.
+    #[must_use]
+    pub fn loop_kind(&self) -> &'static str {
+        match (&self.rate, self.pattern) {
+            (Rate::Max, _) => "closed",
+            (_, Pattern::Sessions(_)) => "partly-open",
+            _ => "open",
+        }
+    }
+
+    /// Whether the load is meant to stay what it is over the measured time.
+    pub(crate) fn is_level(&self) -> bool {
+        matches!(self.rate, Rate::PerSecond(_) | Rate::Max) && !matches!(self.pattern, Pattern::Sessions(_))
+    }
+
+    fn limited(&self, schedule: Schedule) -> Schedule {
+        match self.pattern {
+            Pattern::Sessions(sessions) => schedule.limited(sessions.total),
+            Pattern::InTurn { .. } | Pattern::AsNeeded { .. } => schedule,
+        }
     }
 
     /// An upper estimate of the local ports that the run holds at once: open connections and those in TIME_WAIT.
@@ -246,21 +305,30 @@ impl LoadPlan {
     pub fn ports(&self) -> u64 {
         // A port whose connection this side closed rests for 60 s (TCP_TIMEWAIT_LEN of the kernel).
         const TIME_WAIT_S: f64 = 60.0;
+        // A port whose connection was reset is free; this much is left for those that are open.
+        const RESET_S: f64 = 1.0;
         let open = self.idle + self.pattern.connections();
-        let passing = match (self.pattern.per_connection(), &self.rate) {
-            (None, _) => 0.0,
-            (Some(k), rate) => {
-                let span = (self.warm_up + self.duration).as_secs_f64().min(TIME_WAIT_S);
-                let rate = rate.highest().unwrap_or(UNKNOWN_RATE_GUESS);
-                rate / k.get() as f64 * span
+        let span = (self.warm_up + self.duration).as_secs_f64();
+        let resting = match self.close {
+            Close::Orderly => span.min(TIME_WAIT_S),
+            Close::Reset => span.min(RESET_S),
+        };
+        let rate = self.rate.highest().unwrap_or(UNKNOWN_RATE_GUESS);
+        let per_second = match self.pattern {
+            Pattern::Sessions(_) => rate,
+            Pattern::InTurn { .. } | Pattern::AsNeeded { .. } => {
+                self.pattern.per_connection().map_or(0.0, |k| rate / k.get() as f64)
             }
         };
-        open + passing.ceil() as u64
+        open + ((per_second + self.idle_churn) * resting).ceil() as u64
     }
 }
 
 /// Persistent connections where nothing else is said.
 const DEFAULT_CONNECTIONS: NonZeroU64 = NonZeroU64::new(10).unwrap();
+
+/// Requests on one connection at once at most.
+const DEPTH_MAX: usize = 1000;
 
 /// Connections per second that a run of unknown rate is planned to make at most.
 const UNKNOWN_RATE_GUESS: f64 = 50_000.0;

@@ -4,6 +4,7 @@ use c10k_record::LoadSummary;
 use c10k_sys::rusage::Usage;
 
 use crate::account::Account;
+use crate::sessions::Tally;
 use crate::traffic::Traffic;
 
 /// The summary and what it was made of.
@@ -15,6 +16,8 @@ pub struct LoadReport {
     pub account: Account,
     /// What went over the wire, from the start of the run.
     pub traffic: Traffic,
+    /// The sessions, where the plan had them.
+    pub sessions: Option<Tally>,
     /// CPU time and context switches of the sending threads over the measured time.
     pub usage: Usage,
 }

@@ -1,6 +1,7 @@
 //! A run: threads, phases, the sum of the books.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -9,18 +10,20 @@ use c10k_sys::rusage::Usage;
 
 use crate::LoadError;
 use crate::account::Account;
-use crate::clock::{Moment, duration_ns};
+use crate::clock::Moment;
 use crate::engine::Timetable;
 use crate::limits::Limits;
 use crate::opening::OpeningFailures;
-use crate::plan::{Bodies, LoadPlan, Probe, Rate};
+use crate::plan::{Bodies, LoadPlan, Probe};
 use crate::probe::{Answer, ask};
 use crate::report::LoadReport;
+use crate::sessions::Tally;
 use crate::share::Share;
 use crate::sources::{Ports, Sources};
 use crate::statistics::{Steadiness, intervals, steadiness};
 use crate::traffic::Traffic;
 use crate::verdict::{Descriptors, Facts, IdleTotals, Settled, judge};
+use crate::watch::{Gauge, News, PULSE, Progress, Stop};
 use crate::worker::{Worker, WorkerReport};
 
 /// Descriptors kept for everything that is not a connection: standard streams, sets, the probe.
@@ -32,7 +35,8 @@ const HEAD_START: Duration = Duration::from_millis(2);
 /// How long the probes wait at least, whatever the time limit of a request.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs `plan` to its end and judges it. `observe` is called at each change of phase, from the calling thread.
+/// Runs `plan` to its end and judges it. `observe` is called from the calling thread, at each change of phase and about
+/// ten times a second.
 ///
 /// The process's soft limit of descriptors is raised to the hard one.
 ///
@@ -42,7 +46,19 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Panics
 /// If the books do not reconcile, which is a bug here and never the server's doing.
-pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Result<LoadReport, LoadError> {
+pub fn run(plan: &LoadPlan, observe: impl FnMut(News)) -> Result<LoadReport, LoadError> {
+    run_until(plan, &Stop::default(), observe)
+}
+
+/// As [`run`], until `stop` asks it to end early: then no further request is due, those under way end as they would
+/// have, and the run is invalid as it was interrupted.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(News)) -> Result<LoadReport, LoadError> {
     plan.check()?;
     let mut verified = plan.clone();
     let limits = Limits::raise_and_read();
@@ -54,7 +70,13 @@ pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Resul
         }
     }
     let plan = &verified;
-    observe(LoadPhase::Connecting, Moment::now());
+    let mut watcher = Watcher {
+        stop: stop.clone(),
+        gauges: (0..plan.threads).map(|_| Arc::default()).collect(),
+        timetable: None,
+        observe,
+    };
+    watcher.enter(LoadPhase::Connecting);
     thread::scope(|scope| {
         let (events, inbox) = channel();
         let (idle, descriptors) = idle_allowed(plan, limits);
@@ -71,25 +93,31 @@ pub fn run(plan: &LoadPlan, mut observe: impl FnMut(LoadPhase, Moment)) -> Resul
             let (start, started) = channel();
             starts.push(start);
             let events = events.clone();
-            scope.spawn(move || work(plan, share, share.of(idle), sources, &started, &events));
+            let watched = (stop.clone(), Arc::clone(&watcher.gauges[thread]));
+            let worker = move || Worker::new(plan, share, share.of(idle), sources, watched);
+            scope.spawn(move || work(worker, &started, &events));
         }
         drop(events);
-        let opening_failures = opened(&inbox, plan.threads)?;
+        let opening_failures = opened(&inbox, plan.threads, &mut watcher)?;
         let settled = match plan.probe {
-            Probe::Ask if plan.idle + plan.pattern.connections() > 0 => match ask(&plan.target, probe_limit) {
-                Ok(Answer::Replied(..)) => Settled::Answered,
-                Ok(Answer::Nothing) | Err(_) => Settled::Silent,
-            },
+            Probe::Ask if plan.idle + plan.pattern.connections() > 0 && stop.requested().is_none() => {
+                match ask(&plan.target, probe_limit) {
+                    Ok(Answer::Replied(..)) => Settled::Answered,
+                    Ok(Answer::Nothing) | Err(_) => Settled::Silent,
+                }
+            }
             _ => Settled::NotAsked,
         };
         let timetable = start_all(plan, &starts);
-        tell_phases(plan, timetable, &mut observe);
-        let reports = drained(&inbox, plan.threads)?;
-        observe(LoadPhase::Closing, Moment::now());
+        watcher.tell_phases(plan, timetable);
+        let reports = drained(&inbox, plan.threads, &mut watcher)?;
+        watcher.enter(LoadPhase::Closing);
+        let cut = stop.requested().map_or(timetable, |at| timetable.cut(at));
         let facts = Observed {
             descriptors,
             opening_failures,
             settled,
+            measured: cut.measured(),
         };
         Ok(sum_up(plan, &reports, &facts))
     })
@@ -107,18 +135,17 @@ struct Observed {
     descriptors: Descriptors,
     opening_failures: OpeningFailures,
     settled: Settled,
+    /// The measured time that there was.
+    measured: Duration,
 }
 
-fn work(
-    plan: &LoadPlan,
-    share: Share,
-    idle: u64,
-    sources: Sources,
+fn work<'p>(
+    worker: impl FnOnce() -> Result<Worker<'p>, LoadError>,
     started: &Receiver<Timetable>,
     events: &Sender<Told>,
 ) {
     // A send fails only when the run was given up already; then there is nobody to tell.
-    let mut worker = match Worker::new(plan, share, idle, sources) {
+    let mut worker = match worker() {
         Ok(worker) => worker,
         Err(error) => return drop(events.send(Told::Failed(error))),
     };
@@ -150,10 +177,14 @@ fn idle_allowed(plan: &LoadPlan, limits: Limits) -> (u64, Descriptors) {
     )
 }
 
-fn opened(inbox: &Receiver<Told>, threads: usize) -> Result<OpeningFailures, LoadError> {
+fn opened(
+    inbox: &Receiver<Told>,
+    threads: usize,
+    watcher: &mut Watcher<impl FnMut(News)>,
+) -> Result<OpeningFailures, LoadError> {
     let mut all = OpeningFailures::new();
-    for told in inbox.iter().take(threads) {
-        match told {
+    for _ in 0..threads {
+        match watcher.receive(inbox) {
             Told::Opened(failures) => {
                 for (failure, count) in failures {
                     *all.entry(failure).or_insert(0) += count;
@@ -166,8 +197,12 @@ fn opened(inbox: &Receiver<Told>, threads: usize) -> Result<OpeningFailures, Loa
     Ok(all)
 }
 
-fn drained(inbox: &Receiver<Told>, threads: usize) -> Result<Vec<WorkerReport>, LoadError> {
-    let told = inbox.iter().take(threads);
+fn drained(
+    inbox: &Receiver<Told>,
+    threads: usize,
+    watcher: &mut Watcher<impl FnMut(News)>,
+) -> Result<Vec<WorkerReport>, LoadError> {
+    let told = (0..threads).map(|_| watcher.receive(inbox));
     told.map(|told| match told {
         Told::Drained(report) => Ok(*report),
         Told::Failed(error) => Err(error),
@@ -185,15 +220,65 @@ fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
     timetable
 }
 
-fn tell_phases(plan: &LoadPlan, timetable: Timetable, observe: &mut impl FnMut(LoadPhase, Moment)) {
-    let phases = [
-        (!plan.warm_up.is_zero()).then_some((LoadPhase::WarmUp, timetable.start)),
-        Some((LoadPhase::Measuring, timetable.measure)),
-        Some((LoadPhase::Measured, timetable.end)),
-    ];
-    for (phase, at) in phases.into_iter().flatten() {
-        thread::sleep(at.from_now(Moment::now()));
-        observe(phase, Moment::now());
+/// Tells whoever watches the run, from the thread that started it.
+struct Watcher<F> {
+    stop: Stop,
+    gauges: Vec<Arc<Gauge>>,
+    /// Once the run has begun.
+    timetable: Option<Timetable>,
+    observe: F,
+}
+
+impl<F: FnMut(News)> Watcher<F> {
+    fn enter(&mut self, phase: LoadPhase) {
+        (self.observe)(News::Phase(phase, Moment::now()));
+    }
+
+    fn tell_progress(&mut self) {
+        let now = Moment::now();
+        let mut progress = Progress::default();
+        if let Some(timetable) = self.timetable {
+            progress.done = now.from_now(timetable.start);
+            progress.left = timetable.end.from_now(now);
+        }
+        self.gauges.iter().for_each(|gauge| gauge.add_to(&mut progress));
+        (self.observe)(News::Progress(progress));
+    }
+
+    /// What the next thread has to tell.
+    fn receive(&mut self, inbox: &Receiver<Told>) -> Told {
+        loop {
+            match inbox.recv_timeout(PULSE) {
+                Ok(told) => return told,
+                Err(RecvTimeoutError::Timeout) => self.tell_progress(),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("a thread that is awaited holds a sender"),
+            }
+        }
+    }
+
+    fn tell_phases(&mut self, plan: &LoadPlan, timetable: Timetable) {
+        if !plan.warm_up.is_zero() {
+            self.sleep_until(timetable, |timetable| timetable.start);
+            self.enter(LoadPhase::WarmUp);
+        }
+        self.sleep_until(timetable, |timetable| timetable.measure);
+        self.enter(LoadPhase::Measuring);
+        self.sleep_until(timetable, |timetable| timetable.end);
+        self.enter(LoadPhase::Measured);
+    }
+
+    /// Sleeps until an instant of the timetable, which an early stop brings forward.
+    fn sleep_until(&mut self, timetable: Timetable, at: fn(Timetable) -> Moment) {
+        loop {
+            let cut = self.stop.requested().map_or(timetable, |at| timetable.cut(at));
+            self.timetable = Some(cut);
+            let rest = at(cut).from_now(Moment::now());
+            if rest.is_zero() {
+                return;
+            }
+            thread::sleep(rest.min(PULSE));
+            self.tell_progress();
+        }
     }
 }
 
@@ -207,13 +292,21 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         ..IdleTotals::default()
     };
     reports.iter().for_each(|report| idle.add(&report.idle));
-    let measured_ns = duration_ns(plan.duration) as f64;
-    let seconds = plan.duration.as_secs_f64();
-    let busiest = reports.iter().map(|report| report.cpu_ns).max().unwrap_or(0);
+    account.series.cut(observed.measured);
+    let seconds = observed.measured.as_secs_f64();
+    let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+    let thread_percents = reports.iter().map(|report| per_second(report.cpu_ns) / 1e9 * 100.0);
+    let thread_percents: Vec<f64> = thread_percents.collect();
+    let usage = reports
+        .iter()
+        .fold(Usage::default(), |sum, report| sum.plus(report.usage));
     let client = ClientUse {
         cpu_ns: reports.iter().map(|report| report.cpu_ns).sum(),
         threads: reports.len() as u64,
-        busiest_thread_percent: busiest as f64 / measured_ns * 100.0,
+        busiest_thread_percent: thread_percents.iter().copied().fold(0.0, f64::max),
+        thread_percents,
+        context_switches_voluntary: usage.voluntary_switches,
+        context_switches_involuntary: usage.involuntary_switches,
     };
     let invalid_because = judge(&Facts {
         plan,
@@ -223,11 +316,17 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         busiest_thread_percent: client.busiest_thread_percent,
         descriptors: observed.descriptors,
         settled: observed.settled,
+        cut_to: Some(observed.measured).filter(|&measured| measured < plan.duration),
+    });
+    let sessions = reports.iter().filter_map(|report| report.sessions.clone());
+    let sessions = sessions.reduce(|mut sum, one| {
+        sum.add(&one);
+        sum
     });
     let summary = LoadSummary {
         schema: SCHEMA,
         url: plan.target.url.clone(),
-        loop_kind: if plan.rate == Rate::Max { "closed" } else { "open" }.to_owned(),
+        loop_kind: plan.loop_kind().to_owned(),
         seed: plan.seed,
         duration_s: seconds,
         intended: account.intended,
@@ -238,14 +337,15 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         timed_out: account.timed_out,
         errors: account.errors(),
         in_flight: account.in_flight(),
-        rate_offered: account.intended as f64 / seconds,
-        rate_achieved: account.replies_in_window as f64 / seconds,
+        rate_offered: per_second(account.intended),
+        rate_achieved: per_second(account.replies_in_window),
         replies_measured: account.replies_in_window,
         latency_ns: account.latency.summary(),
         latency_interval_ns: intervals(&account.latency),
         service_ns: account.service.summary(),
         send_lag_ns: account.send_lag.summary(),
         drift_percent: match steadiness(&account.series) {
+            _ if !plan.is_level() => None,
             Steadiness::TooShort => None,
             Steadiness::Steady => Some(0.0),
             Steadiness::Drifting(percent) => Some(percent),
@@ -254,7 +354,9 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
             target: idle.target,
             open_min: idle.open_min,
             closed_by_server: idle.closed_by_server,
+            replaced: idle.replaced,
         },
+        sessions: sessions.as_ref().map(Tally::totals),
         client,
         valid: invalid_because.is_empty(),
         invalid_because,
@@ -267,13 +369,11 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
     );
     let mut traffic = Traffic::default();
     reports.iter().for_each(|report| traffic.add(&report.traffic));
-    let usage = reports
-        .iter()
-        .fold(Usage::default(), |sum, report| sum.plus(report.usage));
     LoadReport {
         summary,
         account,
         traffic,
+        sessions,
         usage,
     }
 }

@@ -43,6 +43,8 @@ pub struct Schedule {
     /// When the next request is due; `None` when there is none.
     next_ns: Option<f64>,
     end_ns: u64,
+    /// Requests at most.
+    count_max: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -90,12 +92,22 @@ impl Schedule {
         Self::of(Gaps::Trace(offsets_ns), span)
     }
 
+    /// The first `count` requests of this schedule.
+    #[must_use]
+    pub fn limited(self, count: NonZeroU64) -> Self {
+        Self {
+            count_max: count.get(),
+            ..self
+        }
+    }
+
     fn of(gaps: Gaps, span: Duration) -> Self {
         let mut schedule = Self {
             gaps,
             index: 0,
             next_ns: None,
             end_ns: duration_ns(span),
+            count_max: u64::MAX,
         };
         schedule.next_ns = schedule.due_ns();
         schedule
@@ -108,7 +120,7 @@ impl Schedule {
             index: self.index,
             offset_ns: self.next_ns? as u64,
         };
-        (due.offset_ns < self.end_ns).then_some(due)
+        (due.offset_ns < self.end_ns && due.index < self.count_max).then_some(due)
     }
 
     /// When the request at the index is due; to be asked once for each index in order.
@@ -219,6 +231,13 @@ mod tests {
         let count = poisson.count() as f64;
         // 20,000 bursts: the standard deviation of their number is 141, that of the requests 707.
         assert!((count - 100_000.0).abs() < 3000.0, "{count}");
+    }
+
+    #[test]
+    fn a_limited_schedule_is_the_beginning_of_the_whole_one() {
+        let three = NonZeroU64::new(3).unwrap();
+        let whole = schedule(Arrival::Poisson, 500.0, SECOND, 3);
+        assert!(whole.clone().limited(three).eq(whole.take(3)));
     }
 
     #[test]

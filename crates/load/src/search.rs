@@ -53,15 +53,19 @@ impl Criterion {
     }
 }
 
+/// A run at one rate: its summary, and its latency at a quantile, nanoseconds.
+pub type Trial = (LoadSummary, Box<dyn Fn(f64) -> u64>);
+
 /// Searches from `start` requests per second on. `try_rate` makes a run at a rate; a rate that fails is tried once
-/// more before it counts as failed, so that one hiccup of the machine does not decide.
+/// more before it counts as failed, so that one hiccup of the machine does not decide. Where it returns `None`, the
+/// search ends with what it has found so far.
 ///
 /// # Errors
 /// The first error of `try_rate`.
 pub fn find_max<E>(
     start: f64,
     criterion: &Criterion,
-    mut try_rate: impl FnMut(f64) -> Result<(LoadSummary, Box<dyn Fn(f64) -> u64>), E>,
+    mut try_rate: impl FnMut(f64) -> Result<Option<Trial>, E>,
 ) -> Result<LoadSearch, E> {
     let mut search = LoadSearch {
         criterion: criterion.text.clone(),
@@ -69,10 +73,13 @@ pub fn find_max<E>(
     };
     let (mut held, mut failed): (Option<f64>, Option<f64>) = (None, None);
     let mut rate = start;
-    for _ in 0..RATES_MAX {
+    'search: for _ in 0..RATES_MAX {
         let mut holds = false;
         for _ in 0..2 {
-            let (summary, latency) = try_rate(rate)?;
+            let Some((summary, latency)) = try_rate(rate)? else {
+                search.interrupted = true;
+                break 'search;
+            };
             let broken = criterion.broken_by(&summary, latency);
             holds = broken.is_none();
             search.trials.push(LoadTrial {
@@ -128,7 +135,7 @@ mod tests {
                 ..LoadSummary::default()
             };
             let p99: u64 = if rate > knee { 6_000_000 } else { 1_000_000 };
-            Ok::<_, Infallible>((run, Box::new(move |_| p99) as Box<dyn Fn(f64) -> u64>))
+            Ok::<_, Infallible>(Some((run, Box::new(move |_| p99) as _)))
         });
         let Ok(search) = result;
         search
@@ -143,6 +150,26 @@ mod tests {
             assert!(found.limited_by.contains("p99<5ms"), "{}", found.limited_by);
             assert_eq!(found.best.unwrap().rate_offered, rate);
         }
+    }
+
+    #[test]
+    fn a_search_that_is_interrupted_keeps_what_it_has_found() {
+        let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
+        let mut tries = 0;
+        let Ok(found) = find_max(100.0, &criterion, |rate| {
+            tries += 1;
+            let run = LoadSummary {
+                rate_offered: rate,
+                rate_achieved: rate,
+                valid: true,
+                ..LoadSummary::default()
+            };
+            Ok::<_, Infallible>((tries <= 3).then_some((run, Box::new(|_| 1u64) as _)))
+        });
+        assert_eq!(
+            (found.rate_max, found.trials.len(), found.interrupted),
+            (Some(400.0), 3, true)
+        );
     }
 
     #[test]

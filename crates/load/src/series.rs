@@ -27,6 +27,7 @@ pub struct Slice {
 /// The slices of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
+    duration_ns: u64,
     width_ns: u64,
     slices: Vec<Slice>,
 }
@@ -42,6 +43,7 @@ impl Series {
         }
         let count = duration_ns.div_ceil(width_ns) as usize;
         Self {
+            duration_ns,
             width_ns,
             slices: vec![Slice::default(); count],
         }
@@ -57,6 +59,18 @@ impl Series {
     #[must_use]
     pub fn slices(&self) -> &[Slice] {
         &self.slices
+    }
+
+    /// The slices that are as wide as [`Series::width`]: samples of a rate.
+    #[must_use]
+    pub fn whole_slices(&self) -> &[Slice] {
+        &self.slices[..(self.duration_ns / self.width_ns) as usize]
+    }
+
+    /// Leaves the first part, of length `duration`, of a longer series.
+    pub fn cut(&mut self, duration: Duration) {
+        self.duration_ns = self.duration_ns.min(duration_ns(duration));
+        self.slices.truncate(self.duration_ns.div_ceil(self.width_ns) as usize);
     }
 
     /// The slice at `offset_ns` of the measured time; `None` beyond its end.
@@ -98,6 +112,17 @@ mod tests {
             series.slices().iter().map(|slice| slice.replies).collect::<Vec<_>>(),
             [0, 0, 1]
         );
+    }
+
+    #[test]
+    fn a_series_that_is_cut_short_has_the_slices_of_its_time_and_those_that_are_whole() {
+        let mut series = Series::new(Duration::from_secs(5));
+        series.at(1_900_000_000).unwrap().replies = 7;
+        series.cut(Duration::from_millis(2500));
+        assert_eq!((series.slices().len(), series.whole_slices().len()), (3, 2));
+        assert_eq!(series.whole_slices()[1].replies, 7);
+        series.cut(Duration::ZERO);
+        assert!(series.slices().is_empty() && series.whole_slices().is_empty());
     }
 
     #[test]

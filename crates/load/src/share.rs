@@ -31,7 +31,7 @@ impl Share {
     pub fn route(self, pattern: Pattern, index: u64) -> Option<Route> {
         match pattern {
             Pattern::InTurn { connections, .. } => self.position(index % connections.get()).map(Route::Lane),
-            Pattern::AsNeeded { .. } => self.position(index).map(|_| Route::AnyFree),
+            Pattern::AsNeeded { .. } | Pattern::Sessions(_) => self.position(index).map(|_| Route::AnyFree),
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use c10k_sys::bind_no_port::set_bind_address_no_port;
 use c10k_sys::local_port_range::set_local_port_range;
 use rustix::io::{Errno, Result};
-use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay, socket_error};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, send,
     socket_with,
 };
 
 use crate::endpoint::Endpoint;
+use crate::plan::Close;
 use crate::sources::Source;
 use crate::world::{Got, Link};
 
@@ -42,9 +44,9 @@ impl AsFd for Socket {
 
 impl Socket {
     /// Starts a connection to `destination` from `source`.
-    pub(crate) fn connect(destination: &Endpoint, source: Source, role: Role) -> Result<(Self, Link)> {
+    pub(crate) fn connect(destination: &Endpoint, source: Source, role: Role, close: Close) -> Result<(Self, Link)> {
         let (fd, connected) = match destination {
-            Endpoint::Internet(address) => internet(*address, source, role)?,
+            Endpoint::Internet(address) => internet(*address, source, role, close)?,
             Endpoint::Unix(path) => {
                 let fd = stream_socket(AddressFamily::UNIX)?;
                 let address = SocketAddrUnix::new(path)?;
@@ -102,7 +104,7 @@ fn stream_socket(family: AddressFamily) -> Result<OwnedFd> {
 }
 
 /// A TCP socket and how its connect began.
-fn internet(destination: SocketAddr, source: Source, role: Role) -> Result<(OwnedFd, Result<()>)> {
+fn internet(destination: SocketAddr, source: Source, role: Role, close: Close) -> Result<(OwnedFd, Result<()>)> {
     let fd = stream_socket(if destination.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -114,6 +116,9 @@ fn internet(destination: SocketAddr, source: Source, role: Role) -> Result<(Owne
     if let Some(address) = source.address {
         set_bind_address_no_port(&fd)?;
         bind(&fd, &SocketAddr::new(address, 0))?;
+    }
+    if close == Close::Reset {
+        set_socket_linger(&fd, Some(Duration::ZERO))?;
     }
     if role != Role::IdleOpening {
         set_tcp_nodelay(&fd, true)?;

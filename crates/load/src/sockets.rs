@@ -9,6 +9,7 @@ use crate::LoadError;
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
+use crate::plan::Close;
 use crate::socket::{Role, Socket};
 use crate::sources::Sources;
 use crate::world::{Got, Link, World};
@@ -24,6 +25,7 @@ pub(crate) struct Sockets {
     lanes: Vec<Option<Key>>,
     destination: Endpoint,
     sources: Sources,
+    close: Close,
 }
 
 /// Something happened on a socket.
@@ -35,7 +37,7 @@ pub(crate) struct SocketEvent {
 
 impl Sockets {
     /// No sockets yet. To be opened in the thread that waits.
-    pub(crate) fn open(destination: Endpoint, sources: Sources) -> Result<Self, LoadError> {
+    pub(crate) fn open(destination: Endpoint, sources: Sources, close: Close) -> Result<Self, LoadError> {
         let mechanism = Mechanism::named("epoll-edge").expect("the table of mechanisms has a row of that name");
         Ok(Self {
             set: InterestSet::open(mechanism)?,
@@ -43,6 +45,7 @@ impl Sockets {
             lanes: Vec::new(),
             destination,
             sources,
+            close,
         })
     }
 
@@ -61,12 +64,27 @@ impl Sockets {
     }
 
     /// Starts a connection for the idle pool.
-    pub(crate) fn open_idle(&mut self) -> Result<Link, Failure> {
+    pub(crate) fn open_idle(&mut self) -> Result<(Key, Link), Failure> {
         let (key, link) = self.start(Role::IdleOpening)?;
         if link == Link::Up {
             self.set[key].role = Role::Idle;
         }
-        Ok(link)
+        Ok((key, link))
+    }
+
+    /// The connections of the idle pool.
+    pub(crate) fn idle(&self) -> impl Iterator<Item = Key> {
+        let idle = self.set.iter().filter(|(_, socket)| socket.role == Role::Idle);
+        idle.map(|(key, _)| key)
+    }
+
+    /// Closes a connection of the idle pool; false where it is gone already.
+    pub(crate) fn close_idle(&mut self, key: Key) -> bool {
+        let is_open = self.set.get(key).is_some();
+        if is_open {
+            self.drop_socket(key);
+        }
+        is_open
     }
 
     /// The connect of a connection for the idle pool has ended. Where it failed the socket is closed.
@@ -108,7 +126,7 @@ impl Sockets {
     fn start(&mut self, role: Role) -> Result<(Key, Link), Failure> {
         let mut tries = self.sources.len();
         let (socket, link) = loop {
-            match Socket::connect(&self.destination, self.sources.next_source(), role) {
+            match Socket::connect(&self.destination, self.sources.next_source(), role, self.close) {
                 Err(Errno::ADDRNOTAVAIL) if tries > 1 => tries -= 1,
                 result => break result?,
             }

@@ -55,7 +55,7 @@ const SLOPE_ERRORS: f64 = 4.0;
 /// Fits a line to the replies per slice and tells whether its slope is real and matters.
 #[must_use]
 pub fn steadiness(series: &Series) -> Steadiness {
-    let replies: Vec<f64> = series.slices().iter().map(|slice| slice.replies as f64).collect();
+    let replies: Vec<f64> = series.whole_slices().iter().map(|slice| slice.replies as f64).collect();
     if replies.len() < SLICES_MIN {
         return Steadiness::TooShort;
     }

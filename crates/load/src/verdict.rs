@@ -23,6 +23,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) busiest_thread_percent: f64,
     pub(crate) descriptors: Descriptors,
     pub(crate) settled: Settled,
+    /// How much of the measured time there was, where the run was asked to stop.
+    pub(crate) cut_to: Option<Duration>,
 }
 
 /// The idle pools of all threads together.
@@ -31,12 +33,18 @@ pub(crate) struct IdleTotals {
     pub(crate) target: u64,
     pub(crate) open_min: u64,
     pub(crate) closed_by_server: u64,
+    pub(crate) established: u64,
+    pub(crate) replaced: u64,
+    pub(crate) not_replaced: u64,
 }
 
 impl IdleTotals {
     pub(crate) fn add(&mut self, one: &IdleCount) {
         self.open_min += one.open_min();
         self.closed_by_server += one.closed_by_server;
+        self.established += one.established;
+        self.replaced += one.replaced;
+        self.not_replaced += one.not_replaced;
     }
 }
 
@@ -58,9 +66,11 @@ pub(crate) enum Settled {
 /// Why the run is invalid; empty when it is valid.
 pub(crate) fn judge(facts: &Facts<'_>) -> Vec<String> {
     let rules = [
+        interrupted,
         descriptors,
         idle_reached,
         idle_held,
+        idle_replaced,
         settled,
         client_failures,
         saturated,
@@ -68,6 +78,15 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<String> {
         empty,
     ];
     rules.iter().filter_map(|rule| rule(facts)).collect()
+}
+
+fn interrupted(facts: &Facts<'_>) -> Option<String> {
+    facts.cut_to.map(|measured| {
+        format!(
+            "the run was interrupted after {measured:.1?} of {:.1?} of measured time",
+            facts.plan.duration
+        )
+    })
 }
 
 fn descriptors(facts: &Facts<'_>) -> Option<String> {
@@ -79,11 +98,8 @@ fn descriptors(facts: &Facts<'_>) -> Option<String> {
 
 fn idle_reached(facts: &Facts<'_>) -> Option<String> {
     let IdleTotals {
-        target,
-        open_min,
-        closed_by_server,
+        target, established, ..
     } = facts.idle;
-    let opened = open_min + closed_by_server;
     let why: Vec<String> = FAILURES
         .iter()
         .filter_map(|row| {
@@ -98,8 +114,9 @@ fn idle_reached(facts: &Facts<'_>) -> Option<String> {
     } else {
         why.join(", ")
     };
-    (opened < target).then(|| {
-        format!("the idle pool reached {opened} of {target} connections ({why}): lower --idle or lift the limit")
+    // An interrupted run may not have tried them all.
+    (established < target && facts.cut_to.is_none()).then(|| {
+        format!("the idle pool reached {established} of {target} connections ({why}): lower --idle or lift the limit")
     })
 }
 
@@ -108,11 +125,25 @@ fn idle_held(facts: &Facts<'_>) -> Option<String> {
         target,
         open_min,
         closed_by_server,
+        ..
     } = facts.idle;
     (closed_by_server > 0 && open_min < target).then(|| {
         format!(
             "the idle pool was not held: the server closed {closed_by_server} of {target} idle connections, {open_min} \
              were open at the least: raise the server's idle timeout or its connection limit"
+        )
+    })
+}
+
+fn idle_replaced(facts: &Facts<'_>) -> Option<String> {
+    let IdleTotals {
+        replaced, not_replaced, ..
+    } = facts.idle;
+    (not_replaced > 0).then(|| {
+        format!(
+            "{not_replaced} of {} idle connections that were to be replaced were not, as the new one could not be opened: \
+             lower --idle-churn",
+            replaced + not_replaced
         )
     })
 }
@@ -171,6 +202,6 @@ fn lagging(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn empty(facts: &Facts<'_>) -> Option<String> {
-    (facts.account.intended == 0)
+    (facts.account.intended == 0 && facts.cut_to.is_none())
         .then(|| "no request was due in the measured time: raise --rate or --duration".to_owned())
 }

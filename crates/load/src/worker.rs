@@ -1,6 +1,8 @@
 //! One sending thread: an engine on sockets, its idle connections, its loop.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use c10k_sys::rusage::{Usage, of_thread};
@@ -8,16 +10,19 @@ use rustix::thread::set_current_timer_slack;
 
 use crate::LoadError;
 use crate::account::Account;
+use crate::churn::Churn;
 use crate::clock::{Moment, thread_cpu_ns};
 use crate::engine::{Engine, Timetable};
 use crate::idle::IdleCount;
 use crate::pacing::Wait;
 use crate::plan::LoadPlan;
+use crate::sessions::Tally;
 use crate::share::Share;
 use crate::socket::Role;
 use crate::sockets::{SocketEvent, Sockets};
 use crate::sources::Sources;
 use crate::traffic::Traffic;
+use crate::watch::{Gauge, PULSE, Stop};
 
 /// What one thread found.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ pub(crate) struct WorkerReport {
     pub(crate) account: Account,
     pub(crate) idle: IdleCount,
     pub(crate) traffic: Traffic,
+    pub(crate) sessions: Option<Tally>,
     /// CPU time over the measured time, waiting by polling excluded, nanoseconds.
     pub(crate) cpu_ns: u64,
     /// What the kernel counted for the thread over the measured time.
@@ -36,6 +42,11 @@ pub(crate) struct Worker<'p> {
     pub(crate) share: Share,
     pub(crate) engine: Engine<'p, Sockets>,
     pub(crate) idle: IdleCount,
+    pub(crate) churn: Option<Churn>,
+    pub(crate) stop: Stop,
+    gauge: Arc<Gauge>,
+    /// When to look at `stop` and to tell `gauge` again.
+    pulse: Moment,
     meter: CpuMeter,
 }
 
@@ -52,25 +63,45 @@ struct CpuMeter {
 
 impl<'p> Worker<'p> {
     /// A worker in the calling thread. `idle` is this thread's part of the idle pool.
-    pub(crate) fn new(plan: &'p LoadPlan, share: Share, idle: u64, sources: Sources) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        plan: &'p LoadPlan,
+        share: Share,
+        idle: u64,
+        sources: Sources,
+        (stop, gauge): (Stop, Arc<Gauge>),
+    ) -> Result<Self, LoadError> {
         // The default slack of 50 µs would be added to every sleep; a refusal costs precision that send lag shows.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
-        let sockets = Sockets::open(plan.target.address.clone(), sources)?;
+        let sockets = Sockets::open(plan.target.address.clone(), sources, plan.close)?;
         let engine = Engine::new(plan, share, sockets);
         Ok(Self {
             plan,
             share,
             engine,
             idle: IdleCount::new(idle),
+            churn: None,
+            stop,
+            gauge,
+            pulse: Moment(0),
             meter: CpuMeter::default(),
         })
     }
 
     /// Sends by the timetable until every request has ended.
-    pub(crate) fn run(&mut self, timetable: Timetable) -> Result<WorkerReport, LoadError> {
+    pub(crate) fn run(&mut self, mut timetable: Timetable) -> Result<WorkerReport, LoadError> {
         self.engine.start(timetable);
+        self.churn = Churn::new(self.plan, self.share, self.engine.world.idle(), timetable.start);
         loop {
-            self.cross_phases(timetable, Moment::now());
+            let now = Moment::now();
+            if now >= self.pulse {
+                self.tell_progress(now);
+                if let Some(at) = self.stop.requested() {
+                    timetable = timetable.cut(at);
+                    self.engine.cut(timetable);
+                }
+            }
+            self.cross_phases(timetable, now);
+            self.replace_idle(now, timetable.end);
             self.engine.step();
             if self.engine.is_drained() && self.meter.at_end.is_some() {
                 break;
@@ -80,10 +111,12 @@ impl<'p> Worker<'p> {
                 self.handle(found);
             }
         }
+        self.end_churn();
         Ok(WorkerReport {
             account: self.engine.account().clone(),
             idle: self.idle,
             traffic: self.engine.traffic().clone(),
+            sessions: self.engine.sessions().cloned(),
             cpu_ns: self.meter.busy_ns(),
             usage: self.meter.usage_at_end.since(self.meter.usage_at_measure),
         })
@@ -100,8 +133,23 @@ impl<'p> Worker<'p> {
                     self.idle.closed_by_server();
                 }
             }
-            // None is left when the run begins.
-            Role::IdleOpening => {}
+            Role::IdleOpening => self.replacement_event(found),
+        }
+    }
+
+    /// Tells how far this thread is, and sets when to do that again.
+    pub(crate) fn tell_progress(&mut self, now: Moment) {
+        self.pulse = now.after(PULSE);
+        let account = self.engine.account();
+        let lost = account.timed_out + account.never_sent + account.failed_in_all();
+        let connections = self.idle.open + self.engine.traffic().open;
+        for (gauge, value) in [
+            (&self.gauge.connections, connections),
+            (&self.gauge.intended, account.intended),
+            (&self.gauge.completed, account.completed),
+            (&self.gauge.lost, lost),
+        ] {
+            gauge.store(value, Ordering::Relaxed);
         }
     }
 
@@ -124,7 +172,13 @@ impl<'p> Worker<'p> {
             .into_iter()
             .filter(|&edge| edge > now)
             .min();
-        let other = [edge, self.engine.next_deadline()].into_iter().flatten().min();
+        let others = [
+            edge,
+            self.engine.next_deadline(),
+            self.next_churn(timetable.end),
+            Some(self.pulse),
+        ];
+        let other = others.into_iter().flatten().min();
         let busy = self.engine.is_busy();
         let wait = if busy {
             Wait::Poll

@@ -34,7 +34,7 @@ fn plan(peer: &Peer, path: &str) -> LoadPlan {
 /// Runs the load and asserts what holds whatever the server does.
 fn load(peer: &Peer, path: &str) -> LoadSummary {
     let begin = Instant::now();
-    let summary = run(&plan(peer, path), |_, _| {}).unwrap().summary;
+    let summary = run(&plan(peer, path), |_| {}).unwrap().summary;
     assert_eq!(summary.intended, 30);
     assert!(summary.reconciles());
     assert_eq!(summary.in_flight, 0);
@@ -158,9 +158,9 @@ fn a_body_that_is_not_the_first_one() {
         bodies: Bodies::LikeTheFirst,
         ..plan(&peer, "/bytes/5")
     };
-    assert_all(&run(&plan, |_, _| {}).unwrap().summary, "bad-body");
+    assert_all(&run(&plan, |_| {}).unwrap().summary, "bad-body");
     // Now the probe gets the same as all others.
-    assert_eq!(run(&plan, |_, _| {}).unwrap().summary.completed, 30);
+    assert_eq!(run(&plan, |_| {}).unwrap().summary.completed, 30);
 }
 
 #[test]

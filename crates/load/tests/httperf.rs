@@ -7,7 +7,7 @@ use std::io::Write;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use c10k_load::{LoadPlan, LoadReport, Pattern, Probe, Rate, Target, output, run};
+use c10k_load::{LoadPlan, LoadReport, Pattern, Probe, Rate, Sessions, Target, output, run};
 use support::{Peer, read_request};
 
 /// The figures of httperf's output by group and name, read strictly in the order of the manual page.
@@ -76,7 +76,7 @@ fn load(peer: &Peer, pattern: Pattern) -> LoadReport {
         lag_bound: Duration::from_secs(60),
         ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
     };
-    run(&plan, |_, _| {}).unwrap()
+    run(&plan, |_| {}).unwrap()
 }
 
 /// Asserts that a figure printed with one decimal is `value`.
@@ -161,4 +161,69 @@ fn errors_have_their_columns() {
     assert_eq!(found["errors"], found["client"] + found["other"]);
     assert!(found["client"] > 0.0 && found["other"] > 0.0 && found["s4"] > 0.0);
     assert_eq!(found["replies"] + found["errors"], run.sent as f64);
+}
+
+/// What the real httperf prints of 20 connections with two calls each; `None`, with the reason printed, where it is not
+/// installed.
+fn real_httperf(peer: &Peer) -> Option<String> {
+    let port = peer.address().port().to_string();
+    let mut command = std::process::Command::new("httperf");
+    command.args(["--server=127.0.0.1", "--port", &port, "--uri=/bytes/5", "--hog"]);
+    command.args(["--num-conns=20", "--num-calls=2", "--rate=100", "--timeout=30"]);
+    match command.output() {
+        Ok(output) => Some(String::from_utf8(output.stdout).unwrap()),
+        Err(error) => {
+            let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
+            let is_required = required.split(',').any(|word| word == "all" || word == "httperf");
+            assert!(
+                !is_required,
+                "httperf is required (C10K_REQUIRE) and unavailable: {error}"
+            );
+            eprintln!("not run: httperf: {error}: install httperf");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_layout_is_that_of_the_real_httperf() {
+    let peer = Peer::replying(*b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let Some(text) = real_httperf(&peer) else { return };
+    // Its first line repeats the command.
+    let (command, summary) = text.split_once('\n').unwrap();
+    assert!(command.starts_with("httperf "), "{command}");
+    let real = parse(summary);
+    assert_eq!(
+        (real["connections"], real["requests"], real["replies"]),
+        (20.0, 40.0, 40.0)
+    );
+    // The same load by this generator gives the same figures where they do not depend on time.
+    let plan = LoadPlan {
+        rate: Rate::PerSecond(100.0),
+        pattern: Pattern::Sessions(Sessions {
+            total: NonZeroU64::new(20).unwrap(),
+            calls: NonZeroU64::new(2).unwrap(),
+            burst: NonZeroU64::MIN,
+            think: Duration::ZERO,
+        }),
+        duration: Duration::from_secs(1),
+        probe: Probe::Skip,
+        lag_bound: Duration::from_secs(60),
+        ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
+    };
+    let own = parse(&output::httperf::summary(&run(&plan, |_| {}).unwrap()));
+    for name in [
+        "connections",
+        "requests",
+        "replies",
+        "conn_length",
+        "header",
+        "content",
+        "footer",
+        "total",
+        "s2",
+        "errors",
+    ] {
+        assert_eq!(own[name], real[name], "{name}");
+    }
 }

@@ -31,7 +31,7 @@ fn a_server_on_a_unix_socket_is_loaded_like_any_other() {
         lag_bound: Duration::from_secs(60),
         ..LoadPlan::new(Target::parse(&format!("unix:{}:/bytes/5", path.display())).unwrap())
     };
-    let summary = run(&plan, |_, _| {}).unwrap().summary;
+    let summary = run(&plan, |_| {}).unwrap().summary;
     assert_eq!(
         (summary.completed, summary.idle.open_min, summary.valid),
         (60, 7, true),
@@ -42,7 +42,7 @@ fn a_server_on_a_unix_socket_is_loaded_like_any_other() {
 #[test]
 fn a_socket_that_nobody_listens_on_is_refused() {
     let plan = LoadPlan::new(Target::parse("unix:/nonexistent/server.sock").unwrap());
-    let error = run(&plan, |_, _| {}).unwrap_err();
+    let error = run(&plan, |_| {}).unwrap_err();
     assert!(matches!(error, LoadError::Connect { .. }));
     assert!(error.to_string().contains("unix:/nonexistent/server.sock"), "{error}");
 }

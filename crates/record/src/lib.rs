@@ -22,7 +22,8 @@ pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
 pub use load::{
-    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial, PercentileIntervals,
+    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
+    PercentileIntervals, SessionTotals,
 };
 pub use probe::{PROBES, ProbeSummary};
 pub use serve::{ServeRecord, ServeSummary};

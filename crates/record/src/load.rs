@@ -76,10 +76,28 @@ pub struct IdlePool {
     pub open_min: u64,
     /// Connections that the server closed.
     pub closed_by_server: u64,
+    /// Connections that were replaced by new ones, as asked for.
+    #[serde(default)]
+    pub replaced: u64,
+}
+
+/// What became of the sessions of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionTotals {
+    /// Sessions begun.
+    pub started: u64,
+    /// Sessions all of whose calls got a good reply.
+    pub completed: u64,
+    /// Sessions that ended with a call that got none.
+    pub failed: u64,
+    /// Sessions that were not over when the last call was due.
+    pub cut_off: u64,
+    /// From the first call to the last reply, of completed sessions.
+    pub lifetime_ns: LatencySummary,
 }
 
 /// What the generator itself used over the measured time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientUse {
     /// CPU time of all its threads, nanoseconds.
     pub cpu_ns: u64,
@@ -87,6 +105,15 @@ pub struct ClientUse {
     pub threads: u64,
     /// CPU time of the busiest thread as a share of the measured time, percent.
     pub busiest_thread_percent: f64,
+    /// The same for each thread.
+    #[serde(default)]
+    pub thread_percents: Vec<f64>,
+    /// Times that its threads waited for something.
+    #[serde(default)]
+    pub context_switches_voluntary: u64,
+    /// Times that the scheduler took the CPU away from them.
+    #[serde(default)]
+    pub context_switches_involuntary: u64,
 }
 
 /// The result of one run of the generator.
@@ -99,7 +126,7 @@ pub struct LoadSummary {
     pub schema: u32,
     /// The URL asked for.
     pub url: String,
-    /// `open` (a schedule) or `closed` (`--rate max`).
+    /// `open` (a schedule), `closed` (`--rate max`) or `partly-open` (sessions: their arrival is open, what follows closed).
     pub loop_kind: String,
     /// The seed of the schedule.
     pub seed: u64,
@@ -138,11 +165,15 @@ pub struct LoadSummary {
     /// From the scheduled instant to the actual send.
     pub send_lag_ns: LatencySummary,
     /// Change of the reply rate from the first to the last second, percent, where a line fitted to it has a slope that is
-    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell.
+    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell, or the load
+    /// was meant to change (ramps, steps, traces, sessions).
     #[serde(default)]
     pub drift_percent: Option<f64>,
     /// The idle pool.
     pub idle: IdlePool,
+    /// The sessions, where the load was made of them.
+    #[serde(default)]
+    pub sessions: Option<SessionTotals>,
     /// The generator's own use of the machine.
     pub client: ClientUse,
     /// Whether the figures describe the server (true) or the generator's own limits (false).
@@ -161,6 +192,9 @@ pub struct LoadSearch {
     pub rate_max: Option<f64>,
     /// What the lowest failing rate failed in.
     pub limited_by: String,
+    /// Whether the search was asked to stop before it had its answer.
+    #[serde(default)]
+    pub interrupted: bool,
     /// Every run in order.
     pub trials: Vec<LoadTrial>,
     /// The last run that held.

@@ -97,12 +97,9 @@ fn connections(report: &LoadReport, out: &mut String) -> Result {
 fn replies(report: &LoadReport, out: &mut String) -> Result {
     let (traffic, series) = (&report.traffic, &report.account.series);
     let width = series.width().as_secs_f64();
-    // Only whole slices are samples of a rate.
-    let whole = (report.summary.duration_s / width).floor() as usize;
     let rates: Vec<f64> = series
-        .slices()
+        .whole_slices()
         .iter()
-        .take(whole)
         .map(|slice| slice.replies as f64 / width)
         .collect();
     let count = rates.len() as f64;

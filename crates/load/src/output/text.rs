@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use c10k_record::{LatencySummary, LoadSearch, LoadSummary};
+use c10k_record::{LatencySummary, LoadSearch, LoadSummary, PercentileIntervals};
 
 /// The summary of a run in a dozen lines, the verdict last.
 #[must_use]
@@ -27,6 +27,9 @@ pub fn search(found: &LoadSearch) -> String {
         Some(rate) => writeln!(out, "{} holds up to {rate:.1} requests per second", found.criterion),
         None => writeln!(out, "{} does not hold at any rate that was tried", found.criterion),
     };
+    if found.interrupted {
+        out.push_str("the search was interrupted: a higher rate may hold\n");
+    }
     if let Some(best) = &found.best {
         out.push_str(&summary(best));
     }
@@ -64,16 +67,10 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
         "min", "p50", "p90", "p99", "p99.9", "max", "mean"
     )?;
     percentiles(out, "latency", &run.latency_ns)?;
+    intervals(out, &run.latency_interval_ns)?;
     percentiles(out, "service", &run.service_ns)?;
     percentiles(out, "send lag", &run.send_lag_ns)?;
-    if run.idle.target > 0 {
-        let idle = &run.idle;
-        writeln!(
-            out,
-            "  idle pool  {} asked for, {} open at the least, {} closed by the server",
-            idle.target, idle.open_min, idle.closed_by_server
-        )?;
-    }
+    beside(out, run)?;
     writeln!(
         out,
         "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
@@ -87,6 +84,48 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
     run.invalid_because
         .iter()
         .try_for_each(|reason| writeln!(out, "  INVALID: {reason}"))
+}
+
+/// Idle connections, sessions and steadiness, where there is something to say.
+fn beside(out: &mut String, run: &LoadSummary) -> std::fmt::Result {
+    if run.idle.target > 0 {
+        let idle = &run.idle;
+        writeln!(
+            out,
+            "  idle pool  {} asked for, {} open at the least, {} closed by the server, {} replaced",
+            idle.target, idle.open_min, idle.closed_by_server, idle.replaced
+        )?;
+    }
+    if let Some(sessions) = &run.sessions {
+        writeln!(
+            out,
+            "  sessions   {} started = {} completed + {} failed + {} cut off by the end; p50 {}, p99 {}",
+            sessions.started,
+            sessions.completed,
+            sessions.failed,
+            sessions.cut_off,
+            nanoseconds(sessions.lifetime_ns.p50 as f64),
+            nanoseconds(sessions.lifetime_ns.p99 as f64)
+        )?;
+    }
+    match run.drift_percent {
+        Some(0.0) => writeln!(out, "  steady     no drift of the reply rate")?,
+        Some(percent) => writeln!(
+            out,
+            "  DRIFTING   the reply rate changed by {percent:.0}% over the measured time"
+        )?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// The 95% intervals of the latency's percentiles, below their columns.
+fn intervals(out: &mut String, of: &PercentileIntervals) -> std::fmt::Result {
+    write!(out, "  {:<10}", "95% sure")?;
+    for [low, high] in [of.p50, of.p90, of.p99, of.p999] {
+        write!(out, " {}..{}", nanoseconds(low as f64), nanoseconds(high as f64))?;
+    }
+    writeln!(out)
 }
 
 fn percentiles(out: &mut String, name: &str, of: &LatencySummary) -> std::fmt::Result {

@@ -53,6 +53,10 @@ impl Peer {
         Self::answering(move |stream| stream.write_all(&bytes))
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

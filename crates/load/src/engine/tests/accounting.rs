@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::virtual_world::{Reaction, Script, Welcome, play, reply};
+use super::virtual_world::{Reaction, Script, Welcome, play_until, reply};
 use crate::failure::FAILURES;
 use crate::plan::{LoadPlan, Pattern, Rate};
 use crate::schedule::Arrival;
+use crate::sessions::Sessions;
 use crate::target::Target;
 
 const MS: u64 = 1_000_000;
@@ -63,6 +64,12 @@ fn pattern() -> impl Strategy<Value = Pattern> {
             per_connection
         }),
         count().prop_map(|per_connection| Pattern::AsNeeded { per_connection }),
+        (count(), count(), 0..60 * MS).prop_map(|(calls, burst, think)| Pattern::Sessions(Sessions {
+            total: NonZeroU64::MAX,
+            calls,
+            burst,
+            think: Duration::from_nanos(think),
+        })),
     ]
 }
 
@@ -97,6 +104,7 @@ proptest! {
         plan in plan(),
         welcomes in prop::collection::vec(welcome(), 1..20),
         reactions in prop::collection::vec(reaction(), 1..40),
+        stop_ns in proptest::option::weighted(0.3, 0..250 * MS),
     ) {
         // A closed loop against a server that refuses at once fails as fast as it can count: give it an answer.
         let calm = plan.rate == Rate::Max;
@@ -116,7 +124,8 @@ proptest! {
                 other => other.clone(),
             }),
         };
-        let account = play(&plan, script).account;
+        let played = play_until(&plan, script, stop_ns);
+        let account = played.account;
         let failed: u64 = FAILURES.iter().map(|row| account.failed(row.failure)).sum();
         prop_assert_eq!(account.intended, account.sent + account.never_sent);
         prop_assert_eq!(account.sent, account.completed + account.timed_out + failed);
@@ -125,8 +134,15 @@ proptest! {
         prop_assert_eq!(account.service.count(), account.sent);
         prop_assert_eq!(account.send_lag.count(), account.sent);
         prop_assert_eq!(account.own_lag.count(), account.intended);
-        if let (Rate::PerSecond(rate), Arrival::Constant) = (&plan.rate, plan.arrival) {
-            let due = rate * plan.duration.as_secs_f64();
+        if let Some(sessions) = played.sessions {
+            prop_assert!(sessions.started >= sessions.completed + sessions.failed);
+            prop_assert!(stop_ns.is_some() || sessions.started > 0);
+        } else if let (Rate::PerSecond(rate), Arrival::Constant) = (&plan.rate, plan.arrival) {
+            let measured = match stop_ns {
+                Some(stop) => Duration::from_nanos(stop).saturating_sub(plan.warm_up).min(plan.duration),
+                None => plan.duration,
+            };
+            let due = rate * measured.as_secs_f64();
             prop_assert!((account.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", account.intended);
         }
     }

@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::engine::{Engine, Timetable};
 use crate::failure::Failure;
 use crate::plan::LoadPlan;
+use crate::sessions::Tally;
 use crate::share::Share;
 use crate::world::{Got, Link, World};
 
@@ -247,6 +248,7 @@ impl World for VirtualWorld {
 /// How a virtual run ended.
 pub(super) struct Played {
     pub(super) account: Account,
+    pub(super) sessions: Option<Tally>,
     /// Connects tried.
     pub(super) connects: u64,
     /// Connections open at the end.
@@ -255,15 +257,25 @@ pub(super) struct Played {
 
 /// Plays a whole run in virtual time. The generator is never late: time passes only while it waits.
 pub(super) fn play(plan: &LoadPlan, script: Script) -> Played {
+    play_until(plan, script, None)
+}
+
+/// The same, asked to stop so many nanoseconds after the start.
+pub(super) fn play_until(plan: &LoadPlan, script: Script, stop_ns: Option<u64>) -> Played {
     const START: u64 = 1_000_000_000;
     let now = Rc::new(Cell::new(START));
     let world = VirtualWorld::new(script, plan.target.request.len(), Rc::clone(&now));
     let mut engine = Engine::new(plan, Share { thread: 0, threads: 1 }, world);
-    let timetable = Timetable::new(plan, Moment(START));
+    let mut timetable = Timetable::new(plan, Moment(START));
+    let mut stop = stop_ns.map(|after| Moment(START + after));
     engine.start(timetable);
     // No run lasts longer than its schedule and one time limit.
     let last = timetable.end.after(plan.timeout).after_ns(1);
     loop {
+        if let Some(at) = stop.take_if(|at| at.0 <= now.get()) {
+            timetable = timetable.cut(at);
+            engine.cut(timetable);
+        }
         engine.step();
         while let Some((lane, readiness)) = engine.world.advance() {
             engine.event(lane, readiness);
@@ -278,12 +290,19 @@ pub(super) fn play(plan: &LoadPlan, script: Script) -> Played {
             continue;
         }
         let edge = Some(timetable.end).filter(|end| end.0 > now.get());
-        let wakes = [engine.next_due(), engine.next_deadline(), engine.world.next(), edge];
+        let wakes = [
+            engine.next_due(),
+            engine.next_deadline(),
+            engine.world.next(),
+            edge,
+            stop,
+        ];
         let wake = wakes.into_iter().flatten().min().expect("something is still to come");
         now.set(now.get().max(wake.0));
     }
     Played {
         account: engine.account().clone(),
+        sessions: engine.sessions().cloned(),
         connects: engine.world.connects,
         open: engine.world.open,
     }

@@ -1,0 +1,207 @@
+//! Runs that are asked to end early.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use c10k_record::{LoadPhase, LoadRecord, LoadSearch, LoadSummary};
+
+/// A server that tells each request that it reads. Its threads end with their clients.
+struct Teller {
+    url: String,
+    requests: Receiver<()>,
+}
+
+/// What a [`Teller`] does with a request.
+#[derive(Clone, Copy)]
+enum Manner {
+    Answers,
+    KeepsSilent,
+}
+
+impl Teller {
+    fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/bytes/2", listener.local_addr().expect("bound"));
+        let (tell, requests) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let tell = tell.clone();
+                thread::spawn(move || serve(stream, manner, &tell));
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn wait_for(&self, count: usize) {
+        for _ in 0..count {
+            self.requests.recv().expect("requests come");
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, manner: Manner, tell: &Sender<()>) {
+    let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    while let Some(Ok(line)) = lines.next() {
+        // The empty line ends a request.
+        if line.is_empty()
+            && (tell.send(()).is_err() || matches!(manner, Manner::Answers) && stream.write_all(reply).is_err())
+        {
+            return;
+        }
+    }
+}
+
+/// A load that is running: its phases have been read up to the measured time.
+struct Running {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+        let command = command.arg("load").args(arguments);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("the executable starts");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        Self { process, stdout }
+    }
+
+    fn wait_for(&mut self, wanted: LoadPhase) {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).expect("a line") > 0 {
+            if let Ok(LoadRecord::Phase { phase, .. }) = serde_json::from_str(&line)
+                && phase == wanted
+            {
+                return;
+            }
+            line.clear();
+        }
+        panic!("the run ended before {wanted:?}");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.process.id().to_string()])
+            .status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// The rest of what it prints, and how it ended.
+    fn end(mut self) -> (String, std::process::ExitStatus) {
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).expect("text");
+        (text, self.process.wait().expect("it ends"))
+    }
+}
+
+/// The summary of a run that was cut short, with everything checked that holds of every such run.
+#[track_caller]
+fn cut_short(running: Running) -> LoadSummary {
+    let (text, status) = running.end();
+    let Some(Ok(LoadRecord::Summary(run))) = text.lines().last().map(serde_json::from_str) else {
+        panic!("no summary: {text}")
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(!run.valid && run.reconciles() && run.in_flight == 0, "{run:?}");
+    assert_eq!(run.invalid_because.len(), 1, "{:?}", run.invalid_because);
+    assert!(
+        run.invalid_because[0].contains("interrupted after"),
+        "{:?}",
+        run.invalid_because
+    );
+    assert!(run.duration_s < 600.0);
+    *run
+}
+
+/// Ten minutes, which no test waits for.
+const LONG: &[&str] = &[
+    "--duration",
+    "10m",
+    "--rate",
+    "500",
+    "--max-lag",
+    "60s",
+    "--json",
+    "--phases",
+    "--no-probe",
+];
+
+#[test]
+fn sigint_and_sigterm_end_a_run_early_and_nothing_is_lost() {
+    for name in ["INT", "TERM"] {
+        let server = Teller::start(Manner::Answers);
+        let mut running = Running::start(&[LONG, &[&server.url, "--idle", "20"]].concat());
+        running.wait_for(LoadPhase::Measuring);
+        server.wait_for(60);
+        running.signal(name);
+        let run = cut_short(running);
+        let received = 60 + server.requests.try_iter().count() as u64;
+        assert_eq!((run.sent, run.completed), (received, received), "{run:?}");
+        assert_eq!((run.never_sent, run.idle.open_min), (0, 20));
+        assert!(run.duration_s > 0.0 && run.rate_offered > 0.0);
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_in_its_warm_up_has_measured_nothing_and_says_so() {
+    let server = Teller::start(Manner::Answers);
+    let mut running = Running::start(&[LONG, &[&server.url, "--warmup", "10m"]].concat());
+    running.wait_for(LoadPhase::WarmUp);
+    server.wait_for(10);
+    running.signal("INT");
+    let run = cut_short(running);
+    assert_eq!((run.intended, run.duration_s, run.rate_achieved), (0, 0.0, 0.0));
+}
+
+#[test]
+fn a_run_that_is_stopped_while_connections_are_opened_says_so() {
+    let server = Teller::start(Manner::Answers);
+    // One connection in ten seconds.
+    let running = Running::start(&[LONG, &[&server.url, "--idle", "100", "--connect-rate", "0.1"]].concat());
+    let mut running = running;
+    running.wait_for(LoadPhase::Connecting);
+    running.signal("INT");
+    assert_eq!(cut_short(running).intended, 0);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_replies() {
+    let server = Teller::start(Manner::KeepsSilent);
+    let mut running = Running::start(&[LONG, &[&server.url, "--timeout", "60m"]].concat());
+    running.wait_for(LoadPhase::Measuring);
+    server.wait_for(5);
+    running.signal("INT");
+    running.signal("TERM");
+    let (_, status) = running.end();
+    assert!(status.signal().is_some(), "{status:?}");
+}
+
+#[test]
+fn a_search_that_is_interrupted_prints_what_it_has_found() {
+    let server = Teller::start(Manner::Answers);
+    let arguments = [
+        "--rate",
+        "20",
+        "--duration",
+        "10m",
+        "--find-max",
+        "p99<1s",
+        "--json",
+        "--no-probe",
+    ];
+    let running = Running::start(&[&[server.url.as_str()], &arguments[..]].concat());
+    server.wait_for(3);
+    running.signal("INT");
+    let (text, status) = running.end();
+    let found: LoadSearch = serde_json::from_str(&text).expect("a search");
+    assert_eq!(
+        (found.interrupted, found.rate_max, status.code()),
+        (true, None, Some(1))
+    );
+}

@@ -1,0 +1,109 @@
+//! A load on a server that others wrote.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::support::{calm, load, summary};
+
+/// nginx on a free port, ended when dropped.
+struct Nginx {
+    process: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// `None`, with the reason printed, where it is not installed.
+    fn start() -> Option<Self> {
+        // Between the choice of a port and nginx's bind another program may take it: then nginx ends, and it is tried again.
+        for _ in 0..5 {
+            let mut nginx = match Self::spawn() {
+                Ok(nginx) => nginx,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
+                    let is_required = required.split(',').any(|word| word == "all" || word == "nginx");
+                    assert!(
+                        !is_required,
+                        "nginx is required (C10K_REQUIRE) and unavailable: {error}"
+                    );
+                    eprintln!("not run: nginx: {error}: install nginx-light");
+                    return None;
+                }
+                Err(error) => panic!("starting nginx: {error}"),
+            };
+            while nginx.process.try_wait().expect("its state").is_none() {
+                if TcpStream::connect(&nginx.address).is_ok() {
+                    return Some(nginx);
+                }
+                thread::yield_now();
+            }
+        }
+        panic!("nginx does not start");
+    }
+
+    fn spawn() -> std::io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let path = folder.path().display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {path};"))
+            .concat();
+        let body = "x".repeat(92);
+        let configuration = format!(
+            "master_process off; daemon off; pid {path}/pid; error_log stderr;
+             events {{ worker_connections 1000; }}
+             http {{ access_log off; {temporary}
+                 server {{ listen {address}; location / {{ return 200 \"{body}\"; }} }} }}"
+        );
+        let file = folder.path().join("nginx.conf");
+        fs::write(&file, configuration)?;
+        let mut command = Command::new("nginx");
+        let command = command.arg("-p").arg(folder.path()).arg("-c").arg(&file);
+        let process = command.stderr(Stdio::null()).spawn()?;
+        Ok(Self {
+            process,
+            address,
+            _folder: folder,
+        })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn nginx_gets_every_pattern_and_answers_all_of_it() {
+    let Some(nginx) = Nginx::start() else { return };
+    let url = format!("http://{}/bytes/92", nginx.address);
+    for pattern in [
+        &[
+            "--connections",
+            "20",
+            "--idle",
+            "100",
+            "--idle-churn",
+            "50",
+            "--verify-bodies",
+        ][..],
+        &["--requests-per-connection", "1"],
+        &["--requests-per-connection", "1", "--close", "reset"],
+        &["--connections", "2", "--pipeline", "4", "--burst", "8"],
+        &["--wsess", "1000,4,20ms", "--burst", "2"],
+    ] {
+        let run = summary(&load(&calm(&[&[url.as_str()], pattern].concat())));
+        assert_eq!((run.completed, run.valid), (run.intended, true), "{pattern:?}: {run:?}");
+        assert!(
+            run.intended >= 30 && run.idle.open_min == run.idle.target,
+            "{pattern:?}: {run:?}"
+        );
+    }
+}

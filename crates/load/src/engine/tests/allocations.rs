@@ -1,0 +1,131 @@
+//! In steady state a request costs no memory: the engine allocates nothing for it, whatever the pattern.
+
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use c10k_event::Readiness;
+use c10k_sys::allocations::{Counting, of_this_thread};
+
+use crate::clock::Moment;
+use crate::engine::{Engine, Timetable};
+use crate::failure::Failure;
+use crate::plan::{LoadPlan, Pattern, Rate};
+use crate::sessions::Sessions;
+use crate::share::Share;
+use crate::target::Target;
+use crate::world::{Got, Link, World};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const MS: u64 = 1_000_000;
+
+/// A server that has answered every request when it is asked for the reply, and that allocates nothing.
+struct Prompt {
+    now: Cell<u64>,
+    request_length: usize,
+    /// Replies to be read, by lane.
+    unread: [usize; LANES],
+}
+
+const LANES: usize = 64;
+
+impl World for Prompt {
+    fn now(&self) -> Moment {
+        Moment(self.now.get())
+    }
+
+    fn connect(&mut self, _: u32) -> Result<Link, Failure> {
+        Ok(Link::Up)
+    }
+
+    fn connected(&mut self, _: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn write(&mut self, lane: u32, bytes: &[u8]) -> Result<usize, Failure> {
+        self.unread[lane as usize] += bytes.len() / self.request_length;
+        Ok(bytes.len())
+    }
+
+    fn read(&mut self, lane: u32, buffer: &mut [u8]) -> Result<Got, Failure> {
+        let unread = &mut self.unread[lane as usize];
+        if *unread == 0 {
+            return Ok(Got::Nothing);
+        }
+        *unread -= 1;
+        buffer[..REPLY.len()].copy_from_slice(REPLY);
+        Ok(Got::Bytes(REPLY.len()))
+    }
+
+    fn close(&mut self, lane: u32) {
+        self.unread[lane as usize] = 0;
+    }
+}
+
+/// Plays `plan` a millisecond at a time, and returns the requests and the allocations of all but its first second.
+fn played(plan: &LoadPlan) -> (u64, u64) {
+    let world = Prompt {
+        now: Cell::new(0),
+        request_length: plan.target.request.len(),
+        unread: [0; LANES],
+    };
+    let mut engine = Engine::new(plan, Share { thread: 0, threads: 1 }, world);
+    engine.start(Timetable::new(plan, Moment(0)));
+    let mut before = (0, 0);
+    for millisecond in 0..10_000 {
+        if millisecond == 1000 {
+            before = (engine.account().completed, of_this_thread());
+        }
+        engine.world.now.set(millisecond * MS);
+        engine.step();
+        for lane in 0..engine.lane_count() {
+            while engine.world.unread[lane as usize] > 0 {
+                engine.event(lane, Readiness::READABLE);
+            }
+        }
+    }
+    (engine.account().completed - before.0, of_this_thread() - before.1)
+}
+
+#[test]
+fn a_request_costs_no_memory() {
+    let number = |number| NonZeroU64::new(number).unwrap();
+    let in_turn = |per_connection| Pattern::InTurn {
+        connections: number(50),
+        per_connection,
+    };
+    let patterns = [
+        (Rate::PerSecond(2000.0), in_turn(None)),
+        (Rate::Max, in_turn(None)),
+        (Rate::PerSecond(2000.0), in_turn(Some(number(3)))),
+        (
+            Rate::PerSecond(2000.0),
+            Pattern::AsNeeded {
+                per_connection: number(1),
+            },
+        ),
+        (
+            Rate::PerSecond(500.0),
+            Pattern::Sessions(Sessions {
+                total: NonZeroU64::MAX,
+                calls: number(4),
+                burst: number(2),
+                think: Duration::from_millis(5),
+            }),
+        ),
+    ];
+    for (rate, pattern) in patterns {
+        let plan = LoadPlan {
+            rate,
+            pattern,
+            duration: Duration::from_secs(10),
+            ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
+        };
+        let (requests, allocations) = played(&plan);
+        assert!(requests > 10_000, "{requests}, {pattern:?}");
+        assert_eq!(allocations, 0, "for {requests} requests, {pattern:?}");
+    }
+}
