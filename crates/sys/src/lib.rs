@@ -17,7 +17,7 @@ pub mod process;
 mod provided_buffers;
 pub mod ring_setup;
 pub mod rusage;
-pub mod sched_idle;
+pub mod scheduling;
 pub mod select;
 pub mod shared_counters;
 pub mod signal;

@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod contestants;
+mod count;
 mod rivals;
 mod statistics;
 mod workload;
@@ -64,6 +65,9 @@ struct Arguments {
 }
 
 fn main() -> Result<(), String> {
+    if let Some(counted) = count::asked() {
+        return counted;
+    }
     let arguments = arguments()?;
     let files = raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
     let mut text = String::new();
