@@ -122,13 +122,13 @@ fn measure(
     selection: &Selection,
     machine: &Machine,
 ) -> Result<Vec<CostTable>, Box<dyn std::error::Error>> {
-    eprintln!(
-        "kernel {}, one virtual CPU; instructions of kernel and user together",
-        machine.kernel.release
-    );
     let mut last = "";
     let tables = with_console(
         selection.run(machine, &args.machine.plan(Vec::new()), &mut |study, cell| {
+            if last.is_empty() {
+                let release = &machine.kernel.release;
+                eprintln!("kernel {release}, one virtual CPU; instructions of kernel and user together");
+            }
             if last != study.name {
                 last = study.name;
                 eprintln!("\n{}: {}\ninstructions for: {}", study.name, study.question, study.unit);
