@@ -19,6 +19,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         mechanisms: inventory::mechanisms(),
         models: inventory::models(),
         studies: c10k_lab::studies(),
+        guest_studies: c10k_vm::study::STUDIES.iter().map(c10k_vm::study::Study::row).collect(),
     };
     if args.json {
         println!("{}", serde_json::to_string(&found)?);
@@ -28,6 +29,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     inventory::print_models(&found.models);
     println!("\nstudies");
     for study in &found.studies {
+        println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
+    }
+    println!("\nstudies in the guest (c10k vm study NAME): instructions, one virtual CPU");
+    for study in &found.guest_studies {
         println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
     }
     Ok(ExitCode::SUCCESS)

@@ -42,6 +42,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
+    if let Some(name) = args
+        .studies
+        .iter()
+        .find(|name| c10k_vm::study::Study::named(name).is_some())
+    {
+        return Err(format!("{name} runs in the guest: c10k vm study {name}").into());
+    }
     let tool = std::env::current_exe()
         .map_err(|error| format!("cannot find this executable, which is to serve and to load: {error}"))?;
     let options = StudyOptions {

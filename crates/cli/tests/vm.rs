@@ -123,9 +123,74 @@ fn a_guest_boots_reports_and_powers_off() {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    for name in ["emulator", "sha256", "booted", "clock source"] {
+    for name in ["emulator", "sha256", "booted", "clock source", "kvm"] {
         assert!(text.contains(name), "{text}");
     }
+}
+
+#[test]
+fn a_study_that_there_is_not_lists_those_there_are() {
+    let line = refusal(&vm(&["study", "vm/nap"]).output().expect("it starts"));
+    assert!(line.contains("vm/request-cost") && line.contains("all"), "{line}");
+    // The same name given to the lab leads here.
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    let line = refusal(&lab.args(["study", "vm/peers"]).output().expect("it starts"));
+    assert!(line.contains("c10k vm study vm/peers"), "{line}");
+}
+
+#[test]
+fn a_filter_that_matches_nothing_says_what_a_filter_is() {
+    let Some(output) = boot(&["study", "vm/burst-cost", "--only", "nonsense"]) else {
+        return;
+    };
+    let line = refusal(&output);
+    assert!(
+        line.contains("no cell matches \"nonsense\"") && line.contains("epoll-edge"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_table_of_another_study_is_no_baseline() {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/vm/burst-cost.json");
+    let Some(output) = boot(&["study", "vm/dispatch-cost", "--baseline", table]) else {
+        return;
+    };
+    let line = refusal(&output);
+    assert!(line.contains("it is a table of vm/burst-cost"), "{line}");
+}
+
+#[test]
+fn a_cell_is_written_and_is_the_same_at_the_next_boot() {
+    let folder = tempfile::TempDir::new().expect("space");
+    let out = folder.path().to_string_lossy().into_owned();
+    let study = [
+        "study",
+        "vm/burst-cost",
+        "vm/request-cost",
+        "--only",
+        "epoll-edge writes=1,bare connection=kept",
+    ];
+    let Some(first) = boot(&[&study[..], &["--out", &out]].concat()) else {
+        return;
+    };
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    for name in [
+        "burst-cost.json",
+        "burst-cost.csv",
+        "request-cost.json",
+        "request-cost.csv",
+        "report.html",
+    ] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+    let again = [&study[..], &["--baseline", &out, "--tolerance", "0"]].concat();
+    let second = vm(&again).output().expect("it starts");
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        second.status.success() && text.contains("epoll-edge") && text.contains("bare"),
+        "{text}"
+    );
 }
 
 #[test]

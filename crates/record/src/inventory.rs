@@ -11,6 +11,8 @@ pub struct Inventory {
     pub models: Vec<ModelRow>,
     /// Every study that is built in.
     pub studies: Vec<StudyRow>,
+    /// Every study in the guest: `c10k vm study NAME`.
+    pub guest_studies: Vec<GuestStudyRow>,
 }
 
 /// One event mechanism.
@@ -53,6 +55,19 @@ pub struct StudyRow {
     /// The question that it answers.
     pub question: String,
     /// Expected duration, seconds.
+    pub seconds: u64,
+}
+
+/// One study in the guest. Its figures are instructions, on one virtual CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestStudyRow {
+    /// Its name on the command line.
+    pub name: String,
+    /// The question that it answers.
+    pub question: String,
+    /// What one unit of work is.
+    pub unit: String,
+    /// Expected duration on the host, seconds.
     pub seconds: u64,
 }
 

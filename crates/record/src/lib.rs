@@ -20,7 +20,7 @@ mod study;
 pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
-pub use inventory::{DoctorCheck, DoctorReport, Inventory, MechanismRow, ModelRow, StudyRow};
+pub use inventory::{DoctorCheck, DoctorReport, GuestStudyRow, Inventory, MechanismRow, ModelRow, StudyRow};
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,

@@ -18,7 +18,7 @@ mod provided_buffers;
 pub mod required;
 pub mod ring_setup;
 pub mod rusage;
-pub mod sched_idle;
+pub mod scheduling;
 pub mod select;
 pub mod shared_counters;
 pub mod signal;

@@ -60,6 +60,17 @@ pub enum VmError {
         /// What the host answered.
         error: io::Error,
     },
+    /// `/dev/kvm` opens, and the emulator fails with it.
+    #[error(
+        "the emulator cannot run a guest on /dev/kvm here ({status}: {said}); use --accel tcg, which also counts the \
+             instructions exactly"
+    )]
+    KvmFails {
+        /// Its exit status.
+        status: String,
+        /// The last line that it printed.
+        said: String,
+    },
     /// The emulator refused its arguments or died.
     #[error("the emulator ended with {status}: {said}; see `c10k vm doctor`")]
     Emulator {
@@ -109,6 +120,15 @@ pub enum VmError {
         step: String,
         /// The last line that it printed.
         said: String,
+    },
+    /// No cell of the studies is asked for.
+    #[error(
+        "no cell matches {filter:?}: give words of a cell's name such as \"epoll-edge idle=10\", with commas between \
+             alternatives"
+    )]
+    NothingMatches {
+        /// The filter.
+        filter: String,
     },
     /// A line on the records' port is not a record.
     #[error("the guest sent a line that is no record: {line:?}; are host and guest the same c10k?")]

@@ -22,7 +22,10 @@
 //! and context switches do.
 #![forbid(unsafe_code)]
 
+mod compare;
+mod contestants;
 mod error;
+mod filter;
 pub mod guest;
 mod initramfs;
 mod kernel;
@@ -30,10 +33,13 @@ mod machine;
 mod plan;
 mod program;
 mod qemu;
+pub mod report;
 pub mod study;
 pub mod workload;
 
+pub use compare::{Change, changes};
 pub use error::VmError;
+pub use filter::Filter;
 pub use kernel::Kernel;
 pub use machine::{Accelerator, Machine};
 pub use plan::{Plan, Step};

@@ -114,6 +114,7 @@ impl<'m> Guest<'m> {
             })?;
         let mut run = Run {
             emulator: Emulator(child),
+            accelerator: self.machine.accelerator,
             records: File::open(&records).map_err(host("open the records"))?,
             partial: Vec::new(),
             statuses: Vec::new(),
@@ -168,6 +169,7 @@ impl Stage {
 
 struct Run {
     emulator: Emulator,
+    accelerator: Accelerator,
     records: File,
     partial: Vec<u8>,
     statuses: Vec<Option<i32>>,
@@ -222,10 +224,11 @@ impl Run {
             return VmError::Panicked { reason, console };
         }
         if !status.success() {
-            let said = last_lines(&said.to_owned());
-            return VmError::Emulator {
-                status: status.to_string(),
-                said: said.last().cloned().unwrap_or_default(),
+            let said = last_lines(&said.to_owned()).pop().unwrap_or_default();
+            let status = status.to_string();
+            return match self.accelerator {
+                Accelerator::Tcg => VmError::Emulator { status, said },
+                Accelerator::Kvm => VmError::KvmFails { status, said },
             };
         }
         VmError::Ended {

@@ -1,11 +1,14 @@
-//! Studies in the guest: a plan of workloads, a table of costs, and the comparison with a table made before.
+//! Studies in the guest: what is measured, and the tables that come of it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use c10k_event::Mechanism;
-use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord, SCHEMA};
+use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord, GuestStudyRow, ModelRow, SCHEMA};
 
-use crate::{Guest, Machine, Plan, Step, VmError};
+use crate::contestants::Contestants;
+use crate::workload::{self, BARE};
+use crate::{Filter, Guest, Machine, Plan, Step, VmError};
 
 /// One study.
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +19,30 @@ pub struct Study {
     pub question: &'static str,
     /// What one unit of work is.
     pub unit: &'static str,
-    workload: &'static str,
-    /// The mechanisms that it is about; none for all.
-    about: &'static [&'static str],
+    /// How long it takes on the host, roughly: an emulated processor is slow.
+    pub seconds: u64,
+    subjects: Subjects,
+}
+
+/// What a study is about, and what is done with it.
+#[derive(Debug, Clone, Copy)]
+enum Subjects {
+    /// A workload on every mechanism.
+    Mechanisms(&'static str),
+    /// A workload on those that have a queue of signals.
+    SignalMechanisms(&'static str),
+    /// A workload on the server: each mechanism in a loop of one thread, and each model.
+    Servers(&'static str),
+    /// The dispatch benchmark's contestants.
+    Contestants,
 }
 
 /// The mechanisms that have a queue of signals.
 const SIGNALS: &[&str] = &["rt-signal", "rt-signal-batch", "signal-per-fd"];
+
+/// The model and the mechanism that are varied against the other.
+const MODEL: &str = "event-loop";
+const MECHANISM: &str = "epoll-edge";
 
 /// The studies, one row each.
 pub static STUDIES: &[Study] = &[
@@ -30,24 +50,54 @@ pub static STUDIES: &[Study] = &[
         name: "vm/dispatch-cost",
         question: "How many instructions does it cost to learn of one event?",
         unit: "one byte written, told, and read until the source would block",
-        workload: "dispatch",
-        about: &[],
+        seconds: 60,
+        subjects: Subjects::Mechanisms("dispatch"),
     },
     Study {
         name: "vm/burst-cost",
         question: "What does it cost when a source is written to many times before it is looked at?",
         unit: "one byte written; those of a burst are told and read together",
-        workload: "burst",
-        about: &[],
+        seconds: 20,
+        subjects: Subjects::Mechanisms("burst"),
     },
     Study {
         name: "vm/queue-overflow",
         question: "When does the queue of signals overflow, and what does that cost?",
         unit: "one byte written; those of a burst are told and read together",
-        workload: "overflow",
-        about: SIGNALS,
+        seconds: 20,
+        subjects: Subjects::SignalMechanisms("overflow"),
+    },
+    Study {
+        name: "vm/request-cost",
+        question: "How many instructions does a request cost a server, with each mechanism and each model?",
+        unit: "one request for 92 bytes, answered; without the client's share",
+        seconds: 120,
+        subjects: Subjects::Servers("request"),
+    },
+    Study {
+        name: "vm/peers",
+        question: "What does an event cost in this library, in a loop written by hand, and in other libraries?",
+        unit: "one byte read and one written, on a ring of socket pairs (libevent's benchmark)",
+        seconds: 60,
+        subjects: Subjects::Contestants,
     },
 ];
+
+/// What studies are to run, and on what.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// The studies.
+    pub studies: Vec<&'static Study>,
+    /// Which of their cells.
+    pub filter: Filter,
+    /// The server's models.
+    pub models: Vec<ModelRow>,
+    /// The dispatch benchmark of c10k-event, for the studies that [need](Study::needs_benchmark) it.
+    pub benchmark: Option<PathBuf>,
+}
+
+/// One step of a selection's plan: the study that it belongs to, and what the guest runs.
+type Steps = Vec<(&'static Study, Step)>;
 
 impl Study {
     /// The study of this name.
@@ -56,25 +106,125 @@ impl Study {
         STUDIES.iter().find(|study| study.name == name)
     }
 
-    /// The plan: one step for each mechanism whose name contains `only`.
+    /// Whether it runs the dispatch benchmark of c10k-event.
     #[must_use]
-    pub fn plan(&self, only: &str) -> Plan {
-        let asked = |name: &str| name.contains(only) && (self.about.is_empty() || self.about.contains(&name));
-        let mechanisms = Mechanism::all().filter(|mechanism| asked(mechanism.name()));
-        Plan::of(
-            mechanisms
-                .map(|mechanism| Step::new("/c10k").arguments(["vm", "workload", self.workload, mechanism.name()])),
-        )
+    pub fn needs_benchmark(&self) -> bool {
+        matches!(self.subjects, Subjects::Contestants)
     }
 
-    /// Boots the guest, runs the plan, and returns its table. `watch` is told of each cell as it comes.
+    /// The study as `c10k list` shows it.
+    #[must_use]
+    pub fn row(&self) -> GuestStudyRow {
+        GuestStudyRow {
+            name: self.name.to_owned(),
+            question: self.question.to_owned(),
+            unit: self.unit.to_owned(),
+            seconds: self.seconds,
+        }
+    }
+
+    /// One step for each subject of which a cell is asked for.
+    fn steps(&self, filter: &Filter, models: &[ModelRow]) -> Vec<Step> {
+        let all = || Mechanism::all().map(Mechanism::name);
+        let (workload, subjects): (_, Vec<String>) = match self.subjects {
+            Subjects::Mechanisms(workload) => (workload, all().map(str::to_owned).collect()),
+            Subjects::SignalMechanisms(workload) => (workload, SIGNALS.iter().map(|name| (*name).to_owned()).collect()),
+            Subjects::Servers(workload) => {
+                let mechanisms = all().map(|mechanism| format!("{MODEL}/{mechanism}"));
+                let others = models.iter().filter(|model| model.name != MODEL).map(|model| {
+                    let mechanism = if model.mechanisms {
+                        "/".to_owned() + MECHANISM
+                    } else {
+                        String::new()
+                    };
+                    model.name.clone() + &mechanism
+                });
+                let bare = std::iter::once(BARE.to_owned());
+                (workload, bare.chain(mechanisms).chain(others).collect())
+            }
+            Subjects::Contestants => return Vec::new(),
+        };
+        let loads = workload::loads(workload);
+        let asked = subjects.iter().filter(|subject| filter.asks_for_any(subject, &loads));
+        let only = filter.to_string();
+        asked
+            .map(|subject| Step::new("/c10k").arguments(["vm", "workload", workload, subject, "--only", &only]))
+            .collect()
+    }
+}
+
+impl Selection {
+    /// Boots one guest, runs the studies in it, and returns a table for each. `watch` is told of each cell as it comes.
     ///
     /// # Errors
-    /// [`VmError`]; [`VmError::Step`] where a workload failed.
-    pub fn run(&self, machine: &Machine, plan: Plan, watch: &mut dyn FnMut(&CostCell)) -> Result<CostTable, VmError> {
-        let mut table = CostTable {
+    /// [`VmError`]; [`VmError::Step`] where a workload failed, [`VmError::NothingMatches`] where no cell is asked for.
+    pub fn run(
+        &self,
+        machine: &Machine,
+        settings: &Plan,
+        watch: &mut dyn FnMut(&Study, &CostCell),
+    ) -> Result<Vec<CostTable>, VmError> {
+        let contestants = self.contestants()?;
+        let steps = self.steps(contestants.as_ref());
+        if steps.is_empty() {
+            return Err(VmError::NothingMatches {
+                filter: self.filter.to_string(),
+            });
+        }
+        let plan = Plan {
+            steps: steps.iter().map(|(_, step)| step.clone()).collect(),
+            ..settings.clone()
+        };
+        let mut guest = Guest::new(machine, plan)?;
+        if let Some(contestants) = &contestants {
+            contestants.add_to(&mut guest)?;
+        }
+        let mut harvest = Harvest::new(self, machine);
+        let report = guest.run(&mut |record| harvest.take(record, &steps, watch))?;
+        match report.statuses.iter().position(|status| *status != Some(0)) {
+            None => Ok(harvest.tables()),
+            Some(step) => Err(VmError::Step {
+                step: steps[step].1.arguments.join(" "),
+                said: harvest
+                    .said
+                    .remove(&step)
+                    .unwrap_or_else(|| "it said nothing".to_owned()),
+            }),
+        }
+    }
+
+    fn contestants(&self) -> Result<Option<Contestants>, VmError> {
+        let program = self.benchmark.as_deref();
+        let program: Option<&Path> = program.filter(|_| self.studies.iter().any(|study| study.needs_benchmark()));
+        program.map(Contestants::of).transpose()
+    }
+
+    fn steps(&self, contestants: Option<&Contestants>) -> Steps {
+        let mut steps = Vec::new();
+        for &study in &self.studies {
+            let own = match (study.subjects, contestants) {
+                (Subjects::Contestants, Some(contestants)) => contestants.steps(&self.filter),
+                _ => study.steps(&self.filter, &self.models),
+            };
+            steps.extend(own.into_iter().map(|step| (study, step)));
+        }
+        steps
+    }
+}
+
+/// What comes from the guest.
+struct Harvest<'s> {
+    selection: &'s Selection,
+    tables: Vec<CostTable>,
+    /// The last line of each step that is no record.
+    said: BTreeMap<usize, String>,
+}
+
+impl<'s> Harvest<'s> {
+    fn new(selection: &'s Selection, machine: &Machine) -> Self {
+        let table = |study: &&Study| CostTable {
             schema: SCHEMA,
-            study: self.name.to_owned(),
+            study: study.name.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: machine.kernel.release.clone(),
             kernel_sha256: machine.kernel.sha256.clone(),
@@ -82,148 +232,104 @@ impl Study {
             cells: Vec::new(),
             unavailable: Vec::new(),
         };
-        let mut said = BTreeMap::new();
-        let steps = plan.steps.clone();
-        let report = Guest::new(machine, plan)?.run(&mut |record| {
-            let (step, text) = match record {
-                GuestRecord::Output { step, line } => (step, line),
-                GuestRecord::Refused { step, reason } => (step, reason),
-                _ => return,
-            };
-            match serde_json::from_str(text) {
-                Ok(CostRecord::Cell(cell)) => {
-                    watch(&cell);
+        Self {
+            selection,
+            tables: selection.studies.iter().map(table).collect(),
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// The tables of the studies of which a cell was asked for.
+    fn tables(self) -> Vec<CostTable> {
+        let mut tables = self.tables;
+        tables.retain(|table| !table.cells.is_empty() || !table.unavailable.is_empty());
+        tables
+    }
+
+    fn take(
+        &mut self,
+        record: &GuestRecord,
+        steps: &[(&'static Study, Step)],
+        watch: &mut dyn FnMut(&Study, &CostCell),
+    ) {
+        let (step, text) = match record {
+            GuestRecord::Output { step, line } => (*step, line),
+            GuestRecord::Refused { step, reason } => (*step, reason),
+            _ => return,
+        };
+        let study = steps[step].0;
+        let table = self.tables.iter_mut().find(|table| table.study == study.name);
+        match (serde_json::from_str(text), table) {
+            (Ok(CostRecord::Cell(cell)), Some(table)) => {
+                if self.selection.filter.asks_for(&cell.subject, &cell.load) {
+                    watch(study, &cell);
                     table.cells.push(cell);
                 }
-                Ok(CostRecord::Unavailable { subject, reason }) => table.unavailable.push((subject, reason)),
-                Err(_) => {
-                    said.insert(*step, text.clone());
-                }
             }
-        })?;
-        match report.statuses.iter().position(|status| *status != Some(0)) {
-            None => Ok(table),
-            Some(step) => Err(VmError::Step {
-                step: steps[step].arguments.join(" "),
-                said: said.remove(&step).unwrap_or_else(|| "it said nothing".to_owned()),
-            }),
+            (Ok(CostRecord::Unavailable { subject, reason }), Some(table)) => table.unavailable.push((subject, reason)),
+            _ => {
+                self.said.insert(step, text.clone());
+            }
         }
     }
-}
-
-/// A cell that is not what it was.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The subject.
-    pub subject: String,
-    /// The load.
-    pub load: String,
-    /// Instructions for one unit of work before; `None` where the cell is new.
-    pub before: Option<f64>,
-    /// Instructions for one unit of work now; `None` where the cell is gone.
-    pub now: Option<f64>,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { subject, load, .. } = self;
-        match (self.before, self.now) {
-            (Some(before), Some(now)) => {
-                let percent = 100.0 * (now / before - 1.0);
-                write!(
-                    formatter,
-                    "{subject}, {load}: {before:.1} became {now:.1} instructions ({percent:+.2}%)"
-                )
-            }
-            (Some(_), None) => write!(formatter, "{subject}, {load}: not measured any more"),
-            (None, _) => write!(formatter, "{subject}, {load}: not in the table before"),
-        }
-    }
-}
-
-/// The cells of `now` that differ from those of `before` by more than `percent`, appeared or disappeared.
-#[must_use]
-pub fn changes(before: &CostTable, now: &CostTable, percent: f64) -> Vec<Change> {
-    fn by_name(table: &CostTable) -> BTreeMap<(&str, &str), f64> {
-        let cells = table.cells.iter();
-        cells
-            .map(|cell| {
-                (
-                    (cell.subject.as_str(), cell.load.as_str()),
-                    cell.instructions_per_work(),
-                )
-            })
-            .collect()
-    }
-    let (before, now) = (by_name(before), by_name(now));
-    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    names
-        .into_iter()
-        .map(|name| Change {
-            subject: name.0.to_owned(),
-            load: name.1.to_owned(),
-            before: before.get(name).copied(),
-            now: now.get(name).copied(),
-        })
-        .filter(|change| match (change.before, change.now) {
-            (Some(before), Some(now)) => 100.0 * (now / before - 1.0).abs() > percent,
-            _ => true,
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn table(cells: &[(&str, u64)]) -> CostTable {
-        CostTable {
-            schema: SCHEMA,
-            study: "vm/dispatch-cost".to_owned(),
-            version: String::new(),
-            kernel: String::new(),
-            kernel_sha256: String::new(),
-            emulator: String::new(),
-            cells: cells
-                .iter()
-                .map(|(subject, instructions)| CostCell {
-                    subject: (*subject).to_owned(),
-                    load: "idle=10 active=1".to_owned(),
-                    work: 10,
-                    instructions: *instructions,
-                    events: 10,
-                    signals: 0,
-                    overflows: 0,
-                })
-                .collect(),
-            unavailable: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_change_beyond_the_gate_names_the_mechanism() {
-        let before = table(&[("poll", 100_000), ("select", 100_000)]);
-        let now = table(&[("poll", 100_900), ("select", 101_100)]);
-        let found = changes(&before, &now, 1.0);
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            found[0].to_string(),
-            "select, idle=10 active=1: 10000.0 became 10110.0 instructions (+1.10%)"
-        );
-    }
-
-    #[test]
-    fn a_cell_that_appears_or_disappears_is_a_change() {
-        let found = changes(&table(&[("poll", 1)]), &table(&[("select", 1)]), 1.0);
-        assert_eq!(found.len(), 2);
+    fn steps(study: &str, only: &str) -> Vec<Step> {
+        let model = |name: &str, mechanisms| ModelRow {
+            name: name.to_owned(),
+            summary: String::new(),
+            mechanisms,
+            available: true,
+            reason: None,
+        };
+        let selection = Selection {
+            studies: vec![Study::named(study).expect("in the table")],
+            filter: only.parse().expect("any text is a filter"),
+            models: vec![
+                model("event-loop", true),
+                model("loop-per-core", true),
+                model("thread-pool", false),
+            ],
+            benchmark: None,
+        };
+        selection.steps(None).into_iter().map(|(_, step)| step).collect()
     }
 
     #[test]
     fn a_plan_has_a_step_for_each_mechanism_that_is_asked_for() {
-        let study = Study::named("vm/dispatch-cost").expect("in the table");
-        assert_eq!(study.plan("").steps.len(), Mechanism::all().count());
-        let one = study.plan("epoll-edge");
-        assert_eq!(one.steps.len(), 1);
-        assert_eq!(one.steps[0].arguments, ["vm", "workload", "dispatch", "epoll-edge"]);
+        assert_eq!(steps("vm/dispatch-cost", "").len(), Mechanism::all().count());
+        assert_eq!(steps("vm/dispatch-cost", "active=100").len(), Mechanism::all().count());
+        assert_eq!(steps("vm/dispatch-cost", "active=7"), []);
+        assert_eq!(steps("vm/queue-overflow", "epoll-edge"), []);
+        let one = steps("vm/dispatch-cost", "epoll-edge active=1");
+        assert_eq!(one.len(), 1);
+        let expected = [
+            "vm",
+            "workload",
+            "dispatch",
+            "epoll-edge",
+            "--only",
+            "epoll-edge active=1",
+        ];
+        assert_eq!(one[0].arguments, expected);
+    }
+
+    #[test]
+    fn the_servers_are_each_mechanism_in_one_loop_and_each_model() {
+        let steps = steps("vm/request-cost", "");
+        let subjects: Vec<&str> = steps.iter().map(|step| step.arguments[3].as_str()).collect();
+        assert_eq!(subjects.len(), 1 + Mechanism::all().count() + 2);
+        for subject in ["bare", "event-loop/select", "loop-per-core/epoll-edge", "thread-pool"] {
+            assert!(subjects.contains(&subject), "{subjects:?}");
+        }
+    }
+
+    #[test]
+    fn every_study_is_named_for_the_guest() {
+        assert!(STUDIES.iter().all(|study| study.name.starts_with("vm/")));
     }
 }

@@ -1,47 +1,60 @@
-//! What is counted in the guest: work done through the event library, as any application does it.
+//! What is counted in the guest: work done as any application does it.
 //!
 //! A workload runs in a process of its own, one for each subject, and prints a [`CostRecord`] a line. Its clock is the
 //! guest's, where one nanosecond is one instruction; elsewhere it is time, and no figure of this kind.
 
+mod bare;
 mod burst;
+mod client;
 mod dispatch;
 mod overflow;
+mod pairs;
+mod request;
+mod servant;
 
-use std::io::{self, Read as _, Write};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::io::{self, Write};
+use std::time::Duration;
 
-use c10k_event::{
-    DeclareError, Events, Interest, InterestSet, Mechanism, OpenError, Trigger, UnknownMechanism, WaitError,
-};
+use c10k_event::{DeclareError, Mechanism, OpenError, UnknownMechanism, WaitError};
 use c10k_record::{CostCell, CostRecord};
 
-/// One workload: its name and what it does with a mechanism.
+use crate::Filter;
+
+pub(crate) use request::BARE;
+
+/// One workload: its name, the loads that it puts on every subject, and how it does that.
 struct Workload {
     name: &'static str,
-    run: fn(Mechanism, &mut Print<'_>) -> Result<(), WorkloadError>,
+    loads: fn() -> Vec<String>,
+    run: fn(&mut Task<'_>) -> Result<(), WorkloadError>,
 }
-
-/// Takes each cell as it is measured.
-type Print<'p> = dyn FnMut(CostCell) -> io::Result<()> + 'p;
 
 const WORKLOADS: &[Workload] = &[
     // Only that a mechanism cannot run is a record.
     Workload {
         name: "probe",
-        run: |_, _| Ok(()),
+        loads: Vec::new,
+        run: |task| task.mechanism().map(drop),
     },
     Workload {
         name: "dispatch",
+        loads: dispatch::loads,
         run: dispatch::run,
     },
     Workload {
         name: "burst",
+        loads: burst::loads,
         run: burst::run,
     },
     Workload {
         name: "overflow",
+        loads: overflow::loads,
         run: overflow::run,
+    },
+    Workload {
+        name: "request",
+        loads: request::loads,
+        run: request::run,
     },
 ];
 
@@ -50,7 +63,7 @@ const WORKLOADS: &[Workload] = &[
 #[non_exhaustive]
 pub enum WorkloadError {
     /// There is no such workload.
-    #[error("no workload {0}; there are probe, dispatch, burst and overflow")]
+    #[error("no workload {0}; there are {known}", known = names())]
     Unknown(String),
     /// There is no such mechanism.
     #[error(transparent)]
@@ -64,7 +77,7 @@ pub enum WorkloadError {
     /// Waiting failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// A pair of sockets, or standard output, failed.
+    /// A socket, a process, or standard output failed.
     #[error("cannot {0}: {1}; check the limit of open descriptors")]
     Io(&'static str, #[source] io::Error),
     /// An event that was due did not come.
@@ -77,159 +90,99 @@ pub enum WorkloadError {
         /// How long was waited for the next.
         limit: Duration,
     },
+    /// The server did not do what it was asked.
+    #[error("{subject}: {what}; run `c10k serve` with that model and mechanism to see why")]
+    Server {
+        /// The subject.
+        subject: String,
+        /// What it did.
+        what: String,
+    },
+    /// A figure is not to be had to the instruction.
+    #[error("{load}: {why}; these figures are exact only in the guest of `c10k vm study` with --accel tcg")]
+    Inexact {
+        /// The load.
+        load: String,
+        /// What was seen.
+        why: String,
+    },
 }
 
-/// Runs a workload on a mechanism and prints its records.
+/// What a workload is asked to do, and where its records go.
+struct Task<'t> {
+    subject: &'t str,
+    filter: &'t Filter,
+    out: &'t mut dyn Write,
+}
+
+impl Task<'_> {
+    fn asks_for(&self, load: &str) -> bool {
+        self.filter.asks_for(self.subject, load)
+    }
+
+    fn print(&mut self, cell: CostCell) -> Result<(), WorkloadError> {
+        self.send(&CostRecord::Cell(cell))
+    }
+
+    fn send(&mut self, record: &CostRecord) -> Result<(), WorkloadError> {
+        let failed = |error| WorkloadError::Io("print a record", error);
+        let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        self.out
+            .write_all(&line)
+            .and_then(|()| self.out.flush())
+            .map_err(failed)
+    }
+
+    fn unavailable(&mut self, reason: String) -> Result<(), WorkloadError> {
+        let subject = self.subject.to_owned();
+        self.send(&CostRecord::Unavailable { subject, reason })
+    }
+
+    /// The mechanism that is the subject; `None`, and a record of the reason, where it cannot run here.
+    fn mechanism(&mut self) -> Result<Option<Mechanism>, WorkloadError> {
+        let mechanism = Mechanism::named(self.subject)?;
+        match mechanism.probe() {
+            Ok(()) => Ok(Some(mechanism)),
+            Err(reason) => self.unavailable(reason.to_string()).map(|()| None),
+        }
+    }
+}
+
+/// Runs a workload on a subject and prints the records of the cells that are asked for.
 ///
 /// # Errors
-/// [`WorkloadError`]. That the mechanism cannot run here is a record and no error.
-pub fn run(name: &str, mechanism: &str, out: &mut dyn Write) -> Result<(), WorkloadError> {
-    let workload = WORKLOADS
-        .iter()
-        .find(|workload| workload.name == name)
-        .ok_or_else(|| WorkloadError::Unknown(name.to_owned()))?;
-    let mechanism = Mechanism::named(mechanism)?;
-    let mut print = |record: &CostRecord| -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        out.write_all(&line)?;
-        out.flush()
-    };
-    let failed = |error| WorkloadError::Io("print a record", error);
-    if let Err(reason) = mechanism.probe() {
-        let record = CostRecord::Unavailable {
-            subject: mechanism.name().to_owned(),
-            reason: reason.to_string(),
-        };
-        return print(&record).map_err(failed);
-    }
-    (workload.run)(mechanism, &mut |cell| print(&CostRecord::Cell(cell)))
+/// [`WorkloadError`]. That the subject cannot run here is a record and no error.
+pub fn run(name: &str, subject: &str, filter: &Filter, out: &mut dyn Write) -> Result<(), WorkloadError> {
+    let workload = named(name).ok_or_else(|| WorkloadError::Unknown(name.to_owned()))?;
+    (workload.run)(&mut Task { subject, filter, out })
 }
 
-/// How long an event may take before it counts as lost. The guest's clock stands still while nothing runs, so that this
-/// costs no time there.
-const LOST_AFTER: Duration = Duration::from_secs(1);
+/// The loads of a workload; none where there is no such workload.
+pub(crate) fn loads(name: &str) -> Vec<String> {
+    named(name).map_or_else(Vec::new, |workload| (workload.loads)())
+}
 
-/// Writes of a window, at least, and windows of a cell.
-const WRITES: usize = 40;
+fn named(name: &str) -> Option<&'static Workload> {
+    WORKLOADS.iter().find(|workload| workload.name == name)
+}
+
+fn names() -> String {
+    WORKLOADS
+        .iter()
+        .map(|workload| workload.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Windows of a cell.
 const WINDOWS: usize = 9;
 
-/// Batch that events are fetched into.
-const BATCH: usize = 256;
-
-/// Pairs of sockets of which the near ends are declared.
-struct Pairs {
-    set: InterestSet<UnixStream>,
-    events: Events,
-    far: Vec<UnixStream>,
-    buffer: [u8; 64],
-}
-
-impl Pairs {
-    fn new(set: InterestSet<UnixStream>) -> Self {
-        Self {
-            set,
-            events: Events::with_capacity(BATCH),
-            far: Vec::new(),
-            buffer: [0; 64],
-        }
-    }
-
-    /// Declares pairs until there are `count`.
-    fn grow_to(&mut self, count: usize) -> Result<(), WorkloadError> {
-        let trigger = self.set.mechanism().default_trigger();
-        while self.far.len() < count {
-            let (near, far) = UnixStream::pair().map_err(|error| WorkloadError::Io("make a pair of sockets", error))?;
-            near.set_nonblocking(true)
-                .map_err(|error| WorkloadError::Io("set up a socket", error))?;
-            self.set
-                .declare(near, Interest::READABLE, trigger)
-                .map_err(|declined| declined.error)?;
-            self.far.push(far);
-        }
-        Ok(())
-    }
-
-    /// Writes `writes` times one byte to each of the last `active` pairs, then fetches events and reads every source
-    /// until it would block, until all bytes are read and nothing more is told.
-    fn round(&mut self, active: usize, writes: usize) -> Result<(), WorkloadError> {
-        let first = self.far.len() - active;
-        for mut far in self.far[first..].iter().cycle().take(active * writes) {
-            far.write_all(b"x").map_err(|error| WorkloadError::Io("write", error))?;
-        }
-        let trigger = self.set.mechanism().default_trigger();
-        let work = (active * writes) as u64;
-        let mut left = work;
-        while left > 0 {
-            if self.set.next_events(&mut self.events, Some(LOST_AFTER))? == 0 {
-                return Err(WorkloadError::Lost {
-                    missing: left,
-                    work,
-                    limit: LOST_AFTER,
-                });
-            }
-            while let Some(event) = self.set.take(&mut self.events) {
-                left -= drain(&mut self.set[event.key], &mut self.buffer)?;
-                if trigger == Trigger::Oneshot {
-                    self.set.modify(event.key, Interest::READABLE, trigger)?;
-                }
-            }
-        }
-        // Of a burst more may be queued than one read has answered: that has to be fetched too.
-        while writes > 1 && self.set.next_events(&mut self.events, Some(Duration::ZERO))? > 0 {
-            while let Some(event) = self.set.take(&mut self.events) {
-                drain(&mut self.set[event.key], &mut self.buffer)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Measures windows of at least [`WRITES`] writes, after two rounds that warm up, and returns the one of median cost:
-    /// the kernel's own work, which falls into a few windows, does not count as the mechanism's.
-    fn measure(&mut self, load: &str, active: usize, writes: usize) -> Result<CostCell, WorkloadError> {
-        let rounds = WRITES.div_ceil(active * writes).max(2);
-        for _ in 0..2 {
-            self.round(active, writes)?;
-        }
-        let mut windows = Vec::with_capacity(WINDOWS);
-        for _ in 0..WINDOWS {
-            windows.push(self.window(load, rounds, active, writes)?);
-        }
-        windows.sort_by_key(|window| window.instructions);
-        Ok(windows.swap_remove(WINDOWS / 2))
-    }
-
-    fn window(&mut self, load: &str, rounds: usize, active: usize, writes: usize) -> Result<CostCell, WorkloadError> {
-        let before = self.set.counters().clone();
-        let started = Instant::now();
-        for _ in 0..rounds {
-            self.round(active, writes)?;
-        }
-        let instructions = started.elapsed().as_nanos() as u64;
-        let after = self.set.counters();
-        Ok(CostCell {
-            subject: self.set.mechanism().name().to_owned(),
-            load: load.to_owned(),
-            work: (rounds * active * writes) as u64,
-            instructions,
-            events: after.events - before.events,
-            signals: after.signals - before.signals,
-            overflows: after.overflows - before.overflows,
-        })
-    }
-}
-
-/// Reads until the source would block; an edge tells no more than that.
-fn drain(source: &mut UnixStream, buffer: &mut [u8]) -> Result<u64, WorkloadError> {
-    let mut bytes = 0;
-    loop {
-        match source.read(buffer) {
-            Ok(count) if count > 0 => bytes += count as u64,
-            Ok(_) => return Err(WorkloadError::Io("read", io::ErrorKind::UnexpectedEof.into())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(bytes),
-            Err(error) => return Err(WorkloadError::Io("read", error)),
-        }
-    }
+/// The window of median cost: the kernel's own work, which falls into a few windows, does not count as the subject's.
+fn median(mut windows: Vec<CostCell>) -> CostCell {
+    windows.sort_by_key(|window| window.instructions);
+    let middle = windows.len() / 2;
+    windows.swap_remove(middle)
 }
 
 #[cfg(test)]
@@ -237,24 +190,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_write_of_a_burst_is_read_and_counted_once() {
-        for name in ["select", "epoll-edge", "epoll-oneshot"] {
-            let set = InterestSet::open(Mechanism::named(name).expect("in the table")).expect("it opens");
-            let mut pairs = Pairs::new(set);
-            pairs.grow_to(4).expect("descriptors are left");
-            let cell = pairs.measure("x", 2, 10).expect("nothing is lost");
-            assert_eq!((cell.work, cell.events), (40, 4), "{name}");
+    fn an_unknown_workload_names_those_there_are() {
+        let error = run("nap", "epoll-edge", &Filter::default(), &mut io::sink()).expect_err("unknown");
+        for workload in WORKLOADS {
+            assert!(error.to_string().contains(workload.name), "{error}");
         }
     }
 
     #[test]
-    fn an_unknown_workload_names_those_there_are() {
-        let error = run("nap", "epoll-edge", &mut io::sink()).expect_err("unknown");
-        assert!(error.to_string().contains("dispatch"), "{error}");
-        assert!(
-            WORKLOADS
-                .iter()
-                .all(|workload| error.to_string().contains(workload.name))
-        );
+    fn only_the_loads_that_are_asked_for_are_measured() {
+        let filter: Filter = "sources=64 writes=1".parse().expect("any text is a filter");
+        let mut out = Vec::new();
+        run("burst", "epoll-edge", &filter, &mut out).expect("nothing is lost");
+        let lines: Vec<&str> = std::str::from_utf8(&out).expect("JSON").lines().collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("sources=64 writes=1\""), "{}", lines[0]);
     }
 }

@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 mod contestants;
+mod count;
 mod rivals;
 mod statistics;
 mod workload;
@@ -91,6 +92,9 @@ impl Arguments {
 }
 
 fn main() -> Result<(), String> {
+    if let Some(counted) = count::asked() {
+        return counted;
+    }
     let arguments = arguments()?;
     if let Some(name) = &arguments.alone {
         return alone(Entrant::named(name)?, arguments.sizes().next().unwrap_or(SIZES[0]));

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use c10k_sys::{cpu_clock, sched_idle};
+use c10k_sys::{cpu_clock, scheduling};
 use rustix::thread::CpuSet;
 
 /// Additions in one counted loop: about a microsecond, so that counting costs nothing and nothing is lost between.
@@ -116,7 +116,7 @@ fn enter(cpu: usize) -> io::Result<u32> {
     set.set(cpu);
     rustix::thread::sched_setaffinity(None, &set)
         .map_err(|error| io::Error::other(format!("cannot pin the idle counter to CPU {cpu}: {error}")))?;
-    sched_idle::enter_sched_idle()
+    scheduling::enter(scheduling::Class::Idle)
         .map_err(|error| io::Error::other(format!("cannot enter SCHED_IDLE (sched_setscheduler): {error}")))?;
     Ok(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs())
 }

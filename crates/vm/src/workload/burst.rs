@@ -3,19 +3,33 @@
 //! 64 sources get 10 writes each; then all that is queued is fetched and read. A mechanism that queues an event for each
 //! write tells 640, one that coalesces tells 64.
 
-use c10k_event::{InterestSet, Mechanism};
+use c10k_event::InterestSet;
 
-use super::{Pairs, Print, WorkloadError};
+use super::pairs::Pairs;
+use super::{Task, WorkloadError};
 
 const SOURCES: usize = 64;
-const WRITES: usize = 10;
+const WRITES: [usize; 2] = [1, 10];
 
-pub(super) fn run(mechanism: Mechanism, print: &mut Print<'_>) -> Result<(), WorkloadError> {
-    for writes in [1, WRITES] {
-        let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
-        pairs.grow_to(SOURCES)?;
-        let cell = pairs.measure(&format!("sources={SOURCES} writes={writes}"), SOURCES, writes)?;
-        print(cell).map_err(|error| WorkloadError::Io("print a record", error))?;
+fn load(writes: usize) -> String {
+    format!("sources={SOURCES} writes={writes}")
+}
+
+pub(super) fn loads() -> Vec<String> {
+    WRITES.map(load).into()
+}
+
+pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
+    let Some(mechanism) = task.mechanism()? else {
+        return Ok(());
+    };
+    for writes in WRITES {
+        let load = load(writes);
+        if task.asks_for(&load) {
+            let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
+            pairs.grow_to(SOURCES)?;
+            task.print(pairs.measure(&load, SOURCES, writes)?)?;
+        }
     }
     Ok(())
 }

@@ -3,25 +3,36 @@
 //! 200 sources get 10 writes each before anything is fetched, with queues shorter than the sources, as long as them, and
 //! as long as the writes.
 
-use c10k_event::{InterestSet, Mechanism, Options};
+use c10k_event::{InterestSet, Options};
 
-use super::{Pairs, Print, WorkloadError};
+use super::pairs::Pairs;
+use super::{Task, WorkloadError};
 
 const SOURCES: usize = 200;
 const WRITES: usize = 10;
+const QUEUES: [usize; 3] = [SOURCES / 2, SOURCES, SOURCES * WRITES];
 
-pub(super) fn run(mechanism: Mechanism, print: &mut Print<'_>) -> Result<(), WorkloadError> {
-    for queue in [SOURCES / 2, SOURCES, SOURCES * WRITES] {
-        let mut options = Options::default();
-        options.signal_queue = Some(queue as u64);
-        let mut pairs = Pairs::new(InterestSet::open_with(mechanism, &options)?);
-        pairs.grow_to(SOURCES)?;
-        let cell = pairs.measure(
-            &format!("queue={queue} sources={SOURCES} writes={WRITES}"),
-            SOURCES,
-            WRITES,
-        )?;
-        print(cell).map_err(|error| WorkloadError::Io("print a record", error))?;
+fn load(queue: usize) -> String {
+    format!("queue={queue} sources={SOURCES} writes={WRITES}")
+}
+
+pub(super) fn loads() -> Vec<String> {
+    QUEUES.map(load).into()
+}
+
+pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
+    let Some(mechanism) = task.mechanism()? else {
+        return Ok(());
+    };
+    for queue in QUEUES {
+        let load = load(queue);
+        if task.asks_for(&load) {
+            let mut options = Options::default();
+            options.signal_queue = Some(queue as u64);
+            let mut pairs = Pairs::new(InterestSet::open_with(mechanism, &options)?);
+            pairs.grow_to(SOURCES)?;
+            task.print(pairs.measure(&load, SOURCES, WRITES)?)?;
+        }
     }
     Ok(())
 }

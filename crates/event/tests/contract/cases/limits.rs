@@ -18,6 +18,7 @@ super::cases! {
     a_queue_of_1_loses_no_source: EachTrigger, OwnProcess;
     a_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
     a_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
+    a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it: EachTrigger, OwnProcess;
     a_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
     a_completion_queue_of_2_loses_no_source: EachTrigger, Beside;
     busy_polling_is_done_or_refused: EachTrigger, Beside;
@@ -142,6 +143,29 @@ fn read_all(rig: &mut Rig, bytes: usize) {
             rig.rearm(event.key);
         }
     }
+}
+
+/// Ten events on each source before the next wait: one signal each fits, ten do not.
+fn a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it(setup: Setup) -> Outcome {
+    const SOURCES: usize = 100;
+    const WRITES: usize = 10;
+    const ROUNDS: u64 = 5;
+    let mut options = Options::default();
+    options.signal_queue = Some(SOURCES as u64);
+    let mut rig = Rig::with(setup, &options, 64);
+    let peers = crowd(&mut rig, SOURCES);
+    for _ in 0..ROUNDS {
+        for _ in 0..WRITES {
+            peers.values().for_each(|peer| write(peer, b"x"));
+        }
+        read_all(&mut rig, SOURCES * WRITES);
+    }
+    let counters = rig.set.counters();
+    match setup.mechanism.name() {
+        "rt-signal" | "rt-signal-batch" => assert!(counters.overflows >= ROUNDS, "{counters:?}"),
+        _ => assert_eq!((counters.overflows, counters.rescans), (0, 0), "{counters:?}"),
+    }
+    Outcome::Pass
 }
 
 fn a_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {

@@ -8,8 +8,15 @@ use crate::{
     rig::{PATIENCE, Rig, stream_pair, write},
 };
 use c10k_event::{DeclareError, Foreign, Interest, Readiness, Threading, WaitError, WithdrawError};
-use c10k_sys::fork::in_child;
-use std::{thread, time::Duration};
+use c10k_sys::{
+    fork::in_child,
+    signal::{self, Async, Receiver, Signal, SignalSet},
+};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    thread,
+    time::Duration,
+};
 
 super::cases! {
     two_sets_in_one_thread_do_not_mix: EachTrigger, Beside;
@@ -19,6 +26,7 @@ super::cases! {
     a_child_that_drops_the_set_leaves_it_to_the_parent: EachTrigger, OwnProcess;
     a_child_that_uses_the_set_is_refused: EachTrigger, OwnProcess;
     a_child_opens_a_set_of_its_own: EachTrigger, OwnProcess;
+    signals_of_another_process_are_left_alone: EachTrigger, OwnProcess;
 }
 
 fn two_sets_in_one_thread_do_not_mix(setup: Setup) -> Outcome {
@@ -171,4 +179,42 @@ fn a_child_opens_a_set_of_its_own(setup: Setup) -> Outcome {
     });
     assert_eq!(status, Ok(Some(0)));
     Outcome::Pass
+}
+
+/// While a set watches, another process gets one signal for each event, whatever number it has chosen: from a source of its
+/// own, and from one that the set watches too and that the process has made its own.
+fn signals_of_another_process_are_left_alone(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    rig.drain(key);
+    let status = in_child(|| {
+        let own = stream_pair();
+        let of_both = [(&own.0, &own.1), (&ours, &rig.set[key])];
+        u8::from(
+            !of_both
+                .into_iter()
+                .all(|(writer, source)| tells_each_write(writer, source)),
+        )
+    });
+    assert_eq!(status, Ok(Some(0)));
+    Outcome::Pass
+}
+
+/// Whether each of several writes brings this thread a signal, with each of the real-time signals.
+fn tells_each_write(writer: &OwnedFd, source: &OwnedFd) -> bool {
+    const WRITES: usize = 3;
+    Signal::real_time().all(|number| {
+        let mask = SignalSet::of(&[number]);
+        signal::block(&mask);
+        signal::set_receiver(source.as_fd(), Receiver::this_thread()).expect("F_SETOWN_EX");
+        signal::set_signal(source.as_fd(), number).expect("F_SETSIG");
+        let (_, flags) = signal::async_of(source.as_fd()).expect("F_GETFL");
+        signal::set_async(source.as_fd(), Async::On, flags).expect("F_SETFL");
+        (0..WRITES).for_each(|_| write(writer, b"x"));
+        let told = (0..2 * WRITES).filter(|_| signal::wait(&mask, Some(Duration::ZERO)).is_ok());
+        told.count() == WRITES
+    })
 }

@@ -1,0 +1,44 @@
+//! Executables that are put into the guest and that cargo builds in the source tree.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// What cargo builds.
+pub(super) struct Target {
+    /// In a sentence.
+    what: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// The contract suite of c10k-event. (Its other tests read files of the tree, which is not in the guest.)
+pub(super) const CONTRACT: Target = Target {
+    what: "the contract suite of c10k-event",
+    arguments: &["test", "--no-run", "--package", "c10k-event", "--test", "contract"],
+};
+
+/// The dispatch benchmark of c10k-event.
+pub(super) const DISPATCH: Target = Target {
+    what: "the dispatch benchmark of c10k-event",
+    arguments: &["bench", "--no-run", "--package", "c10k-event", "--bench", "dispatch"],
+};
+
+/// Builds a target and returns its executables.
+pub(super) fn executables(target: &Target) -> Result<Vec<PathBuf>, String> {
+    let remedy = "run this in the source tree of c10k, or name executables";
+    let what = target.what;
+    let output = Command::new("cargo")
+        .args(target.arguments)
+        .args(["--message-format", "json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot run cargo to build {what}: {error}; {remedy}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo cannot build {what}; {remedy}"));
+    }
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let programs = messages.filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
+        Some(message["executable"].as_str()?.into())
+    });
+    Ok(programs.collect())
+}

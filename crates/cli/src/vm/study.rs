@@ -1,0 +1,230 @@
+//! `c10k vm study`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use c10k_record::{CostCell, CostTable};
+use c10k_vm::study::{STUDIES, Selection, Study};
+use c10k_vm::{Filter, Machine, changes, report};
+
+use super::{MachineArgs, cargo, with_console};
+use crate::{Outcome, inventory};
+
+/// Run studies in the guest: exact costs, the same on every machine.
+///
+/// Exit code 1: a cell is not what it is in the baseline.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Studies in the guest (see `c10k list`), or `all`.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Only cells whose name has all these words, such as `epoll idle=10`; alternatives between commas.
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    only: Filter,
+    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html; with several kernels a folder for
+    /// each of them below it.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A table made before, or the folder with those of several studies; a cell that changed by more than --tolerance
+    /// ends with exit code 1.
+    #[arg(long, value_name = "FILE|DIR")]
+    baseline: Option<PathBuf>,
+    /// Change that is let pass, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    tolerance: f64,
+    /// The dispatch benchmark for vm/peers; without it cargo builds that of the source tree.
+    #[arg(long, value_name = "FILE")]
+    benchmark: Option<PathBuf>,
+    /// Print one JSON object per study and kernel on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let studies = studies(&args.names)?;
+    let machines = args.machine.find()?;
+    let baselines = match &args.baseline {
+        Some(path) => studies
+            .iter()
+            .map(|study| read_baseline(path, study))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => Vec::new(),
+    };
+    for baseline in &baselines {
+        comparable(baseline, &machines)?;
+    }
+    let needs_benchmark = studies.iter().any(|study| study.needs_benchmark());
+    let selection = Selection {
+        benchmark: match &args.benchmark {
+            None if needs_benchmark => cargo::executables(&cargo::DISPATCH)?.pop(),
+            named => named.clone(),
+        },
+        studies,
+        filter: args.only.clone(),
+        models: inventory::models(),
+    };
+    let mut tables = Vec::new();
+    for machine in &machines {
+        let made = measure(args, &selection, machine)?;
+        if let Some(folder) = &args.out {
+            let folder = match machines.len() {
+                1 => folder.clone(),
+                _ => folder.join(&machine.kernel.release),
+            };
+            write_tables(&folder, &made)?;
+        }
+        tables.push(made);
+    }
+    if let Some((first, others)) = tables.split_first() {
+        for (table, other) in others.iter().flat_map(|other| first.iter().zip(other)) {
+            print_side_by_side(table, other);
+        }
+    }
+    let mut is_as_before = true;
+    for table in tables.iter().flatten() {
+        let Some(baseline) = baselines.iter().find(|baseline| baseline.study == table.study) else {
+            continue;
+        };
+        for change in changes(baseline, table, &args.only, args.tolerance) {
+            eprintln!("changed: {}: {change}", table.study);
+            is_as_before = false;
+        }
+    }
+    Ok(if is_as_before {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Those that are named, each once.
+fn studies(names: &[String]) -> Result<Vec<&'static Study>, String> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(STUDIES.iter().collect());
+    }
+    let mut studies: Vec<&Study> = Vec::new();
+    for name in names {
+        let study = Study::named(name).ok_or_else(|| {
+            let names: Vec<_> = STUDIES.iter().map(|study| study.name).collect();
+            format!("no study {name} in the guest; there are {}, or all", names.join(", "))
+        })?;
+        if !studies.iter().any(|known| known.name == study.name) {
+            studies.push(study);
+        }
+    }
+    Ok(studies)
+}
+
+fn measure(
+    args: &Args,
+    selection: &Selection,
+    machine: &Machine,
+) -> Result<Vec<CostTable>, Box<dyn std::error::Error>> {
+    let mut last = "";
+    let tables = with_console(
+        selection.run(machine, &args.machine.plan(Vec::new()), &mut |study, cell| {
+            if last.is_empty() {
+                let release = &machine.kernel.release;
+                eprintln!("kernel {release}, one virtual CPU; instructions of kernel and user together");
+            }
+            if last != study.name {
+                last = study.name;
+                eprintln!("\n{}: {}\ninstructions for: {}", study.name, study.question, study.unit);
+            }
+            print_cell(cell);
+        }),
+    )?;
+    for table in &tables {
+        for (subject, reason) in &table.unavailable {
+            eprintln!("{subject:28} unavailable: {reason}");
+        }
+        if let ([], [(subject, reason), ..]) = (table.cells.as_slice(), table.unavailable.as_slice()) {
+            return Err(format!("{subject} is not to be had in the guest: {reason}").into());
+        }
+        if args.json {
+            println!("{}", serde_json::to_string(table)?);
+        }
+    }
+    Ok(tables)
+}
+
+fn print_cell(cell: &CostCell) {
+    let CostCell {
+        subject,
+        load,
+        signals,
+        overflows,
+        ..
+    } = cell;
+    let cost = cell.instructions_per_work();
+    let queue = if *signals > 0 {
+        format!("{signals:8} signals {overflows:5} overflows")
+    } else {
+        String::new()
+    };
+    eprintln!("{subject:28} {load:36} {cost:12.1} {queue}");
+}
+
+/// Two kernels' tables of the same study, cell by cell.
+fn print_side_by_side(first: &CostTable, second: &CostTable) {
+    eprintln!("\n{}: {} and {}", first.study, first.kernel, second.kernel);
+    for cell in &first.cells {
+        let CostCell { subject, load, .. } = cell;
+        let same = |other: &&CostCell| other.subject == *subject && other.load == *load;
+        if let Some(other) = second.cells.iter().find(same) {
+            let (a, b) = (cell.instructions_per_work(), other.instructions_per_work());
+            let percent = 100.0 * (b / a - 1.0);
+            eprintln!("{subject:28} {load:36} {a:12.1} {b:12.1} {percent:+7.1}%");
+        }
+    }
+}
+
+/// The table of a study in `path`, or in the folder `path`.
+fn read_baseline(path: &Path, study: &Study) -> Result<CostTable, String> {
+    let path = match path.is_dir() {
+        true => path.join(file_name(study.name)).with_extension("json"),
+        false => path.to_owned(),
+    };
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read the baseline {}: {error}", path.display());
+    let text = std::fs::read(&path).map_err(|error| failed(&error))?;
+    let table: CostTable = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+    if table.study != study.name {
+        let other = table.study;
+        return Err(failed(&format!("it is a table of {other}, not of {}", study.name)));
+    }
+    Ok(table)
+}
+
+fn comparable(baseline: &CostTable, machines: &[Machine]) -> Result<(), String> {
+    let other = machines
+        .iter()
+        .find(|machine| machine.kernel.sha256 != baseline.kernel_sha256);
+    match other {
+        None => Ok(()),
+        Some(Machine { kernel, .. }) => Err(format!(
+            "the baseline was made with another kernel file ({}, here {}): name that one with --kernel, or make a \
+             baseline of this one with --out",
+            baseline.kernel, kernel.release
+        )),
+    }
+}
+
+fn file_name(study: &str) -> &str {
+    study.rsplit('/').next().unwrap_or(study)
+}
+
+/// Writes the tables for programs (JSON), for spreadsheets (CSV) and for people (HTML).
+fn write_tables(folder: &Path, tables: &[CostTable]) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot write the results to {}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).map_err(|error| failed(&error));
+    for table in tables {
+        let name = file_name(&table.study);
+        let json = serde_json::to_string_pretty(table).map_err(|error| failed(&error))?;
+        write(&format!("{name}.json"), json + "\n")?;
+        write(&format!("{name}.csv"), report::csv(table))?;
+    }
+    write("report.html", report::html(tables).map_err(|error| failed(&error))?)
+}

@@ -1,0 +1,196 @@
+//! Tables for spreadsheets and for people.
+
+use c10k_record::{CostCell, CostTable};
+use minijinja::value::Serde;
+use minijinja::{Environment, Value};
+use serde::Serialize;
+
+use crate::study::Study;
+
+/// A table as comma-separated values.
+#[must_use]
+pub fn csv(table: &CostTable) -> String {
+    let mut csv = "subject,load,instructions_per_work,work,instructions,events,signals,overflows\n".to_owned();
+    for cell in &table.cells {
+        let CostCell {
+            subject,
+            load,
+            work,
+            instructions,
+            events,
+            signals,
+            overflows,
+        } = cell;
+        let cost = cell.instructions_per_work();
+        csv += &format!("{subject},{load},{cost:.1},{work},{instructions},{events},{signals},{overflows}\n");
+    }
+    csv
+}
+
+/// Tables of one kernel as a page that needs nothing beside it.
+///
+/// # Errors
+/// Only where the page's template is wrong.
+pub fn html(tables: &[CostTable]) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("report.html"))?;
+    let page = environment.get_template("report.html")?;
+    let contents = Page {
+        grids: tables.iter().map(Grid::of).collect(),
+        made_with: tables.first(),
+    };
+    page.render(Value::from(Serde(&contents)))
+}
+
+#[derive(Serialize)]
+struct Page<'t> {
+    grids: Vec<Grid<'t>>,
+    made_with: Option<&'t CostTable>,
+}
+
+/// A table with a row for each subject and a column for each load.
+#[derive(Serialize)]
+struct Grid<'t> {
+    study: &'t str,
+    question: &'static str,
+    unit: &'static str,
+    loads: Vec<&'t str>,
+    rows: Vec<Row<'t>>,
+    unavailable: &'t [(String, String)],
+}
+
+#[derive(Serialize)]
+struct Row<'t> {
+    subject: &'t str,
+    figures: Vec<Figure>,
+}
+
+#[derive(Serialize)]
+struct Figure {
+    text: String,
+    is_least: bool,
+}
+
+impl<'t> Grid<'t> {
+    fn of(table: &'t CostTable) -> Self {
+        let mut subjects: Vec<&str> = Vec::new();
+        let mut loads: Vec<&str> = Vec::new();
+        for CostCell { subject, load, .. } in &table.cells {
+            if !subjects.contains(&subject.as_str()) {
+                subjects.push(subject);
+            }
+            if !loads.contains(&load.as_str()) {
+                loads.push(load);
+            }
+        }
+        let least = |load: &str| {
+            let cells = table.cells.iter().filter(|cell| cell.load == load);
+            cells.map(CostCell::instructions_per_work).fold(f64::INFINITY, f64::min)
+        };
+        let least: Vec<f64> = loads.iter().map(|load| least(load)).collect();
+        let figure = |subject: &str, load: &str, least: f64| {
+            let mut cells = table.cells.iter();
+            let cell = cells.find(|cell| cell.subject == subject && cell.load == load)?;
+            let cost = cell.instructions_per_work();
+            Some(Figure {
+                text: grouped(cost),
+                is_least: cost <= least,
+            })
+        };
+        let absent = || Figure {
+            text: "–".to_owned(),
+            is_least: false,
+        };
+        let rows = subjects.iter().map(|subject| Row {
+            subject,
+            figures: (loads.iter().zip(&least))
+                .map(|(load, least)| figure(subject, load, *least).unwrap_or_else(absent))
+                .collect(),
+        });
+        let study = Study::named(&table.study);
+        Self {
+            study: &table.study,
+            question: study.map_or("", |study| study.question),
+            unit: study.map_or("", |study| study.unit),
+            rows: rows.collect(),
+            loads,
+            unavailable: &table.unavailable,
+        }
+    }
+}
+
+/// Whole instructions, in groups of three digits.
+fn grouped(cost: f64) -> String {
+    let digits = format!("{cost:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use c10k_record::SCHEMA;
+
+    fn table() -> CostTable {
+        let cell = |subject: &str, instructions| CostCell {
+            subject: subject.to_owned(),
+            load: "idle=10 active=1".to_owned(),
+            work: 10,
+            instructions,
+            events: 10,
+            signals: 0,
+            overflows: 0,
+        };
+        CostTable {
+            schema: SCHEMA,
+            study: "vm/dispatch-cost".to_owned(),
+            version: "0.1.0".to_owned(),
+            kernel: "6.1.0-test".to_owned(),
+            kernel_sha256: "abc".to_owned(),
+            emulator: "7.2".to_owned(),
+            cells: vec![cell("poll", 21_421_400), cell("epoll-edge", 54_210)],
+            unavailable: vec![("signal-per-fd".to_owned(), "no <BTF>".to_owned())],
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_its_figures_are_and_what_made_them() {
+        let page = html(&[table()]).expect("the template is right");
+        for text in [
+            "Instructions, one virtual CPU",
+            "6.1.0-test",
+            "abc",
+            "2,142,140",
+            "<b>5,421</b>",
+            "no &lt;BTF&gt;",
+            "How many instructions does it cost to learn of one event?",
+        ] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+        assert!(
+            !page.contains("http:") && !page.contains("https:"),
+            "it needs the network"
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_spreadsheet_has_the_figure_and_what_it_is_made_of() {
+        let csv = csv(&table());
+        assert!(
+            csv.contains("\nepoll-edge,idle=10 active=1,5421.0,10,54210,10,0,0\n"),
+            "{csv}"
+        );
+    }
+
+    #[test]
+    fn digits_are_grouped_from_the_right() {
+        assert_eq!(grouped(999.4), "999");
+        assert_eq!(grouped(1_234_567.0), "1,234,567");
+    }
+}

@@ -1,0 +1,53 @@
+//! The least that a server can do: accept, read, write, wait for the end, close.
+//!
+//! It is a process of its own that blocks in each call and serves one connection at a time. What it and the client do for
+//! one exchange is the same on both sides: one write, one read that blocks, one switch to the other. So half of an
+//! exchange is the client's share.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+use c10k_sys::process::fork;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::WorkloadError;
+
+/// A running bare server.
+pub(super) struct Bare {
+    process: Pid,
+    pub(super) address: SocketAddr,
+}
+
+impl Bare {
+    /// Starts one that answers each read with `reply`.
+    pub(super) fn start(reply: &[u8]) -> Result<Self, WorkloadError> {
+        let failed = |error| WorkloadError::Io("start a bare server", error);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let process = fork(|| u8::from(serve(&listener, reply).is_err())).map_err(failed)?;
+        Ok(Self { process, address })
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // Both fail only where it has already ended and been waited for.
+        let _ = kill_process(self.process, Signal::KILL);
+        let _ = waitpid(Some(self.process), WaitOptions::empty());
+    }
+}
+
+fn serve(listener: &TcpListener, reply: &[u8]) -> io::Result<()> {
+    let mut request = [0; 1024];
+    loop {
+        let (mut connection, _) = listener.accept()?;
+        answer(&mut connection, &mut request, reply)?;
+    }
+}
+
+fn answer(connection: &mut TcpStream, request: &mut [u8], reply: &[u8]) -> io::Result<()> {
+    while connection.read(request)? > 0 {
+        connection.write_all(reply)?;
+    }
+    Ok(())
+}

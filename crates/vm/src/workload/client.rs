@@ -1,0 +1,118 @@
+//! The client: one request after the other, by calls that block.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use super::WorkloadError;
+
+/// What is asked for: the size of document of the paper's smallest load.
+const REQUEST: &[u8] = b"GET /bytes/92 HTTP/1.1\r\nHost: c10k\r\n\r\n";
+
+/// What becomes of a connection after its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// The next request takes it too.
+    Kept,
+    /// It is closed, and the next request makes its own.
+    New,
+}
+
+impl Connection {
+    /// All, with their names.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("kept", Self::Kept), ("new", Self::New)];
+}
+
+/// A client of one server.
+pub(super) struct Client {
+    address: SocketAddr,
+    kept: Option<TcpStream>,
+    reply: Vec<u8>,
+    /// Replies read so far.
+    pub(super) replies: u64,
+}
+
+impl Client {
+    /// A client that expects replies as long as `reply`.
+    pub(super) fn new(address: SocketAddr, reply: &[u8]) -> Self {
+        Self {
+            address,
+            kept: None,
+            reply: reply.to_owned(),
+            replies: 0,
+        }
+    }
+
+    /// Asks once and returns the whole reply, head and body: every later one is as long.
+    pub(super) fn first_reply(address: SocketAddr) -> Result<Vec<u8>, WorkloadError> {
+        let failed = |error| WorkloadError::Io("ask the server", error);
+        let mut connection = TcpStream::connect(address).map_err(failed)?;
+        connection.write_all(REQUEST).map_err(failed)?;
+        let mut reply = Vec::new();
+        let mut part = [0; 4096];
+        while length(&reply).is_none_or(|length| reply.len() < length) {
+            match connection.read(&mut part).map_err(failed)? {
+                0 => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+                count => reply.extend_from_slice(&part[..count]),
+            }
+        }
+        Ok(reply)
+    }
+
+    /// One request and its reply.
+    pub(super) fn ask(&mut self, connection: Connection) -> io::Result<()> {
+        let mut stream = match self.kept.take() {
+            Some(kept) => kept,
+            None => TcpStream::connect(self.address)?,
+        };
+        stream.write_all(REQUEST)?;
+        stream.read_exact(&mut self.reply)?;
+        if !self.reply.starts_with(b"HTTP/1.1 200 ") {
+            let line = String::from_utf8_lossy(&self.reply);
+            let line = line.lines().next().unwrap_or_default().to_owned();
+            return Err(io::Error::other(format!("the server answered {line:?}")));
+        }
+        self.replies += 1;
+        if connection == Connection::Kept {
+            self.kept = Some(stream);
+        }
+        Ok(())
+    }
+}
+
+/// The length of a reply, once its head is complete.
+fn length(reply: &[u8]) -> Option<usize> {
+    let text = String::from_utf8_lossy(reply);
+    let head = text.split_once("\r\n\r\n")?.0;
+    let body = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    Some(head.len() + 4 + body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::bare::Bare;
+
+    #[test]
+    fn the_length_of_a_reply_is_known_when_its_head_is_complete() {
+        assert_eq!(length(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"), None);
+        assert_eq!(length(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), Some(43));
+    }
+
+    #[test]
+    fn a_bare_server_answers_on_kept_and_on_new_connections() {
+        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab";
+        let bare = Bare::start(reply).expect("it starts");
+        for (_, connection) in Connection::ALL {
+            let mut client = Client::new(bare.address, reply);
+            for _ in 0..3 {
+                client.ask(connection).expect("it answers");
+            }
+            assert_eq!(client.replies, 3);
+        }
+        assert_eq!(Client::first_reply(bare.address).expect("it answers"), reply);
+    }
+}
