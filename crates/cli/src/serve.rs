@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, AcceptSharing, Config, Model, Server, Stop, Submission};
+use c10k_server::{AcceptPolicy, AcceptSharing, Config, Confinement, Model, Root, Server, Stop, Submission};
 
 use crate::Outcome;
 
@@ -44,6 +45,15 @@ pub(crate) struct Args {
     /// Who takes what `io-uring` submits: `enter`, the call that waits, or `sqpoll`, a thread of the kernel.
     #[arg(long, value_name = "WHO", default_value = "enter", value_parser = submission)]
     submission: Submission,
+    /// Serve the files below this directory at `/`.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Become this user once the server listens; only root can.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Keep the server to reading below --root and listening on its port (Landlock).
+    #[arg(long)]
+    landlock: bool,
     /// The most connections open at once; as many as there are descriptors for unless given.
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
@@ -69,12 +79,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
     config.workers = args.workers;
     config.accept_sharing = args.accept_sharing;
     config.submission = args.submission;
+    config.root = args.root.as_deref().map(Root::open).transpose()?;
+    config.user.clone_from(&args.user);
+    if args.landlock {
+        config.confinement = Confinement::Landlock;
+    }
     config.max_connections = args.max_connections.map(NonZeroUsize::get);
     config.deadlines.idle = args.idle_timeout;
     config.deadlines.drain = args.drain_timeout;
+    // First of all: threads that were there before would keep what the server gives up.
+    let server = Server::bind(config)?;
     let stop = Stop::new();
     stop.on_signals()?;
-    let server = Server::bind(config)?;
     let address = server.address();
     if args.json {
         let record = ServeRecord::Listening {

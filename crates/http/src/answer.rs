@@ -29,26 +29,37 @@ pub(crate) struct Manner {
     pub(crate) content: Content,
 }
 
+/// What a head says of the length of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Of(u64),
+    /// Nothing: there is no body, and its length would be another reply's.
+    Unsaid,
+}
+
 /// Appends a head. `fields` are whole field lines, each with its CRLF, or empty.
-pub(crate) fn head(out: &mut Vec<u8>, status: Status, fields: &str, length: u64, manner: Manner, date: &Date) {
+pub(crate) fn head(out: &mut Vec<u8>, status: Status, fields: &str, length: Length, manner: Manner, date: &Date) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.0.as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(date.as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(fields.as_bytes());
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    if let Length::Of(length) = length {
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     out.extend_from_slice(match manner.persistence {
-        Persistence::Keep => b"\r\n\r\n".as_slice(),
-        Persistence::KeepSaid => b"\r\nConnection: keep-alive\r\n\r\n",
-        Persistence::Close => b"\r\nConnection: close\r\n\r\n",
+        Persistence::Keep => b"\r\n".as_slice(),
+        Persistence::KeepSaid => b"Connection: keep-alive\r\n\r\n",
+        Persistence::Close => b"Connection: close\r\n\r\n",
     });
 }
 
 /// Appends a whole reply.
 pub(crate) fn whole(out: &mut Vec<u8>, status: Status, fields: &str, body: &[u8], manner: Manner, date: &Date) {
-    head(out, status, fields, body.len() as u64, manner, date);
+    head(out, status, fields, Length::Of(body.len() as u64), manner, date);
     if manner.content == Content::Sent {
         out.extend_from_slice(body);
     }

@@ -4,7 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// An IMF-fixdate (RFC 9110, section 5.6.7) ready to be copied into a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Date([u8; 29]);
+pub struct Date {
+    text: [u8; 29],
+    seconds: u64,
+}
 
 impl Date {
     /// The date `seconds` after the Unix epoch.
@@ -16,13 +19,17 @@ impl Date {
         let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         let mut bytes = [0; 29];
         bytes.copy_from_slice(text.as_bytes());
-        Date(bytes)
+        Date { text: bytes, seconds }
     }
 
     /// The 29 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text
+    }
+
+    pub(crate) fn since_epoch(&self) -> Duration {
+        Duration::from_secs(self.seconds)
     }
 }
 

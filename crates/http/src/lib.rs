@@ -30,18 +30,22 @@
 mod answer;
 mod body;
 mod date;
+mod file;
 mod head;
 mod limits;
 mod machine;
+mod media_type;
 mod pattern;
+mod range;
 mod refusal;
 mod route;
 mod target;
 pub mod units;
 
 pub use date::Date;
+pub use file::{FileFacts, Piece, Unsent};
 pub use limits::Limits;
-pub use machine::{Ending, Host, Machine, Output, Phase, Stage, Step};
+pub use machine::{Ending, Files, Host, Machine, Output, Phase, Stage, Step};
 pub use pattern::{MAX_BYTES, pattern};
 
 pub mod reply;

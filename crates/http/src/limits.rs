@@ -16,6 +16,8 @@ pub struct Limits {
     pub chunk_extensions: u32,
     /// Bytes of the trailer section of one body. Beyond: 431. Default 8192 (nginx: none).
     pub trailers: u32,
+    /// Ranges of one request. Beyond: the whole file. Default 16 (nginx: `max_ranges`, none).
+    pub ranges: usize,
 }
 
 impl Default for Limits {
@@ -27,6 +29,7 @@ impl Default for Limits {
             body: 1 << 20,
             chunk_extensions: 4096,
             trailers: 8192,
+            ranges: 16,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::answer::{self, Content, Manner, Persistence};
+use crate::answer::{self, Content, Length, Manner, Persistence};
 use crate::body::{Body, Progress};
+use crate::file::{self, FileFacts, FileReply, Piece, Unsent};
 use crate::head::{self, Expectation, Request, Scan, Version, Wish};
 use crate::pattern::pattern;
 use crate::refusal::{METHOD_NOT_ALLOWED, NOT_FOUND, OK, REQUEST_TIMEOUT, Refusal};
@@ -31,6 +32,17 @@ pub struct Host {
     pub work: Duration,
     /// Whether connections outlive their reply.
     pub stage: Stage,
+    /// Whether what is none of the built-in resources may be a file.
+    pub files: Files,
+}
+
+/// Whether there are files to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// There are none: what is not built in is 404.
+    None,
+    /// The driver opens them: [`Step::Open`].
+    Served,
 }
 
 /// The life of a server, as far as its replies tell.
@@ -51,6 +63,7 @@ impl Host {
             limits: Limits::default(),
             work: Duration::ZERO,
             stage: Stage::Serving,
+            files: Files::None,
         }
     }
 }
@@ -75,13 +88,15 @@ pub struct Output {
 pub enum Step {
     /// Send the output, then read and [`Machine::feed`] what was read. All input so far was taken.
     Read,
-    /// Send the output and the tail, then `feed` nothing: input is waiting inside the machine.
+    /// Send the output, the tail and the piece of the file, then `feed` nothing: input is waiting inside the machine.
     Write,
     /// Spend that much CPU time, then `feed` nothing. The replies may be sent before only as far as they were in the
     /// output before the call.
     Work(Duration),
     /// Answer with [`Machine::answer_stats`], then `feed` nothing.
     Stats,
+    /// Open the file at [`Machine::file_path`], answer with [`Machine::answer_file`] and do the step that it returns.
+    Open,
     /// Send the output, then close.
     Close(Ending),
 }
@@ -117,8 +132,8 @@ pub struct Machine {
     closing: Option<Ending>,
     /// Whether the empty line that is allowed in front of a request was seen.
     skipped_line: bool,
-    /// How the reply to `/stats`, which the driver makes, is to be sent.
-    stats: Option<Manner>,
+    /// How the reply for which the driver was asked is to be sent.
+    asked: Option<Manner>,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +149,8 @@ struct InProgress {
     /// The tail: offset of its next byte in the pattern, and bytes left.
     tail_offset: u64,
     tail_left: u64,
+    /// A file of which something is to be sent.
+    file: Option<FileReply>,
 }
 
 impl Machine {
@@ -197,10 +214,65 @@ impl Machine {
 
     /// Answers [`Step::Stats`] with a body of JSON.
     pub fn answer_stats(&mut self, body: &[u8], host: &Host, output: &mut Output) {
-        if let Some(manner) = self.stats.take() {
+        if let Some(manner) = self.asked.take() {
             output.replies += 1;
             answer::whole(&mut output.bytes, OK, JSON, body, manner, &host.date);
         }
+    }
+
+    /// The path below the root of the file that [`Step::Open`] asks for; `None` where no file can have it.
+    #[must_use]
+    pub fn file_path(&self) -> Option<Vec<u8>> {
+        file::path(&self.progress.as_ref()?.kept)
+    }
+
+    /// Answers [`Step::Open`].
+    pub fn answer_file(&mut self, found: Result<FileFacts, Unsent>, host: &Host, output: &mut Output) -> Step {
+        if let (Some(manner), Some(progress)) = (self.asked.take(), &mut self.progress) {
+            let head = std::mem::take(&mut progress.kept);
+            output.replies += 1;
+            let out = &mut output.bytes;
+            match found {
+                Ok(facts) => progress.file = file::answer(&head, facts, manner, &host.limits, &host.date, out),
+                Err(why) => file::answer_without(&head, why, manner, &host.date, out),
+            }
+        }
+        self.rest();
+        if host.work > Duration::ZERO {
+            return Step::Work(host.work);
+        }
+        self.feed(&[], host, output)
+    }
+
+    /// Whether the file that was opened is still needed.
+    #[must_use]
+    pub fn needs_file(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.file.is_some())
+    }
+
+    /// The piece of the file to be sent after the output and the tail.
+    #[must_use]
+    pub fn piece(&self) -> Option<Piece> {
+        let piece = self.progress.as_ref()?.file.as_ref()?.piece();
+        (piece.length > 0).then_some(piece)
+    }
+
+    /// Takes `sent` bytes off the piece.
+    ///
+    /// # Panics
+    /// Where the piece is shorter than that.
+    pub fn piece_sent(&mut self, sent: usize) {
+        if let Some(file) = self.progress.as_mut().and_then(|progress| progress.file.as_mut()) {
+            file.sent(sent as u64);
+        }
+    }
+
+    /// Whether a tail or a piece is to be sent.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.progress
+            .as_ref()
+            .is_some_and(|progress| progress.tail_left > 0 || self.piece().is_some())
     }
 
     /// Answers a deadline that passed while a request was being received: 408, then [`Step::Close`]. Between requests
@@ -222,10 +294,10 @@ impl Machine {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.progress.as_ref() {
-            Some(progress) if progress.tail_left > 0 => Phase::Reply,
+            Some(progress) if progress.tail_left > 0 || progress.file.is_some() => Phase::Reply,
             Some(progress) if progress.receiving.is_some() => Phase::Body,
             Some(progress) if !progress.backlog.is_empty() => Phase::Head,
-            _ if self.stats.is_some() => Phase::Reply,
+            _ if self.asked.is_some() => Phase::Reply,
             _ => Phase::Idle,
         }
     }
@@ -234,7 +306,8 @@ impl Machine {
     fn run(&mut self, input: &[u8], host: &Host, output: &mut Output) -> (usize, Step) {
         let mut used = 0;
         loop {
-            if !self.tail().is_empty() || output.bytes.len() >= FULL_OUTPUT {
+            self.go_on_with_file(output);
+            if self.owes() || output.bytes.len() >= FULL_OUTPUT {
                 return (used, Step::Write);
             }
             let rest = &input[used..];
@@ -266,6 +339,16 @@ impl Machine {
         }
     }
 
+    /// Goes to the next part of a file when one is through.
+    fn go_on_with_file(&mut self, output: &mut Output) {
+        let Some(progress) = self.progress.as_mut() else { return };
+        let through = progress.file.as_mut().filter(|file| file.piece().length == 0);
+        if through.is_some_and(|file| !file.next(&mut output.bytes)) {
+            progress.file = None;
+            self.rest();
+        }
+    }
+
     /// Takes one head from the front of `input`; a request without a body is whole with it.
     fn take_head(
         &mut self,
@@ -291,7 +374,10 @@ impl Machine {
         let request = head::parse(&input[..end], &host.limits)?;
         self.skipped_line = false;
         output.requests += 1;
-        if request.route == Route::Headers {
+        if matches!(
+            (request.route, host.files),
+            (Route::Headers, _) | (Route::Missing, Files::Served)
+        ) {
             self.progress.get_or_insert_default().kept = input[..end].to_vec();
         }
         let Some(body) = Body::new(request.framing) else {
@@ -346,10 +432,12 @@ impl Machine {
             .map(|progress| std::mem::take(&mut progress.kept));
         let mut work = host.work;
         let out = &mut output.bytes;
-        if !matches!(request.route, Route::Stats) || !request.route.offers(request.method) {
+        let files = host.files == Files::Served && request.route == Route::Missing;
+        let asks = files || request.route == Route::Stats;
+        if !asks || !request.route.offers(request.method) {
             output.replies += 1;
         }
-        if request.route == Route::Missing {
+        if request.route == Route::Missing && !files {
             answer::whole(out, NOT_FOUND, TEXT, b"nothing is here\n", manner, &host.date);
         } else if !request.route.offers(request.method) {
             let fields = ["Allow: ", request.route.allow(), "\r\n", TEXT].concat();
@@ -364,7 +452,7 @@ impl Machine {
         } else {
             match request.route {
                 Route::Bytes(length) => {
-                    answer::head(out, OK, OCTETS, length, manner, &host.date);
+                    answer::head(out, OK, OCTETS, Length::Of(length), manner, &host.date);
                     if manner.content == Content::Sent {
                         self.bytes(length, out);
                     }
@@ -374,14 +462,18 @@ impl Machine {
                     answer::whole(out, OK, OCTETS, pattern(0, 1), manner, &host.date);
                 }
                 Route::Stats => {
-                    self.stats = Some(manner);
+                    self.asked = Some(manner);
                     return Some(Step::Stats);
+                }
+                Route::Missing => {
+                    self.progress.get_or_insert_default().kept = kept.unwrap_or_default();
+                    self.asked = Some(manner);
+                    return Some(Step::Open);
                 }
                 Route::Echo | Route::Headers => {
                     let fields = if request.route == Route::Echo { OCTETS } else { TEXT };
                     answer::whole(out, OK, fields, &kept.unwrap_or_default(), manner, &host.date);
                 }
-                Route::Missing => {}
             }
         }
         self.rest();
@@ -439,6 +531,7 @@ impl Machine {
                 && progress.receiving.is_none()
                 && progress.kept.is_empty()
                 && progress.tail_left == 0
+                && progress.file.is_none()
         };
         if self.progress.as_deref().is_some_and(at_rest) {
             self.progress = None;

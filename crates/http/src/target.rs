@@ -36,6 +36,15 @@ pub(crate) fn path(method: Method, target: &[u8]) -> Result<&[u8], Refusal> {
     Ok(if path.is_empty() { b"/" } else { path })
 }
 
+/// The path in the request line of a head that was found well-formed; `None` where its target has none.
+pub(crate) fn origin_path(head: &[u8]) -> Option<&[u8]> {
+    let mut words = head.split(|byte| *byte == b' ');
+    let (method, target) = (words.next()?, words.next()?);
+    path(Method::named(method)?, target)
+        .ok()
+        .filter(|path| path.starts_with(b"/"))
+}
+
 /// The rest of an absolute-form target: its path, which may be empty, and its query.
 fn after_authority(target: &[u8]) -> Result<&[u8], Refusal> {
     let rest = target

@@ -28,6 +28,7 @@ fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, host: &Host) -> (String
                 }
                 Step::Work(_) => {}
                 Step::Stats => machine.answer_stats(b"{}", host, &mut output),
+                Step::Open => unreachable!("no files are served"),
                 Step::Close(_) => {
                     sent.append(&mut output.bytes);
                     return (String::from_utf8_lossy(&sent).into_owned(), true);

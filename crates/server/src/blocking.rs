@@ -14,11 +14,12 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
-use crate::Config;
 use crate::clock::{Clock, spin};
 use crate::config::Deadlines;
+use crate::files;
 use crate::ledger::Ledger;
 use crate::tally::Tally;
+use crate::{Config, Root};
 
 const INPUT: usize = 16 * 1024;
 
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Clerk {
     host: Host,
+    root: Option<Root>,
     output: Output,
     pub(crate) tally: Tally,
     clock: Clock,
@@ -42,6 +44,8 @@ pub(crate) struct Clerk {
 struct Conversation {
     socket: OwnedFd,
     machine: Machine,
+    /// The file of which something is unsent.
+    file: Option<OwnedFd>,
     phase: Phase,
     /// When a head or a body must be whole.
     deadline: Instant,
@@ -62,12 +66,8 @@ impl Clerk {
         let mut clock = Clock::new();
         let date = clock.refresh().unwrap_or(Date::from_unix(0));
         Clerk {
-            host: Host {
-                date,
-                limits: config.limits,
-                work: config.work,
-                stage: Stage::Serving,
-            },
+            host: config.host(date),
+            root: config.root.clone(),
             output: Output::default(),
             tally: Tally::default(),
             clock,
@@ -83,6 +83,7 @@ impl Clerk {
         let mut conversation = Conversation {
             socket,
             machine: Machine::new(),
+            file: None,
             phase: Phase::Idle,
             deadline: Instant::now(),
             limit: Duration::ZERO,
@@ -132,6 +133,10 @@ impl Clerk {
                     conversation.machine.answer_stats(&body, &self.host, &mut self.output);
                     0
                 }
+                Step::Open => {
+                    step = self.open_file(conversation);
+                    continue;
+                }
                 Step::Close(Ending::Agreed) => return Over::Now,
                 Step::Close(Ending::Lingering) => return Over::Linger,
             };
@@ -151,6 +156,20 @@ impl Clerk {
                 &self.deadlines,
             );
         }
+    }
+
+    /// Opens the file that is asked for, and has the machine answer.
+    fn open_file(&mut self, conversation: &mut Conversation) -> Step {
+        let (step, file) = files::answer(
+            &mut conversation.machine,
+            self.root.as_ref(),
+            &self.host,
+            &mut self.output,
+            &mut self.tally,
+        );
+        conversation.file = file;
+        conversation.enter(conversation.machine.phase(), true, &self.deadlines);
+        step
     }
 
     /// Waits for input; more than 0 bytes of it.
@@ -203,16 +222,30 @@ impl Clerk {
         let fair_share = u128::from(self.deadlines.min_send_rate) * self.deadlines.send.as_millis() / 1000;
         let (mut sent, mut since_deadline, mut deadline) = (0, 0_u128, None);
         loop {
-            let (head, tail) = (&self.output.bytes[sent..], conversation.machine.tail());
-            if head.is_empty() && tail.is_empty() {
+            let head = &self.output.bytes[sent..];
+            let bytes = head.len() + conversation.machine.tail().len();
+            let piece = conversation.machine.piece();
+            if bytes == 0 && piece.is_none() {
                 break;
             }
-            match send_once(&conversation.socket, head, tail, &mut self.tally) {
+            let outcome = match (piece, &conversation.file) {
+                (Some(piece), Some(file)) if bytes == 0 => {
+                    self.tally.calls.sendfile += 1;
+                    files::send(&conversation.socket, file, piece, usize::MAX)
+                }
+                _ => send_once(conversation, head, &mut self.tally),
+            };
+            match outcome {
                 Ok(taken) => {
-                    let of_head = taken.min(head.len());
-                    let whole = taken == head.len() + tail.len();
-                    sent += of_head;
-                    conversation.machine.tail_sent(taken - of_head);
+                    let whole = if bytes == 0 {
+                        conversation.machine.piece_sent(taken);
+                        conversation.machine.piece().is_none()
+                    } else {
+                        let of_head = taken.min(head.len());
+                        sent += of_head;
+                        conversation.machine.tail_sent(taken - of_head);
+                        taken == bytes
+                    };
                     since_deadline += taken as u128;
                     if whole {
                         continue;
@@ -231,6 +264,9 @@ impl Clerk {
                 }
                 (since_deadline, deadline) = (0, None);
             }
+        }
+        if !conversation.machine.needs_file() {
+            conversation.file = None;
         }
         self.output.bytes.clear();
         self.tally.replies += owed;
@@ -285,10 +321,12 @@ impl Conversation {
     }
 }
 
-fn send_once(socket: &OwnedFd, head: &[u8], tail: &[u8], tally: &mut Tally) -> Result<usize, Errno> {
+fn send_once(conversation: &Conversation, head: &[u8], tally: &mut Tally) -> Result<usize, Errno> {
+    let (socket, tail) = (&conversation.socket, conversation.machine.tail());
     if tail.is_empty() || head.is_empty() {
         tally.calls.sendto += 1;
-        return send(socket, if head.is_empty() { tail } else { head }, SendFlags::NOSIGNAL);
+        let bytes = if head.is_empty() { tail } else { head };
+        return send(socket, bytes, files::flags(conversation.machine.piece()));
     }
     tally.calls.sendmsg += 1;
     let both = [IoSlice::new(head), IoSlice::new(tail)];

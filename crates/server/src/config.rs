@@ -5,9 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use c10k_event::Mechanism;
-use c10k_http::Limits;
+use c10k_http::{Date, Files, Host, Limits, Stage};
 
-use crate::Model;
+use crate::{Model, Root};
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
@@ -34,6 +34,12 @@ pub struct Config {
     pub accept_sharing: AcceptSharing,
     /// Who takes what `io-uring` submits. Default the call that waits.
     pub submission: Submission,
+    /// The directory whose files are served at `/`. Default none.
+    pub root: Option<Root>,
+    /// The user to become once the server listens; only the superuser can. Default nobody else.
+    pub user: Option<String>,
+    /// What the server is kept to once it listens. Default nothing.
+    pub confinement: Confinement,
     /// The most connections open at once. Default: as many as the descriptor limit has room for.
     pub max_connections: Option<usize>,
 }
@@ -54,7 +60,34 @@ impl Config {
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
             submission: Submission::Enter,
+            root: None,
+            user: None,
+            confinement: Confinement::None,
             max_connections: None,
+        }
+    }
+
+    /// How many loops the models that have several run.
+    pub(crate) fn worker_loops(&self) -> usize {
+        let unsaid = match self.model.name() {
+            "loop-per-core" => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            _ => 1,
+        };
+        self.workers.map_or(unsaid, NonZeroUsize::get)
+    }
+
+    /// What the request machine is told.
+    pub(crate) fn host(&self, date: Date) -> Host {
+        Host {
+            date,
+            limits: self.limits,
+            work: self.work,
+            stage: Stage::Serving,
+            files: if self.root.is_some() {
+                Files::Served
+            } else {
+                Files::None
+            },
         }
     }
 }
@@ -116,6 +149,15 @@ impl Submission {
     /// All, with their names on the command line.
     pub const ALL: &'static [(&'static str, Submission)] =
         &[("enter", Submission::Enter), ("sqpoll", Submission::Sqpoll)];
+}
+
+/// What a server is kept to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confinement {
+    /// Nothing more than its user is.
+    None,
+    /// Reading below its root, and listening on its port (Landlock).
+    Landlock,
 }
 
 /// How long a client may take, and how long the server waits when it ends. Resolution: 64 ms.

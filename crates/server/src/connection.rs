@@ -5,15 +5,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use c10k_event::Interest;
-use c10k_http::{Ending, Host, Machine, Output, Stage, Step};
+use c10k_http::{Date, Ending, Host, Machine, Output, Piece, Stage, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
 use crate::clock::{Clock, TICK, Tick, spin};
 use crate::config::Deadlines;
 use crate::deadlines::Deadline;
+use crate::files;
 use crate::tally::Tally;
 use crate::waiting::{self, Waiting};
+use crate::{Config, Root};
 
 /// The read buffer, shared by all connections of a worker.
 const INPUT: usize = 64 * 1024;
@@ -29,20 +31,34 @@ pub(crate) struct Shared {
     pub(crate) tally: Tally,
     pub(crate) clock: Clock,
     pub(crate) deadlines: Deadlines,
+    root: Option<Root>,
     input: Box<[u8]>,
 }
 
 impl Shared {
-    pub(crate) fn new(host: Host, clock: Clock, deadlines: Deadlines) -> Shared {
-        let input = vec![0; INPUT].into_boxed_slice();
+    pub(crate) fn new(config: &Config) -> Shared {
+        let mut clock = Clock::new();
+        let date = clock.refresh().unwrap_or(Date::from_unix(0));
         Shared {
-            host,
+            host: config.host(date),
             output: Output::default(),
             tally: Tally::default(),
             clock,
-            deadlines,
-            input,
+            deadlines: config.deadlines,
+            root: config.root.clone(),
+            input: vec![0; INPUT].into_boxed_slice(),
         }
+    }
+
+    /// Opens the file that a machine asks for, and has it answer.
+    pub(crate) fn open_file(&mut self, machine: &mut Machine) -> (Step, Option<OwnedFd>) {
+        files::answer(
+            machine,
+            self.root.as_ref(),
+            &self.host,
+            &mut self.output,
+            &mut self.tally,
+        )
     }
 
     /// Reads the clock.
@@ -99,6 +115,8 @@ pub(crate) struct Connection<S = OwnedFd> {
     machine: Machine,
     /// Output that the socket did not take; empty, and without memory, nearly always.
     unsent: Vec<u8>,
+    /// The file of which something is unsent.
+    file: Option<OwnedFd>,
     /// Replies of which something is unsent.
     owed: u64,
     pub(crate) deadline: Deadline,
@@ -122,6 +140,7 @@ impl<S: AsFd> Connection<S> {
             socket,
             machine: Machine::new(),
             unsent: Vec::new(),
+            file: None,
             owed: 0,
             deadline: Deadline::default(),
             sent: 0,
@@ -140,7 +159,7 @@ impl<S: AsFd> Connection<S> {
         if self.life == Life::Lingering {
             return self.linger(shared);
         }
-        let blocked = !self.unsent.is_empty() || !self.machine.tail().is_empty();
+        let blocked = !self.unsent.is_empty() || self.machine.owes();
         self.go(if blocked { Step::Write } else { Step::Read }, shared)
     }
 
@@ -242,6 +261,10 @@ impl<S: AsFd> Connection<S> {
                     0
                 }
                 Step::Stats => return Verdict::Stats,
+                Step::Open => {
+                    (step, self.file) = shared.open_file(&mut self.machine);
+                    continue;
+                }
                 Step::Close(Ending::Agreed) => return Verdict::Close,
                 Step::Close(Ending::Lingering) => return self.start_linger(shared),
             };
@@ -295,17 +318,33 @@ impl<S: AsFd> Connection<S> {
         loop {
             let head = &bytes[sent..];
             let tail = self.machine.tail();
-            if head.is_empty() && tail.is_empty() {
+            let piece = self.machine.piece();
+            if head.is_empty() && tail.is_empty() && piece.is_none() {
+                if !self.machine.needs_file() {
+                    self.file = None;
+                }
                 return (sent, Flush::Done);
             }
             if *budget == 0 {
                 return (sent, Flush::Spent);
             }
-            match self.send_once(head, tail, shared) {
-                Ok(taken) => {
-                    let of_head = taken.min(head.len());
+            let outcome = match (piece, &self.file) {
+                (Some(piece), Some(file)) if head.is_empty() && tail.is_empty() => {
+                    shared.tally.calls.sendfile += 1;
+                    files::send(&self.socket, file, piece, TURN)
+                        .inspect(|taken| self.machine.piece_sent(*taken))
+                        .map(|taken| (taken, 0))
+                }
+                _ => self
+                    .send_once(head, tail, piece, shared)
+                    .map(|taken| (taken, taken.min(head.len()))),
+            };
+            match outcome {
+                Ok((taken, of_head)) => {
                     sent += of_head;
-                    self.machine.tail_sent(taken - of_head);
+                    if piece.is_none() || !(head.is_empty() && tail.is_empty()) {
+                        self.machine.tail_sent(taken - of_head);
+                    }
                     self.sent = self.sent.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
                     *budget = budget.saturating_sub(taken);
                 }
@@ -316,11 +355,11 @@ impl<S: AsFd> Connection<S> {
         }
     }
 
-    fn send_once(&self, head: &[u8], tail: &[u8], shared: &mut Shared) -> Result<usize, Errno> {
+    fn send_once(&self, head: &[u8], tail: &[u8], piece: Option<Piece>, shared: &mut Shared) -> Result<usize, Errno> {
         if tail.is_empty() || head.is_empty() {
             shared.tally.calls.sendto += 1;
             let bytes = if head.is_empty() { tail } else { head };
-            return send(&self.socket, bytes, SendFlags::NOSIGNAL);
+            return send(&self.socket, bytes, files::flags(piece));
         }
         shared.tally.calls.sendmsg += 1;
         let both = [IoSlice::new(head), IoSlice::new(tail)];

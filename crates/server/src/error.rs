@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use c10k_event::{DeclareError, OpenError, WaitError, WakerError};
 
@@ -38,6 +39,28 @@ pub enum ServeError {
     Inherited {
         /// What is wrong with it.
         cause: io::Error,
+    },
+    /// The directory of `--root` cannot be opened.
+    #[error("opening the root directory {path:?}: {cause}: name a directory that this user may read")]
+    Root {
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The process cannot become the user of `--user`.
+    #[error("becoming the user '{name}': {reason}")]
+    User {
+        /// The user's name.
+        name: String,
+        /// Why, and what lifts it.
+        reason: String,
+    },
+    /// The process cannot be confined.
+    #[error("confining with Landlock: {cause}: this needs Linux 6.7 with 'landlock' among its security modules (lsm=)")]
+    Confine {
+        /// What was refused.
+        cause: String,
     },
     /// The mechanism cannot be opened.
     #[error(transparent)]

@@ -31,6 +31,17 @@ pub(crate) fn port_of(config: &Config) -> Port {
     }
 }
 
+/// The listeners of the workers beside the first, on the same port. The kernel lets only one user share a port, so they are
+/// opened before the server becomes another.
+pub(crate) fn siblings(config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, ServeError> {
+    if port_of(config) == Port::Own {
+        return Ok(Vec::new());
+    }
+    (1..config.worker_loops())
+        .map(|_| open(address, Port::Shared).map(|(listener, _)| listener))
+        .collect()
+}
+
 /// Opens a listener that does not block. TCP_NODELAY is inherited by the connections that it accepts, which saves a
 /// call for each.
 pub(crate) fn open(address: SocketAddr, port: Port) -> Result<(OwnedFd, SocketAddr), ServeError> {

@@ -18,8 +18,10 @@ const HELD: usize = 64 * 1024;
 pub(crate) struct Peer {
     socket: OwnedFd,
     pub(crate) machine: Machine,
-    /// The one send in flight, and what follows it.
-    pub(crate) send: Option<SendId>,
+    /// The file of which something is unsent.
+    pub(crate) file: Option<OwnedFd>,
+    /// What is in flight towards the client, and what follows it.
+    pub(crate) flight: Flight,
     pub(crate) next: Next,
     receive: Receive,
     pub(crate) life: Life,
@@ -35,6 +37,15 @@ pub(crate) struct Peer {
     pub(crate) owed: u64,
     /// Input that came while output was in flight; empty, and without memory, nearly always.
     held: Vec<u8>,
+}
+
+/// Output in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flight {
+    None,
+    /// A piece of a file is being read.
+    Reading,
+    Sending(SendId),
 }
 
 /// What follows a send.
@@ -70,7 +81,8 @@ impl Peer {
         Peer {
             socket,
             machine: Machine::new(),
-            send: None,
+            file: None,
+            flight: Flight::None,
             next: Next::Input,
             receive: Receive::Off,
             life: Life::Open,
@@ -92,10 +104,15 @@ impl Peer {
         &self.socket
     }
 
+    /// Whether output is in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.flight != Flight::None
+    }
+
     /// Takes input: feeds it, keeps it while output is in flight, or drops it.
     pub(crate) fn take(&mut self, bytes: &[u8], shared: &mut Shared) -> Option<Step> {
         match self.life {
-            Life::Open if self.send.is_some() => {
+            Life::Open if self.is_busy() => {
                 self.held.extend_from_slice(bytes);
                 None
             }
@@ -125,7 +142,7 @@ impl Peer {
 
     /// Whether nothing more will come of it: the input is over, and all of it was answered.
     pub(crate) fn is_done(&self) -> bool {
-        self.ended && self.send.is_none() && self.held.is_empty()
+        self.ended && !self.is_busy() && self.held.is_empty()
     }
 
     /// Sees to it that input is received, or is not while too much of it waits for output to go.
@@ -152,14 +169,14 @@ impl Peer {
             self.receive = Receive::Ending;
             ring.cancel_receive(number);
         }
-        if let Some(send) = self.send {
+        if let Flight::Sending(send) = self.flight {
             ring.cancel_send(send);
         }
     }
 
     /// Whether the socket may be closed: the kernel holds it no more.
     pub(crate) fn is_over(&self) -> bool {
-        self.life == Life::Closing && self.send.is_none() && self.receive == Receive::Off
+        self.life == Life::Closing && !self.is_busy() && self.receive == Receive::Off
     }
 
     /// Sets the deadline that fits what the connection waits for now.
@@ -191,13 +208,13 @@ impl Peer {
             .clock
             .now()
             .after(shared.deadlines.idle.saturating_sub(shared.deadlines.spare));
-        let idle = self.waiting == Waiting::Idle && self.send.is_none() && self.life == Life::Open;
+        let idle = self.waiting == Waiting::Idle && !self.is_busy() && self.life == Life::Open;
         (idle && self.deadline.at <= spare_before).then_some(self.deadline.at)
     }
 
     fn waiting(&self, stage: Stage) -> Waiting {
         match self.life {
-            Life::Open if self.send.is_some() => Waiting::Send,
+            Life::Open if self.is_busy() => Waiting::Send,
             Life::Open => Waiting::of(self.machine.phase(), stage),
             Life::Lingering | Life::Closing => Waiting::Linger,
         }

@@ -9,17 +9,17 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use c10k_http::{Date, Ending, Host, Stage, Step};
+use c10k_http::{Ending, Stage, Step};
 use c10k_sys::stream_ring::{self, Completion, Received, Shape, StreamRing};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::clock::{Clock, Tick, spin};
+use crate::clock::{Tick, spin};
 use crate::connection::Shared;
 use crate::deadlines::{Due, Wheel};
 use crate::gate::{Gate, LISTENER};
 use crate::ledger::Ledger;
-use crate::peer::{Life, Next, Peer};
+use crate::peer::{Flight, Life, Next, Peer};
 use crate::peers::{Key, Peers};
 use crate::waiting::{self, Waiting};
 use crate::{Config, ServeError, Stop, Submission, limits, log};
@@ -37,6 +37,9 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(100);
 /// Output buffers kept for later replies, and the largest that is.
 const SPARE: usize = 256;
 const SPARE_BYTES: usize = 16 * 1024;
+
+/// Bytes of a file that are read, and then sent, at a time.
+const READ: usize = 64 * 1024;
 
 /// How long the kernel's thread looks for requests before it sleeps.
 const SQPOLL_IDLE_MS: u32 = 2;
@@ -107,19 +110,11 @@ impl Proactor {
             }
         };
         let ring = StreamRing::open(shape(config.submission)).map_err(failed("io_uring_setup"))?;
-        let mut clock = Clock::new();
-        let date = clock.refresh().unwrap_or(Date::from_unix(0));
-        let host = Host {
-            date,
-            limits: config.limits,
-            work: config.work,
-            stage: Stage::Serving,
-        };
         Ok(Proactor {
             ring,
             peers: Peers::default(),
             gate: Gate::open(listener, config.accept).map_err(failed("ioctl"))?,
-            shared: Shared::new(host, clock, config.deadlines),
+            shared: Shared::new(config),
             wheel: Wheel::new(),
             ledger,
             worker,
@@ -156,7 +151,7 @@ impl Proactor {
         }
         self.shared.tally.accept_turns += u64::from(self.shared.tally.accepted > accepted);
         for number in sending {
-            if self.peers.get(number).is_some_and(|peer| peer.send.is_some()) {
+            if self.peers.get(number).is_some_and(|peer| peer.is_busy()) {
                 self.settle(number);
             }
         }
@@ -202,6 +197,7 @@ impl Proactor {
                 head,
                 from,
             } => self.sent(data, outcome, head, from),
+            Completion::Read { data, outcome, bytes } => self.read(data, outcome, bytes),
             Completion::Polled { data: LISTENER } => self.knocked(),
             // Every turn looks at the stop request.
             Completion::Polled { .. } => {}
@@ -288,11 +284,16 @@ impl Proactor {
             match step {
                 Step::Work(time) => spin(time),
                 Step::Stats => self.report(),
-                Step::Read | Step::Write | Step::Close(_) => {}
+                Step::Read | Step::Write | Step::Close(_) | Step::Open => {}
             }
             let Some(peer) = self.peers.get(number) else { return };
+            let before = self.shared.output.requests;
+            if step == Step::Open {
+                (step, peer.file) = self.shared.open_file(&mut peer.machine);
+                peer.renewed |= self.shared.output.requests > before;
+                continue;
+            }
             let Shared { host, output, .. } = &mut self.shared;
-            let before = output.requests;
             step = match step {
                 Step::Work(_) => peer.machine.feed(&[], host, output),
                 Step::Stats => {
@@ -300,14 +301,14 @@ impl Proactor {
                     peer.machine.answer_stats(&body, host, output);
                     peer.machine.feed(&[], host, output)
                 }
-                Step::Read | Step::Write | Step::Close(_) => {
+                Step::Read | Step::Write | Step::Close(_) | Step::Open => {
                     peer.next = match step {
                         Step::Close(ending) => Next::Close(ending),
                         Step::Write => Next::Feed,
                         _ => Next::Input,
                     };
                     peer.owed += std::mem::take(&mut output.replies);
-                    if !output.bytes.is_empty() || !peer.machine.tail().is_empty() {
+                    if !output.bytes.is_empty() || peer.machine.owes() {
                         let empty = self.spare.pop().unwrap_or_default();
                         let head = std::mem::replace(&mut output.bytes, empty);
                         self.sending.push(number);
@@ -349,16 +350,38 @@ impl Proactor {
         }
     }
 
-    /// Queues a send of `head` from a byte on, and of the tail.
+    /// Queues a send of `head` from a byte on, and of the tail; or first a read of the piece of the file, which goes with
+    /// what is in front of it.
     fn send(&mut self, number: u32, head: Vec<u8>, from: usize) {
         let Some(peer) = self.peers.get(number) else { return };
-        let send = self.ring.send(peer.fd(), head, from, peer.machine.tail(), number);
-        peer.send = Some(send);
+        let tail = peer.machine.tail();
+        if let (Some(piece), Some(file), 0, []) = (peer.machine.piece(), &peer.file, from, tail) {
+            let length = usize::try_from(piece.length).unwrap_or(READ).min(READ);
+            peer.flight = Flight::Reading;
+            return self.ring.read(file.as_raw_fd(), piece.offset, head, length, number);
+        }
+        peer.flight = Flight::Sending(self.ring.send(peer.fd(), head, from, tail, number));
+    }
+
+    /// A piece of a file was read: it is sent.
+    fn read(&mut self, number: u32, outcome: Result<usize, Errno>, bytes: Vec<u8>) {
+        let Some(peer) = self.peers.get(number) else { return };
+        peer.flight = Flight::None;
+        match outcome {
+            _ if peer.life == Life::Closing => self.release(number),
+            Ok(read @ 1..) => {
+                peer.machine.piece_sent(read);
+                peer.flight = Flight::Sending(self.ring.send(peer.fd(), bytes, 0, &[], number));
+            }
+            Err(Errno::INTR | Errno::AGAIN) => self.send(number, bytes, 0),
+            // A file that has become shorter: the reply cannot be what its head says.
+            Ok(0) | Err(_) => self.close(number),
+        }
     }
 
     fn sent(&mut self, number: u32, outcome: Result<usize, Errno>, head: Vec<u8>, from: usize) {
         let Some(peer) = self.peers.get(number) else { return };
-        peer.send = None;
+        peer.flight = Flight::None;
         if peer.life == Life::Closing {
             self.recycle(head);
             return self.release(number);
@@ -377,10 +400,13 @@ impl Proactor {
         if from + of_head < head.len() {
             return self.send(number, head, from + of_head);
         }
-        let more = !peer.machine.tail().is_empty();
-        if more {
-            let empty = self.recycled(head);
+        if peer.machine.owes() {
+            let mut empty = head;
+            empty.clear();
             return self.send(number, empty, 0);
+        }
+        if !peer.machine.needs_file() {
+            peer.file = None;
         }
         self.shared.tally.replies += std::mem::take(&mut peer.owed);
         self.recycle(head);
@@ -394,15 +420,6 @@ impl Proactor {
             None => self.settle(number),
         }
         self.tend(number);
-    }
-
-    fn recycled(&mut self, mut head: Vec<u8>) -> Vec<u8> {
-        head.clear();
-        if head.capacity() > SPARE_BYTES {
-            Vec::new()
-        } else {
-            head
-        }
     }
 
     /// Keeps an output buffer for later.

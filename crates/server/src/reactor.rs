@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Waker, Watch};
-use c10k_http::{Date, Host, Stage};
+use c10k_http::Stage;
 
-use crate::clock::{Clock, Tick};
+use crate::clock::Tick;
 use crate::config::{AcceptPolicy, Deadlines};
 use crate::connection::{Connection, Progress, Shared, Told, Verdict};
 use crate::deadlines::{Due, Wheel};
@@ -170,14 +170,6 @@ impl Loop {
                 (watch, Door::Inbox(inbox))
             }
         };
-        let mut clock = Clock::new();
-        let date = clock.refresh().unwrap_or(Date::from_unix(0));
-        let host = Host {
-            date,
-            limits: config.limits,
-            work: config.work,
-            stage: Stage::Serving,
-        };
         Ok(Loop {
             ledger,
             worker,
@@ -186,7 +178,7 @@ impl Loop {
             watch,
             accept: config.accept,
             max_connections: config.max_connections.unwrap_or_else(limits::room_for_connections),
-            shared: Shared::new(host, clock, config.deadlines),
+            shared: Shared::new(config),
             wheel: Wheel::new(),
             door,
             more_to_accept: false,

@@ -58,7 +58,8 @@ tally! {
     /// Overflows of a completion queue.
     overflows,
     ;
-    calls: accept4, clone, close, fork, io_uring_enter, poll, recvfrom, sendto, sendmsg, setsockopt, shutdown,
+    calls: accept4, clone, close, fork, fstat, io_uring_enter, openat2, poll, recvfrom, sendfile, sendto,
+    sendmsg, setsockopt, shutdown,
 }
 
 #[cfg(test)]

@@ -26,3 +26,4 @@ pub mod spawn;
 pub mod stream_ring;
 pub mod termination;
 mod timeout;
+pub mod user;

@@ -24,6 +24,7 @@ enum Kind {
     Accept,
     Receive,
     Send,
+    Read,
     Poll,
     Cancel,
 }
@@ -34,7 +35,7 @@ impl Kind {
     }
 
     fn of(data: u64) -> Kind {
-        let kinds = [Kind::Accept, Kind::Receive, Kind::Send, Kind::Poll];
+        let kinds = [Kind::Accept, Kind::Receive, Kind::Send, Kind::Read, Kind::Poll];
         kinds.get((data >> 32) as usize).copied().unwrap_or(Kind::Cancel)
     }
 }
@@ -116,6 +117,15 @@ pub enum Completion {
         /// The first byte of it that was to be sent.
         from: usize,
     },
+    /// Of a read from a file.
+    Read {
+        /// The request's number.
+        data: u32,
+        /// How many bytes were read, 0 at the end of the file, or why none were.
+        outcome: Result<usize>,
+        /// What was there before, and the bytes read.
+        bytes: Vec<u8>,
+    },
     /// Of a poll.
     Polled {
         /// The request's number.
@@ -123,7 +133,7 @@ pub enum Completion {
     },
 }
 
-/// The memory of a send in flight. It is boxed, so that the message does not move.
+/// The memory of a send or a read in flight. It is boxed, so that the message does not move.
 #[derive(Debug)]
 struct Parcel {
     data: u32,
@@ -218,14 +228,9 @@ impl StreamRing {
     /// # Panics
     /// Where `from` lies beyond the end of `head`.
     pub fn send(&mut self, socket: RawFd, head: Vec<u8>, from: usize, tail: &'static [u8], data: u32) -> SendId {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.parcels.push(None);
-            u32::try_from(self.parcels.len() - 1).expect("sends in flight are fewer than 2³²")
-        });
+        let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
-        parcel.data = data;
-        parcel.head = head;
-        parcel.from = from;
+        (parcel.data, parcel.head, parcel.from) = (data, head, from);
         let first = &parcel.head[from..];
         let single = if first.is_empty() { tail } else { first };
         let flags = libc::MSG_NOSIGNAL;
@@ -246,6 +251,23 @@ impl StreamRing {
         self.parcels[index as usize] = Some(parcel);
         self.queue(entry.user_data(Kind::Send.with(index)));
         SendId(index)
+    }
+
+    /// Queues a read of at most `length` bytes of a file from `offset` on, to the end of `bytes`. The ring keeps the memory
+    /// until the completion gives it back.
+    pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
+        let index = self.place();
+        let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
+        bytes.reserve(length);
+        (parcel.data, parcel.head, parcel.from) = (data, bytes, 0);
+        let room = parcel.head.spare_capacity_mut();
+        let length = u32::try_from(length.min(room.len())).unwrap_or(u32::MAX);
+        let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
+            .offset(offset)
+            .build();
+        // The kernel writes where the entry points to until the completion, which alone empties this place.
+        self.parcels[index as usize] = Some(parcel);
+        self.queue(entry.user_data(Kind::Read.with(index)));
     }
 
     /// Queues the cancellation of all accepts with this number. Each ends with a completion of its own, `ECANCELED` or
@@ -347,6 +369,10 @@ impl StreamRing {
                     Some(sent) => sent,
                     None => continue,
                 },
+                Kind::Read => match self.read_over(data, result) {
+                    Some(read) => read,
+                    None => continue,
+                },
                 Kind::Poll => Completion::Polled { data },
                 Kind::Cancel => continue,
             });
@@ -374,11 +400,11 @@ impl StreamRing {
         self.ring.submission().cq_overflow()
     }
 
-    /// Ends all requests, and takes their completions; says whether no send is left.
+    /// Ends all requests, and takes their completions; says whether no memory is left with the kernel.
     fn end_all(&mut self) -> bool {
         for entry in std::mem::take(&mut self.waiting) {
             // The kernel has not seen it.
-            if Kind::of(entry.get_user_data()) == Kind::Send {
+            if matches!(Kind::of(entry.get_user_data()), Kind::Send | Kind::Read) {
                 self.parcels[entry.get_user_data() as u32 as usize] = None;
             }
         }
@@ -399,19 +425,42 @@ impl StreamRing {
         false
     }
 
+    /// A place for a parcel.
+    fn place(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.parcels.push(None);
+            u32::try_from(self.parcels.len() - 1).expect("requests in flight are fewer than 2³²")
+        })
+    }
+
     fn sent(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
+        let (data, head, from) = self.take_parcel(index)?;
+        let outcome = result.map(|sent| sent as usize);
+        Some(Completion::Sent {
+            data,
+            outcome,
+            head,
+            from,
+        })
+    }
+
+    fn read_over(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
+        let (data, mut bytes, _) = self.take_parcel(index)?;
+        let outcome = result.map(|read| (read as usize).min(bytes.capacity() - bytes.len()));
+        // SAFETY: the kernel has written so many bytes behind those that were there, within the capacity.
+        unsafe { bytes.set_len(bytes.len() + outcome.unwrap_or(0)) };
+        Some(Completion::Read { data, outcome, bytes })
+    }
+
+    /// The memory of a request that has completed.
+    fn take_parcel(&mut self, index: u32) -> Option<(u32, Vec<u8>, usize)> {
         let mut parcel = self.parcels.get_mut(index as usize)?.take()?;
         self.free.push(index);
-        let sent = Completion::Sent {
-            data: parcel.data,
-            outcome: result.map(|sent| sent as usize),
-            head: std::mem::take(&mut parcel.head),
-            from: parcel.from,
-        };
+        let taken = (parcel.data, std::mem::take(&mut parcel.head), parcel.from);
         if self.spare.len() < SPARE {
             self.spare.push(parcel);
         }
-        Some(sent)
+        Some(taken)
     }
 
     fn cancel(&mut self, data: u64) {
@@ -438,8 +487,8 @@ impl StreamRing {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what a send points to is static or owned by its parcel, which stays in `parcels`, unmoved and unchanged,
-        // until the send's completion was seen, or is never freed (`drop`); the other requests refer to no memory of this
+        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved and unchanged,
+        // until the request's completion was seen, or is never freed (`drop`); the other requests refer to no memory of this
         // process but the provided buffers, which outlive the ring's requests (`ProvidedBuffers::release`). Descriptors are
         // numbers that the kernel checks.
         unsafe { self.ring.submission().push(entry) }.is_ok()

@@ -188,6 +188,22 @@ fn what_is_cancelled_completes_and_gives_its_memory_back() {
 }
 
 #[test]
+fn a_file_is_read_behind_what_is_there() {
+    let Some(mut ring) = ring() else { return };
+    let file = std::fs::File::open(file!().trim_start_matches("crates/sys/")).expect("this file");
+    let whole = std::fs::read_to_string(file!().trim_start_matches("crates/sys/")).expect("this file");
+    ring.read(file.as_raw_fd(), 4, b"head ".to_vec(), 10, 3);
+    match next(&mut ring) {
+        Completion::Read {
+            data: 3,
+            outcome: Ok(10),
+            bytes,
+        } => assert_eq!(bytes, format!("head {}", &whole[4..14]).into_bytes()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_ring_that_is_dropped_ends_what_is_in_flight() {
     let Some(mut ring) = ring() else { return };
     let (server, mut client) = connected(&mut ring);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_event::Interest as Wanted;
-use c10k_http::{Date, Host, Stage};
+use c10k_http::Stage;
 use c10k_record::ServeSummary;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::{Descriptor, Dispatch};
-use crate::clock::Clock;
 use crate::connection::{Connection, Progress, Shared, Told, Verdict};
 use crate::ledger::Ledger;
 use crate::listener::{self, Accepted};
@@ -242,21 +241,7 @@ enum Turn {
 /// Does all that can be done without waiting; how long the wait that follows may take.
 fn take_turn(connection: &mut Connection<Arc<TcpStream>>, turn: Turn, house: &House) -> (Verdict, Duration) {
     SHARED.with_borrow_mut(|shared| {
-        let shared = shared.get_or_insert_with(|| {
-            let mut clock = Clock::new();
-            let date = clock.refresh().unwrap_or(Date::from_unix(0));
-            let (limits, work) = (house.config.limits, house.config.work);
-            Shared::new(
-                Host {
-                    date,
-                    limits,
-                    work,
-                    stage: Stage::Serving,
-                },
-                clock,
-                house.config.deadlines,
-            )
-        });
+        let shared = shared.get_or_insert_with(|| Shared::new(&house.config));
         shared.refresh();
         if house.ledger.is_stopping() {
             shared.host.stage = Stage::Draining;

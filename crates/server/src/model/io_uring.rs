@@ -1,7 +1,6 @@
 //! `io-uring`: completions in place of readiness. Multishot accept and receive, buffers that the kernel takes when data
 //! has arrived, one ring for each worker.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use c10k_record::ServeSummary;
@@ -11,7 +10,7 @@ use c10k_sys::stream_ring::StreamRing;
 use super::{Descriptor, Dispatch};
 use crate::ledger::Ledger;
 use crate::proactor;
-use crate::{Config, ServeError, Server, Stop, Submission, limits, listener};
+use crate::{Config, ServeError, Server, Stop, Submission, limits};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "io-uring",
@@ -30,22 +29,20 @@ fn open(submission: Submission) -> Result<(), String> {
 }
 
 fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    let address = server.address();
     let Server {
-        mut config, listener, ..
+        mut config,
+        listener,
+        siblings,
+        ..
     } = server;
-    let workers = config.workers.map_or(1, NonZeroUsize::get);
+    let workers = config.worker_loops();
     let ledger = Arc::new(Ledger::open(&config, workers)?);
     let room = config.max_connections.unwrap_or_else(limits::room_for_connections);
     // Each ring keeps to its share, so that all together stay below the cap.
     config.max_connections = Some((room / workers).max(1));
-    let mut listeners = vec![listener];
-    for _ in 1..workers {
-        listeners.push(listener::open(address, listener::Port::Shared)?.0);
-    }
+    let listeners = std::iter::once(listener).chain(siblings);
     std::thread::scope(|scope| {
         let threads: Vec<_> = listeners
-            .into_iter()
             .enumerate()
             .map(|(worker, listener)| {
                 let (config, ledger) = (&config, Arc::clone(&ledger));

@@ -1,6 +1,5 @@
 //! `loop-per-core`: an event loop in each of several threads. The paper's hybrid.
 
-use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::acceptor::{self, Reception};
 use crate::ledger::Ledger;
 use crate::reactor::{self, Entrance, Inbox};
 use crate::tally::Tally;
-use crate::{AcceptSharing, Config, ServeError, Server, Stop, limits, listener};
+use crate::{AcceptSharing, Config, ServeError, Server, Stop, limits};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "loop-per-core",
@@ -44,19 +43,20 @@ fn check(config: &Config) -> Result<(), String> {
 }
 
 fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    let here = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let loops = server.config.workers.map_or(here, NonZeroUsize::get);
+    let loops = server.config.worker_loops();
     let handoff = server.config.accept_sharing == AcceptSharing::Handoff;
     let ledger = Arc::new(Ledger::open(&server.config, loops)?);
-    let address = server.address();
     let Server {
-        mut config, listener, ..
+        mut config,
+        listener,
+        siblings,
+        ..
     } = server;
     let room = config.max_connections.unwrap_or_else(limits::room_for_connections);
     // Each loop keeps to its share, so that all together stay below the cap.
     config.max_connections = Some((room / loops).max(1));
     let inboxes: Vec<Arc<Inbox>> = (0..if handoff { loops } else { 0 }).map(|_| Arc::default()).collect();
-    let entrances = entrances(&config, &listener, address, &inboxes, loops)?;
+    let entrances = entrances(&config, &listener, siblings, &inboxes, loops)?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = entrances
             .into_iter()
@@ -99,7 +99,7 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
 fn entrances(
     config: &Config,
     listener: &OwnedFd,
-    address: std::net::SocketAddr,
+    siblings: Vec<OwnedFd>,
     inboxes: &[Arc<Inbox>],
     loops: usize,
 ) -> Result<Vec<Entrance>, ServeError> {
@@ -108,11 +108,15 @@ fn entrances(
             .try_clone()
             .map_err(|cause| ServeError::System { call: "fcntl", cause })
     };
+    let mut siblings = siblings.into_iter();
     (0..loops)
         .map(|worker| {
             Ok(match config.accept_sharing {
-                AcceptSharing::Reuseport if worker == 0 => Entrance::Listener(copy()?),
-                AcceptSharing::Reuseport => Entrance::Listener(listener::open(address, listener::Port::Shared)?.0),
+                // One more than there are siblings: the last has the listener itself.
+                AcceptSharing::Reuseport => match siblings.next() {
+                    Some(sibling) => Entrance::Listener(sibling),
+                    None => Entrance::Listener(copy()?),
+                },
                 AcceptSharing::Exclusive => Entrance::Exclusive(copy()?),
                 AcceptSharing::Shared => Entrance::Listener(copy()?),
                 AcceptSharing::Handoff => Entrance::Inbox(Arc::clone(&inboxes[worker])),

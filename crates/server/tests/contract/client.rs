@@ -59,13 +59,24 @@ impl Client {
             .expect("a reply before the end of the stream")
     }
 
+    /// The next reply, of which only the head is sent.
+    pub(crate) fn reply_without_body(&mut self) -> Reply {
+        let head = self.until_blank_line().expect("a whole head").expect("a reply");
+        let status = status(&head);
+        Reply {
+            status,
+            head,
+            body: Vec::new(),
+        }
+    }
+
     /// The next reply; `None` at an end of the stream between replies.
     pub(crate) fn try_reply(&mut self) -> io::Result<Option<Reply>> {
         let Some(head) = self.until_blank_line()? else {
             return Ok(None);
         };
-        let status = head.get(9..12).and_then(|text| text.parse().ok()).unwrap_or(0);
-        if status == 100 {
+        let status = status(&head);
+        if matches!(status, 100 | 304) {
             return Ok(Some(Reply {
                 status,
                 head,
@@ -120,6 +131,10 @@ impl Client {
         self.held.extend_from_slice(&buffer[..taken]);
         Ok(taken)
     }
+}
+
+fn status(head: &str) -> u16 {
+    head.get(9..12).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// A request for a path.

@@ -9,6 +9,7 @@
 
 mod cases;
 mod client;
+mod files;
 mod overflow;
 mod subject;
 mod vectors;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for subject in Subject::all() {
-        for (name, needs, case) in cases::CASES.iter().chain(overflow::CASES) {
+        for (name, needs, case) in cases::CASES.iter().chain(files::CASES).chain(overflow::CASES) {
             if !subject.meets(*needs) {
                 continue;
             }

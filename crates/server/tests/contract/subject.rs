@@ -1,6 +1,6 @@
 //! The server under test, as a process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, AcceptSharing, Config, Dispatch, Model, Server, Stop, Submission, units};
+use c10k_server::{
+    AcceptPolicy, AcceptSharing, Config, Confinement, Dispatch, Model, Root, Server, Stop, Submission, units,
+};
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
@@ -34,6 +36,8 @@ pub(crate) enum Needs {
     Cap,
     /// A bounded queue of signals.
     SignalQueue,
+    /// The superuser.
+    Root,
 }
 
 impl Subject {
@@ -84,6 +88,12 @@ impl Subject {
         match needs {
             Needs::Nothing => true,
             Needs::OneLoop => matches!(model, "event-loop" | "io-uring"),
+            // Once for each way to start workers; the call is the same for all.
+            Needs::Root => {
+                let others = Dispatch::Own == self.model.descriptor().dispatch;
+                rustix::process::geteuid().is_root()
+                    && (others || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
+            }
             Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
             Needs::SignalQueue => {
                 model == "event-loop"
@@ -245,9 +255,13 @@ pub(crate) fn serve() -> ExitCode {
         let (name, value) = option.split_once('=').expect("NAME=VALUE");
         apply(&mut config, name, value);
     }
+    let beyond = options.iter().find_map(|option| option.strip_prefix("beyond="));
+    let server = Server::bind(config).expect("a free port");
+    if let Some(secret) = beyond {
+        std::thread::scope(|scope| scope.spawn(|| find_no_way_out(secret)).join()).expect("no way out");
+    }
     let stop = Stop::new();
     stop.on_signals().expect("signals can be waited for");
-    let server = Server::bind(config).expect("a free port");
     print(&ServeRecord::Listening {
         address: server.address().to_string(),
         pid: std::process::id(),
@@ -255,6 +269,16 @@ pub(crate) fn serve() -> ExitCode {
     let summary = server.run(&stop).expect("serves until it is stopped");
     print(&ServeRecord::Summary(Box::new(summary)));
     ExitCode::SUCCESS
+}
+
+/// Asserts that a thread of a confined server opens and writes nothing beyond its root, and listens and connects nowhere.
+fn find_no_way_out(secret: &str) {
+    let refused = |error: Option<std::io::Error>| error.map(|error| error.kind()) == Some(ErrorKind::PermissionDenied);
+    assert!(refused(std::fs::File::open(secret).err()));
+    assert!(refused(std::fs::write(secret, b"").err()));
+    assert!(refused(std::fs::read_dir("/").err()));
+    assert!(refused(TcpListener::bind("127.0.0.1:0").err()));
+    assert!(refused(std::net::TcpStream::connect("127.0.0.1:1").err()));
 }
 
 fn print(record: &ServeRecord) {
@@ -280,6 +304,11 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;
         }
+        "root" => config.root = Some(Root::open(value.as_ref()).expect("a directory")),
+        "user" => config.user = Some(value.to_owned()),
+        // Read by the server side.
+        "beyond" => {}
+        "landlock" => config.confinement = Confinement::Landlock,
         "spare" => config.deadlines.spare = time(),
         "work" => config.work = time(),
         "head" => config.deadlines.head = time(),

@@ -1,0 +1,389 @@
+//! Files: what of one is sent, and what is said of it (RFC 9110, sections 8.8, 13 and 14). The driver opens and sends it.
+
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::Limits;
+use crate::answer::{self, Content, Length, Manner};
+use crate::media_type;
+use crate::range::{self, Wanted};
+use crate::refusal::{
+    FORBIDDEN, MOVED, NOT_FOUND, NOT_MODIFIED, OK, PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, Status,
+    UNAVAILABLE,
+};
+use crate::{Date, target};
+
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
+/// What the driver knows of a regular file that it has opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last modified, since the Unix epoch; earlier is 0.
+    pub modified: Duration,
+    /// Tells it from other files that had its name: the inode's number.
+    pub identity: u64,
+}
+
+/// Why there is no file to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// Nothing of that name is below the root, or nothing that is a file: 404.
+    Missing,
+    /// A directory is there: 301 to the name with a slash.
+    Directory,
+    /// It may not be read: 403.
+    Forbidden,
+    /// Descriptors or memory are used up: 503.
+    Shortage,
+}
+
+/// A part of a file that is to be sent next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Its first byte.
+    pub offset: u64,
+    /// How many bytes, not 0.
+    pub length: u64,
+}
+
+/// A reply with the bytes of a file in progress.
+#[derive(Debug)]
+pub(crate) struct FileReply {
+    piece: Piece,
+    /// The parts of a multipart reply that follow, the next one last.
+    parts: Vec<Range<u64>>,
+    /// What stands before each part, without its range; empty where the reply has one part.
+    delimiter: String,
+    size: u64,
+}
+
+impl FileReply {
+    pub(crate) fn piece(&self) -> Piece {
+        self.piece
+    }
+
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.piece.length = self
+            .piece
+            .length
+            .checked_sub(bytes)
+            .expect("more was sent than the piece held");
+        self.piece.offset += bytes;
+    }
+
+    /// Goes to the next part when one is through; says whether there was one.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        match self.parts.pop() {
+            Some(part) => {
+                out.extend_from_slice(part_head(&self.delimiter, &part, self.size).as_bytes());
+                self.piece = piece(&part);
+                true
+            }
+            None => {
+                out.extend_from_slice(last_delimiter(&self.delimiter).as_bytes());
+                false
+            }
+        }
+    }
+}
+
+/// The path below the root that a request asks for, decoded; `None` where no file can have it: an encoded slash, a NUL, a
+/// segment that is empty or goes up. A directory's is that of its index.
+pub(crate) fn path(head: &[u8]) -> Option<Vec<u8>> {
+    let path = target::origin_path(head)?;
+    let mut decoded = Vec::with_capacity(path.len() + INDEX.len());
+    let mut rest = path.strip_prefix(b"/")?;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let byte = if byte == b'%' {
+            let (digits, after) = rest.split_at_checked(2)?;
+            rest = after;
+            let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+            if matches!(byte, b'/' | 0) {
+                return None;
+            }
+            byte
+        } else {
+            byte
+        };
+        decoded.push(byte);
+    }
+    if decoded.is_empty() || decoded.ends_with(b"/") {
+        decoded.extend_from_slice(INDEX);
+    }
+    let climbs = |segment: &[u8]| matches!(segment, b"" | b"." | b"..");
+    (!decoded.split(|byte| *byte == b'/').any(climbs)).then_some(decoded)
+}
+
+/// What a directory is represented by.
+const INDEX: &[u8] = b"index.html";
+
+/// Answers with a file: appends the head; the reply that is left to send where there are bytes of it to follow.
+pub(crate) fn answer(
+    head: &[u8],
+    facts: FileFacts,
+    manner: Manner,
+    limits: &Limits,
+    date: &Date,
+    out: &mut Vec<u8>,
+) -> Option<FileReply> {
+    let media_type = path(head).map_or("application/octet-stream", |path| media_type::of(&path));
+    let validators = Validators::of(&facts, date);
+    let fields = validators.fields();
+    let asked = Asked::of(head);
+    match asked.verdict(&validators) {
+        Some(PRECONDITION_FAILED) => {
+            let why = b"the file is not the one that was meant\n";
+            answer::whole(out, PRECONDITION_FAILED, &[&fields, TEXT].concat(), why, manner, date);
+            return None;
+        }
+        Some(status) => {
+            answer::head(out, status, &fields, Length::Unsaid, manner, date);
+            return None;
+        }
+        None => {}
+    }
+    let wanted = match asked.range {
+        // Only GET has ranges (section 14.2).
+        Some(value) if manner.content == Content::Sent && asked.range_holds(&validators) => {
+            range::wanted(value, facts.size, limits.ranges)
+        }
+        _ => Wanted::Whole,
+    };
+    let kind = ["Content-Type: ", media_type, "\r\n"].concat();
+    match wanted {
+        Wanted::Unsatisfiable => {
+            let fields = format!("Content-Range: bytes */{}\r\n{TEXT}", facts.size);
+            let why = b"the file has no such range\n";
+            answer::whole(out, RANGE_NOT_SATISFIABLE, &fields, why, manner, date);
+            None
+        }
+        Wanted::Whole => {
+            let fields = [&kind, "Accept-Ranges: bytes\r\n", &fields].concat();
+            answer::head(out, OK, &fields, Length::Of(facts.size), manner, date);
+            let sends = manner.content == Content::Sent && facts.size > 0;
+            sends.then(|| FileReply::of(&(0..facts.size), facts.size))
+        }
+        Wanted::Parts(parts) => match parts.as_slice() {
+            [part] => {
+                let fields = [&kind, &content_range(part, facts.size), "\r\n", &fields].concat();
+                answer::head(
+                    out,
+                    PARTIAL_CONTENT,
+                    &fields,
+                    Length::Of(part.end - part.start),
+                    manner,
+                    date,
+                );
+                Some(FileReply::of(part, facts.size))
+            }
+            _ => Some(multipart(parts, &kind, &fields, &facts, manner, date, out)),
+        },
+    }
+}
+
+/// Answers that there is no file.
+pub(crate) fn answer_without(head: &[u8], why: Unsent, manner: Manner, date: &Date, out: &mut Vec<u8>) {
+    let (status, text): (Status, &[u8]) = match why {
+        Unsent::Missing => (NOT_FOUND, b"nothing is here\n"),
+        Unsent::Forbidden => (FORBIDDEN, b"this may not be read\n"),
+        Unsent::Shortage => (UNAVAILABLE, b"too many files are open: try again\n"),
+        Unsent::Directory => {
+            // The path has no empty segment, so that it cannot be taken for another host's.
+            let path = target::origin_path(head).unwrap_or(b"");
+            let fields = ["Location: ", &String::from_utf8_lossy(path), "/\r\n", TEXT].concat();
+            return answer::whole(out, MOVED, &fields, b"a directory ends with a slash\n", manner, date);
+        }
+    };
+    answer::whole(out, status, TEXT, text, manner, date);
+}
+
+impl FileReply {
+    fn of(part: &Range<u64>, size: u64) -> FileReply {
+        FileReply {
+            piece: piece(part),
+            parts: Vec::new(),
+            delimiter: String::new(),
+            size,
+        }
+    }
+}
+
+fn multipart(
+    mut parts: Vec<Range<u64>>,
+    kind: &str,
+    fields: &str,
+    facts: &FileFacts,
+    manner: Manner,
+    date: &Date,
+    out: &mut Vec<u8>,
+) -> FileReply {
+    let boundary = format!("c10k-{:x}-{:x}", facts.modified.as_nanos(), facts.identity);
+    let delimiter = format!("\r\n--{boundary}\r\n{kind}");
+    let length: u64 = parts
+        .iter()
+        .map(|part| part_head(&delimiter, part, facts.size).len() as u64 + part.end - part.start)
+        .sum::<u64>()
+        + last_delimiter(&delimiter).len() as u64;
+    let kind = format!("Content-Type: multipart/byteranges; boundary={boundary}\r\n");
+    answer::head(
+        out,
+        PARTIAL_CONTENT,
+        &[&kind, fields].concat(),
+        Length::Of(length),
+        manner,
+        date,
+    );
+    parts.reverse();
+    let mut reply = FileReply::of(&(0..0), facts.size);
+    (reply.parts, reply.delimiter) = (parts, delimiter);
+    reply.next(out);
+    reply
+}
+
+fn piece(part: &Range<u64>) -> Piece {
+    Piece {
+        offset: part.start,
+        length: part.end - part.start,
+    }
+}
+
+fn content_range(part: &Range<u64>, size: u64) -> String {
+    format!("Content-Range: bytes {}-{}/{size}", part.start, part.end - 1)
+}
+
+fn part_head(delimiter: &str, part: &Range<u64>, size: u64) -> String {
+    [delimiter, &content_range(part, size), "\r\n\r\n"].concat()
+}
+
+/// What ends a multipart reply: nothing where there is one part.
+fn last_delimiter(delimiter: &str) -> String {
+    match delimiter.trim_start().split_once("\r\n") {
+        Some((boundary, _)) => format!("\r\n{boundary}--\r\n"),
+        None => String::new(),
+    }
+}
+
+/// What a version of a file is known by.
+struct Validators {
+    tag: String,
+    modified: SystemTime,
+    /// In whole seconds, as fields have it.
+    modified_s: Duration,
+}
+
+impl Validators {
+    fn of(facts: &FileFacts, date: &Date) -> Validators {
+        let tag = format!(
+            "\"{:x}-{:x}-{:x}\"",
+            facts.identity,
+            facts.size,
+            facts.modified.as_nanos()
+        );
+        // Never later than the reply (section 8.8.2.1).
+        let modified_s = Duration::from_secs(facts.modified.as_secs()).min(date.since_epoch());
+        Validators {
+            tag,
+            modified: UNIX_EPOCH + modified_s,
+            modified_s,
+        }
+    }
+
+    fn fields(&self) -> String {
+        let modified = httpdate::fmt_http_date(self.modified);
+        ["ETag: ", &self.tag, "\r\nLast-Modified: ", &modified, "\r\n"].concat()
+    }
+
+    /// Whether a list of tags, or `*`, names this version. A weak tag does only where weak comparison is meant.
+    fn is_named_by(&self, list: &[u8], comparison: Comparison) -> bool {
+        list.trim_ascii() == b"*"
+            || list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
+                let strong = match comparison {
+                    Comparison::Weak => tag.strip_prefix(b"W/").unwrap_or(tag),
+                    Comparison::Strong => tag,
+                };
+                strong == self.tag.as_bytes()
+            })
+    }
+
+    fn modified_after(&self, value: &[u8]) -> Option<bool> {
+        let text = std::str::from_utf8(value).ok()?;
+        let then = httpdate::parse_http_date(text).ok()?;
+        Some(self.modified > then)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Weak,
+    Strong,
+}
+
+/// The fields of a request that decide what of a file is sent.
+#[derive(Default)]
+struct Asked<'a> {
+    if_match: Option<&'a [u8]>,
+    if_none_match: Option<&'a [u8]>,
+    if_modified_since: Option<&'a [u8]>,
+    if_unmodified_since: Option<&'a [u8]>,
+    if_range: Option<&'a [u8]>,
+    range: Option<&'a [u8]>,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads a head that was found well-formed; of a field that is repeated, the first counts.
+    fn of(head: &'a [u8]) -> Asked<'a> {
+        let mut asked = Asked::default();
+        for line in head.split(|byte| *byte == b'\n').skip(1) {
+            let Some(colon) = memchr::memchr(b':', line) else {
+                continue;
+            };
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let place = match name.len() {
+                5 if name.eq_ignore_ascii_case(b"range") => &mut asked.range,
+                8 if name.eq_ignore_ascii_case(b"if-match") => &mut asked.if_match,
+                8 if name.eq_ignore_ascii_case(b"if-range") => &mut asked.if_range,
+                13 if name.eq_ignore_ascii_case(b"if-none-match") => &mut asked.if_none_match,
+                17 if name.eq_ignore_ascii_case(b"if-modified-since") => &mut asked.if_modified_since,
+                19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => &mut asked.if_unmodified_since,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        asked
+    }
+
+    /// Section 13.2.2: the status that ends it, if one does.
+    fn verdict(&self, file: &Validators) -> Option<Status> {
+        let met = match (self.if_match, self.if_unmodified_since) {
+            (Some(tags), _) => file.is_named_by(tags, Comparison::Strong),
+            (None, Some(since)) => !file.modified_after(since).unwrap_or(false),
+            (None, None) => true,
+        };
+        if !met {
+            return Some(PRECONDITION_FAILED);
+        }
+        let known = match (self.if_none_match, self.if_modified_since) {
+            (Some(tags), _) => file.is_named_by(tags, Comparison::Weak),
+            (None, Some(since)) => !file.modified_after(since).unwrap_or(true),
+            (None, None) => false,
+        };
+        known.then_some(NOT_MODIFIED)
+    }
+
+    /// Section 13.1.5: whether the range is of the version that the client has.
+    fn range_holds(&self, file: &Validators) -> bool {
+        match self.if_range {
+            None => true,
+            Some(tag) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => tag == file.tag.as_bytes(),
+            // A date must be the very one.
+            Some(date) => std::str::from_utf8(date)
+                .ok()
+                .and_then(|text| httpdate::parse_http_date(text).ok())
+                .and_then(|then| then.duration_since(UNIX_EPOCH).ok())
+                .is_some_and(|then| then == file.modified_s),
+        }
+    }
+}

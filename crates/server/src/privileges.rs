@@ -1,0 +1,81 @@
+//! Giving up what a server that listens needs no more: another user, and a sandbox.
+
+use std::net::SocketAddr;
+
+use c10k_sys::user;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError,
+};
+use rustix::process::geteuid;
+use rustix::thread::set_no_new_privs;
+
+use crate::{Confinement, Root, ServeError};
+
+/// The first that knows of TCP ports: Linux 6.7.
+const LEAST: ABI = ABI::V4;
+
+/// Becomes the user of that name, for good.
+pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
+    let refused = |reason: String| ServeError::User {
+        name: name.to_owned(),
+        reason,
+    };
+    let user = user::named(name)
+        .map_err(|error| refused(format!("{error}: see getpwnam(3)")))?
+        .ok_or_else(|| refused("there is no such user: see 'getent passwd'".to_owned()))?;
+    if user.uid == 0 {
+        return Err(refused("it is the superuser: name one that may do less".to_owned()));
+    }
+    if !geteuid().is_root() {
+        return Err(refused(
+            "only the superuser can become another user: start as root, or leave --user out".to_owned(),
+        ));
+    }
+    user::become_user(name, user).map_err(|error| refused(format!("{error}: see setuid(2)")))?;
+    set_no_new_privs(true).map_err(|errno| refused(format!("{errno}: see prctl(2)")))
+}
+
+/// Keeps this thread, and those that it starts, to reading files below the root and to listening on the port.
+pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, address: SocketAddr) -> Result<(), ServeError> {
+    match confinement {
+        Confinement::None => Ok(()),
+        Confinement::Landlock => landlock(root, address.port()).map_err(refused),
+    }
+}
+
+impl Confinement {
+    /// Whether this kernel can do it.
+    ///
+    /// # Errors
+    /// The reason, with what lifts it.
+    pub fn probe(self) -> Result<(), ServeError> {
+        match self {
+            Confinement::None => Ok(()),
+            Confinement::Landlock => handled().and_then(Ruleset::create).map(drop).map_err(refused),
+        }
+    }
+}
+
+fn refused(cause: RulesetError) -> ServeError {
+    ServeError::Confine {
+        cause: cause.to_string(),
+    }
+}
+
+/// What is refused unless a rule allows it: all of it, or nothing is confined.
+fn handled() -> Result<Ruleset, RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(LEAST))?
+        .handle_access(AccessNet::from_all(LEAST))
+}
+
+fn landlock(root: Option<&Root>, port: u16) -> Result<(), RulesetError> {
+    let mut rules = handled()?.create()?.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+    if let Some(root) = root {
+        let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+        rules = rules.add_rule(PathBeneath::new(root, reading))?;
+    }
+    rules.restrict_self().map(drop)
+}

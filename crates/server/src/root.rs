@@ -1,0 +1,74 @@
+//! Files below a directory, and nothing else.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use c10k_http::{FileFacts, Unsent};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::Errno;
+
+use crate::ServeError;
+
+/// How often a path is resolved again when a rename came in between (openat2(2), `EAGAIN`).
+const TRIES: usize = 8;
+
+/// A directory whose files are served. Clones are the same directory.
+#[derive(Debug, Clone)]
+pub struct Root(Arc<OwnedFd>);
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Root {
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// [`ServeError::Root`].
+    pub fn open(path: &Path) -> Result<Root, ServeError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::empty())
+            .map(|directory| Root(Arc::new(directory)))
+            .map_err(|errno| ServeError::Root {
+                path: path.to_owned(),
+                cause: errno.into(),
+            })
+    }
+
+    /// Opens a regular file. No path leads out: symbolic links are followed as far as they stay below, and those of /proc
+    /// never. Opening waits for nobody, whatever is there.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<(OwnedFd, FileFacts), Unsent> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut outcome = Err(Errno::AGAIN);
+        for _ in 0..TRIES {
+            outcome = openat2(&self.0, path, flags, Mode::empty(), resolve);
+            if !matches!(outcome, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
+            }
+        }
+        let file = outcome.map_err(|errno| match errno {
+            Errno::ACCESS | Errno::PERM => Unsent::Forbidden,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Unsent::Shortage,
+            // Not there, a link that leads out, a device that nobody drives.
+            _ => Unsent::Missing,
+        })?;
+        let found = fstat(&file).map_err(|_| Unsent::Shortage)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(Unsent::Directory),
+            _ => return Err(Unsent::Missing),
+        }
+        let seconds = u64::try_from(found.st_mtime).unwrap_or(0);
+        let facts = FileFacts {
+            size: u64::try_from(found.st_size).unwrap_or(0),
+            modified: Duration::new(seconds, u32::try_from(found.st_mtime_nsec).unwrap_or(0)),
+            identity: found.st_ino,
+        };
+        Ok((file, facts))
+    }
+}
