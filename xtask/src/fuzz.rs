@@ -110,7 +110,11 @@ fn fuzz(folder: &Path, target: &str, program: &Path, order: &Order) -> Result<()
     }
     let run = |arguments: &[String], inputs: &[&Path]| -> Result<String, String> {
         let output = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let status = Command::new(program)
+        // Programs of the standard library ignore SIGPIPE; libFuzzer's main does not, and the standard library would take
+        // an ignored one back for its children.
+        let status = Command::new("sh")
+            .args(["-c", "trap '' PIPE; exec \"$@\"", "sh"])
+            .arg(program)
             .args(arguments)
             .arg(format!("-max_len={INPUT_MAX}"))
             .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))

@@ -32,6 +32,15 @@ const TRICKLE: usize = 4;
 /// wait for more.
 const CALLS_EACH: u64 = 10;
 
+/// How a slow head and a slow body begin and end; both take any number of `y` in between.
+const SLOW: [(&str, &str); 2] = [
+    ("GET /bytes/3 HTTP/1.1\r\nHost: a\r\nX: y", "\r\n\r\n"),
+    (
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;y",
+        "\r\nab\r\n0\r\n\r\n",
+    ),
+];
+
 /// Who reads nothing takes up memory of the kernel: a megabyte or more of what is sent to it.
 const READERS_IN: usize = 50;
 
@@ -67,24 +76,23 @@ fn slow_crowd(subject: &Subject) {
         "{made} calls for {REQUESTS} requests, {due} are enough"
     );
     // The slow ones are served when they are done.
-    for slow in crowd.iter_mut().take(senders).step_by(97) {
-        slow.send("\r\n\r\n");
+    for (number, slow) in crowd.iter_mut().enumerate().take(senders).step_by(97) {
+        slow.send(SLOW[number % 2].1);
         assert_eq!(slow.reply().status, 200);
     }
     drop((crowd, honest));
     assert_eq!(server.stop().open_connections, 0);
 }
 
-/// Clients in the middle of a head, and a few that do not read; the latter last.
+/// Clients in the middle of a head or of a body, and a few that do not read; the latter last.
 fn slow_clients(server: &Running, count: usize) -> Vec<Client> {
     (0..count)
         .map(|number| {
             let mut client = Client::connect(server.address);
-            if number < count - count / READERS_IN {
-                client.send("GET /bytes/3 HTTP/1.1\r\nHost: a\r\nX: y");
-            } else {
-                client.send(get("/bytes/64m"));
-            }
+            client.send(match number {
+                reader if reader >= count - count / READERS_IN => get("/bytes/64m"),
+                number => SLOW[number % 2].0.to_owned(),
+            });
             client
         })
         .collect()
