@@ -164,7 +164,7 @@ fn fuzz(folder: &Path, target: &str, program: &Path, order: &Order) -> Result<()
 fn covered(log: &str) -> Option<(u64, u64)> {
     let mut counts = log.lines().filter_map(|line| number_after(line, " cov: "));
     let first = counts.next()?;
-    let last = counts.last().unwrap_or(first);
+    let last = counts.next_back().unwrap_or(first);
     (first > 0).then_some((first, last))
 }
 

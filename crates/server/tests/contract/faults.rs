@@ -25,7 +25,7 @@ use crate::subject::{Needs, Subject, record};
 pub(crate) const CASES: &[Case] = &[("every_system_call_may_fail", Needs::Nothing, sweep)];
 
 /// Faults that each subject gets by default.
-const SHARE: usize = 6;
+const SHARE: usize = 4;
 
 /// Calls beyond those of a session without a fault: what time alone makes a server do in the seconds that a fault may
 /// cost it, a shortage's back-off included. A spin makes tens of thousands.
