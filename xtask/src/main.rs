@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bpf;
+mod fuzz;
 mod matrix;
 mod tidy;
 mod trial;
@@ -26,6 +27,11 @@ const CHORES: &[Chore] = &[
         name: "bpf-build",
         summary: "compile the BPF program over the committed object",
         run: bpf::build,
+    },
+    Chore {
+        name: "fuzz",
+        summary: "fuzz [TARGET]… [--minutes M] [--merge]: run the fuzz targets, 10 minutes of CPU each",
+        run: fuzz::run,
     },
     Chore {
         name: "matrix",

@@ -21,6 +21,7 @@ const RULES: &[Rule] = &[
     unfinished,
     links,
     decisions_numbered,
+    conformance_is_tested,
 ];
 
 /// Who may depend on whom inside the workspace (ARCHITECTURE.md); every crate may also be used by itself in tests.
@@ -258,6 +259,38 @@ fn decisions_numbered(_root: &Path, files: &[File]) -> Result<Vec<String>, Strin
     } else {
         vec![format!("docs/decisions: numbered {numbers:?}")]
     })
+}
+
+/// Each rule of the conformance page names the tests that show it, and they exist.
+fn conformance_is_tested(_: &Path, files: &[File]) -> Result<Vec<String>, String> {
+    const PAGE: &str = "docs/server/conformance.md";
+    let page = files
+        .iter()
+        .find(|file| file.path == PAGE)
+        .ok_or(format!("{PAGE} is missing"))?;
+    let sources: Vec<&str> = files
+        .iter()
+        .filter(|file| file.path.starts_with("crates/") && file.path.ends_with(".rs"))
+        .map(|file| file.text.as_str())
+        .collect();
+    // A function, or a row of a table of cases.
+    let exists = |test: &str| {
+        let (function, row) = (format!("fn {test}()"), format!("\"{test}\""));
+        sources
+            .iter()
+            .any(|text| text.contains(&function) || text.contains(&row))
+    };
+    let mut findings = Vec::new();
+    for (number, line) in page.text.lines().enumerate().filter(|(_, line)| line.starts_with("| ")) {
+        let tests = line.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() && tests.trim() != "tests" {
+            findings.push(format!("{PAGE}:{}: a rule without a test", number + 1));
+        }
+        let missing = named.into_iter().filter(|test| !exists(test));
+        findings.extend(missing.map(|test| format!("{PAGE}:{}: no test is called {test}", number + 1)));
+    }
+    Ok(findings)
 }
 
 #[cfg(test)]

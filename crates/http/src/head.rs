@@ -182,9 +182,16 @@ enum Coding {
     /// `chunked`, once, and nothing else.
     Chunked,
     /// A coding that this server does not implement is asked for.
-    Unknown,
+    Unknown(Last),
     /// `chunked` is repeated, or is not the last coding, or there is no coding.
     Invalid,
+}
+
+/// Whether the list has come to `chunked`, behind which nothing may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Chunked,
+    Other,
 }
 
 impl Facts {
@@ -196,7 +203,7 @@ impl Facts {
             (Some(_), Some(_)) => Err(Refusal::bad("both Transfer-Encoding and Content-Length")),
             (Some(_), None) if version == Version::Http10 => Err(Refusal::bad("Transfer-Encoding in HTTP/1.0")),
             (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
-            (Some(Coding::Unknown), None) => Err(Refusal::with(NOT_IMPLEMENTED, "unknown transfer coding")),
+            (Some(Coding::Unknown(_)), None) => Err(Refusal::with(NOT_IMPLEMENTED, "unknown transfer coding")),
             (Some(Coding::Invalid), None) => Err(Refusal::bad("malformed Transfer-Encoding")),
         }
     }
@@ -231,12 +238,8 @@ impl Facts {
                 self.content_length = Some(content_length(field.value)?);
             }
             17 if named("transfer-encoding") => {
-                self.transfer_encoding = Some(match self.transfer_encoding {
-                    None => coding(field.value),
-                    // A second field line continues the list (RFC 9110, section 5.3).
-                    Some(Coding::Unknown) if coding(field.value) != Coding::Invalid => Coding::Unknown,
-                    Some(_) => Coding::Invalid,
-                });
+                // A second field line continues the list (RFC 9110, section 5.3).
+                self.transfer_encoding = Some(coding(self.transfer_encoding, field.value));
             }
             _ => {}
         }
@@ -272,20 +275,29 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
         .ok_or(MALFORMED)
 }
 
-fn coding(value: &[u8]) -> Coding {
-    let mut known = 0;
-    let mut unknown = 0;
+/// Goes on with the list of codings behind those of the field lines before.
+fn coding(before: Option<Coding>, value: &[u8]) -> Coding {
+    let (mut chunked, mut unknown) = match before {
+        None => (false, false),
+        Some(Coding::Chunked) => (true, false),
+        Some(Coding::Unknown(last)) => (last == Last::Chunked, true),
+        Some(Coding::Invalid) => return Coding::Invalid,
+    };
     for name in list(value) {
-        if known > 0 || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        if chunked || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Coding::Invalid;
         }
         if name.eq_ignore_ascii_case(b"chunked") {
-            known += 1;
+            chunked = true;
         } else {
-            unknown += 1;
+            unknown = true;
         }
     }
-    if unknown > 0 { Coding::Unknown } else { Coding::Chunked }
+    match (unknown, chunked) {
+        (false, _) => Coding::Chunked,
+        (true, true) => Coding::Unknown(Last::Chunked),
+        (true, false) => Coding::Unknown(Last::Other),
+    }
 }
 
 /// The elements of a comma-separated list, without the white space around them.

@@ -264,6 +264,7 @@ impl ReplyParser {
         // The blank line may straddle the seam: it is searched for from three bytes before it.
         self.partial
             .extend_from_slice(&rest[..rest.len().min(self.limits.head_bytes + 4)]);
+        starts_like_http(&self.partial)?;
         let Some(end) = end_of_head(&self.partial, before.saturating_sub(3)) else {
             self.partial.truncate(before);
             self.keep(rest)?;

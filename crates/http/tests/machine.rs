@@ -217,6 +217,10 @@ fn malformed_requests_are_refused_with_their_status() {
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "400",
         ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "400",
+        ),
         ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \r\n\r\n", "400"),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;q=1\r\n\r\n",

@@ -92,6 +92,11 @@ fn wait(
     tally.calls.poll += 1;
     match poll(watched, soon.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
+        // poll(2): for want of kernel memory, which somebody may give back.
+        Err(Errno::NOMEM | Errno::AGAIN) => {
+            std::thread::sleep(BACK_OFF);
+            Ok(())
+        }
         Err(errno) => Err(ServeError::System {
             call: "poll",
             cause: errno.into(),

@@ -202,7 +202,8 @@ impl Loop {
         if stop.is_requested() {
             self.drain();
         }
-        if self.shared.clock.now() > self.reported {
+        let later = self.shared.clock.now() > self.reported;
+        if later {
             self.report();
         }
         let again = std::mem::take(&mut self.again);
@@ -224,7 +225,8 @@ impl Loop {
         for key in again {
             self.serve(key, Told::Data);
         }
-        if events.woken() {
+        // Whoever brings connections may have failed to wake the loop: it looks by itself too, at least once a second.
+        if events.woken() || later {
             self.look_in();
         }
         self.expire();
@@ -283,7 +285,12 @@ impl Loop {
         self.shared.tally.accept_turns += u64::from(self.shared.tally.accepted > before);
         if let Door::Open(key) = self.door {
             self.more_to_accept = left == 0 && self.trigger == Trigger::Edge;
-            self.rearm(key, Interest::READABLE);
+            if self.trigger == Trigger::Oneshot
+                && let Err(error) = self.set.modify(key, Interest::READABLE, self.trigger)
+            {
+                // A listener that stays silent would never bring anybody again.
+                self.pause(&format!("watching the listener: {error}"));
+            }
         }
     }
 
@@ -389,10 +396,14 @@ impl Loop {
         self.make_room();
         let Door::Open(key) = self.door else { return };
         let until = self.shared.clock.now().after(BACK_OFF);
-        self.door = match self.set.withdraw(key) {
-            Ok(Source::Listener(listener)) => Door::Paused { listener, until },
-            _ => Door::Open(key),
+        // Where the kernel could not be told, the source comes back in the error, and what it still tells is stale.
+        let source = match self.set.withdraw(key) {
+            Ok(source) => Some(source),
+            Err(error) => error.into_source(),
         };
+        if let Some(Source::Listener(listener)) = source {
+            self.door = Door::Paused { listener, until };
+        }
     }
 
     /// Puts the listener back when its pause is over.

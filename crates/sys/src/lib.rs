@@ -8,6 +8,8 @@ pub mod bind_no_port;
 pub mod bpf;
 pub mod cpu_clock;
 pub mod epoll;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub mod faults;
 pub mod fork;
 pub mod local_port_range;
 pub mod loopback;

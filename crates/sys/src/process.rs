@@ -21,9 +21,10 @@ pub fn fork(work: impl FnOnce() -> u8) -> io::Result<Pid> {
         // SAFETY: `_exit` ends the process, whatever its state.
         unsafe { libc::_exit(i32::from(code)) };
     }
-    Pid::from_raw(pid)
-        .filter(|_| pid > 0)
-        .ok_or_else(io::Error::last_os_error)
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Pid::from_raw(pid).ok_or_else(io::Error::last_os_error)
 }
 
 /// `tgkill(getpid(), thread, signal)`: sends a signal to one thread of this process. See tgkill(2).

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid};
 
 /// How often a nudge is repeated: the first may come just before the call that it is to interrupt.
@@ -23,7 +24,9 @@ pub(super) fn reap(children: &mut Vec<Pid>, mut lost: impl FnMut()) {
             }
             false
         }
-        Err(_) => false,
+        Err(Errno::CHILD) => false,
+        // Whatever it is, the child is still there to be reaped.
+        Err(_) => true,
     });
 }
 

@@ -81,6 +81,10 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
                 room,
             };
             let accepted = acceptor::run(&listener, stop, &mut reception);
+            if accepted.is_err() {
+                // Loops to which nobody brings connections any more would wait for ever.
+                stop.request();
+            }
             inboxes.iter().for_each(|inbox| inbox.close());
             accepted
         } else {

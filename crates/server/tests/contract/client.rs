@@ -30,7 +30,10 @@ impl Reply {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the server listens");
+        Client::on(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a TCP socket");

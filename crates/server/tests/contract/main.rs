@@ -9,7 +9,11 @@
 
 mod cases;
 mod client;
+mod dialogue;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+mod faults;
 mod files;
+mod hostile;
 mod overflow;
 mod subject;
 mod vectors;
@@ -23,6 +27,17 @@ use subject::{Needs, Subject};
 /// A name, what it needs of its subject, and what it asserts.
 type Case = (&'static str, Needs, fn(&Subject));
 
+/// All cases; those of faults need a tracer, which knows one architecture.
+const CASES: &[&[Case]] = &[
+    cases::CASES,
+    files::CASES,
+    overflow::CASES,
+    dialogue::CASES,
+    hostile::CASES,
+    #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+    faults::CASES,
+];
+
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(subject::SERVE) {
         return subject::serve();
@@ -31,7 +46,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for subject in Subject::all() {
-        for (name, needs, case) in cases::CASES.iter().chain(files::CASES).chain(overflow::CASES) {
+        for (name, needs, case) in CASES.iter().copied().flatten() {
             if !subject.meets(*needs) {
                 continue;
             }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use c10k_event::{Mechanism, OnOverflow};
+use c10k_event::{Mechanism, OnOverflow, Trigger};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Config, Confinement, Dispatch, Model, Root, Server, Stop, Submission, units,
@@ -34,6 +34,8 @@ pub(crate) enum Needs {
     OneLoop,
     /// Connections beyond a cap wait, whoever serves.
     Cap,
+    /// No thread or process for each connection.
+    Events,
     /// A bounded queue of signals.
     SignalQueue,
     /// The superuser.
@@ -95,6 +97,7 @@ impl Subject {
                     && (others || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
             }
             Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
+            Needs::Events => matches!(model, "event-loop" | "loop-per-core" | "io-uring" | "async-tasks"),
             Needs::SignalQueue => {
                 model == "event-loop"
                     && self
@@ -102,6 +105,15 @@ impl Subject {
                         .is_some_and(|mechanism| mechanism.name().starts_with("rt-signal"))
             }
         }
+    }
+
+    pub(crate) fn model(&self) -> &'static str {
+        self.model.name()
+    }
+
+    /// How its events are told, where it has an event mechanism.
+    pub(crate) fn trigger(&self) -> Option<Trigger> {
+        self.mechanism.map(Mechanism::default_trigger)
     }
 
     /// Whether its events are signals, which all processes of the user queue within one limit.
@@ -128,6 +140,11 @@ impl Subject {
 
     /// Starts the server with options of [`apply`].
     pub(crate) fn start(&self, options: &[(&str, &str)]) -> Running {
+        Running::of(self.command(options))
+    }
+
+    /// What starts the server; it does not outlive who starts it.
+    pub(crate) fn command(&self, options: &[(&str, &str)]) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a test has an executable"));
         command.args([
             SERVE,
@@ -140,7 +157,13 @@ impl Subject {
                 .chain(options)
                 .map(|(name, value)| format!("{name}={value}")),
         );
-        Running::of(command)
+        let setup = ChildSetup {
+            cpus: Vec::new(),
+            on_parent_death: Signal::KILL,
+        };
+        on_spawn(&mut command, &setup);
+        command.stdout(Stdio::piped());
+        command
     }
 
     /// Starts the server as a service manager does, with a listener as descriptor 3.
@@ -232,7 +255,7 @@ impl Drop for Running {
     }
 }
 
-fn record(records: &mut impl BufRead) -> ServeRecord {
+pub(crate) fn record(records: &mut impl BufRead) -> ServeRecord {
     let mut line = String::new();
     records
         .read_line(&mut line)
