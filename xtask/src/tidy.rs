@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("c10k-host", &["c10k-record", "c10k-sys"]),
     ("c10k-server", &["c10k-event", "c10k-http", "c10k-record", "c10k-sys"]),
     ("c10k-load", &["c10k-event", "c10k-http", "c10k-record", "c10k-sys"]),
+    ("c10k-probe", &["c10k-event", "c10k-record", "c10k-sys"]),
     ("c10k-lab", &["c10k-host", "c10k-record"]),
     ("c10k-vm", &["c10k-event", "c10k-record", "c10k-sys"]),
     (
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c10k-http",
             "c10k-lab",
             "c10k-load",
+            "c10k-probe",
             "c10k-record",
             "c10k-server",
             "c10k-sys",

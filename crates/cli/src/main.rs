@@ -9,6 +9,7 @@ mod doctor;
 mod inventory;
 mod list;
 mod load;
+mod probe;
 mod report;
 mod serve;
 mod study;
@@ -37,6 +38,8 @@ enum Command {
     List(list::Args),
     Serve(serve::Args),
     Load(load::Args),
+    #[command(hide = true)]
+    Probe(probe::Args),
     Study(study::Args),
     Report(report::Args),
     Compare(compare::Args),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(args),
+        Command::Probe(args) => probe::run(&args),
         Command::Study(args) => study::run(args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
