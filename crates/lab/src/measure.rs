@@ -152,6 +152,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     by_name!("clone3"),
     by_name!("close"),
     by_name!("epoll_ctl"),
+    by_name!("epoll_pwait2"),
     by_name!("fcntl"),
     by_name!("futex"),
     by_name!("io_uring_enter"),

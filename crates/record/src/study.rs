@@ -139,7 +139,7 @@ pub struct CallRecord {
     pub started_at: String,
     /// What it took in all, seconds.
     pub seconds: f64,
-    /// What counted: `perf stat` (all calls on the server's CPU) or `strace` (all calls of the server's processes).
+    /// What counted: `perf stat` (calls on the server's CPU by tasks called like it) or `strace` (all calls of the server's processes).
     pub tool: String,
     /// For how long, nanoseconds.
     pub window_ns: u64,

@@ -3,8 +3,9 @@
 //! Counting is no part of measuring time: a traced call is dearer than the same call untraced. Two tools are known, and
 //! which one counted is part of the result:
 //!
-//! * `perf stat` on the server's CPU: the kernel counts at its own tracepoints, for little. Needs root (or `CAP_PERFMON`
-//!   and a readable tracefs) and a CPU that the server has to itself: whatever else runs there is counted with it.
+//! * `perf stat` on the server's CPU: the kernel counts at its own tracepoint, for little. Needs root (or `CAP_PERFMON` and
+//!   a readable tracefs) and a CPU that the generator does not run on; counts the tasks there that are called like the
+//!   server's executable.
 //! * `strace` around the server: needs no privilege and follows the process tree, but stops the server twice at each
 //!   call, so that at a high rate more is done per wait than at full speed.
 
@@ -75,14 +76,14 @@ impl CallTool {
         }
     }
 
-    /// Prepares to count one run; nothing is counted before [`CallCounting::start`]. Files of the tool go to `folder`.
-    /// The tool itself runs on `cpus`.
+    /// Prepares to count one run of the server `program`; nothing is counted before [`CallCounting::start`]. Files of the
+    /// tool go to `folder`. The tool itself runs on `cpus`.
     ///
     /// # Errors
     /// When the tool cannot be started or its files cannot be made.
-    pub fn prepare(self, folder: &Path, cpus: &[usize]) -> io::Result<CallCounting> {
+    pub fn prepare(self, program: &Path, folder: &Path, cpus: &[usize]) -> io::Result<CallCounting> {
         Ok(CallCounting(match self {
-            Self::Perf { cpu } => Session::Perf(perf::Session::begin(cpu, folder, cpus)?),
+            Self::Perf { cpu } => Session::Perf(perf::Session::begin(cpu, program, folder, cpus)?),
             Self::Strace => Session::Strace(strace::Session::new(folder)),
         }))
     }
@@ -166,7 +167,9 @@ mod tests {
     /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it.
     fn count(tool: CallTool, cpu: &[usize]) -> CallCounts {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut counting = tool.prepare(folder.path(), &[]).expect("it was tried out");
+        let mut counting = tool
+            .prepare(Path::new("sh"), folder.path(), &[])
+            .expect("it was tried out");
         let mut command = counting.prefix();
         let script = "n=0; while [ $n -lt 300 ]; do cd /; n=$((n+1)); done; echo ready; read go; \
                       n=0; while [ $n -lt 200 ]; do cd /; n=$((n+1)); done; echo done; read end";

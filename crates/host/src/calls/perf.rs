@@ -31,6 +31,7 @@ const NAMES: &[(&str, libc::c_long)] = &[
     ("close", libc::SYS_close),
     ("epoll_ctl", libc::SYS_epoll_ctl),
     ("epoll_pwait", libc::SYS_epoll_pwait),
+    ("epoll_pwait2", libc::SYS_epoll_pwait2),
     #[cfg(target_arch = "x86_64")]
     ("epoll_wait", libc::SYS_epoll_wait),
     ("exit", libc::SYS_exit),
@@ -95,7 +96,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Starts perf with its counters off and waits until it answers.
-    pub(super) fn begin(cpu: usize, folder: &Path, cpus: &[usize]) -> io::Result<Self> {
+    pub(super) fn begin(cpu: usize, program: &Path, folder: &Path, cpus: &[usize]) -> io::Result<Self> {
+        let of_server = task_filter(program)?;
         let files = [".calls-control", ".calls-answers", ".calls-counts"].map(|name| folder.join(name));
         let [control, answers, counts] = &files;
         for pipe in [control, answers] {
@@ -115,13 +117,24 @@ impl Session {
         let (control_file, answers_file) = (open(control)?, open(answers)?);
         let mut command = Command::new("perf");
         command
-            .args(["stat", "-C", &cpu.to_string(), "-x,", "-D", "-1", "-e", CALL])
+            .args([
+                "stat",
+                "-C",
+                &cpu.to_string(),
+                "-x,",
+                "-D",
+                "-1",
+                "-e",
+                CALL,
+                "--filter",
+                &of_server,
+            ])
             .args(NAMES.iter().flat_map(|(_, number)| {
                 [
                     "-e".to_owned(),
                     CALL.to_owned(),
                     "--filter".to_owned(),
-                    format!("id == {number}"),
+                    format!("{of_server} && id == {number}"),
                 ]
             }))
             .arg("--control")
@@ -184,6 +197,21 @@ impl Drop for Session {
     }
 }
 
+/// Tasks are known by their name, which is the beginning of their executable's: threads and children inherit it.
+fn task_filter(program: &Path) -> io::Result<String> {
+    /// `TASK_COMM_LEN` less its end.
+    const LONGEST: usize = 15;
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(io::Error::other(format!(
+            "no filter can be written for tasks called '{name}'"
+        )));
+    }
+    let name: String = name.chars().take(LONGEST).collect();
+    Ok(format!("comm ~ \"{name}*\""))
+}
+
 /// Lines of `-x,`: the count, a unit, the event, the time for which it counted, …; all calls first, then by name in the
 /// order in which they were asked for.
 fn parse(text: &str) -> Option<CallCounts> {
@@ -215,6 +243,17 @@ fn parse(text: &str) -> Option<CallCounts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_are_filtered_by_as_much_of_the_name_as_the_kernel_keeps() {
+        let filter = |path: &str| task_filter(Path::new(path));
+        assert_eq!(filter("/usr/sbin/nginx").expect("a plain name"), "comm ~ \"nginx*\"");
+        assert_eq!(
+            filter("a-very-long-name-indeed").expect("plain"),
+            "comm ~ \"a-very-long-nam*\""
+        );
+        assert!(filter("/tmp/a \"name").is_err());
+    }
 
     #[test]
     fn counts_are_read_by_name_and_the_rest_is_not_lost() {

@@ -305,8 +305,8 @@ fn counting(ran: &Ran) -> String {
                 .to_owned()
         }
         (Some(tool), _) => format!(
-            "{tool} counted them at the kernel's own tracepoints: every call made on the server's CPU, on which nothing \
-             else of the lab runs."
+            "{tool} counted them at the kernel's own tracepoint: every call made on the server's CPU by a task that is \
+             called like the server."
         ),
         (None, Some(reason)) => format!("They were not counted: {reason}."),
         (None, None) if ran.manifest.call_passes == 0 => "They were not counted.".to_owned(),

@@ -70,7 +70,11 @@ pub(super) fn join(records: &mut [CellRecord], calls: Vec<CallRecord>) {
 
 fn count(bench: &Bench, plan: &Plan, cell: &Cell, pass: u32, tool: CallTool, path: &Path) -> CallRecord {
     let name = tool.name();
-    let mut counting = match tool.prepare(path, bench.client_cpus()) {
+    let outside = plan.variants[cell.variant].outside.as_ref();
+    let program = outside
+        .and_then(|outside| outside.command.first())
+        .map_or(bench.tool.as_path(), Path::new);
+    let mut counting = match tool.prepare(program, path, bench.client_cpus()) {
         Ok(counting) => counting,
         Err(error) => return ended(cell, pass, name, CellStatus::Skipped, format!("{name}: {error}")),
     };
@@ -95,6 +99,12 @@ fn count(bench: &Bench, plan: &Plan, cell: &Cell, pass: u32, tool: CallTool, pat
 
 fn take(counting: CallCounting, record: &mut CallRecord) {
     match counting.finish() {
+        Ok(CallCounts { by_name, .. }) if by_name.is_empty() && record.rate_achieved > 0.0 => {
+            record.status = CellStatus::Invalid;
+            record
+                .reasons
+                .push("no system call of a task called like the server was seen".to_owned());
+        }
         Ok(CallCounts { by_name, window }) => {
             record.by_name = by_name;
             record.window_ns = nanos(window);

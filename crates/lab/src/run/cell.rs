@@ -24,6 +24,10 @@ const STEAL_NOTED: f64 = 0.02;
 /// Below this share of the best speed that the server's CPU has shown in this study, the cell is disturbed.
 const SPEED_QUIET: f64 = 0.85;
 
+/// Above this share of the measured time, what else ran on the server's CPU disturbs the cell: beyond the interrupts of any
+/// server, and beyond the grain of tick accounting.
+const FOREIGN_NOTED: f64 = 0.15;
+
 /// Above this share of the measured time, a late reading of the meters makes the cell invalid.
 const LAG_ALLOWED: f64 = 0.05;
 
@@ -211,6 +215,15 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
         let percent = 100.0 * meters.steal_ns as f64 / wall_ns;
         notes.push(format!("the hypervisor took {percent:.1}% of the server's CPU"));
     }
+    if let Some(busy_ns) = meters.cpu_busy_ns {
+        let foreign = busy_ns.saturating_sub(meters.cpu_run_ns) as f64 / wall_ns;
+        if foreign > FOREIGN_NOTED {
+            let percent = 100.0 * foreign;
+            notes.push(format!(
+                "something beside the server took {percent:.0}% of its CPU, and the server waited for it"
+            ));
+        }
+    }
     if let Some(speed) = best_speed.and_then(|best| Some(measure::cpu_speed(meters)? / best))
         && speed < SPEED_QUIET
     {
@@ -286,6 +299,18 @@ mod tests {
         let record = judged(|_, meters| meters.steal_ns = meters.wall_ns / 20);
         assert_eq!(record.status, CellStatus::Measured);
         assert_eq!((record.notes.len(), record.disturbed), (1, true));
+    }
+
+    #[test]
+    fn a_stranger_on_the_servers_cpu_disturbs_a_cell() {
+        let with_stranger = |share: f64| {
+            judged(|_, meters| {
+                let stranger_ns = (share * meters.wall_ns as f64) as u64;
+                meters.cpu_busy_ns = Some(meters.cpu_run_ns + stranger_ns);
+            })
+        };
+        assert!(!with_stranger(0.1).disturbed);
+        assert!(with_stranger(0.3).disturbed);
     }
 
     #[test]
