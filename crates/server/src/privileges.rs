@@ -40,7 +40,7 @@ pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
 pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, address: SocketAddr) -> Result<(), ServeError> {
     match confinement {
         Confinement::None => Ok(()),
-        Confinement::Landlock => landlock(root, address.port()).map_err(refused),
+        Confinement::Landlock => landlock(root, address.port()).map_err(|error| refused(&error)),
     }
 }
 
@@ -52,12 +52,12 @@ impl Confinement {
     pub fn probe(self) -> Result<(), ServeError> {
         match self {
             Confinement::None => Ok(()),
-            Confinement::Landlock => handled().and_then(Ruleset::create).map(drop).map_err(refused),
+            Confinement::Landlock => handled().and_then(Ruleset::create).map(drop).map_err(|error| refused(&error)),
         }
     }
 }
 
-fn refused(cause: RulesetError) -> ServeError {
+fn refused(cause: &RulesetError) -> ServeError {
     ServeError::Confine {
         cause: cause.to_string(),
     }
