@@ -52,7 +52,10 @@ impl Confinement {
     pub fn probe(self) -> Result<(), ServeError> {
         match self {
             Confinement::None => Ok(()),
-            Confinement::Landlock => handled().and_then(Ruleset::create).map(drop).map_err(|error| refused(&error)),
+            Confinement::Landlock => handled()
+                .and_then(Ruleset::create)
+                .map(drop)
+                .map_err(|error| refused(&error)),
         }
     }
 }

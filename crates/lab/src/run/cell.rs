@@ -210,6 +210,18 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
             cell.time.duration_s * 1e3
         ));
     }
+    let notes = disturbances(meters, best_speed);
+    record.disturbed = !notes.is_empty();
+    record.notes.extend(notes);
+    if !reasons.is_empty() {
+        record.status = CellStatus::Invalid;
+        record.reasons.extend(reasons);
+    }
+}
+
+/// What made this cell's figures worse than the server is; such a cell counts, is flagged and tried again.
+fn disturbances(meters: &c10k_record::Meters, best_speed: Option<f64>) -> Vec<String> {
+    let wall_ns = meters.wall_ns as f64;
     let mut notes = Vec::new();
     if meters.steal_ns as f64 > STEAL_NOTED * wall_ns {
         let percent = 100.0 * meters.steal_ns as f64 / wall_ns;
@@ -233,12 +245,7 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
              make it"
         ));
     }
-    record.disturbed = !notes.is_empty();
-    record.notes.extend(notes);
-    if !reasons.is_empty() {
-        record.status = CellStatus::Invalid;
-        record.reasons.extend(reasons);
-    }
+    notes
 }
 
 #[cfg(test)]
