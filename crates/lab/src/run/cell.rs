@@ -5,7 +5,7 @@ use std::time::Instant;
 use c10k_host::calls::CallCounting;
 use c10k_host::child::OnParentDeath;
 use c10k_host::meter::{kernel_memory, tcp_sockets};
-use c10k_record::{CellRecord, CellStatus, SCHEMA};
+use c10k_record::{CellRecord, CellStatus, Meters, SCHEMA};
 
 use super::bench::Bench;
 use super::beside;
@@ -210,6 +210,18 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
             cell.time.duration_s * 1e3
         ));
     }
+    let notes = disturbances(meters, best_speed);
+    record.disturbed = !notes.is_empty();
+    record.notes.extend(notes);
+    if !reasons.is_empty() {
+        record.status = CellStatus::Invalid;
+        record.reasons.extend(reasons);
+    }
+}
+
+/// What beside the server took or slowed its CPU by more than its bound.
+fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
+    let wall_ns = meters.wall_ns as f64;
     let mut notes = Vec::new();
     if meters.steal_ns as f64 > STEAL_NOTED * wall_ns {
         let percent = 100.0 * meters.steal_ns as f64 / wall_ns;
@@ -233,12 +245,7 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
              make it"
         ));
     }
-    record.disturbed = !notes.is_empty();
-    record.notes.extend(notes);
-    if !reasons.is_empty() {
-        record.status = CellStatus::Invalid;
-        record.reasons.extend(reasons);
-    }
+    notes
 }
 
 #[cfg(test)]
@@ -246,7 +253,7 @@ mod tests {
     use super::*;
     use crate::plan::Choices;
     use crate::testing;
-    use c10k_record::{LoadSummary, Meters};
+    use c10k_record::LoadSummary;
 
     fn cell() -> Cell {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
