@@ -5,7 +5,7 @@ use std::time::Instant;
 use c10k_host::calls::CallCounting;
 use c10k_host::child::OnParentDeath;
 use c10k_host::meter::{kernel_memory, tcp_sockets};
-use c10k_record::{CellRecord, CellStatus, SCHEMA};
+use c10k_record::{CellRecord, CellStatus, Meters, SCHEMA};
 
 use super::bench::Bench;
 use super::beside;
@@ -219,8 +219,8 @@ fn judge_validity(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord)
     }
 }
 
-/// What made this cell's figures worse than the server is; such a cell counts, is flagged and tried again.
-fn disturbances(meters: &c10k_record::Meters, best_speed: Option<f64>) -> Vec<String> {
+/// What beside the server took or slowed its CPU by more than its bound.
+fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
     let wall_ns = meters.wall_ns as f64;
     let mut notes = Vec::new();
     if meters.steal_ns as f64 > STEAL_NOTED * wall_ns {
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::plan::Choices;
     use crate::testing;
-    use c10k_record::{LoadSummary, Meters};
+    use c10k_record::LoadSummary;
 
     fn cell() -> Cell {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
