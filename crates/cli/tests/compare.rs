@@ -1,0 +1,111 @@
+//! Two result folders compared: real studies, run here, of a server and of the same server made slower.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const EXPERIMENT: &str = r#"
+name = "small"
+title = "A small study"
+question = "Does it run?"
+seconds = 5
+call-passes = 0
+
+[server]
+model = "event-loop"
+mechanism = "epoll-level"
+work = "WORK"
+
+[load]
+rate = 100
+connections = 2
+reply = 92
+duration = "80ms"
+warmup = "20ms"
+timeout = "2s"
+max-lag = "2s"
+
+[[variant]]
+name = "VARIANT"
+"#;
+
+fn c10k(arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_c10k")).args(arguments).output();
+    output.expect("the command starts")
+}
+
+/// Runs the study into a folder of the given name and returns its path.
+fn study(folder: &Path, name: &str, work: &str, variant: &str, seed: &str) -> String {
+    let file = folder.join(format!("{name}.toml"));
+    let text = EXPERIMENT.replace("WORK", work).replace("VARIANT", variant);
+    fs::write(&file, text).expect("it can be written");
+    let out = folder.join(name).to_str().expect("UTF-8").to_owned();
+    let file = file.to_str().expect("UTF-8");
+    let output = c10k(&["study", file, "--out", &out, "--repeats", "3", "--seed", seed]);
+    assert!(
+        output.status.code() < Some(2),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    out
+}
+
+#[test]
+fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = study(folder.path(), "base", "0", "epoll", "7");
+    let slow = study(folder.path(), "slow", "5ms", "epoll", "7");
+    let other = study(folder.path(), "other", "0", "stranger", "7");
+
+    let itself = c10k(&["compare", &base, &base, "--json"]);
+    assert_eq!(
+        itself.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&itself.stderr)
+    );
+    let found: Value = serde_json::from_slice(&itself.stdout).expect("an object");
+    assert_eq!(found["environment"], serde_json::json!([]));
+    assert_eq!(found["pairing"], "blocks");
+    assert_eq!(found["cells"][0]["verdict"], "equivalent", "{found}");
+
+    let slower = c10k(&["compare", &base, &slow, "--json", "--bound", "10%"]);
+    assert_eq!(
+        slower.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&slower.stdout)
+    );
+    let found: Value = serde_json::from_slice(&slower.stdout).expect("an object");
+    assert_eq!(found["cells"][0]["verdict"], "worse", "{found}");
+    assert_eq!(found["pairing"], "independent", "another experiment");
+    assert_eq!(found["environment"][0]["what"], "experiment");
+
+    let words = c10k(&["compare", &base, &slow]);
+    let text = String::from_utf8_lossy(&words.stdout);
+    let (environment, verdict) = (text.find("environments differ"), text.find("worse"));
+    assert!(
+        environment.is_some() && environment < verdict,
+        "the environment comes first: {text}"
+    );
+
+    for (arguments, word) in [
+        (vec!["compare", &base, &other], "no cell in common"),
+        (vec!["compare", &base, "/nowhere"], "holds no study"),
+        (
+            vec!["compare", &base, &slow, "--measure", "beauty"],
+            "no measure 'beauty'",
+        ),
+        (vec!["compare", &base, &slow, "--bound", "much"], "5%"),
+    ] {
+        let refused = c10k(&arguments);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(
+            said.lines().count() == 1 && said.contains(word),
+            "{arguments:?}: {said}"
+        );
+    }
+}
