@@ -55,9 +55,9 @@ fn study(folder: &Path, name: &str, work: &str, variant: &str, seed: &str) -> St
 #[test]
 fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let base = study(folder.path(), "base", "0", "epoll", "7");
+    let base = study(folder.path(), "base", "0us", "epoll", "7");
     let slow = study(folder.path(), "slow", "5ms", "epoll", "7");
-    let other = study(folder.path(), "other", "0", "stranger", "7");
+    let other = study(folder.path(), "other", "0us", "stranger", "7");
 
     let itself = c10k(&["compare", &base, &base, "--json"]);
     assert_eq!(
