@@ -121,6 +121,19 @@ fn plan(subject: &Subject, quiet: &BTreeMap<&'static str, (Call, u64)>) -> Vec<I
     plan
 }
 
+/// Calls that wait, whatever they are asked by; a mechanism may have another one.
+const WAITS: &[&str] = &[
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "io_uring_enter",
+    "poll",
+    "ppoll",
+    "pselect6",
+    "rt_sigtimedwait",
+    "select",
+];
+
 /// What the documented behaviour of a call allows.
 fn harm(subject: &Subject, call: &Call, fault: Fault) -> Harm {
     let on_edges = subject.trigger() == Some(Trigger::Edge) || subject.model() == "async-tasks";
@@ -136,17 +149,10 @@ fn harm(subject: &Subject, call: &Call, fault: Fault) -> Harm {
         }
         ("accept4", _) | (_, Fault::Short) => Harm::None,
         ("recvfrom" | "sendto" | "sendmsg", Fault::Refused(Errno::INTR)) => Harm::None,
-        (
-            "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "poll" | "ppoll" | "select" | "pselect6"
-            | "rt_sigtimedwait" | "io_uring_enter",
-            Fault::Refused(errno),
-        ) => {
-            if errno == Errno::INTR {
-                Harm::None
-            } else {
-                Harm::End
-            }
-        }
+        (call, Fault::Refused(errno)) if WAITS.contains(&call) || subject.waits_with() == Some(call) => match errno {
+            Errno::INTR => Harm::None,
+            _ => Harm::End,
+        },
         _ => Harm::Cut,
     }
 }

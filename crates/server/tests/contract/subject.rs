@@ -116,6 +116,11 @@ impl Subject {
         self.mechanism.map(Mechanism::default_trigger)
     }
 
+    /// The system call that its mechanism waits with, where it has one.
+    pub(crate) fn waits_with(&self) -> Option<&'static str> {
+        self.mechanism.and_then(|mechanism| mechanism.calls().first().copied())
+    }
+
     /// Whether its events are signals, which all processes of the user queue within one limit.
     pub(crate) fn queues_signals(&self) -> bool {
         self.mechanism
