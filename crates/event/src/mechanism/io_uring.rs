@@ -9,10 +9,10 @@
 //!   request and waits for its last completion: one `io_uring_enter`.
 //! - When the completion queue is full the kernel keeps completions in a list, and hands them out when there is room.
 
-use super::{Backend, Descriptor, require_readiness};
+use super::{Backend, Descriptor, Refused, require_readiness};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger, Unavailable,
-    WaitError, Wakeup, Watch, home::Home, readiness::poll_bits,
+    Wakeup, Watch, home::Home, readiness::poll_bits,
 };
 use c10k_sys::{
     poll::POLLERR,
@@ -292,16 +292,8 @@ impl Backend for IoUringPoll {
         outcome.map_err(failed)
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
-        let failed = |errno| WaitError::System {
-            call: "io_uring_enter",
-            errno,
-        };
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
+        let failed = Refused::by(Call::IoUringEnter);
         self.gather(events, counters);
         if !events.is_empty() {
             return Ok(());
