@@ -194,6 +194,7 @@ impl RtSignal {
         }
     }
 
+    #[inline(never)]
     fn deliver_backlog(&mut self, events: &mut Events) {
         while events.room() > 0 {
             let Some((key, bits)) = self.backlog.pop_front() else {
@@ -204,6 +205,7 @@ impl RtSignal {
     }
 
     /// Turns one signal into an event, or drops it.
+    #[inline]
     fn deliver(&self, taken: Taken, events: &mut Events, counters: &mut Counters) {
         if taken.reason == Reason::Foreign {
             return;
@@ -235,6 +237,7 @@ impl RtSignal {
 
     /// Recovers from lost events: what is still queued is thrown away, then every source is looked at. What happens
     /// while this looks is signalled again. Without recovery, the signals that were taken beside `SIGIO` stay.
+    #[cold]
     fn recover(&mut self, counters: &mut Counters) -> Result<Recovery, Refused> {
         counters.overflows += 1;
         if self.on_overflow == OnOverflow::None {
@@ -405,7 +408,9 @@ impl Backend for RtSignal {
                     self.deliver(signal, events, counters);
                 }
             }
-            self.deliver_backlog(events);
+            if !self.backlog.is_empty() {
+                self.deliver_backlog(events);
+            }
             if !events.is_empty() {
                 return Ok(());
             }
@@ -417,16 +422,14 @@ impl Backend for RtSignal {
     }
 }
 
-/// What a signal says about its source, no more than its reason, as bits of `poll(2)`.
+/// What a signal says about its source, no more than its reason, as bits of `poll(2)`. Looked up, since the jump that a
+/// `match` makes is one that the processor guesses wrong after a system call.
+#[inline]
 fn bits_of(reason: Reason) -> u16 {
-    match reason {
-        Reason::In => POLLIN,
-        Reason::Out => POLLOUT,
-        Reason::Error => POLLERR,
-        Reason::Priority => POLLPRI,
-        Reason::HangUp => POLLHUP,
-        Reason::Foreign => 0,
-    }
+    /// In the order of [`Reason`].
+    const BITS: [u16; 6] = [POLLIN, POLLOUT, POLLERR, POLLPRI, POLLHUP, 0];
+    const { assert!(Reason::In as usize == 0 && Reason::Priority as usize == 3 && Reason::Foreign as usize == 5) };
+    BITS[reason as usize]
 }
 
 /// Whether bits of `poll(2)` tell an interest anything.
@@ -444,6 +447,7 @@ fn is_all(reason: Reason, interest: Interest) -> bool {
 }
 
 /// A descriptor's state at this moment, as bits of `poll(2)`; nothing where the kernel cannot tell.
+#[inline(never)]
 fn look(entry: PollEntry, counters: &mut Counters) -> u16 {
     let mut entry = [entry];
     loop {
