@@ -108,7 +108,6 @@ impl<S: AsFd> InterestSet<S> {
     /// [`DeclareError`]; the former declaration stays as it was.
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {
         let watch = Watch::new(interest, trigger);
-        let descriptor = self.backend.descriptor();
         let Self {
             backend,
             slots,
@@ -117,11 +116,14 @@ impl<S: AsFd> InterestSet<S> {
         } = self;
         let entry = slots.get_mut(key).ok_or(DeclareError::UnknownKey(key))?;
         self.home.check()?;
-        check(descriptor, watch)?;
+        // The trigger that the source has was checked when it was declared.
+        if entry.watch.trigger() != trigger {
+            check(backend.descriptor(), watch)?;
+        }
         if entry.watch.wakeup() != watch.wakeup() {
             let what = crate::Unsupported::ModifyExclusive;
             return Err(DeclareError::Unsupported {
-                mechanism: descriptor.name,
+                mechanism: backend.descriptor().name,
                 what,
             });
         }
