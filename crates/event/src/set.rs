@@ -106,6 +106,7 @@ impl<S: AsFd> InterestSet<S> {
     ///
     /// # Errors
     /// [`DeclareError`]; the former declaration stays as it was.
+    #[inline]
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {
         let watch = Watch::new(interest, trigger);
         let Self {
