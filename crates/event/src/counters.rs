@@ -11,6 +11,13 @@ macro_rules! calls {
         /// The names of [`Call`], in its order.
         const CALL_NAMES: &[&str] = &[$($name,)*];
         const CALLS: usize = CALL_NAMES.len();
+
+        impl Call {
+            /// The kernel's name.
+            pub(crate) const fn name(self) -> &'static str {
+                CALL_NAMES[self as usize]
+            }
+        }
     };
 }
 

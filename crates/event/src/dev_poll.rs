@@ -328,6 +328,8 @@ impl DevPoll {
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<usize, Errno> {
+        self.buffer.clear();
+        self.buffer.reserve(room);
         self.wait
             .wait(self.epoll.as_fd(), &mut self.buffer, room, timeout, counters)
     }

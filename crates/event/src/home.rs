@@ -17,6 +17,11 @@ pub enum Threading {
     Opener,
 }
 
+thread_local! {
+    /// The number of this thread, or 0.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
+}
+
 /// The process and, where it matters, the thread that opened a set. Checking costs no system call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Home {
@@ -38,23 +43,20 @@ impl Home {
 
     #[inline]
     pub(crate) fn check(self) -> Result<(), Foreign> {
-        if Process::this() != Ok(self.process) {
+        if !self.process.is_this() {
             return Err(Foreign::Process);
         }
-        match self.thread {
-            Some(thread) if thread != this_thread() => Err(Foreign::Thread),
-            _ => Ok(()),
+        // A thread that has no number yet has opened nothing.
+        if self.thread.is_some_and(|thread| thread != NUMBER.with(Cell::get)) {
+            return Err(Foreign::Thread);
         }
+        Ok(())
     }
 }
 
 /// A number of this thread that no other thread of the program has or will have.
-#[inline]
-pub(crate) fn this_thread() -> u64 {
+fn this_thread() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    thread_local! {
-        static NUMBER: Cell<u64> = const { Cell::new(0) };
-    }
     NUMBER.with(|number| {
         if number.get() == 0 {
             number.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);

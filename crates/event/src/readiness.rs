@@ -106,8 +106,15 @@ impl Readiness {
     pub(crate) const fn from_poll(found: u16) -> Self {
         // What nearly all events say.
         if found == POLLIN {
-            return Self::READABLE;
+            Self::READABLE
+        } else {
+            Self::from_any_poll(found)
         }
+    }
+
+    /// Apart, so that the loop around [`from_poll`](Self::from_poll) stays small.
+    #[inline(never)]
+    const fn from_any_poll(found: u16) -> Self {
         let mut bits = 0;
         if found & (POLLIN | POLLHUP | POLLERR | POLLNVAL | POLLRDHUP) != 0 {
             bits |= Self::READABLE.0;

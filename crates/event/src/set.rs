@@ -106,9 +106,9 @@ impl<S: AsFd> InterestSet<S> {
     ///
     /// # Errors
     /// [`DeclareError`]; the former declaration stays as it was.
+    #[inline]
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {
         let watch = Watch::new(interest, trigger);
-        let descriptor = self.backend.descriptor();
         let Self {
             backend,
             slots,
@@ -117,11 +117,14 @@ impl<S: AsFd> InterestSet<S> {
         } = self;
         let entry = slots.get_mut(key).ok_or(DeclareError::UnknownKey(key))?;
         self.home.check()?;
-        check(descriptor, watch)?;
+        // The trigger that the source has was checked when it was declared.
+        if entry.watch.trigger() != trigger {
+            check(backend.descriptor(), watch)?;
+        }
         if entry.watch.wakeup() != watch.wakeup() {
             let what = crate::Unsupported::ModifyExclusive;
             return Err(DeclareError::Unsupported {
-                mechanism: descriptor.name,
+                mechanism: backend.descriptor().name,
                 what,
             });
         }
@@ -169,6 +172,7 @@ impl<S: AsFd> InterestSet<S> {
     ///
     /// # Errors
     /// [`WaitError`]; never for an interrupted call.
+    #[inline]
     pub fn next_events(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<usize, WaitError> {
         if !events.is_empty() {
             return Ok(events.len());
@@ -178,12 +182,7 @@ impl<S: AsFd> InterestSet<S> {
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
         if let Some(channel) = &self.channel {
-            events.take_out_waker();
-            if events.woken() {
-                self.counters.count(Call::Read);
-                self.counters.wakeups += 1;
-                channel.drain();
-            }
+            hear(channel, events, &mut self.counters);
         }
         self.counters.events += events.len() as u64;
         Ok(events.len())
@@ -195,20 +194,37 @@ impl<S: AsFd> InterestSet<S> {
     /// The batch must be one that this set has filled.
     #[inline]
     pub fn take(&mut self, events: &mut Events) -> Option<Event> {
-        while let Some((key, bits)) = events.pop() {
-            if let Some(entry) = self.slots.get(key) {
-                let readiness = Readiness::from_poll(bits).visible_to(entry.watch.interest());
-                if !readiness.is_none() {
-                    return Some(Event { key, readiness });
-                }
-            }
-            self.counters.stale_events += 1;
+        let (key, bits) = events.pop()?;
+        match self.judge(key, bits) {
+            None => self.take_beyond_stale(events),
+            event => event,
         }
-        None
+    }
+
+    /// As [`take`](Self::take), after an event that was stale.
+    #[cold]
+    fn take_beyond_stale(&mut self, events: &mut Events) -> Option<Event> {
+        loop {
+            self.counters.stale_events += 1;
+            let (key, bits) = events.pop()?;
+            let event = self.judge(key, bits);
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    /// What was found, as an event; `None` when it is stale.
+    #[inline]
+    fn judge(&self, key: Key, bits: u16) -> Option<Event> {
+        let entry = self.slots.get(key)?;
+        let readiness = Readiness::from_poll(bits).visible_to(entry.watch.interest());
+        (!readiness.is_none()).then_some(Event { key, readiness })
     }
 
     /// The source behind a key; `None` when it was withdrawn.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: Key) -> Option<&S> {
         self.slots.get(key).map(|entry| &entry.source)
     }
@@ -218,6 +234,7 @@ impl<S: AsFd> InterestSet<S> {
     /// The descriptor inside must stay the same one: withdraw a source before replacing its descriptor. (The set notices
     /// when the number changed, and refuses to modify the source.)
     #[must_use]
+    #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut S> {
         self.slots.get_mut(key).map(|entry| &mut entry.source)
     }
@@ -335,6 +352,7 @@ impl<S: AsFd> Index<Key> for InterestSet<S> {
 
     /// # Panics
     /// When the source was withdrawn; [`get`](InterestSet::get) does not.
+    #[inline]
     fn index(&self, key: Key) -> &S {
         self.get(key)
             .unwrap_or_else(|| panic!("{key:?} names no source of this set: it was withdrawn"))
@@ -344,6 +362,7 @@ impl<S: AsFd> Index<Key> for InterestSet<S> {
 impl<S: AsFd> IndexMut<Key> for InterestSet<S> {
     /// # Panics
     /// When the source was withdrawn; [`get_mut`](InterestSet::get_mut) does not.
+    #[inline]
     fn index_mut(&mut self, key: Key) -> &mut S {
         self.get_mut(key)
             .unwrap_or_else(|| panic!("{key:?} names no source of this set: it was withdrawn"))
@@ -357,6 +376,18 @@ impl<S: AsFd> fmt::Debug for InterestSet<S> {
             .field("mechanism", &self.mechanism().name())
             .field("sources", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Takes the wakings out of a batch, and empties their channel if there were any. Apart, so that the waits of sets without
+/// a waker are small enough to become part of the loop around them.
+#[inline(never)]
+fn hear(channel: &Channel, events: &mut Events, counters: &mut Counters) {
+    events.take_out_waker();
+    if events.woken() {
+        counters.count(Call::Read);
+        counters.wakeups += 1;
+        channel.drain();
     }
 }
 

@@ -1,7 +1,7 @@
 //! `epoll_wait` and `epoll_pwait2`, each for the timeouts that it is best at; the rest of epoll is `rustix::event::epoll`.
 
 use crate::{poll::errno, timeout};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use std::{
     fmt,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
@@ -111,26 +111,60 @@ pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> 
     Ok(())
 }
 
-/// `epoll_wait(epoll, buffer, milliseconds)`: waits and replaces `buffer`'s content by at most `max` events. -1 waits for
-/// ever.
+/// `epoll_wait(epoll, buffer, milliseconds)`: waits and replaces `buffer`'s content by at most `max` events, and no more
+/// than it has capacity for. -1 waits for ever.
 ///
 /// # Errors
-/// `EINTR`; `EINVAL` when `max` is 0. See `epoll_wait(2)`.
+/// `EINTR`; `EINVAL` when there is no room. See `epoll_wait(2)`.
 #[inline]
 pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, milliseconds: i32) -> Result<usize> {
     buffer.clear();
-    buffer.reserve(max);
-    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and exclusively
-    // ours; Event is transparent over the kernel's epoll_event.
-    let count = unsafe {
-        libc::epoll_wait(
-            epoll.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            i32::try_from(max).unwrap_or(i32::MAX),
-            milliseconds,
-        )
-    };
-    filled(buffer, count.into())
+    let room = i32::try_from(max.min(buffer.capacity())).unwrap_or(i32::MAX);
+    // SAFETY: the vector has room for so many events from its start, live and exclusively ours.
+    let count = unsafe { epoll_wait(epoll, buffer.as_mut_ptr(), room, milliseconds) }?;
+    // SAFETY: the kernel has initialised that many events, no more than it was told that there is room for.
+    unsafe { buffer.set_len(count) };
+    Ok(count)
+}
+
+/// The bare call. rustix has `epoll_pwait` only, and the C library's function makes every wait a cancellation point of its
+/// threads: some twenty instructions around the one that waits.
+///
+/// # Safety
+/// There is room for `room` events at `events`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn epoll_wait(epoll: BorrowedFd<'_>, events: *mut Event, room: i32, milliseconds: i32) -> Result<usize> {
+    let outcome: isize;
+    // SAFETY: the kernel writes at most `room` events, for which the caller answers, and Event is transparent over its
+    // epoll_event; the instruction changes no other registers than these.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") libc::SYS_epoll_wait as isize => outcome,
+            in("rdi") epoll.as_raw_fd(),
+            in("rsi") events,
+            in("edx") room,
+            in("r10") milliseconds,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    usize::try_from(outcome).map_err(|_| Errno::from_raw_os_error(-(outcome as i32)))
+}
+
+/// The call, as the C library makes it: other architectures have no `epoll_wait` of their own.
+///
+/// # Safety
+/// There is room for `room` events at `events`.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+unsafe fn epoll_wait(epoll: BorrowedFd<'_>, events: *mut Event, room: i32, milliseconds: i32) -> Result<usize> {
+    // SAFETY: the kernel writes at most `room` events, for which the caller answers; Event is transparent over its
+    // epoll_event.
+    let count = unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.cast(), room, milliseconds) };
+    usize::try_from(count).map_err(|_| errno())
 }
 
 /// `epoll_pwait2(epoll, buffer, timeout)`: as [`wait`], with nanosecond resolution. No timeout waits for ever.
@@ -142,7 +176,8 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
     buffer.clear();
     buffer.reserve(max);
     let timeout = timeout.map(timeout::timespec);
-    // SAFETY: as in `wait`; the timeout is null or a live timespec, and the mask is null.
+    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and exclusively
+    // ours; Event is transparent over its epoll_event. The timeout is null or a live timespec, and the mask is null.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
@@ -154,15 +189,8 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
             0_usize,
         )
     };
-    filled(buffer, count)
-}
-
-/// Gives the buffer the length that a waiting call has returned.
-#[inline]
-fn filled(buffer: &mut Vec<Event>, count: libc::c_long) -> Result<usize> {
     let count = usize::try_from(count).map_err(|_| errno())?;
-    // SAFETY: both callers pass what the kernel returned for this buffer: it has initialised that many events, no more
-    // than it was told that there is room for.
+    // SAFETY: the kernel has initialised that many events, no more than it was told that there is room for.
     unsafe { buffer.set_len(count) };
     Ok(count)
 }

@@ -39,6 +39,13 @@ impl Process {
             seen => Ok(Self(seen)),
         }
     }
+
+    /// Whether this is the calling process: one comparison where it is, and the thread has asked before.
+    #[must_use]
+    #[inline]
+    pub fn is_this(self) -> bool {
+        SEEN.with(Cell::get) == self.0 || first() == Ok(self)
+    }
 }
 
 #[cold]

@@ -120,6 +120,7 @@ impl PollRing {
     /// # Errors
     /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` when the kernel is short of resources; `EEXIST` from another
     /// thread than the opener.
+    #[inline]
     pub fn enter(&mut self, wanted: u32, timeout: Option<Duration>) -> Result<usize> {
         let queued = u32::try_from(self.0.submission().len()).unwrap_or(u32::MAX);
         let timeout = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
@@ -135,7 +136,14 @@ impl PollRing {
             .map_err(|error| errno(&error))
     }
 
+    /// Whether the ring holds completions; asks nobody.
+    #[inline]
+    pub fn holds_completions(&mut self) -> bool {
+        !self.0.completion().is_empty()
+    }
+
     /// Takes one completion from the ring; asks nobody.
+    #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
         self.0.completion().next().map(|entry| Completion {
             data: entry.user_data(),
@@ -146,6 +154,7 @@ impl PollRing {
 
     /// Whether completions wait in the kernel for room in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
     /// [`enter`](Self::enter) brings them.
+    #[inline]
     pub fn overflowed(&mut self) -> bool {
         self.0.submission().cq_overflow()
     }

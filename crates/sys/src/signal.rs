@@ -146,6 +146,7 @@ pub struct Taken {
 }
 
 impl Taken {
+    #[inline]
     fn new(signal: i32, code: i32, fd: i32) -> Self {
         // <asm-generic/siginfo.h>; the libc crate does not have these.
         let reason = match code {

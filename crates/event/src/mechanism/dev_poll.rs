@@ -5,10 +5,10 @@
 //! modification removes the descriptor and writes it again. The set owns its sources, so none can be closed while it is
 //! cached, and the emulation's search for closed descriptors is left out.
 
-use super::{Backend, Descriptor, refuse_busy_poll, uninterrupted};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, uninterrupted};
 use crate::{
-    Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Unsupported,
-    WaitError, Wakeup, Watch,
+    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Unsupported,
+    Wakeup, Watch,
     dev_poll::{Closing, DevPoll, DevPollFd, POLLREMOVE},
     readiness::poll_bits,
 };
@@ -99,20 +99,11 @@ impl Backend for DevPollSet {
         self.write(fd.as_raw_fd(), POLLREMOVE, counters)
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { device, keys } = self;
         let room = events.room();
-        uninterrupted(timeout, |timeout| device.wait_for_watched(room, timeout, counters)).map_err(|errno| {
-            WaitError::System {
-                call: "epoll_wait",
-                errno,
-            }
-        })?;
+        uninterrupted(timeout, |timeout| device.wait_for_watched(room, timeout, counters))
+            .map_err(Refused::by(Call::EpollWait))?;
         for (number, bits) in device.found() {
             events.push(keys[super::select::place(number)], bits);
         }

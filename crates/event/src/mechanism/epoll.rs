@@ -4,10 +4,10 @@
 //! into the caller's batch. Timeouts that are no whole milliseconds take `epoll_pwait2`; where the kernel has none (before
 //! Linux 5.11, or under an old seccomp profile) they are rounded up to milliseconds.
 
-use super::{Backend, Descriptor, uninterrupted};
+use super::{Backend, Descriptor, Refused, uninterrupted};
 use crate::{
     BusyPoll, Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger,
-    Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
+    Unavailable, Unsupported, Wakeup, Watch, readiness::poll_bits,
 };
 use c10k_sys::epoll::{BusyPoll as Parameters, Event as EpollEvent, pwait2, wait};
 use rustix::{
@@ -183,22 +183,12 @@ impl Backend for Epoll {
         epoll::delete(&self.epoll, fd).map_err(|errno| self.refused(errno))
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { epoll, wait, .. } = self;
-        let room = events.room();
-        uninterrupted(timeout, |timeout| {
-            wait.wait(epoll.as_fd(), events.found(), room, timeout, counters)
-        })
-        .map(drop)
-        .map_err(|errno| WaitError::System {
-            call: "epoll_wait",
-            errno,
-        })
+        let (epoll, room, found) = (epoll.as_fd(), events.room(), events.found());
+        uninterrupted(timeout, move |timeout| wait.wait(epoll, found, room, timeout, counters))
+            .map(drop)
+            .map_err(Refused::by(Call::EpollWait))
     }
 }
 

@@ -9,10 +9,10 @@
 //!   request and waits for its last completion: one `io_uring_enter`.
 //! - When the completion queue is full the kernel keeps completions in a list, and hands them out when there is room.
 
-use super::{Backend, Descriptor, require_readiness};
+use super::{Backend, Descriptor, Refused, require_readiness};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger, Unavailable,
-    WaitError, Wakeup, Watch, home::Home, readiness::poll_bits,
+    Wakeup, Watch, home::Home, readiness::poll_bits,
 };
 use c10k_sys::{
     poll::POLLERR,
@@ -94,7 +94,12 @@ impl Requests {
 
     /// The request of a current key.
     fn get(&mut self, key: Key) -> Option<&mut Request> {
-        self.slot(key).as_mut().filter(|request| request.key == key)
+        let slot = if key == Key::WAKER {
+            &mut self.waker
+        } else {
+            self.by_index.get_mut(key.index())?
+        };
+        slot.as_mut().filter(|request| request.key == key)
     }
 }
 
@@ -198,6 +203,7 @@ impl IoUringPoll {
     }
 
     /// Notes that a request has ended with this completion.
+    #[inline]
     fn note(&mut self, completion: Completion) {
         if !completion.more
             && let Some(request) = self.requests.get(Key::from_bits(completion.data))
@@ -207,6 +213,7 @@ impl IoUringPoll {
     }
 
     /// Turns a completion into an event.
+    #[inline]
     fn deliver(&mut self, completion: Completion, events: &mut Events, counters: &mut Counters) {
         let key = Key::from_bits(completion.data);
         let Some(request) = self.requests.get(key) else {
@@ -227,6 +234,11 @@ impl IoUringPoll {
             // The request could not be started: its descriptor was closed behind the set's back.
             Err(_) => events.push(key, POLLERR),
         }
+    }
+
+    /// Whether there are completions that were not turned into events, for want of room or since a removal was waited for.
+    fn holds_completions(&mut self) -> bool {
+        !self.backlog.is_empty() || self.ring.holds_completions()
     }
 
     /// Takes from the backlog, then from the ring, as much as the batch has room for; asks nobody.
@@ -292,19 +304,13 @@ impl Backend for IoUringPoll {
         outcome.map_err(failed)
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
-        let failed = |errno| WaitError::System {
-            call: "io_uring_enter",
-            errno,
-        };
-        self.gather(events, counters);
-        if !events.is_empty() {
-            return Ok(());
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
+        let failed = Refused::by(Call::IoUringEnter);
+        if self.holds_completions() {
+            self.gather(events, counters);
+            if !events.is_empty() {
+                return Ok(());
+            }
         }
         let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
         let mut left = timeout;

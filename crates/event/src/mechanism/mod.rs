@@ -195,12 +195,7 @@ pub(crate) trait Backend: Send {
     fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError>;
 
     /// Waits for events and puts at most [`Events::room`] of them into the batch. No timeout waits for ever.
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError>;
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused>;
 
     /// Stops watching a source since the set is being dropped, in the process that opened it. Needed only where dropping
     /// the kernel's side is not enough.
@@ -209,6 +204,30 @@ pub(crate) trait Backend: Send {
     /// The kind of file that can wake this mechanism.
     fn channel_kind(&self) -> ChannelKind {
         ChannelKind::Eventfd
+    }
+}
+
+/// A wait that the kernel refused; fits a register, which a [`WaitError`] does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    call: Call,
+    errno: Errno,
+}
+
+impl Refused {
+    /// Says which call it was that failed.
+    fn by(call: Call) -> impl Fn(Errno) -> Self + Copy {
+        move |errno| Self { call, errno }
+    }
+}
+
+impl From<Refused> for WaitError {
+    #[cold]
+    fn from(Refused { call, errno }: Refused) -> Self {
+        Self::System {
+            call: call.name(),
+            errno,
+        }
     }
 }
 
@@ -237,22 +256,22 @@ pub(crate) fn uninterrupted<T>(
     timeout: Option<Duration>,
     mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    if let Some(finite) = timeout.filter(|timeout| !timeout.is_zero()) {
-        return uninterrupted_within(finite, &mut wait);
-    }
-    loop {
-        match wait(timeout) {
-            Err(Errno::INTR) => {}
-            outcome => return outcome,
-        }
+    match timeout {
+        Some(finite) if !finite.is_zero() => uninterrupted_within(finite, wait),
+        _ => loop {
+            match wait(timeout) {
+                Err(Errno::INTR) => {}
+                outcome => return outcome,
+            }
+        },
     }
 }
 
-/// Apart and by reference, so that the waits which need no clock are not burdened with it.
+/// Apart and by value, so that the waits which need no clock are not burdened with it.
 #[inline(never)]
 fn uninterrupted_within<T>(
     timeout: Duration,
-    wait: &mut dyn FnMut(Option<Duration>) -> Result<T, Errno>,
+    mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     let started = Instant::now();
     let mut left = timeout;

@@ -4,10 +4,10 @@
 //! than `RLIMIT_NOFILE` are refused with `EINVAL`; an entry that is not an open descriptor answers `POLLNVAL`, which
 //! arrives as an error of that source alone.
 
-use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, WaitError,
-    Wakeup, Watch, readiness::poll_bits,
+    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Wakeup,
+    Watch, readiness::poll_bits,
 };
 use c10k_sys::poll::{PollEntry, poll};
 use std::{ops::Range, os::fd::BorrowedFd, time::Duration};
@@ -92,17 +92,12 @@ impl Backend for Poll {
         Ok(())
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let mut ready = uninterrupted(timeout, |timeout| {
             counters.count(Call::Ppoll);
             poll(&mut self.entries, timeout)
         })
-        .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
+        .map_err(Refused::by(Call::Ppoll))?;
         // A wait after a batch that was too small looks first at what that one left.
         let count = self.entries.len();
         let first = if self.first < count { self.first } else { 0 };

@@ -15,10 +15,10 @@
 mod queue;
 mod sources;
 
-use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, select::Maps, signal_per_fd::Gate};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness, select::Maps, signal_per_fd::Gate};
 use crate::{
     Call, ChannelKind, Counters, DeclareError, Events, Fact, Interest, Key, OnOverflow, OpenError, Options, Readiness,
-    Threading, Trigger, Unavailable, Unsupported, WaitError, Wakeup, Watch, readiness::poll_bits,
+    Threading, Trigger, Unavailable, Unsupported, Wakeup, Watch, readiness::poll_bits,
 };
 use c10k_sys::{
     poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, PollEntry, poll},
@@ -194,6 +194,7 @@ impl RtSignal {
         }
     }
 
+    #[inline(never)]
     fn deliver_backlog(&mut self, events: &mut Events) {
         while events.room() > 0 {
             let Some((key, bits)) = self.backlog.pop_front() else {
@@ -204,6 +205,7 @@ impl RtSignal {
     }
 
     /// Turns one signal into an event, or drops it.
+    #[inline]
     fn deliver(&self, taken: Taken, events: &mut Events, counters: &mut Counters) {
         if taken.reason == Reason::Foreign {
             return;
@@ -235,7 +237,8 @@ impl RtSignal {
 
     /// Recovers from lost events: what is still queued is thrown away, then every source is looked at. What happens
     /// while this looks is signalled again. Without recovery, the signals that were taken beside `SIGIO` stay.
-    fn recover(&mut self, counters: &mut Counters) -> Result<Recovery, WaitError> {
+    #[cold]
+    fn recover(&mut self, counters: &mut Counters) -> Result<Recovery, Refused> {
         counters.overflows += 1;
         if self.on_overflow == OnOverflow::None {
             self.queue.forget_overflow();
@@ -246,12 +249,14 @@ impl RtSignal {
         let until = before.saturating_add(self.queue_limit);
         while counters.signals < until {
             match self.queue.take(DRAIN, Some(Duration::ZERO), counters) {
-                Ok(()) | Err((_, Errno::INTR)) => {}
-                Err((_, Errno::AGAIN)) => {
+                Ok(()) | Err(Refused { errno: Errno::INTR, .. }) => {}
+                Err(Refused {
+                    errno: Errno::AGAIN, ..
+                }) => {
                     self.sources.seen_empty();
                     break;
                 }
-                Err((call, errno)) => return Err(WaitError::System { call, errno }),
+                Err(refused) => return Err(refused),
             }
         }
         counters.discarded_signals += counters.signals - before;
@@ -268,7 +273,7 @@ impl RtSignal {
         Ok(Recovery::Done)
     }
 
-    fn sweep_poll(&mut self, counters: &mut Counters) -> Result<(), WaitError> {
+    fn sweep_poll(&mut self, counters: &mut Counters) -> Result<(), Refused> {
         let Self {
             sources,
             sweep,
@@ -285,7 +290,7 @@ impl RtSignal {
             counters.count(Call::Ppoll);
             poll(sweep, timeout)
         })
-        .map_err(|errno| WaitError::System { call: "ppoll", errno })?;
+        .map_err(Refused::by(Call::Ppoll))?;
         for ((_, watched), entry) in sources.iter().zip(sweep) {
             if is_wanted(entry.found(), watched.interest) {
                 backlog.push_back((watched.key, entry.found()));
@@ -294,7 +299,7 @@ impl RtSignal {
         Ok(())
     }
 
-    fn sweep_select(&mut self, counters: &mut Counters) -> Result<(), WaitError> {
+    fn sweep_select(&mut self, counters: &mut Counters) -> Result<(), Refused> {
         let Self {
             sources, maps, backlog, ..
         } = self;
@@ -305,10 +310,7 @@ impl RtSignal {
             counters.count(Call::Pselect6);
             select(bound, &mut maps.read, &mut maps.write, &mut maps.except, timeout)
         })
-        .map_err(|errno| WaitError::System {
-            call: "pselect6",
-            errno,
-        })?;
+        .map_err(Refused::by(Call::Pselect6))?;
         for (fd, watched) in sources.iter() {
             let bits = maps.get(fd);
             if bits != 0 {
@@ -380,12 +382,7 @@ impl Backend for RtSignal {
         let _ = Self::disarm(fd, &mut Counters::default());
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
         let mut left = timeout;
         loop {
@@ -393,12 +390,14 @@ impl Backend for RtSignal {
             if taken {
                 match self.queue.take(events.room(), left, counters) {
                     Ok(()) => {}
-                    Err((_, Errno::INTR)) => taken = false,
-                    Err((_, Errno::AGAIN)) => {
+                    Err(Refused { errno: Errno::INTR, .. }) => taken = false,
+                    Err(Refused {
+                        errno: Errno::AGAIN, ..
+                    }) => {
                         self.sources.seen_empty();
                         return Ok(());
                     }
-                    Err((call, errno)) => return Err(WaitError::System { call, errno }),
+                    Err(refused) => return Err(refused),
                 }
             }
             if self.queue.overflowed() && self.recover(counters)? == Recovery::Done {
@@ -409,7 +408,9 @@ impl Backend for RtSignal {
                     self.deliver(signal, events, counters);
                 }
             }
-            self.deliver_backlog(events);
+            if !self.backlog.is_empty() {
+                self.deliver_backlog(events);
+            }
             if !events.is_empty() {
                 return Ok(());
             }
@@ -421,16 +422,14 @@ impl Backend for RtSignal {
     }
 }
 
-/// What a signal says about its source, no more than its reason, as bits of `poll(2)`.
+/// What a signal says about its source, no more than its reason, as bits of `poll(2)`. Looked up, since the jump that a
+/// `match` makes is one that the processor guesses wrong after a system call.
+#[inline]
 fn bits_of(reason: Reason) -> u16 {
-    match reason {
-        Reason::In => POLLIN,
-        Reason::Out => POLLOUT,
-        Reason::Error => POLLERR,
-        Reason::Priority => POLLPRI,
-        Reason::HangUp => POLLHUP,
-        Reason::Foreign => 0,
-    }
+    /// In the order of [`Reason`].
+    const BITS: [u16; 6] = [POLLIN, POLLOUT, POLLERR, POLLPRI, POLLHUP, 0];
+    const { assert!(Reason::In as usize == 0 && Reason::Priority as usize == 3 && Reason::Foreign as usize == 5) };
+    BITS[reason as usize]
 }
 
 /// Whether bits of `poll(2)` tell an interest anything.
@@ -448,6 +447,7 @@ fn is_all(reason: Reason, interest: Interest) -> bool {
 }
 
 /// A descriptor's state at this moment, as bits of `poll(2)`; nothing where the kernel cannot tell.
+#[inline(never)]
 fn look(entry: PollEntry, counters: &mut Counters) -> u16 {
     let mut entry = [entry];
     loop {

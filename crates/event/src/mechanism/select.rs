@@ -4,10 +4,10 @@
 //! The raw call knows no `FD_SETSIZE`. It tells three things only: a read would not block, a write would not block, an
 //! exceptional condition. One number that is not an open descriptor fails the whole call with `EBADF`.
 
-use super::{Backend, Descriptor, refuse_busy_poll, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness, uninterrupted};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger, Unavailable,
-    WaitError, Wakeup, Watch,
+    Wakeup, Watch,
 };
 use c10k_sys::{
     poll::{POLLIN, POLLOUT, POLLPRI},
@@ -169,12 +169,7 @@ impl Backend for Select {
         Ok(())
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        counters: &mut Counters,
-    ) -> Result<(), WaitError> {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let bound = self.keys.len();
         let Self { asked, found, .. } = self;
         let found = uninterrupted(timeout, |timeout| {
@@ -184,10 +179,7 @@ impl Backend for Select {
             counters.count(Call::Pselect6);
             select(bound, &mut found.read, &mut found.write, &mut found.except, timeout)
         })
-        .map_err(|errno| WaitError::System {
-            call: "pselect6",
-            errno,
-        })?;
+        .map_err(Refused::by(Call::Pselect6))?;
         if found == 0 {
             return Ok(());
         }

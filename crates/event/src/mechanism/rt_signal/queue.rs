@@ -1,6 +1,6 @@
 //! The queue of pending signals of one thread, as one set sees it.
 
-use crate::{Call, Counters};
+use crate::{Call, Counters, mechanism::Refused};
 use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
 use rustix::io::Errno;
 use std::{
@@ -103,7 +103,7 @@ impl Queue {
         max: usize,
         timeout: Option<Duration>,
         counters: &mut Counters,
-    ) -> Result<(), (&'static str, Errno)> {
+    ) -> Result<(), Refused> {
         self.taken.clear();
         if let Some(signal_fd) = &mut self.signal_fd {
             counters.count(Call::Read);
@@ -114,11 +114,11 @@ impl Queue {
                     return Ok(());
                 }
                 Err(Errno::AGAIN) if timeout != Some(Duration::ZERO) => {}
-                Err(errno) => return Err(("read", errno)),
+                Err(errno) => return Err(Refused::by(Call::Read)(errno)),
             }
         }
         counters.count(Call::RtSigtimedwait);
-        let signal = signal::wait(&self.mask, timeout).map_err(|errno| ("rt_sigtimedwait", errno))?;
+        let signal = signal::wait(&self.mask, timeout).map_err(Refused::by(Call::RtSigtimedwait))?;
         counters.signals += 1;
         note(signal, &mut self.taken, &self.shared);
         Ok(())
