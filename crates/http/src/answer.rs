@@ -39,11 +39,8 @@ pub(crate) enum Length {
 
 /// Appends a head. `fields` are whole field lines, each with its CRLF, or empty.
 pub(crate) fn head(out: &mut Vec<u8>, status: Status, fields: &str, length: Length, manner: Manner, date: &Date) {
-    out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.0.as_bytes());
-    out.extend_from_slice(b"\r\nDate: ");
-    out.extend_from_slice(date.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(date.line());
     out.extend_from_slice(fields.as_bytes());
     if let Length::Of(length) = length {
         out.extend_from_slice(b"Content-Length: ");

@@ -1,7 +1,8 @@
 //! Bodies of requests: where they end, and their bytes for those who want them.
 
 use crate::Limits;
-use crate::head::{Framing, is_token};
+use crate::class::{self, TOKEN};
+use crate::head::Framing;
 use crate::refusal::{CONTENT_TOO_LARGE, FIELDS_TOO_LARGE, Refusal};
 
 /// The state of one body in progress.
@@ -135,7 +136,9 @@ impl Body {
             (State::DataReturn | State::DataLineFeed, _) => Err(ENDING),
             (State::TrailerStart, b'\r') => Ok(State::EndLineFeed),
             (State::EndLineFeed, b'\n') => Ok(State::Done),
-            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => self.trailer(State::TrailerName, limits),
+            (State::TrailerStart | State::TrailerName, _) if class::is(byte, TOKEN) => {
+                self.trailer(State::TrailerName, limits)
+            }
             (State::TrailerName, b':') => self.trailer(State::TrailerValue, limits),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLineFeed),
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(State::TrailerValue, limits),

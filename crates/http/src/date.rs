@@ -2,10 +2,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+const NAME: usize = b"Date: ".len();
+const TEXT: usize = 29;
+const LINE: usize = NAME + TEXT + b"\r\n".len();
+
 /// An IMF-fixdate (RFC 9110, section 5.6.7) ready to be copied into a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Date {
-    text: [u8; 29],
+    /// The whole field line, to be copied at once.
+    line: [u8; LINE],
     seconds: u64,
 }
 
@@ -17,15 +22,20 @@ impl Date {
     #[must_use]
     pub fn from_unix(seconds: u64) -> Date {
         let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-        let mut bytes = [0; 29];
-        bytes.copy_from_slice(text.as_bytes());
-        Date { text: bytes, seconds }
+        let mut line = *b"Date: ddd, dd mmm yyyy hh:mm:ss GMT\r\n";
+        line[NAME..NAME + TEXT].copy_from_slice(text.as_bytes());
+        Date { line, seconds }
     }
 
     /// The 29 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.text
+        &self.line[NAME..NAME + TEXT]
+    }
+
+    /// The field line with its CRLF.
+    pub(crate) fn line(&self) -> &[u8; LINE] {
+        &self.line
     }
 
     pub(crate) fn since_epoch(&self) -> Duration {

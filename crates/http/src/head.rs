@@ -3,6 +3,7 @@
 use httparse::{EMPTY_HEADER, Header};
 
 use crate::Limits;
+use crate::class::{self, GRAPHIC, TOKEN};
 use crate::refusal::{
     CONTENT_TOO_LARGE, EXPECTATION_FAILED, FIELDS_TOO_LARGE, NOT_IMPLEMENTED, Refusal, URI_TOO_LONG,
     VERSION_NOT_SUPPORTED,
@@ -136,16 +137,17 @@ pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Refusal> {
     const MALFORMED: Refusal = Refusal::bad("malformed request line");
-    let first = memchr::memchr(b' ', line).ok_or(MALFORMED)?;
-    let (method, rest) = (&line[..first], &line[first + 1..]);
-    let second = memchr::memchr(b' ', rest).ok_or(MALFORMED)?;
-    let (target, version) = (&rest[..second], &rest[second + 1..]);
-    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-        return Err(MALFORMED);
-    }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-        return Err(Refusal::bad("invalid request target"));
-    }
+    let (method, rest) = line.split_at(class::run(line, TOKEN));
+    let rest = rest
+        .strip_prefix(b" ")
+        .filter(|_| !method.is_empty())
+        .ok_or(MALFORMED)?;
+    let (target, version) = rest.split_at(class::run(rest, GRAPHIC));
+    let version = match version.split_first() {
+        Some((b' ', version)) if !target.is_empty() => version,
+        _ if rest.contains(&b' ') => return Err(Refusal::bad("invalid request target")),
+        _ => return Err(MALFORMED),
+    };
     let version = match version {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
@@ -158,11 +160,6 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Refusal> {
         _ => return Err(MALFORMED),
     };
     Ok((method, target, version))
-}
-
-/// `tchar` (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What the fields that matter here say.
@@ -284,7 +281,7 @@ fn coding(before: Option<Coding>, value: &[u8]) -> Coding {
         Some(Coding::Invalid) => return Coding::Invalid,
     };
     for name in list(value) {
-        if chunked || name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        if chunked || name.is_empty() || class::run(name, TOKEN) < name.len() {
             return Coding::Invalid;
         }
         if name.eq_ignore_ascii_case(b"chunked") {

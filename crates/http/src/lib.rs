@@ -29,6 +29,7 @@
 
 mod answer;
 mod body;
+mod class;
 mod date;
 mod file;
 mod head;

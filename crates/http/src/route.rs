@@ -59,23 +59,22 @@ pub(crate) enum Route {
 
 impl Route {
     pub(crate) fn of(path: &[u8]) -> Route {
-        let Ok(path) = std::str::from_utf8(path) else {
-            return Route::Missing;
-        };
-        if let Some(size) = path.strip_prefix("/bytes/") {
-            return units::size(size)
+        if let Some(size) = path.strip_prefix(b"/bytes/") {
+            return text(size)
+                .and_then(units::size)
                 .filter(|size| *size <= MAX_BYTES)
                 .map_or(Route::Missing, Route::Bytes);
         }
-        if let Some(time) = path.strip_prefix("/spin/") {
-            return units::duration(time)
+        if let Some(time) = path.strip_prefix(b"/spin/") {
+            return text(time)
+                .and_then(units::duration)
                 .filter(|time| *time <= MAX_SPIN)
                 .map_or(Route::Missing, Route::Spin);
         }
         match path {
-            "/stats" => Route::Stats,
-            "/echo" => Route::Echo,
-            "/headers" => Route::Headers,
+            b"/stats" => Route::Stats,
+            b"/echo" => Route::Echo,
+            b"/headers" => Route::Headers,
             _ => Route::Missing,
         }
     }
@@ -94,6 +93,10 @@ impl Route {
             _ => matches!(method, Method::Get | Method::Head),
         }
     }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

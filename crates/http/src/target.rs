@@ -1,5 +1,6 @@
 //! Request targets (RFC 9112, section 3.2) and the `Host` field (RFC 9110, section 7.2).
 
+use crate::class::{self, NAME, PATH, QUERY};
 use crate::refusal::Refusal;
 use crate::route::Method;
 
@@ -92,55 +93,22 @@ pub(crate) fn is_authority(text: &[u8], rule: PortRule) -> bool {
         Some((b':', [])) => rule == PortRule::Optional,
         Some((b':', port)) => port
             .iter()
-            .try_fold(0_u16, |number, digit| {
-                let digit = digit.wrapping_sub(b'0');
-                let number = number.checked_mul(10)?.checked_add(u16::from(digit))?;
-                (digit < 10).then_some(number)
+            .try_fold(0_u32, |number, byte| {
+                let digit = u32::from(byte.wrapping_sub(b'0'));
+                let number = number * 10 + digit;
+                (digit < 10 && number <= u32::from(u16::MAX)).then_some(number)
             })
             .is_some(),
         Some(_) => false,
     }
 }
 
-/// Classes of bytes (RFC 3986, appendix A), as bits of [`CLASSES`].
-const NAME: u8 = 1;
-const PATH: u8 = 2;
-const QUERY: u8 = 4;
-
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let value = byte as u8;
-        let unreserved = value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~');
-        let sub_delim = matches!(
-            value,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-        );
-        classes[byte] = match value {
-            _ if unreserved || sub_delim => NAME | PATH | QUERY,
-            b':' | b'@' | b'/' => PATH | QUERY,
-            b'?' => QUERY,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    classes
-};
-
 /// How many bytes from the front of `text` are of a class, well-formed percent-encodings included.
 fn span(text: &[u8], class: u8) -> usize {
-    let mut end = 0;
-    while let Some(&byte) = text.get(end) {
-        if CLASSES[usize::from(byte)] & class != 0 {
-            end += 1;
-        } else if byte == b'%'
-            && matches!(text.get(end + 1..end + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit))
-        {
-            end += 3;
-        } else {
-            break;
-        }
+    let mut end = class::run(text, class);
+    while matches!(text.get(end..end + 3), Some([b'%', hex @ ..]) if hex.iter().all(u8::is_ascii_hexdigit)) {
+        end += 3;
+        end += class::run(&text[end..], class);
     }
     end
 }
