@@ -107,7 +107,11 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
 
 /// The manifest of a folder; `None` where there is none.
 pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
-    let file = path.join(MANIFEST);
+    read_json(path.join(MANIFEST))
+}
+
+/// What a file of JSON holds; `None` where there is no such file.
+pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf) -> Result<Option<T>, LabError> {
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         // A file in the place of a folder holds no manifest; that it cannot be written to is said on writing.

@@ -299,21 +299,7 @@ fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> Result<SetM
 }
 
 fn read_manifest(path: &Path) -> Result<Option<SetManifest>, LabError> {
-    let file = path.join(FILE);
-    if !file.is_file() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&file).map_err(|source| LabError::Read {
-        path: file.clone(),
-        source,
-    })?;
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| LabError::Damaged {
-            path: file,
-            line: error.line(),
-            cause: error.to_string(),
-        })
+    folder::read_json(path.join(FILE))
 }
 
 /// The part of what is left that the first of `coming` gets: in proportion to the durations that they state.
