@@ -64,14 +64,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 fn one(root: &Path, tool: &Path, out: &Path, seed: u32) -> Result<Value, String> {
     let output = Command::new(tool)
         .current_dir(root)
-        .args([
-            "study",
-            "experiments/trial/aa.toml",
-            "--repeats",
-            "16",
-            "--resume",
-            "--json",
-        ])
+        .args(["study", "experiments/trial/aa.toml", "--resume", "--json"])
         .args(["--seed", &seed.to_string(), "--out"])
         .arg(out)
         .stdin(Stdio::null())

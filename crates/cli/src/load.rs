@@ -17,7 +17,7 @@ use c10k_load::{
     Arrival, Bodies, Close, LoadError, LoadPlan, LoadReport, News, Pace, Pattern, Ports, Probe, Rate, Sessions, Stop,
     Target, output, run_until,
 };
-use c10k_record::LoadRecord;
+use c10k_record::{LoadPhase, LoadRecord};
 use clap::ValueEnum;
 
 use crate::Outcome;
@@ -139,6 +139,9 @@ struct Options {
     /// Print a JSON line at each change of phase, before the summary
     #[arg(long, help_heading = OUT, requires = "json")]
     phases: bool,
+    /// Print the phase "closing" and close no connection before a line or the end of standard input has been read
+    #[arg(long, help_heading = OUT, requires = "phases")]
+    hold: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -201,7 +204,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> String {
 
 pub(crate) fn run(args: Args) -> Outcome {
     let args = *args.options;
-    let (json, phases) = (args.json, args.phases);
+    let (json, phases, hold) = (args.json, args.phases, args.hold);
     let layout = if args.httperf {
         output::httperf::summary
     } else {
@@ -233,6 +236,10 @@ pub(crate) fn run(args: Args) -> Outcome {
                 phase,
                 monotonic_ns: at.0,
             });
+            if hold && phase == LoadPhase::Closing {
+                // That nothing can be read says as well that nobody holds the run any longer.
+                let _ = std::io::stdin().read_line(&mut String::new());
+            }
         }
     })?;
     drop(live);

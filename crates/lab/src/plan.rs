@@ -112,7 +112,7 @@ pub(crate) struct Cell {
     pub(crate) levels: Vec<usize>,
     /// Flags of `c10k serve`, without `--listen` and `--json`.
     pub(crate) server_flags: Vec<String>,
-    /// Flags of `c10k load`, without the URL, `--seed`, `--json` and `--phases`.
+    /// Flags of `c10k load`, without the URL, `--seed`, `--json`, `--phases` and `--hold`.
     pub(crate) load_flags: Vec<String>,
     pub(crate) path: String,
     /// The requests of a second generator, which disturb and are not measured.

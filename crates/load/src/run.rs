@@ -112,6 +112,7 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(News)) -> Res
         watcher.tell_phases(plan, timetable);
         let reports = drained(&inbox, plan.threads, &mut watcher)?;
         watcher.enter(LoadPhase::Closing);
+        drop(starts);
         let cut = stop.requested().map_or(timetable, |at| timetable.cut(at));
         let facts = Observed {
             descriptors,
@@ -158,6 +159,8 @@ fn work<'p>(
         Ok(report) => Told::Drained(Box::new(report)),
         Err(error) => Told::Failed(error),
     }));
+    // Nothing more is sent: the other end is dropped when the connections, which the worker holds, may be closed.
+    let _ = started.recv();
 }
 
 /// Idle connections that the descriptors allow beside everything else, and the reckoning.

@@ -31,7 +31,7 @@ pub enum LoadPhase {
     Measuring,
     /// The last counted request was due; its replies are still awaited.
     Measured,
-    /// Every counted request has ended; connections are being closed.
+    /// Every counted request has ended; connections are closed from now on.
     Closing,
 }
 

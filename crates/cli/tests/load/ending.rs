@@ -9,6 +9,8 @@ use std::thread;
 
 use c10k_record::{LoadPhase, LoadRecord, LoadSearch, LoadSummary};
 
+use crate::support::{Server, calm};
+
 /// A server that tells each request that it reads. Its threads end with their clients.
 struct Teller {
     url: String,
@@ -66,7 +68,10 @@ impl Running {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
         let command = command.arg("load").args(arguments);
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let command = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut process = command.spawn().expect("the executable starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         Self { process, stdout }
@@ -204,4 +209,34 @@ fn a_search_that_is_interrupted_prints_what_it_has_found() {
         (found.interrupted, found.rate_max, status.code()),
         (true, None, Some(1))
     );
+}
+
+/// The connections that a server counts as open, the asking one included.
+fn open_connections(server: &Server) -> u64 {
+    let mut stream = server.connect();
+    let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).expect("sent");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("a reply");
+    let (_, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
+    let stats: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    stats["open_connections"].as_u64().expect("a number")
+}
+
+#[test]
+fn a_held_run_closes_nothing_before_it_is_let_go() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/2");
+    let held = ["--idle", "40", "--connections", "5", "--phases", "--hold"];
+    let mut running = Running::start(&calm(&[&[url.as_str()], &held[..]].concat()));
+    running.wait_for(LoadPhase::Closing);
+    assert_eq!(open_connections(&server), 40 + 5 + 1);
+    // Dropping its standard input lets it go.
+    drop(running.process.stdin.take());
+    let (text, status) = running.end();
+    assert!(status.success(), "{text}");
+    // The run's process has ended, so that its connections are closed; the server learns it in its own time.
+    while open_connections(&server) > 1 {
+        thread::yield_now();
+    }
 }

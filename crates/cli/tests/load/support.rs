@@ -1,6 +1,7 @@
 //! A server, a load, and what it printed.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 use c10k_record::{LoadRecord, LoadSummary, ServeRecord};
@@ -25,6 +26,10 @@ impl Server {
             panic!("not the listening record: {line}")
         };
         Self { process, address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).expect("it listens")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

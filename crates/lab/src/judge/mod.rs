@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::experiment::ClaimSpec;
 use crate::experiment::options::{self, Kind};
 use crate::measure::{self, Measure};
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::stats::{self, Interval};
 pub(crate) use statistic::Form;
 use statistic::{Statistic, Values};
@@ -197,28 +197,49 @@ struct Raw {
     per_block: Vec<f64>,
 }
 
-/// Judges every claim of the plan's experiment.
-pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
-    let results = Results::new(plan, records);
-    let raws: Vec<(&ClaimSpec, &'static Statistic, &'static Measure, Vec<Raw>)> = plan
-        .experiment
-        .claims
-        .iter()
+/// A claim, what it looks at, and what it finds in each block.
+type RawClaim<'p> = (&'p ClaimSpec, &'static Statistic, &'static Measure, Vec<Raw>);
+
+fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<'p>> {
+    let claims = plan.experiment.claims.iter();
+    claims
         .filter_map(|claim| {
             // Both names were checked when the experiment was read.
             let statistic = statistic::find(claim.statistic.get_ref())?;
             let measure = measure::find(claim.measure.get_ref())?;
-            Some((
-                claim,
-                statistic,
-                measure,
-                raw_estimates(&results, claim, statistic, measure),
-            ))
+            let raws = raw_estimates(results, claim, statistic, measure);
+            Some((claim, statistic, measure, raws))
         })
-        .collect();
-    let comparisons: usize = raws.iter().map(|(.., raws)| raws.len()).sum();
-    let confidence = 1.0 - FAMILY_ERROR / comparisons.max(1) as f64;
-    raws.iter()
+        .collect()
+}
+
+/// The confidence of each interval of a study, so that all of them hold together: those of its claims and those of its
+/// control.
+fn confidence(plan: &Plan, claims: &[RawClaim]) -> f64 {
+    let intervals = claims.iter().map(|(.., raws)| raws.len()).sum::<usize>() + control_pairs(plan).len();
+    1.0 - FAMILY_ERROR / intervals.max(1) as f64
+}
+
+/// The cells of the control: a variant and the same under its other name, at each combination of levels.
+fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
+    let again = plan.variants.iter().position(|variant| variant.control_of.is_some());
+    let pair = again.and_then(|again| Some((plan.variants[again].control_of?, again)));
+    let Some((original, again)) = pair else {
+        return Vec::new();
+    };
+    let combinations = plan.combinations(None, &BTreeMap::new());
+    let pairs = combinations.iter();
+    pairs
+        .filter_map(|levels| plan.cell(original, levels).zip(plan.cell(again, levels)))
+        .collect()
+}
+
+/// Judges every claim of the plan's experiment.
+pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
+    let claims = raw_claims(plan, &Results::new(plan, records));
+    let confidence = confidence(plan, &claims);
+    claims
+        .iter()
         .map(|(claim, statistic, measure, raws)| {
             let estimates: Vec<(Estimate, Option<f64>)> = raws
                 .iter()
@@ -439,8 +460,8 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
     let control = plan.experiment.control.as_ref()?;
     let measure = measure::find(control.measure.get_ref())?;
     let results = Results::new(plan, records);
-    let again = plan.variants.iter().position(|variant| variant.control_of.is_some())?;
-    let original = plan.variants[again].control_of?;
+    let confidence = confidence(plan, &raw_claims(plan, &results));
+    let original = plan.variants.iter().find_map(|variant| variant.control_of)?;
     let mut floor = NoiseFloor {
         variant: plan.variants[original].label.clone(),
         measure: measure.label.to_owned(),
@@ -449,10 +470,7 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
         comparisons: 0,
         called_different: 0,
     };
-    for levels in plan.combinations(None, &BTreeMap::new()) {
-        let (Some(one), Some(two)) = (plan.cell(original, &levels), plan.cell(again, &levels)) else {
-            continue;
-        };
+    for (one, two) in control_pairs(plan) {
         let one = results.values(&one.id, measure);
         let two = results.values(&two.id, measure);
         let ratios: Vec<f64> = one
@@ -468,7 +486,7 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
         for ratio in &ratios {
             floor.worst_block_percent = floor.worst_block_percent.max(100.0 * (ratio - 1.0).abs());
         }
-        if let Some(found) = interval(Form::Factor, &ratios, 1.0 - FAMILY_ERROR, plan.seed) {
+        if let Some(found) = interval(Form::Factor, &ratios, confidence, plan.seed) {
             floor.called_different += usize::from(found.low > 1.0 || found.high < 1.0);
         }
     }

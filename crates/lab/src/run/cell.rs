@@ -160,11 +160,11 @@ fn carry_out(
 
 fn start_load(bench: &Bench, cell: &Cell, server: &Server, seed: u64, record: &mut CellRecord) -> Result<Program, End> {
     let mut command = vec![bench.tool.display().to_string(), "load".to_owned(), server.url.clone()];
-    command.extend(["--json", "--phases", "--seed"].map(str::to_owned));
+    command.extend(["--json", "--phases", "--hold", "--seed"].map(str::to_owned));
     command.push(seed.to_string());
     command.extend(cell.load_flags.iter().cloned());
     record.load_command.clone_from(&command);
-    Program::start(&command, &bench.client_cpus, OnParentDeath::Kill).map_err(skipped)
+    Program::start_held(&command, &bench.client_cpus, OnParentDeath::Kill).map_err(skipped)
 }
 
 /// Whether the figures describe the server: the generator's own word, the sums, the connections, the meters.

@@ -40,13 +40,22 @@ pub(super) enum NoLine {
 impl Program {
     /// Starts `command` on `cpus`.
     pub(super) fn start(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
+        Self::start_reading(Stdio::null(), command, cpus, death)
+    }
+
+    /// Starts `command` on `cpus`, with a standard input that does not end before [`Self::go_on`].
+    pub(super) fn start_held(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
+        Self::start_reading(Stdio::piped(), command, cpus, death)
+    }
+
+    fn start_reading(input: Stdio, command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
         let Some((program, arguments)) = command.split_first() else {
             return Err("the command is empty".to_owned());
         };
         let mut builder = Command::new(program);
         builder
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = PinnedChild::spawn(&mut builder, cpus, death)
@@ -93,6 +102,11 @@ impl Program {
             RecvTimeoutError::Timeout => NoLine::Late,
             RecvTimeoutError::Disconnected => NoLine::Ended,
         })
+    }
+
+    /// Ends the standard input of a program that was started held.
+    pub(super) fn go_on(&mut self) {
+        drop(self.child.inner().stdin.take());
     }
 
     /// Asks it to end and gives it `grace` to do so. `None` when it did not.

@@ -68,6 +68,8 @@ pub(super) fn watch(
     let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
     let connecting = PER_CONNECTION * u32::try_from(cell.connections).unwrap_or(u32::MAX);
     let deadline = Instant::now() + Duration::from_secs_f64(own) + connecting + LOAD_SLACK;
+    // The processes that serve when the measured time begins, listed beforehand: with thousands it takes a while.
+    let mut known = Vec::new();
     loop {
         let line = match load.line(deadline) {
             Ok(line) => line,
@@ -83,23 +85,26 @@ pub(super) fn watch(
         };
         match serde_json::from_str(&line.text) {
             Ok(LoadRecord::Phase { phase, .. }) => match phase {
-                LoadPhase::WarmUp => watched.open_connections = server.open_connections(),
+                LoadPhase::WarmUp => {
+                    watched.open_connections = server.open_connections();
+                    known = tree.pids().unwrap_or_default();
+                }
                 LoadPhase::Measuring => {
                     switch(&mut counting, CallCounting::start)?;
-                    watched.before = snapshot(bench, tree, line.at);
+                    watched.before = snapshot(bench, tree, &known, line.at);
                     watched.tcp_sockets_open = tcp_sockets().unwrap_or_default();
                 }
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
-                    watched.after = snapshot(bench, tree, line.at);
+                    watched.after = snapshot(bench, tree, &known, line.at);
                     watched.server_gone = watched.after.is_none();
-                    watched.kernel = kernel_memory();
-                    if let Ok(pids) = tree.pids() {
-                        watched.page_table_bytes = Some(pids.iter().copied().filter_map(page_table_bytes).sum());
-                        watched.pss_bytes = Some(pids.into_iter().filter_map(proportional_set_bytes).sum());
-                    }
                 }
-                LoadPhase::Connecting | LoadPhase::Closing => {}
+                // Everything is still open, and nothing is sent any more.
+                LoadPhase::Closing => {
+                    watched.read_memory(tree);
+                    load.go_on();
+                }
+                LoadPhase::Connecting => {}
             },
             Ok(LoadRecord::Summary(summary)) => {
                 watched.summary = *summary;
@@ -119,9 +124,9 @@ fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -
 
 /// `None` when the server is gone. The server's own time is read first and the wall clock beside it, since they are
 /// divided by each other.
-fn snapshot(bench: &Bench, tree: ProcessTree, announced: Instant) -> Option<Snapshot> {
+fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], announced: Instant) -> Option<Snapshot> {
     let at = Instant::now();
-    let usage = tree.read().ok()?;
+    let usage = tree.read(known).ok()?;
     let cpu = bench.read_cpu();
     let server_cpu = bench.server_cpu.unwrap_or_default();
     Some(Snapshot {
@@ -137,6 +142,14 @@ fn snapshot(bench: &Bench, tree: ProcessTree, announced: Instant) -> Option<Snap
 }
 
 impl Watched {
+    fn read_memory(&mut self, tree: ProcessTree) {
+        self.kernel = kernel_memory();
+        if let Ok(pids) = tree.pids() {
+            self.page_table_bytes = Some(pids.iter().copied().filter_map(page_table_bytes).sum());
+            self.pss_bytes = Some(pids.into_iter().filter_map(proportional_set_bytes).sum());
+        }
+    }
+
     pub(super) fn meters(
         &self,
         bench: &Bench,
