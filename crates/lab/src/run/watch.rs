@@ -65,6 +65,7 @@ pub(super) fn watch(
         kernel: None,
         server_gone: false,
     };
+    let mut asked = None;
     let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
     let connecting = PER_CONNECTION * u32::try_from(cell.connections).unwrap_or(u32::MAX);
     let deadline = Instant::now() + Duration::from_secs_f64(own) + connecting + LOAD_SLACK;
@@ -83,7 +84,7 @@ pub(super) fn watch(
         };
         match serde_json::from_str(&line.text) {
             Ok(LoadRecord::Phase { phase, .. }) => match phase {
-                LoadPhase::WarmUp => watched.open_connections = server.open_connections(),
+                LoadPhase::WarmUp => asked = Some(server.ask_open_connections()),
                 LoadPhase::Measuring => {
                     switch(&mut counting, CallCounting::start)?;
                     watched.before = snapshot(bench, tree, line.at);
@@ -103,6 +104,7 @@ pub(super) fn watch(
             },
             Ok(LoadRecord::Summary(summary)) => {
                 watched.summary = *summary;
+                watched.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
                 return Ok(watched);
             }
             Err(error) => return Err(invalid(format!("the generator printed what is no record: {error}"))),
