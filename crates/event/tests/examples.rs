@@ -132,7 +132,7 @@ fn one_program_runs_on_every_mechanism() {
             String::from_utf8_lossy(&output.stderr)
         );
         assert!(
-            text.contains("events handled") && text.contains(mechanism.calls()[0]),
+            text.contains("events handled") && text.contains(mechanism.waits()[0]),
             "{mechanism}: {text}"
         );
     }

@@ -28,7 +28,8 @@ const fn measure(
     }
 }
 
-/// Calls that wait for events, of every mechanism.
+/// Calls that wait for events, of whatever server does not say what it waits with: those that are used for nothing else.
+/// `read` is none of them, though a server may wait with it (for a signalfd).
 const WAITS: &[&str] = &[
     "epoll_pwait",
     "epoll_pwait2",
@@ -146,7 +147,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         "syscall-waits-per-request",
         "system calls that wait for events, per request",
         "",
-        |record| counted(record, |name| WAITS.contains(&name)),
+        waits_per_request,
     ),
     by_name!("accept4"),
     by_name!("clone3"),
@@ -360,7 +361,7 @@ fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
 
 /// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` where that
 /// pass has not counted this cell.
-fn counted(record: &CellRecord, wanted: fn(&str) -> bool) -> Option<f64> {
+fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<f64> {
     let calls = record
         .calls
         .as_ref()
@@ -368,6 +369,19 @@ fn counted(record: &CellRecord, wanted: fn(&str) -> bool) -> Option<f64> {
     let of_interest = calls.by_name.iter().filter(|(name, _)| wanted(name));
     let count: u64 = of_interest.map(|(_, count)| count).sum();
     calls_per_request(calls, count)
+}
+
+/// A server on one of our mechanisms says what that waits with: the same call may be a wait on one mechanism and no wait on
+/// another (`read`, of a signalfd or of a file; `ppoll`, of the whole set or of one source that has just been declared).
+fn waits_per_request(record: &CellRecord) -> Option<f64> {
+    let told = record.server.as_ref().map_or(&[][..], |server| &server.wait_calls);
+    counted(record, |name| {
+        if told.is_empty() {
+            WAITS.contains(&name)
+        } else {
+            told.iter().any(|wait| wait == name)
+        }
+    })
 }
 
 /// A count of the counting pass per request.
@@ -394,6 +408,43 @@ mod tests {
         // 20% of a CPU at 1000 replies a second is 200 µs each, however long the two intervals were.
         assert_eq!(value("cpu-percent", &record).map(f64::round), Some(20.0));
         assert_eq!(value("cpu-us-per-request", &record).map(f64::round), Some(200.0));
+    }
+
+    #[test]
+    fn a_call_is_a_wait_where_the_server_waits_with_it() {
+        let mut record = record("a", 0, 0.2);
+        record.calls = Some(CallRecord {
+            schema: c10k_record::SCHEMA,
+            cell: record.cell.clone(),
+            pass: 0,
+            status: CellStatus::Measured,
+            reasons: Vec::new(),
+            started_at: String::new(),
+            seconds: 1.0,
+            tool: "strace".to_owned(),
+            window_ns: 1_000_000_000,
+            rate_achieved: 100.0,
+            by_name: [
+                ("epoll_wait", 100),
+                ("ppoll", 200),
+                ("read", 400),
+                ("rt_sigtimedwait", 800),
+            ]
+            .map(|(name, count)| (name.to_owned(), count))
+            .into(),
+        });
+        let mut waits_of = |calls: &[&str]| {
+            record.server = (!calls.is_empty()).then(|| ServeSummary {
+                wait_calls: calls.iter().map(|&call| call.to_owned()).collect(),
+                ..ServeSummary::default()
+            });
+            value("syscall-waits-per-request", &record)
+        };
+        // As epoll-level, rt-signal and rt-signal-batch tell it, and a server that is not ours.
+        assert_eq!(waits_of(&["epoll_wait", "epoll_pwait2"]), Some(1.0));
+        assert_eq!(waits_of(&["rt_sigtimedwait"]), Some(8.0));
+        assert_eq!(waits_of(&["read", "rt_sigtimedwait"]), Some(12.0));
+        assert_eq!(waits_of(&[]), Some(11.0));
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub struct ServeSummary {
     pub open_connections_max: u64,
     /// Calls that waited for events.
     pub waits: u64,
+    /// The system calls that its event mechanism waits with, by the kernel's names; empty for models without a mechanism.
+    #[serde(default)]
+    pub wait_calls: Vec<String>,
     /// Events delivered to the server by the event library.
     pub events: u64,
     /// Events whose key was no longer current: dropped, never delivered.

@@ -134,6 +134,7 @@ impl Ledger {
         if let Some(mechanism) = self.mechanism {
             summary.mechanism = Some(mechanism.name().to_owned());
             summary.emulated = mechanism.emulated();
+            summary.wait_calls = mechanism.waits().iter().map(|&name| name.to_owned()).collect();
             for counters in &self.events {
                 add_events(&mut summary, &counters.lock().unwrap_or_else(PoisonError::into_inner));
             }

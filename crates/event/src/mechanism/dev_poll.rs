@@ -26,7 +26,8 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: true,
-    calls: &["epoll_wait", "epoll_pwait2", "epoll_ctl"],
+    waits: &["epoll_wait", "epoll_pwait2"],
+    declares: &["epoll_ctl"],
     probe,
     open: |options| DevPollSet::open(options).map(super::boxed),
 };

@@ -27,7 +27,8 @@ pub(super) static EPOLL_LEVEL: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: false,
-    calls: CALLS,
+    waits: WAITS,
+    declares: DECLARES,
     probe,
     open: |options| Epoll::open(&EPOLL_LEVEL, options).map(super::boxed),
 };
@@ -40,7 +41,8 @@ pub(super) static EPOLL_EDGE: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: false,
-    calls: CALLS,
+    waits: WAITS,
+    declares: DECLARES,
     probe,
     open: |options| Epoll::open(&EPOLL_EDGE, options).map(super::boxed),
 };
@@ -53,12 +55,14 @@ pub(super) static EPOLL_ONESHOT: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: false,
-    calls: CALLS,
+    waits: WAITS,
+    declares: DECLARES,
     probe,
     open: |options| Epoll::open(&EPOLL_ONESHOT, options).map(super::boxed),
 };
 
-const CALLS: &[&str] = &["epoll_wait", "epoll_pwait2", "epoll_ctl"];
+const WAITS: &[&str] = &["epoll_wait", "epoll_pwait2"];
+const DECLARES: &[&str] = &["epoll_ctl"];
 
 /// The kernel's side of a set on epoll.
 pub(crate) struct Epoll {

@@ -34,7 +34,8 @@ pub(super) static IO_URING_POLL: Descriptor = Descriptor {
     threading: Threading::Opener,
     tells: Fact::ALL,
     emulated: false,
-    calls: &["io_uring_enter"],
+    waits: &["io_uring_enter"],
+    declares: &["io_uring_enter", "fstat"],
     probe,
     open: |options| IoUringPoll::open(options).map(super::boxed),
 };

@@ -51,9 +51,10 @@ pub struct Descriptor {
     pub tells: &'static [Fact],
     /// Whether the interface is a present-day imitation of one that Linux does not have.
     pub emulated: bool,
-    /// The system calls in the kernel's names: first those that wait, the usual one first, then those that declare and
-    /// withdraw.
-    pub calls: &'static [&'static str],
+    /// The system calls that wait, in the kernel's names, the usual one first.
+    pub waits: &'static [&'static str],
+    /// The system calls that declare and withdraw, in the kernel's names.
+    pub declares: &'static [&'static str],
     /// Whether it can run here.
     pub(crate) probe: fn() -> Result<(), Unavailable>,
     /// Opens the kernel's side of a set.
@@ -122,10 +123,16 @@ impl Mechanism {
         self.0.emulated
     }
 
-    /// The system calls: first those that wait, the usual one first, then those that declare and withdraw.
+    /// The system calls that wait, in the kernel's names, the usual one first.
     #[must_use]
-    pub const fn calls(self) -> &'static [&'static str] {
-        self.0.calls
+    pub const fn waits(self) -> &'static [&'static str] {
+        self.0.waits
+    }
+
+    /// The system calls that declare and withdraw, in the kernel's names.
+    #[must_use]
+    pub const fn declares(self) -> &'static [&'static str] {
+        self.0.declares
     }
 
     /// Whether a set on this mechanism can be opened here and now; tried, not guessed.

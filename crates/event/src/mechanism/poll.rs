@@ -20,7 +20,8 @@ pub(super) static POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: Fact::ALL,
     emulated: false,
-    calls: &["ppoll"],
+    waits: &["ppoll"],
+    declares: &["fstat"],
     probe,
     open: |options| Poll::open(options).map(super::boxed),
 };

@@ -46,7 +46,8 @@ pub(super) static RT_SIGNAL: Descriptor = Descriptor {
     threading: Threading::Opener,
     tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
     emulated: false,
-    calls: &["rt_sigtimedwait", "fcntl", "ppoll"],
+    waits: &["rt_sigtimedwait"],
+    declares: &["fcntl", "ppoll"],
     probe: || probe(&RT_SIGNAL, Dequeue::One, Gating::None),
     open: |options| RtSignal::open(&RT_SIGNAL, Dequeue::One, Gating::None, options).map(super::boxed),
 };
@@ -59,7 +60,8 @@ pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
     threading: Threading::Opener,
     tells: &[Fact::FullClose, Fact::Error, Fact::Priority],
     emulated: false,
-    calls: &["read", "rt_sigtimedwait", "fcntl", "ppoll"],
+    waits: &["read", "rt_sigtimedwait"],
+    declares: &["fcntl", "ppoll"],
     probe: || probe(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None),
     open: |options| RtSignal::open(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None, options).map(super::boxed),
 };

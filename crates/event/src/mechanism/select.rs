@@ -26,7 +26,8 @@ pub(super) static SELECT: Descriptor = Descriptor {
     threading: Threading::Any,
     tells: &[Fact::Priority],
     emulated: false,
-    calls: &["pselect6"],
+    waits: &["pselect6"],
+    declares: &["fstat"],
     probe,
     open: |options| Select::open(options).map(super::boxed),
 };

@@ -43,7 +43,8 @@ pub(super) static SIGNAL_PER_FD: Descriptor = Descriptor {
     threading: Threading::Opener,
     tells: &[Fact::Priority],
     emulated: false,
-    calls: &["read", "rt_sigtimedwait", "fcntl", "ppoll"],
+    waits: &["read", "rt_sigtimedwait"],
+    declares: &["fcntl", "ppoll"],
     probe: || probe(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor),
     open: |options| RtSignal::open(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor, options).map(boxed),
 };

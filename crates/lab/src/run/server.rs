@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use c10k_host::child::OnParentDeath;
@@ -132,30 +133,35 @@ impl Server {
         None
     }
 
-    /// The server's own count of open connections, from `/stats`; `None` where it does not tell in time.
-    pub(super) fn open_connections(&self) -> Option<u64> {
-        let mut stream = TcpStream::connect_timeout(&self.address, STATS_LIMIT).ok()?;
-        stream.set_read_timeout(Some(STATS_LIMIT)).ok()?;
-        stream.set_write_timeout(Some(STATS_LIMIT)).ok()?;
-        write!(
-            stream,
-            "GET /stats HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .ok()?;
-        let mut reply = Vec::new();
-        // What came before a timeout may still be whole.
-        let _ = stream.take(64 * 1024).read_to_end(&mut reply);
-        let text = String::from_utf8(reply).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        if !head.starts_with("HTTP/1.1 200") {
-            return None;
-        }
-        let value: serde_json::Value = serde_json::from_str(body).ok()?;
-        // This request's own connection is among them.
-        value
-            .get("open_connections")?
-            .as_u64()
-            .map(|open| open.saturating_sub(1))
+    /// Asks for the server's own count of open connections, from `/stats`; `None` where it does not tell in time. In a thread
+    /// of its own: a server that is busy lets the question wait, and the meters must not wait with it.
+    pub(super) fn ask_open_connections(&self) -> JoinHandle<Option<u64>> {
+        let address = self.address;
+        thread::spawn(move || open_connections(address))
     }
+}
+
+fn open_connections(address: SocketAddr) -> Option<u64> {
+    let mut stream = TcpStream::connect_timeout(&address, STATS_LIMIT).ok()?;
+    stream.set_read_timeout(Some(STATS_LIMIT)).ok()?;
+    stream.set_write_timeout(Some(STATS_LIMIT)).ok()?;
+    write!(
+        stream,
+        "GET /stats HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut reply = Vec::new();
+    // What came before a timeout may still be whole.
+    let _ = stream.take(64 * 1024).read_to_end(&mut reply);
+    let text = String::from_utf8(reply).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    if !head.starts_with("HTTP/1.1 200") {
+        return None;
+    }
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    // This request's own connection is among them.
+    value
+        .get("open_connections")?
+        .as_u64()
+        .map(|open| open.saturating_sub(1))
 }

@@ -65,9 +65,8 @@ pub(super) fn watch(
         kernel: None,
         server_gone: false,
     };
-    let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
-    let connecting = PER_CONNECTION * u32::try_from(cell.connections).unwrap_or(u32::MAX);
-    let deadline = Instant::now() + Duration::from_secs_f64(own) + connecting + LOAD_SLACK;
+    let mut asked = None;
+    let deadline = Instant::now() + time_allowed(cell);
     // The processes that serve when the measured time begins, listed beforehand: with thousands it takes a while.
     let mut known = Vec::new();
     loop {
@@ -86,7 +85,7 @@ pub(super) fn watch(
         match serde_json::from_str(&line.text) {
             Ok(LoadRecord::Phase { phase, .. }) => match phase {
                 LoadPhase::WarmUp => {
-                    watched.open_connections = server.open_connections();
+                    asked = Some(server.ask_open_connections());
                     known = tree.pids().unwrap_or_default();
                 }
                 LoadPhase::Measuring => {
@@ -108,11 +107,18 @@ pub(super) fn watch(
             },
             Ok(LoadRecord::Summary(summary)) => {
                 watched.summary = *summary;
+                watched.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
                 return Ok(watched);
             }
             Err(error) => return Err(invalid(format!("the generator printed what is no record: {error}"))),
         }
     }
+}
+
+fn time_allowed(cell: &Cell) -> Duration {
+    let own = cell.time.warmup_s + cell.time.duration_s + cell.time.timeout_s;
+    let connecting = PER_CONNECTION * u32::try_from(cell.connections).unwrap_or(u32::MAX);
+    Duration::from_secs_f64(own) + connecting + LOAD_SLACK
 }
 
 fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -> io::Result<()>) -> Result<(), End> {

@@ -118,7 +118,7 @@ impl Subject {
 
     /// The system call that its mechanism waits with, where it has one.
     pub(crate) fn waits_with(&self) -> Option<&'static str> {
-        self.mechanism.and_then(|mechanism| mechanism.calls().first().copied())
+        self.mechanism.and_then(|mechanism| mechanism.waits().first().copied())
     }
 
     /// Whether its events are signals, which all processes of the user queue within one limit.

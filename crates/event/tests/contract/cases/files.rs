@@ -69,7 +69,7 @@ fn declare_quiet(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
                 }
             );
             assert!(
-                setup.mechanism.calls().contains(&"rt_sigtimedwait"),
+                setup.mechanism.waits().contains(&"rt_sigtimedwait"),
                 "only signals have this excuse"
             );
             None
