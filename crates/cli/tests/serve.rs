@@ -2,7 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use c10k_record::ServeRecord;
 
@@ -86,4 +90,43 @@ fn record(records: &mut impl BufRead) -> ServeRecord {
     let mut line = String::new();
     records.read_line(&mut line).expect("standard output can be read");
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+/// A process that a killed master was just starting ends as well: with all of them gone, nobody holds the output open.
+#[test]
+fn a_master_that_is_killed_while_it_forks_leaves_nobody_behind() {
+    for delay_us in (0..20).map(|step| step * 500) {
+        let arguments = [
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--model",
+            "preforked",
+            "--workers",
+            "200",
+        ];
+        let mut server = serve(&arguments)
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("starts");
+        let mut output = BufReader::new(server.stdout.take().expect("piped"));
+        let ServeRecord::Listening { pid, .. } = record(&mut output) else {
+            panic!("not the listening record")
+        };
+        thread::sleep(Duration::from_micros(delay_us));
+        server.kill().expect("it runs");
+        server.wait().expect("it was killed");
+        let (tell, ended) = channel();
+        thread::spawn(move || tell.send(output.read_to_end(&mut Vec::new())));
+        let ended = ended.recv_timeout(Duration::from_secs(30));
+        // Those left behind, if any, are in the master's process group.
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", "--", &format!("-{pid}")])
+            .output();
+        assert!(
+            ended.is_ok(),
+            "killed {delay_us} us after it listened, it has left a process behind"
+        );
+    }
 }

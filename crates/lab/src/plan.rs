@@ -152,7 +152,7 @@ const BLOCKS_MAX: u32 = 30;
 
 impl CellTime {
     /// Expected duration of a cell with that many connections.
-    fn expected_s(&self, connections: u64) -> f64 {
+    pub(crate) fn expected_s(&self, connections: u64) -> f64 {
         CELL_OVERHEAD_S + connections as f64 / CONNECTS_PER_S + self.warmup_s + self.duration_s
     }
 }

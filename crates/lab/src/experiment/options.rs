@@ -58,6 +58,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("on-overflow", Side::Server, Kind::Word, "on overflow"),
     row("root", Side::Server, Kind::Word, "root"),
     row("rate", Side::Load, Kind::Rate, "requests per second"),
+    row("connect-rate", Side::Load, Kind::Count, "connects per second"),
     row("connections", Side::Load, Kind::Count, "connections"),
     row("idle", Side::Load, Kind::Count, "idle connections"),
     row(

@@ -17,7 +17,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// What the table of cells shows, with headings short enough for a page.
+/// What the table of cells shows of each study, where there is any, with headings short enough for a page.
 const SHOWN: &[(&str, &str)] = &[
     ("cpu-percent", "CPU %"),
     ("cpu-percent-idle-counter", "idle counter %"),
@@ -33,18 +33,45 @@ const SHOWN: &[(&str, &str)] = &[
     ("overflows", "overflows"),
 ];
 
-/// Medians over the valid blocks, a row per cell.
+/// The columns of the table of cells: those of every study, then what this study's claims and figures look at beside them.
+fn columns(plan: &Plan) -> Vec<(&'static Measure, String)> {
+    let always = SHOWN.iter().map(|&(name, heading)| (name, Some(heading)));
+    let claims = plan.experiment.claims.iter().map(|claim| &claim.measure);
+    let figures = plan.experiment.figures.iter().map(|figure| &figure.y);
+    let own = claims.chain(figures).map(|name| (name.get_ref().as_str(), None));
+    let mut columns: Vec<(&Measure, String)> = Vec::new();
+    for (name, heading) in always.chain(own) {
+        // Every name was checked when the experiment was read.
+        let Some(measure) = measure::find(name) else { continue };
+        if columns.iter().all(|(other, _)| other.name != measure.name) {
+            columns.push((
+                measure,
+                heading.map_or_else(|| measure.label_with_unit(), str::to_owned),
+            ));
+        }
+    }
+    columns
+}
+
+/// Medians over the valid blocks, a row per cell; without the columns in which there would be nothing.
 pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Table {
     let results = Results::new(plan, records);
-    let shown: Vec<(&Measure, &str)> = SHOWN
-        .iter()
-        .filter_map(|(name, heading)| Some((measure::find(name)?, *heading)))
+    let medians = |measure: &Measure| -> Vec<Option<f64>> {
+        let values = plan.cells.iter().map(|cell| results.values(&cell.id, measure));
+        values
+            .map(|values| stats::median(&values.into_values().collect::<Vec<f64>>()))
+            .collect()
+    };
+    let columns: Vec<(String, Vec<Option<f64>>)> = columns(plan)
+        .into_iter()
+        .map(|(measure, heading)| (heading, medians(measure)))
+        .filter(|(_, medians)| medians.iter().any(Option::is_some))
         .collect();
     let mut heading = vec!["variant".to_owned()];
     heading.extend(plan.axes.iter().map(|axis| axis.row.name.to_owned()));
     heading.push("blocks".to_owned());
-    heading.extend(shown.iter().map(|(_, heading)| (*heading).to_owned()));
-    let rows = plan.cells.iter().map(|cell| {
+    heading.extend(columns.iter().map(|(heading, _)| heading.clone()));
+    let rows = plan.cells.iter().enumerate().map(|(index, cell)| {
         let mut row = vec![plan.variants[cell.variant].label.clone()];
         let levels = plan.axes.iter().zip(&cell.levels);
         row.extend(levels.map(|(axis, &level)| axis.levels[level].written.clone()));
@@ -58,10 +85,8 @@ pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Table {
         } else {
             format!("{valid} of {all}")
         });
-        row.extend(shown.iter().map(|(measure, _)| {
-            let values: Vec<f64> = results.values(&cell.id, measure).into_values().collect();
-            stats::median(&values).map_or_else(|| "–".to_owned(), significant)
-        }));
+        let medians = columns.iter().map(|(_, medians)| medians[index]);
+        row.extend(medians.map(|median| median.map_or_else(|| "–".to_owned(), significant)));
         row
     });
     Table {
@@ -232,7 +257,9 @@ mod tests {
                 assert_eq!(row.len(), table.heading.len());
             }
         }
-        let rows = cells(&plan, &all).rows;
+        let Table { heading, rows } = cells(&plan, &all);
+        let shows = |column: usize| rows.iter().any(|row| row[column] != "–");
+        assert!(heading.len() > 4 && (4..heading.len()).all(shows), "{heading:?}");
         assert_eq!(rows[0][3], "1");
         assert_eq!(rows[1][3], "0", "a cell that has not run has no block");
     }

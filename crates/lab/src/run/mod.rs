@@ -311,9 +311,8 @@ fn run_blocks(
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
-        let for_blocks = manifest
-            .budget_s
-            .map(|budget_s| (budget_s - plan.block_s * f64::from(plan.call_passes)).max(0.0));
+        let passes_s = plan.block_s * f64::from(plan.call_passes) * pace(plan, &records);
+        let for_blocks = manifest.budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
         if over_budget(for_blocks, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
             break;
@@ -359,11 +358,12 @@ fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str
     first.status == CellStatus::Invalid || (first.disturbed && room_for_another_try(plan, budget_s, records))
 }
 
-/// Whether what was spent beyond the plan so far is less than what the budget leaves beyond it.
+/// Whether what was spent beyond the plan so far is less than what the budget leaves beyond it, at the pace that the cells
+/// have kept: a second try is worth less than a first one in another block.
 fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord]) -> bool {
     /// Tries beyond the plan where no budget is given, as a part of the plan.
     const EXTRA: f64 = 0.25;
-    let planned_s = plan.expected_s();
+    let planned_s = plan.expected_s() * pace(plan, records);
     let reserve_s = budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s);
     let mut seen = BTreeSet::new();
     let again_s: f64 = records
@@ -372,6 +372,21 @@ fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecor
         .map(|record| record.seconds)
         .sum();
     again_s < reserve_s
+}
+
+/// How long the first tries have taken, as a multiple of what was expected of them; 1 before there are any.
+fn pace(plan: &Plan, records: &[CellRecord]) -> f64 {
+    let mut seen = BTreeSet::new();
+    let (mut taken_s, mut expected_s) = (0.0, 0.0);
+    for record in records {
+        if seen.insert((record.block, record.cell.as_str()))
+            && let Some(cell) = plan.cells.iter().find(|cell| cell.id == record.cell)
+        {
+            taken_s += record.seconds;
+            expected_s += cell.time.expected_s(cell.connections);
+        }
+    }
+    if expected_s > 0.0 { taken_s / expected_s } else { 1.0 }
 }
 
 /// The best speed of the server's CPU in any cell so far.
@@ -436,6 +451,22 @@ mod tests {
         assert!(!due(&[&disturbed, &disturbed]));
         assert!(!due_within(Some(0.1), &[&disturbed]), "the budget leaves no room");
         assert!(is_due(&plan, None, std::slice::from_ref(&valid), "a", 1));
+    }
+
+    #[test]
+    fn a_study_that_is_slower_than_planned_spends_its_budget_on_blocks() {
+        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
+        let mut disturbed = testing::record(&plan.cells[0].id, 0, 0.1);
+        disturbed.cell.clone_from(&plan.cells[0].id);
+        disturbed.disturbed = true;
+        let expected_s = plan.cells[0].time.expected_s(plan.cells[0].connections);
+        let due_at = |pace: f64| {
+            let mut record = disturbed.clone();
+            record.seconds = pace * expected_s;
+            is_due(&plan, Some(1.5 * plan.expected_s()), &[record], &plan.cells[0].id, 0)
+        };
+        assert!(due_at(0.5) && due_at(1.0) && due_at(1.4));
+        assert!(!due_at(1.6) && !due_at(5.0));
     }
 
     #[test]
