@@ -53,7 +53,7 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
         for (worker, child) in pile.iter_mut().enumerate() {
             children::reap(child, || log::lost_child(worker));
             if child.is_empty() {
-                child.push(start(&config, &listener, &ledger, worker)?);
+                child.push(start(&config, &listener, &ledger, worker, workers)?);
             }
         }
         match poll(
@@ -90,23 +90,34 @@ fn start_with(connection: OwnedFd, config: &Config, ledger: &Arc<Ledger>) -> Res
     .map_err(|cause| ServeError::System { call: "fork", cause })
 }
 
-fn start(config: &Config, listener: &OwnedFd, ledger: &Arc<Ledger>, worker: usize) -> Result<Pid, ServeError> {
+/// Starts one of so many workers.
+fn start(
+    config: &Config,
+    listener: &OwnedFd,
+    ledger: &Arc<Ledger>,
+    worker: usize,
+    workers: usize,
+) -> Result<Pid, ServeError> {
     fork(|| {
         children::die_with_parent();
-        accept_and_serve(listener, Clerk::new(config, Arc::clone(ledger), worker), ledger);
+        let clerk = Clerk::new(config, Arc::clone(ledger), worker);
+        accept_and_serve(listener, clerk, ledger, workers);
         0
     })
     .map_err(|cause| ServeError::System { call: "fork", cause })
 }
 
-fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger) {
+fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger, workers: usize) {
     loop {
         clerk.tally.calls.accept4 += 1;
         match listener::accept_blocking(listener) {
             Accepted::Connection(connection) => {
                 clerk.tally.accepted += 1;
                 clerk.tally.accept_turns += 1;
-                ledger.opened();
+                // A process that is busy does not see who waits, so this is said when the last one gets something to do.
+                if ledger.opened() == Some(workers) {
+                    log::full(workers, "processes", "backlog");
+                }
                 clerk.serve(connection);
             }
             Accepted::Nobody | Accepted::Gone => {
@@ -116,7 +127,7 @@ fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger) {
                 }
             }
             Accepted::Shortage(errno) => {
-                log::shortage(&format!("accept4 failed ({errno})"));
+                ledger.tell_shortage(&format!("accept4 failed ({errno})"));
                 std::thread::sleep(LOOK);
             }
         }
