@@ -74,6 +74,12 @@ pub enum ServeError {
     /// The mechanism failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
+    /// The tokio runtime failed, which is not in its interface.
+    #[error("running the tokio runtime: {cause}: start the server again, and tell tokio's authors if it comes back")]
+    Runtime {
+        /// What it said.
+        cause: String,
+    },
     /// Another call failed that has no reason to.
     #[error("{call}: {cause}: see the call's manual page")]
     System {

@@ -10,12 +10,13 @@ use c10k_sys::shared_counters;
 
 use crate::model::Dispatch;
 use crate::tally::Tally;
-use crate::{Config, Model, ServeError};
+use crate::{Config, Model, ServeError, log};
 
 const OPEN: usize = 0;
 const OPEN_MAX: usize = 1;
 const STOPPING: usize = 2;
-const WORKERS: usize = 3;
+const SHORTAGE_TOLD: usize = 3;
+const WORKERS: usize = 4;
 
 /// One for each server. Children that are forked share its counters, not its event counters.
 #[derive(Debug)]
@@ -44,10 +45,11 @@ impl Ledger {
         })
     }
 
-    /// A connection was accepted.
-    pub(crate) fn opened(&self) {
+    /// A connection was accepted; how many are open now, where there were never so many before.
+    pub(crate) fn opened(&self) -> Option<usize> {
         let open = self.cells[OPEN].fetch_add(1, Ordering::Relaxed) + 1;
-        self.cells[OPEN_MAX].fetch_max(open, Ordering::Relaxed);
+        let most = self.cells[OPEN_MAX].fetch_max(open, Ordering::Relaxed);
+        usize::try_from(open).ok().filter(|_| open > most)
     }
 
     /// A connection was closed.
@@ -57,6 +59,13 @@ impl Ledger {
 
     pub(crate) fn open_connections(&self) -> usize {
         usize::try_from(self.cells[OPEN].load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Says that accepting waits, unless a worker, thread or process, has said so before.
+    pub(crate) fn tell_shortage(&self, why: &str) {
+        if self.cells[SHORTAGE_TOLD].swap(1, Ordering::Relaxed) == 0 {
+            log::shortage(why);
+        }
     }
 
     /// Tells the workers, children among them, that the server drains.

@@ -58,6 +58,7 @@ mod proactor;
 mod reactor;
 mod root;
 mod roster;
+mod runtime_failure;
 mod server;
 mod stop;
 mod tally;

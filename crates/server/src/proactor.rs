@@ -22,7 +22,7 @@ use crate::ledger::Ledger;
 use crate::peer::{Flight, Life, Next, Peer};
 use crate::peers::{Key, Peers};
 use crate::waiting::{self, Waiting};
-use crate::{Config, ServeError, Stop, Submission, limits, log};
+use crate::{Config, ServeError, Stop, Submission, limits};
 
 /// The number of the poll of the stop request.
 const STOP: u32 = 1;
@@ -97,7 +97,6 @@ struct Proactor {
     reported: Tick,
     /// No connection is closed to make room before.
     evicting: Tick,
-    shortage_told: bool,
     drained_at: Tick,
 }
 
@@ -124,7 +123,6 @@ impl Proactor {
             due: Vec::new(),
             reported: Tick(0),
             evicting: Tick(0),
-            shortage_told: false,
             drained_at: Tick(u32::MAX),
         })
     }
@@ -227,13 +225,11 @@ impl Proactor {
         if self.shared.host.stage == Stage::Draining || (room > 0 && !self.gate.is_paused()) {
             return;
         }
-        if !std::mem::replace(&mut self.shortage_told, true) {
-            log::shortage(if room == 0 {
-                "the cap on connections is reached"
-            } else {
-                "accepting failed for want of descriptors or memory"
-            });
-        }
+        self.ledger.tell_shortage(if room == 0 {
+            "the cap on connections is reached"
+        } else {
+            "accepting failed for want of descriptors or memory"
+        });
         self.gate.pause(self.shared.clock.now());
         self.make_room();
     }

@@ -14,7 +14,7 @@ use crate::connection::{Connection, Progress, Shared, Told, Verdict};
 use crate::deadlines::{Due, Wheel};
 use crate::ledger::Ledger;
 use crate::listener::{self, Accepted};
-use crate::{Config, ServeError, Stop, limits, log};
+use crate::{Config, ServeError, Stop, limits};
 
 /// Events fetched in one wait.
 const BATCH: usize = 512;
@@ -145,7 +145,6 @@ struct Loop {
     reported: Tick,
     /// No connection is closed to make room before.
     evicting: Tick,
-    shortage_told: bool,
     drained_at: Tick,
 }
 
@@ -187,7 +186,6 @@ impl Loop {
             rescans: 0,
             reported: Tick(0),
             evicting: Tick(0),
-            shortage_told: false,
             drained_at: Tick(u32::MAX),
         })
     }
@@ -389,10 +387,7 @@ impl Loop {
 
     /// Takes the listener out of the set for want of room.
     fn pause(&mut self, why: &str) {
-        if !self.shortage_told {
-            self.shortage_told = true;
-            log::shortage(why);
-        }
+        self.ledger.tell_shortage(why);
         self.make_room();
         let Door::Open(key) = self.door else { return };
         let until = self.shared.clock.now().after(BACK_OFF);

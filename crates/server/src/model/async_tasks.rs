@@ -21,7 +21,7 @@ use crate::connection::{Connection, Progress, Shared, Told, Verdict};
 use crate::ledger::Ledger;
 use crate::listener::{self, Accepted};
 use crate::tally::Tally;
-use crate::{Config, ServeError, Server, Stop, limits, log};
+use crate::{Config, ServeError, Server, Stop, limits, runtime_failure};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "async-tasks",
@@ -54,9 +54,10 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
     let Server { config, listener, .. } = server;
     let ledger = Ledger::open(&config, 1)?;
     let house = Arc::new(House { config, ledger });
-    runtime.block_on(serve(listener, Arc::clone(&house), stop))?;
-    // What has not ended by the drain deadline ends here.
-    drop(runtime);
+    // A turn has borrowed what connections share.
+    let in_turn = || SHARED.try_with(|shared| shared.try_borrow_mut().is_err()) == Ok(true);
+    // What has not ended by the drain deadline ends with the runtime.
+    runtime_failure::block_on(runtime, in_turn, serve(listener, Arc::clone(&house), stop))?;
     Ok(house.ledger.summary())
 }
 
@@ -110,15 +111,9 @@ async fn accept_on(
     drain: &watch::Receiver<()>,
     present: &mpsc::Sender<()>,
 ) {
-    let mut told = false;
-    let mut tell = |why: &str| {
-        if !std::mem::replace(&mut told, true) {
-            log::shortage(why);
-        }
-    };
     loop {
         if room.available_permits() == 0 {
-            tell("the cap on connections is reached");
+            house.ledger.tell_shortage("the cap on connections is reached");
         }
         // Never closed.
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
@@ -127,7 +122,7 @@ async fn accept_on(
         match listener.accept().await {
             Ok((connection, _)) => start(connection, Some(permit), house, drain, present),
             Err(error) if listener::is_shortage(&error) => {
-                tell(&format!("accept4 failed ({error})"));
+                house.ledger.tell_shortage(&format!("accept4 failed ({error})"));
                 sleep(BACK_OFF).await;
             }
             // The connection had gone.

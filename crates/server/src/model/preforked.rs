@@ -52,7 +52,7 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
         for (worker, child) in pile.iter_mut().enumerate() {
             children::reap(child, || log::lost_child(worker));
             if child.is_empty() {
-                child.push(start(&config, &listener, &ledger, worker)?);
+                child.push(start(&config, &listener, &ledger, worker, workers)?);
             }
         }
         match poll(
@@ -87,19 +87,32 @@ fn start_with(connection: OwnedFd, config: &Config, ledger: &Arc<Ledger>) -> Res
     .map_err(children::no_fork)
 }
 
-fn start(config: &Config, listener: &OwnedFd, ledger: &Arc<Ledger>, worker: usize) -> Result<Pid, ServeError> {
-    children::start(|| accept_and_serve(listener, Clerk::new(config, Arc::clone(ledger), worker), ledger))
-        .map_err(children::no_fork)
+/// Starts one of so many workers.
+fn start(
+    config: &Config,
+    listener: &OwnedFd,
+    ledger: &Arc<Ledger>,
+    worker: usize,
+    workers: usize,
+) -> Result<Pid, ServeError> {
+    children::start(|| {
+        let clerk = Clerk::new(config, Arc::clone(ledger), worker);
+        accept_and_serve(listener, clerk, ledger, workers);
+    })
+    .map_err(children::no_fork)
 }
 
-fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger) {
+fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger, workers: usize) {
     loop {
         clerk.tally.calls.accept4 += 1;
         match listener::accept_blocking(listener) {
             Accepted::Connection(connection) => {
                 clerk.tally.accepted += 1;
                 clerk.tally.accept_turns += 1;
-                ledger.opened();
+                // A process that is busy does not see who waits, so this is said when the last one gets something to do.
+                if ledger.opened() == Some(workers) {
+                    log::full(workers, "processes", "backlog");
+                }
                 clerk.serve(connection);
             }
             Accepted::Nobody | Accepted::Gone => {
@@ -109,7 +122,7 @@ fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger) {
                 }
             }
             Accepted::Shortage(errno) => {
-                log::shortage(&format!("accept4 failed ({errno})"));
+                ledger.tell_shortage(&format!("accept4 failed ({errno})"));
                 std::thread::sleep(LOOK);
             }
         }

@@ -15,7 +15,7 @@ use crate::blocking::Clerk;
 use crate::ledger::Ledger;
 use crate::roster::{Roster, prepare_nudges};
 use crate::tally::Tally;
-use crate::{ServeError, Server, Stop, limits};
+use crate::{ServeError, Server, Stop, limits, log};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "thread-pool",
@@ -55,6 +55,7 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
     let mut reception = Desk {
         queue: Arc::clone(&queue),
         ledger: Arc::clone(&ledger),
+        threads,
         most,
     };
     acceptor::run(&server.listener, stop, &mut reception)?;
@@ -110,6 +111,7 @@ impl Queue {
 struct Desk {
     queue: Arc<Queue>,
     ledger: Arc<Ledger>,
+    threads: usize,
     most: usize,
 }
 
@@ -125,7 +127,10 @@ impl Reception for Desk {
     fn take(&mut self, connection: OwnedFd, tally: &mut Tally) -> Result<(), String> {
         // Counted where it is served, so that the balance between the threads shows.
         tally.accepted -= 1;
-        self.ledger.opened();
+        // This is the first one ever for which there is no thread; only the acceptor counts up.
+        if self.ledger.opened() == Some(self.threads + 1) {
+            log::full(self.threads, "threads", "queue");
+        }
         self.queue.put(connection);
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! subject; `C10K_FAULTS=all` gives each the whole, in some minutes.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::BufReader;
+use std::fs::{self, File};
+use std::io::{BufReader, Read as _, Seek as _};
 use std::net::SocketAddr;
 use std::process::{ChildStdout, ExitStatus};
 use std::time::Duration;
@@ -22,7 +22,14 @@ use crate::client::PATIENCE;
 use crate::dialogue::{Dialogue, Outcome, hold_all, script, until};
 use crate::subject::{Needs, Subject, record};
 
-pub(crate) const CASES: &[Case] = &[("every_system_call_may_fail", Needs::Nothing, sweep)];
+pub(crate) const CASES: &[Case] = &[
+    ("every_system_call_may_fail", Needs::Nothing, sweep),
+    (
+        "a_wait_that_fails_ends_the_server_with_one_line",
+        Needs::Nothing,
+        failed_wait,
+    ),
+];
 
 /// Faults that each subject gets by default.
 const SHARE: usize = 4;
@@ -61,6 +68,8 @@ enum Harm {
 struct Rig {
     traced: Traced,
     records: BufReader<ChildStdout>,
+    /// What it says on standard error.
+    said: File,
     address: SocketAddr,
     idle: Held,
     /// Calls of a session without a fault.
@@ -88,6 +97,7 @@ fn sweep(subject: &Subject) {
     for injection in faults {
         injected += rig.suffer(subject, &script, injection);
         if rig.traced.is_over() {
+            rig.assert_told();
             rig = Rig::start(subject, &script);
         }
     }
@@ -95,6 +105,39 @@ fn sweep(subject: &Subject) {
     let (status, open) = rig.stop();
     assert!(status.success(), "{status}");
     assert_eq!(open, 0, "connections that the server believes open");
+}
+
+/// A loop's own wait fails with what no such call has a reason for while it runs: the server ends, or goes on whole.
+fn failed_wait(subject: &Subject) {
+    fail_waits(subject);
+    if subject.model() == "async-tasks" {
+        // There, other threads than the one that is told of the end wait.
+        fail_waits(&subject.with("workers", "3"));
+    }
+}
+
+fn fail_waits(subject: &Subject) {
+    let script = script();
+    let mut rig = Rig::start(subject, &script);
+    let waits = rig.quiet.values().map(|(call, _)| *call);
+    let waits: Vec<Call> = waits.filter(|call| is_wait(subject, call.name)).collect();
+    for call in waits {
+        rig.traced.set(Some(Injection {
+            call,
+            fault: Fault::Refused(Errno::INVAL),
+            first: 1,
+            times: 1,
+        }));
+        rig.session(&script, STALL);
+        assert_eq!(rig.traced.set(None), 1, "{call:?} was not made");
+        let goes_on = || rig.traced.is_over() || rig.serves(&script);
+        assert!(until(PATIENCE, goes_on), "neither ended nor whole after {call:?}");
+        if rig.traced.is_over() {
+            rig.assert_told();
+            rig = Rig::start(subject, &script);
+        }
+    }
+    assert!(rig.stop().0.success());
 }
 
 /// Every call of the path × every fault × the first one and one amid the session × once and many times.
@@ -149,12 +192,16 @@ fn harm(subject: &Subject, call: &Call, fault: Fault) -> Harm {
         }
         ("accept4", _) | (_, Fault::Short) => Harm::None,
         ("recvfrom" | "sendto" | "sendmsg", Fault::Refused(Errno::INTR)) => Harm::None,
-        (call, Fault::Refused(errno)) if WAITS.contains(&call) || subject.waits_with() == Some(call) => match errno {
+        (call, Fault::Refused(errno)) if is_wait(subject, call) => match errno {
             Errno::INTR => Harm::None,
             _ => Harm::End,
         },
         _ => Harm::Cut,
     }
+}
+
+fn is_wait(subject: &Subject, call: &str) -> bool {
+    WAITS.contains(&call) || subject.waits_with() == Some(call)
 }
 
 impl Rig {
@@ -170,7 +217,10 @@ impl Rig {
         if matches!(subject.model(), "preforked" | "thread-pool") {
             options.push(("workers", "8"));
         }
-        let mut traced = Traced::spawn(subject.command(&options)).expect("a machine that allows tracing");
+        let said = tempfile::tempfile().expect("a directory for temporary files");
+        let mut command = subject.command(&options);
+        command.stderr(said.try_clone().expect("a descriptor is left"));
+        let mut traced = Traced::spawn(command).expect("a machine that allows tracing");
         let mut records = BufReader::new(traced.stdout().expect("standard output is piped"));
         let ServeRecord::Listening { address, .. } = record(&mut records) else {
             panic!("a summary before the server listens");
@@ -179,6 +229,7 @@ impl Rig {
         let mut rig = Rig {
             traced,
             records,
+            said,
             address,
             idle: Held::default(),
             quiet: BTreeMap::new(),
@@ -297,6 +348,20 @@ impl Rig {
             }
         }
         held
+    }
+
+    /// Asserts that it, which has ended by itself, said why as the last thing, and not by a panic.
+    fn assert_told(mut self) {
+        let status = self.traced.wait().expect("the tracer saw its end");
+        let mut said = String::new();
+        // The descriptor's position is the one at which the server wrote.
+        self.said.rewind().expect("a file");
+        self.said.read_to_string(&mut said).expect("text");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(
+            status.code() == Some(2) && last.starts_with("c10k: ") && !said.contains("panicked"),
+            "{status}: {said}"
+        );
     }
 
     /// Its exit status, and how many connections it believes open.

@@ -14,6 +14,7 @@ mod dialogue;
 mod faults;
 mod files;
 mod hostile;
+mod limits;
 mod overflow;
 mod subject;
 mod vectors;
@@ -34,6 +35,7 @@ const CASES: &[&[Case]] = &[
     overflow::CASES,
     dialogue::CASES,
     hostile::CASES,
+    limits::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow, Trigger};
@@ -34,6 +35,8 @@ pub(crate) enum Needs {
     OneLoop,
     /// Connections beyond a cap wait, whoever serves.
     Cap,
+    /// One limit on connections, not one for each worker.
+    OneLimit,
     /// No thread or process for each connection.
     Events,
     /// A bounded queue of signals.
@@ -73,6 +76,13 @@ impl Subject {
         }
     }
 
+    /// The same with one more option.
+    pub(crate) fn with(&self, name: &'static str, value: &'static str) -> Subject {
+        let mut subject = self.clone();
+        subject.options.push((name, value));
+        subject
+    }
+
     pub(crate) fn name(&self) -> String {
         let mut name = self.model.name().to_owned();
         if let Some(mechanism) = self.mechanism {
@@ -96,6 +106,7 @@ impl Subject {
                 rustix::process::geteuid().is_root()
                     && (others || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
             }
+            Needs::OneLimit => model != "loop-per-core",
             Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
             Needs::Events => matches!(model, "event-loop" | "loop-per-core" | "io-uring" | "async-tasks"),
             Needs::SignalQueue => {
@@ -146,6 +157,20 @@ impl Subject {
     /// Starts the server with options of [`apply`].
     pub(crate) fn start(&self, options: &[(&str, &str)]) -> Running {
         Running::of(self.command(options))
+    }
+
+    /// The same, with the lines that it says on standard error.
+    pub(crate) fn start_heard(&self, options: &[(&str, &str)]) -> (Running, Receiver<String>) {
+        let mut command = self.command(options);
+        command.stderr(Stdio::piped());
+        let mut server = Running::of(command);
+        let said = BufReader::new(server.child.stderr.take().expect("standard error is piped"));
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Refused where nobody listens any more.
+            said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+        (server, told)
     }
 
     /// What starts the server; it does not outlive who starts it.
@@ -294,9 +319,17 @@ pub(crate) fn serve() -> ExitCode {
         address: server.address().to_string(),
         pid: std::process::id(),
     });
-    let summary = server.run(&stop).expect("serves until it is stopped");
-    print(&ServeRecord::Summary(Box::new(summary)));
-    ExitCode::SUCCESS
+    match server.run(&stop) {
+        Ok(summary) => {
+            print(&ServeRecord::Summary(Box::new(summary)));
+            ExitCode::SUCCESS
+        }
+        // As `c10k serve` does.
+        Err(error) => {
+            eprintln!("c10k: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// Asserts that a thread of a confined server opens and writes nothing beyond its root, and listens and connects nowhere.

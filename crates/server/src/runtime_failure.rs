@@ -1,0 +1,94 @@
+//! A failure of the tokio runtime itself, as an error.
+//!
+//! The runtime expects of its own wait that it fails with nothing but `EINTR`, as epoll_wait(2) says, and panics where it
+//! does: on the calling thread, or on a worker, whose end nobody would be told of. Here such a panic is what a server's
+//! other failures are: an error, of one line. A panic within a turn of a connection is this crate's own mistake, and goes
+//! its usual way.
+
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Notify;
+
+use crate::ServeError;
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send>;
+
+/// How long the workers may take to end the turns that they are in, when everything else is over.
+const LAST_TURN: Duration = Duration::from_secs(1);
+
+/// What the panic hook has seen.
+#[derive(Default)]
+struct Seen {
+    message: OnceLock<String>,
+    told: Notify,
+}
+
+/// Runs `future` to its end, or until the runtime fails. `in_turn` says whether the asking thread is within a connection's
+/// turn.
+///
+/// # Errors
+/// [`ServeError::Runtime`], and those of `future`.
+pub(crate) fn block_on<T>(
+    runtime: Runtime,
+    in_turn: fn() -> bool,
+    future: impl Future<Output = Result<T, ServeError>>,
+) -> Result<T, ServeError> {
+    let seen = Arc::new(Seen::default());
+    let previous = watch(&runtime, &seen, in_turn);
+    // Whatever the panic leaves half done is the runtime's, and goes with it.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                outcome = future => outcome,
+                () = seen.told.notified() => Err(seen.error()),
+            }
+        });
+        runtime.shutdown_timeout(LAST_TURN);
+        outcome
+    }));
+    if seen.message.get().is_some() {
+        // The hook stays: a worker that has failed is in it for good, and a hook that is in use cannot be replaced.
+        return Err(seen.error());
+    }
+    set_hook(Box::new(move |panic| previous(panic)));
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+impl Seen {
+    fn error(&self) -> ServeError {
+        let message = self.message.get().map_or("no message", String::as_str);
+        ServeError::Runtime {
+            cause: message.lines().collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+/// Keeps panics of the runtime from the process's hook, which is returned.
+fn watch(runtime: &Runtime, seen: &Arc<Seen>, in_turn: fn() -> bool) -> Arc<Hook> {
+    let (id, caller) = (runtime.handle().id(), thread::current().id());
+    let previous: Arc<Hook> = Arc::new(take_hook());
+    let (seen, others) = (Arc::clone(seen), Arc::clone(&previous));
+    set_hook(Box::new(move |panic| {
+        let of_runtime = Handle::try_current().is_ok_and(|handle| handle.id() == id);
+        if !of_runtime || in_turn() {
+            return others(panic);
+        }
+        // The first one is the cause.
+        let _ = seen
+            .message
+            .set(panic.payload_as_str().unwrap_or("no message").to_owned());
+        seen.told.notify_one();
+        while thread::current().id() != caller {
+            // The runtime's debug build aborts the process where a worker unwinds. It is not waited for.
+            thread::park();
+        }
+    }));
+    previous
+}

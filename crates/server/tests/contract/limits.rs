@@ -1,0 +1,59 @@
+//! A server that has as many connections as it may have: it says so, once, and loses nobody.
+
+use std::io::{ErrorKind, Read};
+
+use crate::Case;
+use crate::client::{Client, PATIENCE, get};
+use crate::subject::{Needs, Subject};
+
+pub(crate) const CASES: &[Case] = &[(
+    "at_its_limit_it_says_so_in_one_line_and_loses_nobody",
+    Needs::OneLimit,
+    at_the_limit,
+)];
+
+/// The option that sets how many connections a model serves at once, and what it says when so many are there.
+fn limit(model: &str) -> (&'static str, &'static str) {
+    match model {
+        "preforked" => ("workers", "all 2 processes have a connection: more wait in the backlog"),
+        "thread-pool" => ("workers", "all 2 threads have a connection: more wait in the queue"),
+        "fork-per-connection" => ("connections", "2 processes are as many as this model may start"),
+        "thread-per-connection" => ("connections", "2 threads are as many as this model may start"),
+        _ => ("connections", "the cap on connections is reached"),
+    }
+}
+
+fn at_the_limit(subject: &Subject) {
+    let (option, words) = limit(subject.model());
+    let (server, said) = subject.start_heard(&[(option, "2"), ("spare", "60s")]);
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    for _ in 0..3 {
+        let mut beyond = Client::connect(server.address);
+        beyond.send(get("/bytes/1"));
+        clients.push(beyond);
+    }
+    let line = said.recv_timeout(PATIENCE).expect("a line on standard error");
+    assert!(
+        line.starts_with("c10k serve: ") && line.contains(words) && line.ends_with("; said once"),
+        "{line}"
+    );
+    for beyond in &clients[2..] {
+        beyond.stream.set_nonblocking(true).expect("a socket");
+        let early = (&beyond.stream).read(&mut [0]).expect_err("a reply beyond the limit");
+        assert_eq!(early.kind(), ErrorKind::WouldBlock);
+        beyond.stream.set_nonblocking(false).expect("a socket");
+    }
+    // Each one that leaves makes room for one that waits, which by then has asked.
+    let mut waiting = clients.split_off(2);
+    drop(clients);
+    for mut beyond in waiting.drain(..) {
+        assert_eq!(beyond.reply().status, 200);
+    }
+    let summary = server.stop();
+    assert_eq!((summary.accepted, summary.replies, summary.open_connections), (5, 5, 0));
+    // Until the end of the server's standard error.
+    assert_eq!(said.iter().collect::<Vec<_>>(), Vec::<String>::new());
+}
