@@ -1,17 +1,29 @@
 //! What the process models have in common: children, reaped and seen off.
 
+use std::io;
 use std::time::{Duration, Instant};
 
+use c10k_sys::process::fork;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+};
 
 /// How often a nudge is repeated: the first may come just before the call that it is to interrupt.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Called by a child first: it does not outlive its master.
-pub(super) fn die_with_parent() {
-    // Refused only for numbers that are no signals.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+/// Forks a child that does not outlive its master, and does `work` in it.
+pub(super) fn start(work: impl FnOnce()) -> io::Result<Pid> {
+    let master = getpid();
+    fork(move || {
+        // Refused only for numbers that are no signals.
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        // A master that died before is not told any more.
+        if getppid() == Some(master) {
+            work();
+        }
+        0
+    })
 }
 
 /// Takes the children that have ended off the list; `lost` is called for each that did not end of its own will.

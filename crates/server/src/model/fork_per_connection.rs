@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use c10k_record::ServeSummary;
-use c10k_sys::process::fork;
 use rustix::process::Pid;
 
 use super::{Descriptor, Dispatch, children};
@@ -68,10 +67,8 @@ impl Reception for Forker {
         self.ledger.opened();
         let (config, ledger) = (&self.config, Arc::clone(&self.ledger));
         // Moved into the call: the parent's copy of the connection is closed when it returns.
-        let child = fork(move || {
-            children::die_with_parent();
+        let child = children::start(move || {
             Clerk::new(config, ledger, 0).serve(connection);
-            0
         });
         match child {
             Ok(child) => {

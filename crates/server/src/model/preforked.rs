@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_record::ServeSummary;
-use c10k_sys::process::fork;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{Shutdown, shutdown};
@@ -80,21 +79,17 @@ fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
 fn start_with(connection: OwnedFd, config: &Config, ledger: &Arc<Ledger>) -> Result<Pid, ServeError> {
     let clerk_ledger = Arc::clone(ledger);
     ledger.opened();
-    fork(move || {
-        children::die_with_parent();
+    children::start(move || {
         let mut clerk = Clerk::new(config, clerk_ledger, 0);
         clerk.tally.accepted += 1;
         clerk.serve(connection);
-        0
     })
     .map_err(|cause| ServeError::System { call: "fork", cause })
 }
 
 fn start(config: &Config, listener: &OwnedFd, ledger: &Arc<Ledger>, worker: usize) -> Result<Pid, ServeError> {
-    fork(|| {
-        children::die_with_parent();
+    children::start(|| {
         accept_and_serve(listener, Clerk::new(config, Arc::clone(ledger), worker), ledger);
-        0
     })
     .map_err(|cause| ServeError::System { call: "fork", cause })
 }
