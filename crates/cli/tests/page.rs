@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use c10k_sys::required::is_required;
 use serde_json::Value;
 
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -44,13 +45,24 @@ frame.onload = () => {
     if (size < 11) small.push(name + ': ' + size.toFixed(1));
     if (contrast < 4.5) pale.push(name + ': ' + contrast.toFixed(2));
   }
+  const overlap = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const overlapping = [], clipped = [];
+  for (const svg of [...page.querySelectorAll('figure svg')].filter(seen)) {
+    const all = svg.getBoundingClientRect();
+    const labels = [...svg.querySelectorAll('text')].map(t => [t.textContent.trim(), t.getBoundingClientRect()]);
+    labels.forEach(([name, box], index) => {
+      const inside = box.left > all.left - 1 && box.right < all.right + 1 && box.top > all.top - 1 && box.bottom < all.bottom + 1;
+      if (!inside) clipped.push(name);
+      for (const [other, its] of labels.slice(index + 1)) if (overlap(box, its)) overlapping.push(name + ' / ' + other);
+    });
+  }
   const figures = [...page.querySelectorAll('figure')];
   document.querySelector('pre').textContent = JSON.stringify({
     width: view.innerWidth,
     dark: view.matchMedia('(prefers-color-scheme: dark)').matches,
     page: page.documentElement.scrollWidth,
     sideways: [...page.querySelectorAll('.claim .scroll')].filter(e => e.scrollWidth > e.clientWidth).length,
-    texts, small, pale,
+    texts, small, pale, overlapping, clipped,
     figures: figures.length,
     drawn: figures.filter(f => [...f.querySelectorAll('svg')].filter(seen)
       .filter(s => s.getBoundingClientRect().height > 100 && s.querySelectorAll('text').length > 4).length === 1).length,
@@ -68,8 +80,10 @@ fn browser() -> Option<&'static str> {
     };
     let found = BROWSERS.iter().find(there).copied();
     if found.is_none() {
-        let required = std::env::var("C10K_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "all"));
-        assert!(!required, "no browser and C10K_REQUIRE is set; install chromium");
+        assert!(
+            !is_required(&["chromium"]),
+            "a browser is required (C10K_REQUIRE): install chromium"
+        );
         eprintln!("skipped: no browser ({})", BROWSERS.join(", "));
     }
     found
@@ -166,6 +180,8 @@ fn the_report_is_readable_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_no
         assert!(found["texts"].as_u64() > Some(100), "{context}");
         assert_eq!(found["small"], serde_json::json!([]), "text below 11 px: {context}");
         assert_eq!(found["pale"], serde_json::json!([]), "contrast below 4.5: {context}");
+        assert_eq!(found["overlapping"], serde_json::json!([]), "labels overlap: {context}");
+        assert_eq!(found["clipped"], serde_json::json!([]), "labels are cut off: {context}");
         assert_eq!(found["figures"], figures, "{context}");
         assert_eq!(found["drawn"], figures, "a figure is missing or empty: {context}");
     }
@@ -173,15 +189,18 @@ fn the_report_is_readable_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_no
 
 /// The test above would not notice a request or a wide page if it could not fail: here it must.
 #[test]
-fn the_probe_sees_a_request_a_wide_page_and_pale_text() {
+fn the_probe_sees_a_request_a_wide_page_pale_text_and_labels_that_overlap_or_are_cut_off() {
     let Some(browser) = browser() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let page = "<!doctype html><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
                 'unsafe-inline'\"><style>p { width: 900px; color: #ccc; font-size: 8px }</style><p>pale \
-                <img src=\"http://127.0.0.1:9/x.png\">";
+                <img src=\"http://127.0.0.1:9/x.png\"><figure><svg width=100 height=50><text x=10 y=20>one</text>\
+                <text x=12 y=22>two</text><text x=80 y=45>outside</text></svg></figure>";
     let (found, console) = look(browser, folder.path(), page, 400, "light");
     assert!(console.iter().any(|line| line.contains("x.png")), "{console:?}");
     assert!(found["page"].as_u64() > Some(400), "{found}");
     assert_eq!(found["small"].as_array().map(Vec::len), Some(1), "{found}");
     assert_eq!(found["pale"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["overlapping"], serde_json::json!(["one / two"]), "{found}");
+    assert_eq!(found["clipped"], serde_json::json!(["outside"]), "{found}");
 }

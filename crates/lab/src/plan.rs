@@ -291,7 +291,7 @@ impl Plan {
 }
 
 impl Axis {
-    /// A level in words: `6,000 idle connections`, `rate 6.67% (5,300/s)`.
+    /// A level in words: `6,000 idle connections`, `10 ms of work per request`, `rate 6.67% (5,300/s)`.
     pub(crate) fn describe(&self, level: usize) -> String {
         let level = &self.levels[level];
         match self.row.kind {
@@ -301,7 +301,8 @@ impl Axis {
             }
             Kind::Rate => format!("{} requests/s", thousands(level.value)),
             Kind::Size => format!("{} bytes", thousands(level.value)),
-            Kind::Duration | Kind::Word => format!("{} {}", self.row.name, level.written),
+            Kind::Duration => format!("{} of {}", self.row.kind.text(level.value), self.row.label),
+            Kind::Word => format!("{} {}", self.row.name, level.written),
         }
     }
 }

@@ -13,12 +13,14 @@
 
 mod cpu;
 mod memory;
+mod signals;
 mod soaker;
 mod sockets;
 mod tree;
 
 pub use cpu::{CpuTicks, PressureNs, cpu_pressure, cpu_ticks, forks_total, interrupts_on, softirqs_on};
 pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set_bytes};
+pub use signals::queued_signals;
 pub use soaker::{Soaker, SoakerReading};
 pub use sockets::tcp_sockets;
 pub use tree::{ProcessTree, TreeUsage};

@@ -2,6 +2,8 @@
 //!
 //! The row drives the check of the file, the reading of its value, the flag, and the label on an axis.
 
+use crate::report::{duration, thousands};
+
 /// Whose option it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -26,6 +28,16 @@ pub(crate) enum Kind {
     Word,
 }
 
+impl Kind {
+    /// A value beside the label of its axis.
+    pub(crate) fn text(self, value: f64) -> String {
+        match self {
+            Self::Duration => duration(value),
+            _ => thousands(value),
+        }
+    }
+}
+
 /// One option.
 #[derive(Debug)]
 pub(crate) struct OptionRow {
@@ -33,7 +45,7 @@ pub(crate) struct OptionRow {
     pub(crate) name: &'static str,
     pub(crate) side: Side,
     pub(crate) kind: Kind,
-    /// Its label where it is an axis, with its unit.
+    /// Its label where it is an axis, with its unit; durations have theirs with each number.
     pub(crate) label: &'static str,
 }
 
@@ -53,7 +65,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("accept-sharing", Side::Server, Kind::Word, "accept sharing"),
     row("submission", Side::Server, Kind::Word, "submission"),
     row("workers", Side::Server, Kind::Count, "workers"),
-    row("work", Side::Server, Kind::Duration, "work per request [s]"),
+    row("work", Side::Server, Kind::Duration, "work per request"),
     row("signal-queue", Side::Server, Kind::Count, "signal queue [signals]"),
     row("on-overflow", Side::Server, Kind::Word, "on overflow"),
     row("root", Side::Server, Kind::Word, "root"),
@@ -67,13 +79,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Kind::Count,
         "requests per connection",
     ),
-    row("duration", Side::Load, Kind::Duration, "duration [s]"),
-    row("warmup", Side::Load, Kind::Duration, "warm-up [s]"),
-    row("timeout", Side::Load, Kind::Duration, "time limit [s]"),
+    row("duration", Side::Load, Kind::Duration, "duration"),
+    row("warmup", Side::Load, Kind::Duration, "warm-up"),
+    row("timeout", Side::Load, Kind::Duration, "time limit"),
     row("arrival", Side::Load, Kind::Word, "arrival"),
     row("threads", Side::Load, Kind::Count, "threads of the generator"),
     row("burst", Side::Load, Kind::Count, "requests due at once"),
-    row("max-lag", Side::Load, Kind::Duration, "send lag allowed [s]"),
+    row("max-lag", Side::Load, Kind::Duration, "send lag allowed"),
     row("pace", Side::Load, Kind::Word, "pace"),
     row(
         "pipeline",
@@ -88,10 +100,10 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         "beside-spin",
         Side::Load,
         Kind::Duration,
-        "CPU time of a request beside [s]",
+        "CPU time of a request beside",
     ),
     row("name", Side::Probe, Kind::Word, "probe"),
-    row("time", Side::Probe, Kind::Duration, "measured time [s]"),
+    row("time", Side::Probe, Kind::Duration, "measured time"),
     row("by", Side::Probe, Kind::Word, "by"),
     row("place", Side::Probe, Kind::Word, "place"),
     row("parent-mib", Side::Probe, Kind::Count, "MiB of the parent's memory"),
@@ -100,7 +112,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row("sources", Side::Probe, Kind::Count, "sources"),
     row("active", Side::Probe, Kind::Count, "active sources"),
     row("subscribers", Side::Probe, Kind::Count, "subscribers"),
-    row("sample", Side::Probe, Kind::Duration, "work for a sample [s]"),
+    row("sample", Side::Probe, Kind::Duration, "work for a sample"),
 ];
 
 /// Options of `[load]` that are for the second generator and not for the measured one.

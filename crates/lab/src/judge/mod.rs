@@ -15,6 +15,7 @@ use crate::experiment::ClaimSpec;
 use crate::experiment::options::{self, Kind};
 use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
+use crate::report::duration;
 use crate::stats::{self, Interval};
 pub(crate) use statistic::Form;
 use statistic::{Statistic, Values};
@@ -433,8 +434,7 @@ pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
         Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
         Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
         Form::Factor => format!("{}×", significant(value)),
-        Form::Level if unit == "s" && value < 1e-3 => format!("{} µs", significant(value * 1e6)),
-        Form::Level if unit == "s" => format!("{} ms", significant(value * 1e3)),
+        Form::Level if unit == "s" => duration(value),
         Form::Plain | Form::Level if unit.is_empty() => significant(value),
         Form::Plain if unit == "%" => format!("{}%", significant(value)),
         Form::Plain | Form::Level => format!("{} {unit}", significant(value)),

@@ -13,8 +13,10 @@ use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::axis::LevelAxis;
 use super::{escape, thousands};
 use crate::LabError;
+use crate::experiment::options::OptionRow;
 use crate::experiment::{FigureSpec, Scale};
 use crate::judge::{Results, significant};
 use crate::measure::{self, Measure};
@@ -86,6 +88,13 @@ const MARKER_SIZE: i32 = 5;
 /// Height of one row of the legend, pixels.
 const LEGEND_ROW: u32 = 22;
 
+/// Around a chart, pixels.
+const MARGIN: u32 = 10;
+const MARGIN_RIGHT: u32 = 18;
+
+/// Width of a character of a label, pixels.
+const LABEL_CHARACTER: f64 = 7.0;
+
 /// The two sizes of a panel, pixels.
 const WIDE: (u32, u32) = (780, 440);
 const NARROW: (u32, u32) = (360, 400);
@@ -112,7 +121,7 @@ pub(super) fn draw_all(plan: &Plan, records: &[CellRecord]) -> Result<Vec<Figure
             let panel = Panel {
                 spec,
                 measure,
-                x_label: plan.axes[axis].row.label,
+                x: plan.axes[axis].row,
                 title: if place.is_empty() {
                     spec.title.clone()
                 } else {
@@ -196,7 +205,7 @@ fn series<'a>(
 struct Panel<'a> {
     spec: &'a FigureSpec,
     measure: &'a Measure,
-    x_label: &'static str,
+    x: &'static OptionRow,
     title: String,
     series: Vec<Series<'a>>,
 }
@@ -241,14 +250,13 @@ impl Panel<'_> {
         Y: AsRangedCoord<Value = f64>,
         Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
-        let narrow = area.dim_in_pixel().0 < 500;
         let font = ("sans-serif", 16).into_font().color(&INK);
         let mut chart = ChartBuilder::on(area)
-            .margin(10)
-            .margin_right(18)
+            .margin(MARGIN)
+            .margin_right(MARGIN_RIGHT)
             .x_label_area_size(46)
-            .y_label_area_size(if narrow { 58 } else { 70 })
-            .build_cartesian_2d(self.span(), y)?;
+            .y_label_area_size(y_labels_width(area.dim_in_pixel().0))
+            .build_cartesian_2d(self.axis(area.dim_in_pixel().0), y)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -257,11 +265,10 @@ impl Panel<'_> {
             .axis_style(AXIS)
             .label_style(font.clone())
             .axis_desc_style(font)
-            .x_desc(self.x_label)
+            .x_desc(self.x.label)
             .y_desc(self.measure.label_with_unit())
-            .x_labels(if narrow { 4 } else { 8 })
             .y_labels(6)
-            .x_label_formatter(&|value| thousands(*value))
+            .x_label_formatter(&|value| self.x.kind.text(*value))
             .y_label_formatter(&|value| match *value {
                 value if value >= 1000.0 => thousands(value),
                 value => significant(value),
@@ -297,9 +304,11 @@ impl Panel<'_> {
         })
     }
 
-    fn span(&self) -> Range<f64> {
-        let high = self.xs().fold(0.0, f64::max);
-        0.0..if high > 0.0 { high * 1.03 } else { 1.0 }
+    /// The x axis of a panel of this width.
+    fn axis(&self, width: u32) -> LevelAxis {
+        let plot = f64::from(width - MARGIN - MARGIN_RIGHT - y_labels_width(width));
+        let label_width = |level| LABEL_CHARACTER * self.x.kind.text(level).chars().count() as f64;
+        LevelAxis::over(self.xs().collect(), plot, label_width)
     }
 
     fn top(&self) -> f64 {
@@ -367,16 +376,16 @@ impl Panel<'_> {
                     "{}: {} at {}, {} at {}",
                     series.label,
                     significant(first.1),
-                    thousands(first.0),
+                    self.x.kind.text(first.0),
                     significant(last.1),
-                    thousands(last.0)
+                    self.x.kind.text(last.0)
                 ))
             })
             .collect();
         format!(
             "{} over {}. {}.",
             self.measure.label_with_unit(),
-            self.x_label,
+            self.x.label,
             lines.join("; ")
         )
     }
@@ -411,9 +420,9 @@ impl Panel<'_> {
                         };
                         found.push(format!(
                             "{low} passes below {high} between {} and {} {}",
-                            thousands(x),
-                            thousands(a.0),
-                            self.x_label
+                            self.x.kind.text(x),
+                            self.x.kind.text(a.0),
+                            self.x.label
                         ));
                     }
                     below = Some((apart, a.0));
@@ -422,6 +431,11 @@ impl Panel<'_> {
         }
         found
     }
+}
+
+/// The y axis with its labels, pixels.
+fn y_labels_width(width: u32) -> u32 {
+    if width < 500 { 58 } else { 70 }
 }
 
 fn draw_legend(area: &Canvas, top: i32, rows: &[Vec<(i32, &Series<'_>)>]) -> Drawn {
@@ -472,6 +486,7 @@ fn draw_marker(area: &Canvas, marker: Marker, (x, y): (i32, i32), colour: RGBCol
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::options;
     use crate::plan::Choices;
     use crate::testing;
 
@@ -502,6 +517,34 @@ mod tests {
             assert!(svg.contains("stroke-dasharray"));
             assert!(!svg.contains("(again)"), "the control is drawn");
         }
+    }
+
+    #[test]
+    fn levels_are_labelled_in_their_unit_and_no_label_runs_into_the_next() {
+        let experiment = testing::experiment();
+        let panel = |option, levels: &[f64]| Panel {
+            spec: &experiment.figures[0],
+            measure: measure::find("cpu-percent").expect("it is a measure"),
+            x: options::find(option).expect("it is an option"),
+            title: String::new(),
+            series: vec![Series {
+                label: "one",
+                look: &LOOKS[0],
+                points: levels.iter().map(|&level| (level, 1.0, 1.0, 1.0)).collect(),
+                invalid: Vec::new(),
+            }],
+        };
+        // Decades apart: each level has its place, and those that have no room have no label.
+        let work = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2];
+        let svg = panel("work", &work).draw(WIDE, "work").expect("it draws");
+        for label in ["10 µs", "30 µs", "100 µs", "300 µs", "1 ms", "10 ms"] {
+            assert!(svg.contains(&format!(">\n{label}\n<")), "{label}: {svg}");
+        }
+        assert_eq!(panel("work", &work).axis(NARROW.0).ticks, [1e-2, 1e-3, 1e-4, 1e-5]);
+        // From 0 otherwise, which has a label where there is room.
+        let idle = [250.0, 1000.0, 3000.0, 15000.0];
+        assert_eq!(panel("idle", &idle).axis(WIDE.0).ticks, [15000.0, 3000.0, 1000.0, 0.0]);
+        assert_eq!(panel("idle", &idle).axis(NARROW.0).ticks, [15000.0, 3000.0, 250.0]);
     }
 
     #[test]

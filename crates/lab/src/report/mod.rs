@@ -1,6 +1,7 @@
 //! The report: one self-contained page, the figures and tables as files, and the summary for a terminal.
 
 mod answer;
+mod axis;
 mod crosstab;
 mod figure;
 mod page;
@@ -9,6 +10,7 @@ pub(crate) mod terminal;
 
 use std::fmt::Write as _;
 
+use crate::judge::significant;
 use crate::run::{Ran, folder};
 use crate::{LabError, Outcome};
 
@@ -63,6 +65,17 @@ pub(crate) fn thousands(value: f64) -> String {
     text
 }
 
+/// A time in the unit that suits it.
+pub(crate) fn duration(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        0.0 => return "0".to_owned(),
+        seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
+        seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
+        seconds => (seconds, "s"),
+    };
+    format!("{} {unit}", significant(number))
+}
+
 /// Text as it may stand in XML.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -95,6 +108,20 @@ mod tests {
             (-0.2, "0"),
         ] {
             assert_eq!(thousands(value), text);
+        }
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        let cases = [
+            (0.0, "0"),
+            (1e-6, "1 µs"),
+            (0.03, "30 ms"),
+            (2.5, "2.5 s"),
+            (120.0, "120 s"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use c10k_host::calls::CallCounting;
 use c10k_host::child::OnParentDeath;
-use c10k_host::meter::{kernel_memory, tcp_sockets};
+use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
 use c10k_record::{CellRecord, CellStatus, Meters, SCHEMA};
 
 use super::bench::Bench;
@@ -130,6 +130,7 @@ fn carry_out(
             cell.connections, bench.nofile
         )));
     }
+    room_for_signals(cell, queued_signals().unwrap_or_default())?;
     let prefix = counting.as_ref().map(|counting| counting.prefix()).unwrap_or_default();
     let server = Server::start(bench, cell, outside, prefix, record)?;
     let sockets_before = tcp_sockets().unwrap_or_default();
@@ -156,6 +157,22 @@ fn carry_out(
         return Err(invalid("the server ended while it was measured"));
     }
     Ok(())
+}
+
+/// The kernel counts the signals that wait by user: those of other processes leave a server a shorter queue than it asked
+/// for, down to none.
+fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), End> {
+    /// Of the queue, that others may take.
+    const SHARE: u64 = 4;
+    let flags = cell.server_flags.iter();
+    let queue = flags.skip_while(|&flag| flag != "--signal-queue").nth(1);
+    match queue.and_then(|queue| queue.parse::<u64>().ok()) {
+        Some(queue) if taken * SHARE > queue => Err(invalid(format!(
+            "{taken} signals of this user's other processes wait already (SigQ in /proc/self/status), where the server's \
+             queue is to hold {queue}: end those processes, or measure as another user"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn start_load(bench: &Bench, cell: &Cell, server: &Server, seed: u64, record: &mut CellRecord) -> Result<Program, End> {
@@ -299,6 +316,21 @@ mod tests {
                 record.reasons
             );
         }
+    }
+
+    #[test]
+    fn a_signal_queue_that_others_fill_is_no_queue() {
+        let with = |flags: &[&str]| Cell {
+            server_flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            ..cell()
+        };
+        let short = with(&["--accept", "all", "--signal-queue", "8"]);
+        assert!(room_for_signals(&short, 2).is_ok());
+        let end = room_for_signals(&short, 30).expect_err("it is full");
+        assert_eq!(end.status, CellStatus::Invalid);
+        assert!(end.reason.contains("SigQ"), "{}", end.reason);
+        assert!(room_for_signals(&with(&["--signal-queue", "1024"]), 30).is_ok());
+        assert!(room_for_signals(&with(&["--accept", "all"]), 30).is_ok());
     }
 
     #[test]

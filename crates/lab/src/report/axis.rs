@@ -1,0 +1,87 @@
+//! The axis across a figure.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+
+use crate::experiment::Scale;
+
+/// From this ratio of the highest level to the lowest on, the x axis is divided by decades.
+const DECADES_APART: f64 = 100.0;
+
+/// The least space between two labels, pixels.
+const LABEL_GAP: f64 = 10.0;
+
+/// An x axis that is labelled at the levels that were measured.
+pub(super) struct LevelAxis {
+    scale: Scale,
+    span: Range<f64>,
+    /// The levels with a label, the highest first.
+    pub(super) ticks: Vec<f64>,
+}
+
+impl LevelAxis {
+    /// Divided by decades where the levels are far apart, and from 0 otherwise; over `plot` pixels, without the labels that
+    /// would run into that of a higher level.
+    pub(super) fn over(mut levels: Vec<f64>, plot: f64, label_width: impl Fn(f64) -> f64) -> Self {
+        let high = levels.iter().copied().fold(0.0, f64::max);
+        let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
+        let far_apart = low > 0.0 && high / low >= DECADES_APART;
+        let mut axis = if far_apart {
+            let margin = (high / low).powf(0.04);
+            Self {
+                scale: Scale::Log,
+                span: low / margin..high * margin,
+                ticks: Vec::new(),
+            }
+        } else {
+            levels.push(0.0);
+            Self {
+                scale: Scale::Linear,
+                span: 0.0..if high > 0.0 { high * 1.03 } else { 1.0 },
+                ticks: Vec::new(),
+            }
+        };
+        levels.sort_unstable_by(|one, two| two.total_cmp(one));
+        for level in levels {
+            let has_room = |&above: &f64| {
+                let apart = plot * (axis.share(above) - axis.share(level));
+                apart >= (label_width(above) + label_width(level)) / 2.0 + LABEL_GAP
+            };
+            if axis.ticks.last().is_none_or(has_room) {
+                axis.ticks.push(level);
+            }
+        }
+        axis
+    }
+
+    /// Where a level lies between the ends of the axis, 0 to 1.
+    fn share(&self, level: f64) -> f64 {
+        let Range { start, end } = self.span;
+        match self.scale {
+            Scale::Linear => (level - start) / (end - start),
+            Scale::Log => (level / start).ln() / (end / start).ln(),
+        }
+    }
+}
+
+impl Ranged for LevelAxis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (left, right): (i32, i32)) -> i32 {
+        left + (f64::from(right - left) * self.share(*value)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() {
+            Vec::new()
+        } else {
+            self.ticks.clone()
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.span.clone()
+    }
+}
