@@ -303,9 +303,16 @@ impl DevPoll {
             return Ok(found);
         }
         let timeout = if found > 0 { Some(Duration::ZERO) } else { timeout };
-        self.wait_for_watched(results.len() - found, timeout, counters)?;
+        let room = results.len() - found;
+        let Self {
+            epoll, wait, buffer, ..
+        } = self;
+        buffer.clear();
+        buffer.reserve(room);
+        wait.wait(epoll.as_fd(), buffer, room, timeout, counters)?;
         let closed = found;
-        for (fd, revents) in self.found() {
+        for event in &self.buffer {
+            let (fd, revents) = (number_of(event), event.bits() as u16);
             // A duplicate may keep a closed number's file in the epoll set; that number is told as closed already.
             if results[..closed]
                 .iter()
@@ -320,27 +327,18 @@ impl DevPoll {
         Ok(found)
     }
 
-    /// Waits for at most `room` of the descriptors that epoll looks after, and returns how many there are.
-    #[inline]
+    /// Waits for at most `room` of the descriptors that epoll looks after, where it looks after all of them, and replaces the
+    /// buffer's content by them: the conditions and the [number](number_of) of each.
+    // See `Kernel`.
+    #[inline(always)]
     pub(crate) fn wait_for_watched(
         &mut self,
+        buffer: &mut Vec<EpollEvent>,
         room: usize,
         timeout: Option<Duration>,
         counters: &mut Counters,
     ) -> Result<usize, Errno> {
-        self.buffer.clear();
-        self.buffer.reserve(room);
-        self.wait
-            .wait(self.epoll.as_fd(), &mut self.buffer, room, timeout, counters)
-    }
-
-    /// The numbers and conditions that the last [`wait_for_watched`](Self::wait_for_watched) found.
-    #[inline]
-    pub(crate) fn found(&self) -> impl Iterator<Item = (RawFd, u16)> {
-        self.buffer.iter().filter_map(|event| {
-            let number = RawFd::try_from(event.data()).ok()?;
-            Some((number, u16::try_from(event.bits()).ok()?))
-        })
+        self.wait.wait(self.epoll.as_fd(), buffer, room, timeout, counters)
     }
 
     /// Looks for cached numbers that are not open.
@@ -383,6 +381,12 @@ impl DevPoll {
             .map(|(result, ready)| *result = ready)
             .count()
     }
+}
+
+/// The descriptor's number that an event of the device's epoll set is about.
+#[inline]
+pub(crate) fn number_of(event: &EpollEvent) -> RawFd {
+    (event.data() as u32).cast_signed()
 }
 
 fn failed(operation: &'static str) -> impl Fn(Errno) -> DevPollError + Copy {

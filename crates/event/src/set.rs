@@ -5,7 +5,7 @@ use crate::{
     OpenError, Options, Readiness, Trigger, WaitError, Waker, WakerError, Watch, WithdrawError,
     home::Home,
     key::{Entry, Slots},
-    mechanism::{Backend, WAKER_WATCH, check},
+    mechanism::{Kernel, WAKER_WATCH, check},
     readiness::poll_bits,
 };
 use c10k_sys::poll::PollEntry;
@@ -19,7 +19,7 @@ use std::{
 /// A set of sources that owns them and tells when they are ready; see the [crate's documentation](crate).
 pub struct InterestSet<S: AsFd> {
     // The order is the order of dropping: the kernel forgets the set before its sources are closed.
-    backend: Box<dyn Backend>,
+    backend: Kernel,
     home: Home,
     channel: Option<Channel>,
     slots: Slots<S>,
@@ -172,7 +172,8 @@ impl<S: AsFd> InterestSet<S> {
     ///
     /// # Errors
     /// [`WaitError`]; never for an interrupted call.
-    #[inline]
+    // Small: what is rare in it is called. See `Kernel` for why it is part of the caller's loop.
+    #[inline(always)]
     pub fn next_events(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<usize, WaitError> {
         if !events.is_empty() {
             return Ok(events.len());
@@ -354,8 +355,7 @@ impl<S: AsFd> Index<Key> for InterestSet<S> {
     /// When the source was withdrawn; [`get`](InterestSet::get) does not.
     #[inline]
     fn index(&self, key: Key) -> &S {
-        self.get(key)
-            .unwrap_or_else(|| panic!("{key:?} names no source of this set: it was withdrawn"))
+        self.get(key).unwrap_or_else(|| withdrawn(key))
     }
 }
 
@@ -364,8 +364,7 @@ impl<S: AsFd> IndexMut<Key> for InterestSet<S> {
     /// When the source was withdrawn; [`get_mut`](InterestSet::get_mut) does not.
     #[inline]
     fn index_mut(&mut self, key: Key) -> &mut S {
-        self.get_mut(key)
-            .unwrap_or_else(|| panic!("{key:?} names no source of this set: it was withdrawn"))
+        self.get_mut(key).unwrap_or_else(|| withdrawn(key))
     }
 }
 
@@ -377,6 +376,12 @@ impl<S: AsFd> fmt::Debug for InterestSet<S> {
             .field("sources", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Apart and by value, so that indexing keeps its key in a register.
+#[cold]
+fn withdrawn(key: Key) -> ! {
+    panic!("{key:?} names no source of this set: it was withdrawn")
 }
 
 /// Takes the wakings out of a batch, and empties their channel if there were any. Apart, so that the waits of sets without

@@ -182,6 +182,7 @@ struct PollInfo {
 ///
 /// # Errors
 /// `EAGAIN` after the timeout; `EINTR`. See `sigtimedwait(2)`.
+#[inline]
 pub fn wait(signals: &SignalSet, timeout: Option<Duration>) -> Result<Taken> {
     let timeout = timeout.map(timeout::timespec);
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -230,6 +231,7 @@ impl SignalFd {
     ///
     /// # Errors
     /// `EAGAIN` when none is pending; `EINTR`; `EINVAL` when `max` is 0.
+    #[inline]
     pub fn take(&mut self, max: usize, mut each: impl FnMut(Taken)) -> Result<usize> {
         self.buffer.clear();
         self.buffer.reserve(max);

@@ -5,13 +5,14 @@
 //! modification removes the descriptor and writes it again. The set owns its sources, so none can be closed while it is
 //! cached, and the emulation's search for closed descriptors is left out.
 
-use super::{Backend, Descriptor, Refused, refuse_busy_poll, uninterrupted};
+use super::{Backend, Descriptor, Kernel, Refused, refuse_busy_poll};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Unsupported,
     Wakeup, Watch,
-    dev_poll::{Closing, DevPoll, DevPollFd, POLLREMOVE},
+    dev_poll::{Closing, DevPoll, DevPollFd, POLLREMOVE, number_of},
     readiness::poll_bits,
 };
+use c10k_sys::epoll::Event as EpollEvent;
 use rustix::io::Errno;
 use std::{
     os::fd::{AsRawFd, BorrowedFd, RawFd},
@@ -29,7 +30,7 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
     waits: &["epoll_wait", "epoll_pwait2"],
     declares: &["epoll_ctl"],
     probe,
-    open: |options| DevPollSet::open(options).map(super::boxed),
+    open: |options| DevPollSet::open(options).map(Kernel::DevPoll),
 };
 
 /// The kernel's side of a set on the emulated `/dev/poll`.
@@ -100,13 +101,18 @@ impl Backend for DevPollSet {
         self.write(fd.as_raw_fd(), POLLREMOVE, counters)
     }
 
+    // See `Kernel`.
+    #[inline(always)]
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { device, keys } = self;
-        let room = events.room();
-        uninterrupted(timeout, |timeout| device.wait_for_watched(room, timeout, counters))
+        let (room, found) = (events.room(), events.found());
+        device
+            .wait_for_watched(found, room, timeout, counters)
             .map_err(Refused::by(Call::EpollWait))?;
-        for (number, bits) in device.found() {
-            events.push(keys[super::select::place(number)], bits);
+        // The device tells numbers; a batch has keys.
+        for event in found {
+            let key = keys[super::select::place(number_of(event))];
+            *event = EpollEvent::new(event.bits(), key.to_bits());
         }
         Ok(())
     }

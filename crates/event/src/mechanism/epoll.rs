@@ -4,7 +4,7 @@
 //! into the caller's batch. Timeouts that are no whole milliseconds take `epoll_pwait2`; where the kernel has none (before
 //! Linux 5.11, or under an old seccomp profile) they are rounded up to milliseconds.
 
-use super::{Backend, Descriptor, Refused, uninterrupted};
+use super::{Backend, Descriptor, Kernel, Refused};
 use crate::{
     BusyPoll, Call, Counters, DeclareError, Events, Fact, Interrupts, Key, OpenError, Options, Threading, Trigger,
     Unavailable, Unsupported, Wakeup, Watch, readiness::poll_bits,
@@ -30,7 +30,7 @@ pub(super) static EPOLL_LEVEL: Descriptor = Descriptor {
     waits: WAITS,
     declares: DECLARES,
     probe,
-    open: |options| Epoll::open(&EPOLL_LEVEL, options).map(super::boxed),
+    open: |options| Epoll::open(&EPOLL_LEVEL, options).map(Kernel::Epoll),
 };
 
 pub(super) static EPOLL_EDGE: Descriptor = Descriptor {
@@ -44,7 +44,7 @@ pub(super) static EPOLL_EDGE: Descriptor = Descriptor {
     waits: WAITS,
     declares: DECLARES,
     probe,
-    open: |options| Epoll::open(&EPOLL_EDGE, options).map(super::boxed),
+    open: |options| Epoll::open(&EPOLL_EDGE, options).map(Kernel::Epoll),
 };
 
 pub(super) static EPOLL_ONESHOT: Descriptor = Descriptor {
@@ -58,7 +58,7 @@ pub(super) static EPOLL_ONESHOT: Descriptor = Descriptor {
     waits: WAITS,
     declares: DECLARES,
     probe,
-    open: |options| Epoll::open(&EPOLL_ONESHOT, options).map(super::boxed),
+    open: |options| Epoll::open(&EPOLL_ONESHOT, options).map(Kernel::Epoll),
 };
 
 const WAITS: &[&str] = &["epoll_wait", "epoll_pwait2"];
@@ -83,7 +83,8 @@ pub(crate) enum Wait {
 
 impl Wait {
     /// Waits once.
-    #[inline]
+    // See `Kernel`.
+    #[inline(always)]
     pub(crate) fn wait(
         &mut self,
         epoll: BorrowedFd<'_>,
@@ -187,10 +188,12 @@ impl Backend for Epoll {
         epoll::delete(&self.epoll, fd).map_err(|errno| self.refused(errno))
     }
 
+    // See `Kernel`.
+    #[inline(always)]
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { epoll, wait, .. } = self;
         let (epoll, room, found) = (epoll.as_fd(), events.room(), events.found());
-        uninterrupted(timeout, move |timeout| wait.wait(epoll, found, room, timeout, counters))
+        wait.wait(epoll, found, room, timeout, counters)
             .map(drop)
             .map_err(Refused::by(Call::EpollWait))
     }

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use std::{
     collections::VecDeque,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(super) static IO_URING_POLL: Descriptor = Descriptor {
@@ -213,9 +213,19 @@ impl IoUringPoll {
         }
     }
 
-    /// Turns a completion into an event.
+    /// Turns a completion into an event. One of a request that goes on needs no more: whether its key is current is looked
+    /// at when the event is taken.
     #[inline]
     fn deliver(&mut self, completion: Completion, events: &mut Events, counters: &mut Counters) {
+        match completion.result {
+            Ok(bits) if completion.more => events.push(Key::from_bits(completion.data), told(bits)),
+            _ => self.deliver_last(completion, events, counters),
+        }
+    }
+
+    /// As [`deliver`](Self::deliver), for a request's last completion.
+    #[inline(never)]
+    fn deliver_last(&mut self, completion: Completion, events: &mut Events, counters: &mut Counters) {
         let key = Key::from_bits(completion.data);
         let Some(request) = self.requests.get(key) else {
             // A removal's own completion, or the last ones of a source that was withdrawn.
@@ -227,10 +237,10 @@ impl IoUringPoll {
         };
         match completion.result {
             Ok(bits) => {
-                if !completion.more && request.trigger != Trigger::Oneshot {
+                if request.trigger != Trigger::Oneshot {
                     self.again.push(key);
                 }
-                events.push(key, u16::try_from(bits).unwrap_or(POLLERR));
+                events.push(key, told(bits));
             }
             // The request could not be started: its descriptor was closed behind the set's back.
             Err(_) => events.push(key, POLLERR),
@@ -244,17 +254,33 @@ impl IoUringPoll {
 
     /// Takes from the backlog, then from the ring, as much as the batch has room for; asks nobody.
     fn gather(&mut self, events: &mut Events, counters: &mut Counters) {
+        if !self.backlog.is_empty() {
+            self.gather_backlog(events, counters);
+        }
         while events.room() > 0 {
-            let completion = match self.backlog.pop_front() {
-                Some(completion) => completion,
-                None => {
-                    let Some(completion) = self.ring.pop() else { return };
-                    self.note(completion);
-                    completion
-                }
-            };
+            let Some(completion) = self.ring.pop() else { return };
+            self.note(completion);
             self.deliver(completion, events, counters);
         }
+    }
+
+    #[cold]
+    fn gather_backlog(&mut self, events: &mut Events, counters: &mut Counters) {
+        while events.room() > 0
+            && let Some(completion) = self.backlog.pop_front()
+        {
+            self.deliver(completion, events, counters);
+        }
+    }
+
+    /// Submits again what ended with its event.
+    #[inline(never)]
+    fn submit_again(&mut self, counters: &mut Counters) -> Result<(), Errno> {
+        for index in 0..self.again.len() {
+            self.submit(self.again[index], counters)?;
+        }
+        self.again.clear();
+        Ok(())
     }
 }
 
@@ -306,36 +332,25 @@ impl Backend for IoUringPoll {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
-        let failed = Refused::by(Call::IoUringEnter);
         if self.holds_completions() {
             self.gather(events, counters);
             if !events.is_empty() {
                 return Ok(());
             }
         }
-        let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
-        let mut left = timeout;
-        loop {
-            for index in 0..self.again.len() {
-                self.submit(self.again[index], counters).map_err(failed)?;
-            }
-            self.again.clear();
-            let wanted = u32::from(left != Some(Duration::ZERO));
-            let outcome = enter(&mut self.ring, wanted, left, counters);
-            self.gather(events, counters);
-            if !events.is_empty() {
-                return Ok(());
-            }
-            match outcome {
-                Ok(()) if wanted > 0 => {}
-                Ok(()) | Err(Errno::TIME) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
-            left = timeout
-                .zip(started)
-                .map(|(timeout, started)| timeout.saturating_sub(started.elapsed()))
-                .or(timeout);
+        let failed = Refused::by(Call::IoUringEnter);
+        if !self.again.is_empty() {
+            self.submit_again(counters).map_err(failed)?;
+        }
+        let wanted = u32::from(timeout != Some(Duration::ZERO));
+        let outcome = enter(&mut self.ring, wanted, timeout, counters);
+        self.gather(events, counters);
+        match outcome {
+            _ if !events.is_empty() => Ok(()),
+            // Completions, but of nothing that is an event.
+            Ok(()) if wanted > 0 => Err(failed(Errno::INTR)),
+            Ok(()) | Err(Errno::TIME) => Ok(()),
+            Err(errno) => Err(failed(errno)),
         }
     }
 }
@@ -351,7 +366,14 @@ impl Drop for IoUringPoll {
     }
 }
 
+/// A completion's conditions, as bits of `poll(2)`.
+#[inline]
+fn told(bits: u32) -> u16 {
+    u16::try_from(bits).unwrap_or(POLLERR)
+}
+
 /// Submits what is queued and waits for completions. Completions that had no room in the ring are brought along.
+#[inline]
 fn enter(ring: &mut PollRing, wanted: u32, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Errno> {
     counters.overflows += u64::from(ring.overflowed());
     counters.count(Call::IoUringEnter);

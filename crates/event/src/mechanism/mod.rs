@@ -15,6 +15,7 @@ use crate::{
 use rustix::io::Errno;
 use std::{
     fmt,
+    ops::{Deref, DerefMut},
     os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
@@ -58,7 +59,7 @@ pub struct Descriptor {
     /// Whether it can run here.
     pub(crate) probe: fn() -> Result<(), Unavailable>,
     /// Opens the kernel's side of a set.
-    pub(crate) open: fn(&Options) -> Result<Box<dyn Backend>, OpenError>,
+    pub(crate) open: fn(&Options) -> Result<Kernel, OpenError>,
 }
 
 /// A handle on one row of [`MECHANISMS`].
@@ -147,7 +148,7 @@ impl Mechanism {
         Self(descriptor)
     }
 
-    pub(crate) fn backend(self, options: &Options) -> Result<Box<dyn Backend>, OpenError> {
+    pub(crate) fn backend(self, options: &Options) -> Result<Kernel, OpenError> {
         (self.0.open)(options)
     }
 }
@@ -201,7 +202,8 @@ pub(crate) trait Backend: Send {
     /// Stops watching a source. When this returns, the kernel holds no reference of the set to it.
     fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError>;
 
-    /// Waits for events and puts at most [`Events::room`] of them into the batch. No timeout waits for ever.
+    /// Waits for events, once, and puts at most [`Events::room`] of them into the batch. No timeout waits for ever. Where the
+    /// wait was interrupted, or ended for something that is no event, the answer is `EINTR`, and [`Kernel::wait`] repeats it.
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused>;
 
     /// Stops watching a source since the set is being dropped, in the process that opened it. Needed only where dropping
@@ -238,9 +240,72 @@ impl From<Refused> for WaitError {
     }
 }
 
-/// A backend as the table's constructors give it.
-fn boxed(backend: impl Backend + 'static) -> Box<dyn Backend> {
-    Box::new(backend)
+/// A backend as a set holds it.
+///
+/// Short waits become part of the loop around them (`inline(always)`, all the way down to the system call): a function that
+/// was called before a system call and returns after it cost as much as all else that the library adds to a wait. Everything
+/// else goes through the trait's table of functions.
+pub(crate) enum Kernel {
+    DevPoll(dev_poll::DevPollSet),
+    Epoll(epoll::Epoll),
+    Other(Box<dyn Backend>),
+}
+
+impl Kernel {
+    /// Waits for events and puts at most [`Events::room`] of them into the batch. No timeout waits for ever.
+    #[inline(always)]
+    pub(crate) fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        counters: &mut Counters,
+    ) -> Result<(), Refused> {
+        if let Some(finite) = timeout
+            && !finite.is_zero()
+        {
+            return wait_within(&mut **self, events, finite, counters);
+        }
+        loop {
+            let outcome = match self {
+                Self::DevPoll(backend) => backend.wait(events, timeout, counters),
+                Self::Epoll(backend) => backend.wait(events, timeout, counters),
+                Self::Other(backend) => backend.wait(events, timeout, counters),
+            };
+            match outcome {
+                Err(Refused { errno: Errno::INTR, .. }) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl Deref for Kernel {
+    type Target = dyn Backend;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::DevPoll(backend) => backend,
+            Self::Epoll(backend) => backend,
+            Self::Other(backend) => &**backend,
+        }
+    }
+}
+
+impl DerefMut for Kernel {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::DevPoll(backend) => backend,
+            Self::Epoll(backend) => backend,
+            Self::Other(backend) => &mut **backend,
+        }
+    }
+}
+
+/// A backend whose waits cost more than a call, as the table's constructors give it.
+fn boxed(backend: impl Backend + 'static) -> Kernel {
+    Kernel::Other(Box::new(backend))
 }
 
 /// Refuses busy polling for mechanisms that have none.
@@ -257,34 +322,20 @@ fn refuse_busy_poll(descriptor: &'static Descriptor, options: &Options) -> Resul
 /// How the waker's channel is declared to mechanisms that know the level trigger.
 pub(crate) const WAKER_WATCH: Watch = Watch::new(Interest::READABLE, Trigger::Level);
 
-/// Repeats an interrupted wait with what is left of its timeout. The clock is read for finite timeouts only.
-#[inline]
-pub(crate) fn uninterrupted<T>(
-    timeout: Option<Duration>,
-    mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    match timeout {
-        Some(finite) if !finite.is_zero() => uninterrupted_within(finite, wait),
-        _ => loop {
-            match wait(timeout) {
-                Err(Errno::INTR) => {}
-                outcome => return outcome,
-            }
-        },
-    }
-}
-
-/// Apart and by value, so that the waits which need no clock are not burdened with it.
+/// Repeats an interrupted wait with what is left of its timeout. Apart, so that the waits which need no clock are not
+/// burdened with it.
 #[inline(never)]
-fn uninterrupted_within<T>(
+fn wait_within(
+    backend: &mut dyn Backend,
+    events: &mut Events,
     timeout: Duration,
-    mut wait: impl FnMut(Option<Duration>) -> Result<T, Errno>,
-) -> Result<T, Errno> {
+    counters: &mut Counters,
+) -> Result<(), Refused> {
     let started = Instant::now();
     let mut left = timeout;
     loop {
-        match wait(Some(left)) {
-            Err(Errno::INTR) => left = timeout.saturating_sub(started.elapsed()),
+        match backend.wait(events, Some(left), counters) {
+            Err(Refused { errno: Errno::INTR, .. }) => left = timeout.saturating_sub(started.elapsed()),
             outcome => return outcome,
         }
     }

@@ -4,7 +4,7 @@
 //! than `RLIMIT_NOFILE` are refused with `EINVAL`; an entry that is not an open descriptor answers `POLLNVAL`, which
 //! arrives as an error of that source alone.
 
-use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Wakeup,
     Watch, readiness::poll_bits,
@@ -94,11 +94,8 @@ impl Backend for Poll {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
-        let mut ready = uninterrupted(timeout, |timeout| {
-            counters.count(Call::Ppoll);
-            poll(&mut self.entries, timeout)
-        })
-        .map_err(Refused::by(Call::Ppoll))?;
+        counters.count(Call::Ppoll);
+        let mut ready = poll(&mut self.entries, timeout).map_err(Refused::by(Call::Ppoll))?;
         // A wait after a batch that was too small looks first at what that one left.
         let count = self.entries.len();
         let first = if self.first < count { self.first } else { 0 };

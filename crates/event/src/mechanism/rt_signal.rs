@@ -28,14 +28,14 @@ use c10k_sys::{
 pub(super) use queue::Dequeue;
 use queue::Queue;
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use sources::{Sources, Trust};
 use std::{
     collections::VecDeque,
     os::fd::{AsRawFd, BorrowedFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(super) static RT_SIGNAL: Descriptor = Descriptor {
@@ -74,9 +74,6 @@ pub(super) enum Gating {
     /// One, until it is taken.
     PerDescriptor,
 }
-
-/// How many signals a drain takes at a time, where the mechanism can take many.
-const DRAIN: usize = 256;
 
 /// The kernel's side of a set on real-time signals.
 pub(crate) struct RtSignal {
@@ -240,17 +237,17 @@ impl RtSignal {
     /// Recovers from lost events: what is still queued is thrown away, then every source is looked at. What happens
     /// while this looks is signalled again. Without recovery, the signals that were taken beside `SIGIO` stay.
     #[cold]
-    fn recover(&mut self, counters: &mut Counters) -> Result<Recovery, Refused> {
+    fn recover(&mut self, counters: &mut Counters) -> Result<(), Refused> {
         counters.overflows += 1;
         if self.on_overflow == OnOverflow::None {
             self.queue.forget_overflow();
-            return Ok(Recovery::Refused);
+            return Ok(());
         }
         // Under steady fire the queue may never be seen empty; its length's worth of signals is old news in any case.
         let before = counters.signals;
         let until = before.saturating_add(self.queue_limit);
         while counters.signals < until {
-            match self.queue.take(DRAIN, Some(Duration::ZERO), counters) {
+            match self.queue.drain(counters) {
                 Ok(()) | Err(Refused { errno: Errno::INTR, .. }) => {}
                 Err(Refused {
                     errno: Errno::AGAIN, ..
@@ -263,16 +260,16 @@ impl RtSignal {
         }
         counters.discarded_signals += counters.signals - before;
         self.queue.forget_overflow();
+        self.queue.forget_taken();
         if let Some(gate) = &self.gate {
             gate.clear();
         }
         self.backlog.clear();
         counters.rescans += 1;
         match self.on_overflow {
-            OnOverflow::RescanSelect => self.sweep_select(counters)?,
-            _ => self.sweep_poll(counters)?,
+            OnOverflow::RescanSelect => self.sweep_select(counters),
+            _ => self.sweep_poll(counters),
         }
-        Ok(Recovery::Done)
     }
 
     fn sweep_poll(&mut self, counters: &mut Counters) -> Result<(), Refused> {
@@ -288,9 +285,9 @@ impl RtSignal {
                 .iter()
                 .map(|(fd, watched)| PollEntry::of_number(fd, poll_bits(watched.interest))),
         );
-        super::uninterrupted(Some(Duration::ZERO), |timeout| {
+        retry_on_intr(|| {
             counters.count(Call::Ppoll);
-            poll(sweep, timeout)
+            poll(sweep, Some(Duration::ZERO))
         })
         .map_err(Refused::by(Call::Ppoll))?;
         for ((_, watched), entry) in sources.iter().zip(sweep) {
@@ -306,11 +303,12 @@ impl RtSignal {
             sources, maps, backlog, ..
         } = self;
         let bound = sources.iter().last().map_or(0, |(fd, _)| super::select::place(fd) + 1);
-        super::uninterrupted(Some(Duration::ZERO), |timeout| {
+        retry_on_intr(|| {
             maps.clear(bound);
             sources.iter().for_each(|(fd, watched)| maps.set(fd, watched.interest));
             counters.count(Call::Pselect6);
-            select(bound, &mut maps.read, &mut maps.write, &mut maps.except, timeout)
+            let now = Some(Duration::ZERO);
+            select(bound, &mut maps.read, &mut maps.write, &mut maps.except, now)
         })
         .map_err(Refused::by(Call::Pselect6))?;
         for (fd, watched) in sources.iter() {
@@ -321,15 +319,6 @@ impl RtSignal {
         }
         Ok(())
     }
-}
-
-/// What came of an overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Recovery {
-    /// The queue was thrown away and the backlog holds all that is ready.
-    Done,
-    /// [`OnOverflow::None`]: nothing was done.
-    Refused,
 }
 
 impl Backend for RtSignal {
@@ -385,42 +374,33 @@ impl Backend for RtSignal {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
-        let started = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
-        let mut left = timeout;
-        loop {
-            let mut taken = self.backlog.is_empty() && !self.queue.overflowed();
-            if taken {
-                match self.queue.take(events.room(), left, counters) {
-                    Ok(()) => {}
-                    Err(Refused { errno: Errno::INTR, .. }) => taken = false,
-                    Err(Refused {
-                        errno: Errno::AGAIN, ..
-                    }) => {
-                        self.sources.seen_empty();
-                        return Ok(());
-                    }
-                    Err(refused) => return Err(refused),
+        if self.backlog.is_empty() && !self.queue.overflowed() {
+            match self.queue.take(events.room(), timeout, counters) {
+                Err(Refused {
+                    errno: Errno::AGAIN, ..
+                }) => {
+                    self.sources.seen_empty();
+                    return Ok(());
                 }
+                outcome => outcome?,
             }
-            if self.queue.overflowed() && self.recover(counters)? == Recovery::Done {
-                taken = false;
-            }
-            if taken {
-                for &signal in self.queue.taken() {
-                    self.deliver(signal, events, counters);
-                }
-            }
-            if !self.backlog.is_empty() {
-                self.deliver_backlog(events);
-            }
-            if !events.is_empty() {
-                return Ok(());
-            }
-            left = timeout
-                .zip(started)
-                .map(|(timeout, started)| timeout.saturating_sub(started.elapsed()))
-                .or(timeout);
+        } else {
+            self.queue.forget_taken();
         }
+        if self.queue.overflowed() {
+            self.recover(counters)?;
+        }
+        for &signal in self.queue.taken() {
+            self.deliver(signal, events, counters);
+        }
+        if !self.backlog.is_empty() {
+            self.deliver_backlog(events);
+        }
+        if events.is_empty() {
+            // Signals, but nothing that is an event.
+            return Err(Refused::by(Call::RtSigtimedwait)(Errno::INTR));
+        }
+        Ok(())
     }
 }
 

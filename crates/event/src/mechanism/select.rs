@@ -4,7 +4,7 @@
 //! The raw call knows no `FD_SETSIZE`. It tells three things only: a read would not block, a write would not block, an
 //! exceptional condition. One number that is not an open descriptor fails the whole call with `EBADF`.
 
-use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness, uninterrupted};
+use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness};
 use crate::{
     Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger, Unavailable,
     Wakeup, Watch,
@@ -173,14 +173,12 @@ impl Backend for Select {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let bound = self.keys.len();
         let Self { asked, found, .. } = self;
-        let found = uninterrupted(timeout, |timeout| {
-            for ((found, _), (asked, _)) in found.each().into_iter().zip(asked.each()) {
-                found.copy_words(asked, bound.div_ceil(64));
-            }
-            counters.count(Call::Pselect6);
-            select(bound, &mut found.read, &mut found.write, &mut found.except, timeout)
-        })
-        .map_err(Refused::by(Call::Pselect6))?;
+        for ((found, _), (asked, _)) in found.each().into_iter().zip(asked.each()) {
+            found.copy_words(asked, bound.div_ceil(64));
+        }
+        counters.count(Call::Pselect6);
+        let found = select(bound, &mut found.read, &mut found.write, &mut found.except, timeout)
+            .map_err(Refused::by(Call::Pselect6))?;
         if found == 0 {
             return Ok(());
         }

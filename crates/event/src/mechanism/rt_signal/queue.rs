@@ -98,6 +98,8 @@ impl Queue {
     ///
     /// # Errors
     /// `EAGAIN` when the queue was empty until the timeout; `EINTR`.
+    // See `Kernel`.
+    #[inline(always)]
     pub(super) fn take(
         &mut self,
         max: usize,
@@ -124,13 +126,28 @@ impl Queue {
         Ok(())
     }
 
+    /// [Takes](Self::take) what is pending at this moment, or much of it, only to be forgotten.
+    #[cold]
+    pub(super) fn drain(&mut self, counters: &mut Counters) -> Result<(), Refused> {
+        /// How many at a time, where many can be taken.
+        const DRAIN: usize = 256;
+        self.take(DRAIN, Some(Duration::ZERO), counters)
+    }
+
+    /// Forgets what the last [`take`](Self::take) took.
+    pub(super) fn forget_taken(&mut self) {
+        self.taken.clear();
+    }
+
     /// What the last [`take`](Self::take) took.
+    #[inline]
     pub(super) fn taken(&self) -> &[Taken] {
         &self.taken
     }
 
     /// Whether `SIGIO` was taken, by whichever set of this thread, since the last
     /// [`forget_overflow`](Self::forget_overflow).
+    #[inline]
     pub(super) fn overflowed(&self) -> bool {
         self.shared.overflows.load(Ordering::Relaxed) != self.overflows_seen
     }
@@ -154,6 +171,7 @@ impl Drop for Queue {
     }
 }
 
+#[inline]
 fn note(signal: Taken, taken: &mut Vec<Taken>, shared: &Shared) {
     if signal.signal == Signal::IO {
         shared.overflows.fetch_add(1, Ordering::Relaxed);
