@@ -400,8 +400,13 @@ impl Backend for RtSignal {
                     Err(refused) => return Err(refused),
                 }
             }
-            if self.queue.overflowed() && self.recover(counters)? == Recovery::Done {
-                taken = false;
+            if self.queue.overflowed() {
+                // What a read brought beside `SIGIO` is as old as what is left in the queue.
+                let beside = if taken { self.queue.taken().len() } else { 0 };
+                if self.recover(counters)? == Recovery::Done {
+                    counters.discarded_signals += beside as u64;
+                    taken = false;
+                }
             }
             if taken {
                 for &signal in self.queue.taken() {
