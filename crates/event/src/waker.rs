@@ -106,3 +106,25 @@ impl AsFd for Channel {
         self.reader.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wakings_before_the_set_looks_cost_one_write() {
+        for kind in [ChannelKind::Eventfd, ChannelKind::Pipe] {
+            let channel = Channel::open(kind).expect("descriptors are left");
+            for _ in 0..2 {
+                for _ in 0..100 {
+                    channel.waker().wake().expect("waking");
+                }
+                // An eventfd adds up what is written to it, a pipe keeps it.
+                let mut bytes = [0; 64];
+                let count = rustix::io::read(&channel.reader, &mut bytes);
+                assert_eq!((count, bytes[..8] == 1_u64.to_ne_bytes()), (Ok(8), true), "{kind:?}");
+                channel.drain();
+            }
+        }
+    }
+}

@@ -313,6 +313,108 @@ mod tests {
         assert_eq!(account.errors(), BTreeMap::from([("connreset".to_owned(), 1)]));
     }
 
+    /// Books with something in every column, other counts for each of them.
+    fn full(accounts: &mut [&mut Account], times: u64) {
+        let ends = [
+            Outcome::Completed,
+            Outcome::Completed,
+            Outcome::Completed,
+            Outcome::TimedOut,
+            Outcome::TimedOut,
+            Outcome::Failed(Failure::Truncated),
+        ];
+        for account in accounts {
+            account.begin(Moment(1_000));
+            for number in 0..times {
+                for (place, outcome) in (1..).zip(ends) {
+                    let at = 1_000 + number * 300_000_000;
+                    let one = request(at, Standing::Counted);
+                    let now = Moment(at + place * (40 + times));
+                    account.due(one, Moment(at + place));
+                    account.sent(one, now);
+                    account.ended(one, now, outcome, now.after_ns(place * 7));
+                }
+                let lost = request(1_000, Standing::Counted);
+                account.due(lost, Moment(1_500));
+                account.never_sent(lost, Moment(3_000_000 + number));
+            }
+        }
+    }
+
+    #[test]
+    fn the_books_of_two_threads_added_up_are_those_of_one_that_did_both() {
+        let (mut one, mut other, mut both) = (Account::new(BOUNDS), Account::new(BOUNDS), Account::new(BOUNDS));
+        full(&mut [&mut one, &mut both], 2);
+        full(&mut [&mut other, &mut both], 3);
+        one.add(&other);
+        let counts = |account: &Account| {
+            [
+                account.intended,
+                account.sent,
+                account.late,
+                account.never_sent,
+                account.completed,
+                account.timed_out,
+                account.failed_in_all(),
+                account.replies_in_window,
+                account.in_flight(),
+            ]
+        };
+        assert_eq!(counts(&one), [35, 30, 20, 5, 15, 10, 5, 15, 0]);
+        assert_eq!(counts(&both), counts(&one));
+        let durations = |account: &Account| {
+            [
+                account.latency.summary(),
+                account.service.summary(),
+                account.send_lag.summary(),
+                account.own_lag.summary(),
+            ]
+        };
+        assert_eq!(durations(&one), durations(&both));
+        assert_eq!(one.series, both.series);
+        let [slice] = one.series.slices() else {
+            panic!("one second is one slice")
+        };
+        assert_eq!((slice.due, slice.replies, slice.lost), (35, 15, 15));
+        // The last of three good replies at once, of the thread that was later.
+        assert_eq!(slice.latency_max_ns, 3 * (40 + 3) + 3 * 7);
+    }
+
+    #[test]
+    fn a_request_that_fails_fast_counts_with_the_time_limit() {
+        let mut account = Account::new(BOUNDS);
+        let one = request(0, Standing::Counted);
+        account.sent(one, Moment(3));
+        account.ended(one, Moment(3), Outcome::Failed(Failure::ConnectionRefused), Moment(5));
+        account.never_sent(one, Moment(7));
+        let limit = BOUNDS.timeout_ns;
+        assert_eq!((account.latency.count(), account.service.count()), (2, 1));
+        assert!(account.latency.summary().min.abs_diff(limit) <= limit / 1000);
+        assert!(account.service.summary().min.abs_diff(limit) <= limit / 1000);
+    }
+
+    #[test]
+    fn what_ends_when_the_measured_time_does_is_not_within_it() {
+        let mut account = Account::new(BOUNDS);
+        account.begin(Moment(100));
+        for now in [99, 100, 100 + BOUNDS.duration_ns - 1, 100 + BOUNDS.duration_ns] {
+            let one = request(100, Standing::Counted);
+            account.due(one, Moment(100));
+            account.sent(one, Moment(100));
+            account.ended(one, Moment(100), Outcome::Completed, Moment(now));
+        }
+        assert_eq!((account.completed, account.replies_in_window), (4, 2));
+    }
+
+    #[test]
+    fn a_request_is_late_beyond_the_bound_and_not_at_it() {
+        let mut account = Account::new(BOUNDS);
+        for lag in [BOUNDS.late_ns, BOUNDS.late_ns + 1] {
+            account.sent(request(0, Standing::Counted), Moment(lag));
+        }
+        assert_eq!((account.sent, account.late), (2, 1));
+    }
+
     #[test]
     fn warm_up_leaves_no_trace() {
         let mut account = Account::new(BOUNDS);

@@ -137,6 +137,14 @@ mod tests {
             panic!("a fall of a third is a drift")
         };
         assert!((-40.0..-25.0).contains(&percent), "{percent}");
+        // A rise of a fifth, twice as large as its standard error: chance does that.
+        let jumps = [900, 1100, 1000, 1180, 1010, 1250, 1100, 1220];
+        assert_eq!(steadiness(&series(jumps.into_iter())), Steadiness::Steady);
+        // One of 4% that is as straight as can be: it does not matter.
+        assert_eq!(
+            steadiness(&series((0..8).map(|second| 1000 + 6 * second))),
+            Steadiness::Steady
+        );
         assert_eq!(
             steadiness(&series((0..5).map(|second| second * 1000))),
             Steadiness::TooShort

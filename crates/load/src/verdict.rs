@@ -205,3 +205,179 @@ fn empty(facts: &Facts<'_>) -> Option<String> {
     (facts.account.intended == 0 && facts.cut_to.is_none())
         .then(|| "no request was due in the measured time: raise --rate or --duration".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Bounds, Outcome, Request, Standing};
+    use crate::clock::Moment;
+    use crate::target::Target;
+
+    const MS: u64 = 1_000_000;
+
+    fn plan() -> LoadPlan {
+        LoadPlan {
+            lag_bound: Duration::from_nanos(5 * MS),
+            ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
+        }
+    }
+
+    /// The books of a hundred requests, of which the generator turned to so many 10 ms late.
+    fn books(late: u64, outcome: Outcome) -> Account {
+        let mut account = Account::new(Bounds {
+            timeout_ns: 1000 * MS,
+            late_ns: 5 * MS,
+            duration_ns: 1000 * MS,
+        });
+        let request = Request {
+            scheduled: Moment(0),
+            standing: Standing::Counted,
+        };
+        for number in 0..100 {
+            let now = Moment(if number < late { 10 * MS } else { 0 });
+            account.due(request, now);
+            account.sent(request, now);
+            account.ended(request, now, outcome, now);
+        }
+        account
+    }
+
+    /// What is judged valid, every figure at its limit.
+    fn facts<'a>(plan: &'a LoadPlan, account: &'a Account, opening_failures: &'a OpeningFailures) -> Facts<'a> {
+        Facts {
+            plan,
+            account,
+            idle: IdleTotals {
+                target: 10,
+                open_min: 10,
+                established: 10,
+                replaced: 3,
+                ..IdleTotals::default()
+            },
+            opening_failures,
+            busiest_thread_percent: 90.0,
+            descriptors: Descriptors {
+                needed: 64,
+                allowed: 64,
+            },
+            settled: Settled::Answered,
+            cut_to: None,
+        }
+    }
+
+    /// The one reason against a run.
+    fn reason(facts: &Facts<'_>) -> String {
+        let reasons = judge(facts);
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        reasons.concat()
+    }
+
+    /// One figure beyond its limit, and the words that say so.
+    type Beyond = (fn(&mut Facts<'_>), &'static str);
+
+    const BEYOND: &[Beyond] = &[
+        (
+            |facts| facts.cut_to = Some(Duration::from_millis(300)),
+            "interrupted after 300",
+        ),
+        (
+            |facts| facts.descriptors.needed = 65,
+            "needs 65 descriptors and this process may have 64",
+        ),
+        (
+            |facts| facts.idle.established = 9,
+            "reached 9 of 10 connections (too few",
+        ),
+        (
+            |facts| (facts.idle.closed_by_server, facts.idle.open_min) = (1, 9),
+            "the server closed 1 of 10 idle connections, 9 were open",
+        ),
+        (|facts| facts.idle.not_replaced = 1, "1 of 4 idle connections"),
+        (
+            |facts| facts.settled = Settled::Silent,
+            "did not answer one request after",
+        ),
+        (|facts| facts.busiest_thread_percent = 90.5, "saturated"),
+    ];
+
+    #[test]
+    fn a_run_at_every_limit_is_valid_and_one_beyond_any_is_not() {
+        let (plan, punctual, opened) = (plan(), books(1, Outcome::Completed), OpeningFailures::new());
+        assert_eq!(judge(&facts(&plan, &punctual, &opened)), Vec::<String>::new());
+        for (change, words) in BEYOND {
+            let mut facts = facts(&plan, &punctual, &opened);
+            change(&mut facts);
+            let reason = reason(&facts);
+            assert!(reason.contains(words), "{reason:?}, not {words:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_books_say_against_a_run_is_judged() {
+        let (plan, opened) = (plan(), OpeningFailures::new());
+        let empty = Account::new(Bounds {
+            timeout_ns: 1,
+            late_ns: 1,
+            duration_ns: 1,
+        });
+        for (account, words) in [
+            (
+                books(2, Outcome::Completed),
+                "10.0ms or more after they were due, the bound is 5.0ms",
+            ),
+            (
+                books(0, Outcome::Failed(Failure::NoAddress)),
+                "100 × addrunavail (give more --source",
+            ),
+            (
+                books(0, Outcome::Failed(Failure::NoDescriptor)),
+                "100 × fd-unavail (raise 'ulimit -n'",
+            ),
+            (empty, "no request was due"),
+        ] {
+            let reason = reason(&facts(&plan, &account, &opened));
+            assert!(reason.contains(words), "{reason:?}, not {words:?}");
+        }
+        let punctual = books(0, Outcome::Completed);
+        let refused = OpeningFailures::from([(Failure::ConnectionRefused, 1)]);
+        let mut unreached = facts(&plan, &punctual, &refused);
+        assert_eq!(judge(&unreached), Vec::<String>::new());
+        unreached.idle.established = 9;
+        assert!(reason(&unreached).contains("reached 9 of 10 connections (1 × connrefused)"));
+    }
+
+    #[test]
+    fn what_the_server_does_and_what_a_closed_loop_makes_late_is_valid() {
+        let (open, opened) = (plan(), OpeningFailures::new());
+        let closed = LoadPlan {
+            rate: Rate::Max,
+            ..plan()
+        };
+        let late = books(100, Outcome::Completed);
+        assert_eq!(judge(&facts(&closed, &late, &opened)), Vec::<String>::new());
+        for outcome in [Outcome::TimedOut, Outcome::Failed(Failure::ConnectionReset)] {
+            let lost = books(0, outcome);
+            assert_eq!(judge(&facts(&open, &lost, &opened)), Vec::<String>::new());
+        }
+        let punctual = books(0, Outcome::Completed);
+        let mut lenient = facts(&open, &punctual, &opened);
+        lenient.settled = Settled::NotAsked;
+        // Before the measured time, and opened again.
+        lenient.idle.closed_by_server = 4;
+        assert_eq!(judge(&lenient), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_early_is_blamed_for_that_alone() {
+        let (plan, opened) = (plan(), OpeningFailures::new());
+        let empty = Account::new(Bounds {
+            timeout_ns: 1,
+            late_ns: 1,
+            duration_ns: 1,
+        });
+        let mut stopped = facts(&plan, &empty, &opened);
+        stopped.idle.established = 1;
+        stopped.cut_to = Some(Duration::ZERO);
+        assert!(reason(&stopped).contains("interrupted"));
+    }
+}

@@ -111,6 +111,25 @@ pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> 
     Ok(())
 }
 
+/// `ioctl(epoll, EPIOCGPARAMS)`, Linux 6.9: what [`set_busy_poll`] has set. See `ioctl_eventpoll(2)`.
+///
+/// # Errors
+/// `ENOTTY` before Linux 6.9; `EOPNOTSUPP` where the kernel was built without busy polling.
+pub fn busy_poll(epoll: BorrowedFd<'_>) -> Result<BusyPoll> {
+    const EPIOCGPARAMS: libc::Ioctl = 0x8008_8A02_u32 as libc::Ioctl;
+    let mut parameters = BusyPoll {
+        microseconds: 0,
+        budget: 0,
+        prefer: 0,
+        padding: 0,
+    };
+    // SAFETY: the call writes one epoll_params, which BusyPoll is laid out as, and for which there is room.
+    if unsafe { libc::ioctl(epoll.as_raw_fd(), EPIOCGPARAMS, &raw mut parameters) } < 0 {
+        return Err(errno());
+    }
+    Ok(parameters)
+}
+
 /// `epoll_wait(epoll, buffer, milliseconds)`: waits and replaces `buffer`'s content by at most `max` events, and no more
 /// than it has capacity for. -1 waits for ever.
 ///

@@ -264,3 +264,57 @@ fn probe() -> Result<(), Unavailable> {
                 .to_owned(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn the_kernel_is_told_of_busy_polling_what_was_asked() {
+        for (interrupts, prefer) in [(Interrupts::Kept, 0), (Interrupts::Deferred, 1)] {
+            let options = Options {
+                busy_poll: Some(BusyPoll {
+                    duration_us: 50,
+                    interrupts,
+                }),
+                ..Options::default()
+            };
+            match Epoll::open(&EPOLL_EDGE, &options) {
+                Ok(set) => {
+                    let wanted = Parameters {
+                        microseconds: 50,
+                        budget: BUSY_POLL_BUDGET,
+                        prefer,
+                        padding: 0,
+                    };
+                    assert_eq!(c10k_sys::epoll::busy_poll(set.epoll.as_fd()), Ok(wanted));
+                }
+                Err(error) => {
+                    eprintln!("cannot run here: {error}");
+                    assert!(!c10k_sys::required::is_required(&["epoll-edge"]), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_epoll_pwait2_a_time_between_milliseconds_is_rounded_up() {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).expect("a descriptor is left");
+        let mut counters = Counters::default();
+        for microseconds in [1, 999, 1_500] {
+            let timeout = Duration::from_micros(microseconds);
+            let started = Instant::now();
+            let found = Wait::Milliseconds.wait(
+                epoll.as_fd(),
+                &mut Vec::with_capacity(1),
+                1,
+                Some(timeout),
+                &mut counters,
+            );
+            assert_eq!(found, Ok(0));
+            assert!(started.elapsed() >= timeout, "a wait of {timeout:?} was cut short");
+        }
+        assert_eq!(counters.syscalls().collect::<Vec<_>>(), [("epoll_wait", 3)]);
+    }
+}

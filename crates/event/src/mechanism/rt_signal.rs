@@ -243,6 +243,8 @@ impl RtSignal {
             self.queue.forget_overflow();
             return Ok(());
         }
+        // What was taken beside `SIGIO` is as old as what is left in the queue.
+        let beside = self.queue.taken().len() as u64;
         // Under steady fire the queue may never be seen empty; its length's worth of signals is old news in any case.
         let before = counters.signals;
         let until = before.saturating_add(self.queue_limit);
@@ -258,7 +260,7 @@ impl RtSignal {
                 Err(refused) => return Err(refused),
             }
         }
-        counters.discarded_signals += counters.signals - before;
+        counters.discarded_signals += counters.signals - before + beside;
         self.queue.forget_overflow();
         self.queue.forget_taken();
         if let Some(gate) = &self.gate {

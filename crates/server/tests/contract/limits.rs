@@ -6,11 +6,18 @@ use crate::Case;
 use crate::client::{Client, PATIENCE, get};
 use crate::subject::{Needs, Subject};
 
-pub(crate) const CASES: &[Case] = &[(
-    "at_its_limit_it_says_so_in_one_line_and_loses_nobody",
-    Needs::OneLimit,
-    at_the_limit,
-)];
+pub(crate) const CASES: &[Case] = &[
+    (
+        "at_its_limit_it_says_so_in_one_line_and_loses_nobody",
+        Needs::OneLimit,
+        at_the_limit,
+    ),
+    (
+        "however_many_workers_are_at_their_limits_it_is_said_once",
+        Needs::ManyLimits,
+        at_many_limits,
+    ),
+];
 
 /// The option that sets how many connections a model serves at once, and what it says when so many are there.
 fn limit(model: &str) -> (&'static str, &'static str) {
@@ -56,4 +63,23 @@ fn at_the_limit(subject: &Subject) {
     assert_eq!((summary.accepted, summary.replies, summary.open_connections), (5, 5, 0));
     // Until the end of the server's standard error.
     assert_eq!(said.iter().collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// One connection for each of three workers, and many more that want to be served.
+fn at_many_limits(subject: &Subject) {
+    let (server, said) = subject.start_heard(&[("workers", "3"), ("connections", "3"), ("spare", "60s")]);
+    let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        client.send("GET /bytes/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    for mut client in clients {
+        assert_eq!(client.reply().status, 200);
+    }
+    let summary = server.stop();
+    assert!(summary.open_connections_max <= 3, "{}", summary.open_connections_max);
+    let lines: Vec<String> = said.iter().collect();
+    // A loop is at its limit as soon as it has accepted. An acceptor for others may never find three connections open.
+    let least = usize::from(!subject.name().ends_with("::handoff"));
+    assert!((least..=1).contains(&lines.len()), "{lines:?}");
+    assert!(lines.iter().all(|line| line.ends_with("; said once")), "{lines:?}");
 }

@@ -37,6 +37,8 @@ pub(crate) enum Needs {
     Cap,
     /// One limit on connections, not one for each worker.
     OneLimit,
+    /// A limit for each worker.
+    ManyLimits,
     /// No thread or process for each connection.
     Events,
     /// A bounded queue of signals.
@@ -107,6 +109,7 @@ impl Subject {
                     && (others || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
             }
             Needs::OneLimit => model != "loop-per-core",
+            Needs::ManyLimits => model == "loop-per-core",
             Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
             Needs::Events => matches!(model, "event-loop" | "loop-per-core" | "io-uring" | "async-tasks"),
             Needs::SignalQueue => {

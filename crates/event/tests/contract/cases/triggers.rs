@@ -5,7 +5,7 @@ use crate::{
     Outcome,
     Place::Beside,
     Setup,
-    rig::{Rig, drain, fill, read_one, stream_pair, tcp_pair, unblock, write},
+    rig::{PATIENCE, Rig, drain, fill, read_one, stream_pair, tcp_pair, unblock, write},
 };
 use c10k_event::{Interest, Readiness, Trigger};
 use std::{
@@ -22,6 +22,7 @@ super::cases! {
     edge_is_told_again_after_a_partial_read_and_new_data: Only(Trigger::Edge), Beside;
     edge_tells_every_segment_that_comes_apart: Only(Trigger::Edge), Beside;
     level_is_told_until_drained: Only(Trigger::Level), Beside;
+    level_is_told_once_a_wait_however_often_it_is_declared: Only(Trigger::Level), Beside;
     oneshot_is_silent_until_armed_again: Only(Trigger::Oneshot), Beside;
     room_after_a_full_buffer_is_told: EachTrigger, Beside;
     room_after_a_full_buffer_is_one_edge: Only(Trigger::Edge), Beside;
@@ -131,6 +132,26 @@ fn level_is_told_until_drained(setup: Setup) -> Outcome {
     assert!(rig.next(key).is_readable(), "two bytes are left");
     rig.drain(key);
     // What was found before the drain may still be told; it is told no more than once.
+    rig.batch(Duration::ZERO);
+    rig.assert_silent();
+    Outcome::Pass
+}
+
+fn level_is_told_once_a_wait_however_often_it_is_declared(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    for _ in 0..5 {
+        for _ in 0..2 {
+            assert_eq!(rig.set.modify(key, Interest::READABLE, setup.trigger), Ok(()));
+        }
+        let batch = rig.batch(PATIENCE);
+        assert_eq!(batch.iter().map(|event| event.key).collect::<Vec<_>>(), [key]);
+    }
+    rig.drain(key);
+    // A wait may bring what was on its way.
     rig.batch(Duration::ZERO);
     rig.assert_silent();
     Outcome::Pass

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::virtual_world::{Reaction, Script, Welcome, play, reply};
+use super::virtual_world::{Reaction, Script, Welcome, play, play_through, reply};
 use crate::clock::Moment;
 use crate::histogram::Durations;
 use crate::plan::{LoadPlan, Pattern, Rate};
@@ -265,4 +265,55 @@ fn a_pipeline_answers_in_order_and_loses_nothing() {
     assert_eq!((account.completed, account.sent), (1000, 1000));
     // 2 connections with 8 requests under way, 10 ms each, carry 1,600 a second: nobody waits long.
     assert!(account.latency.at(0.99) < 15 * MS, "{:?}", account.latency.summary());
+}
+
+#[test]
+fn requests_that_a_connection_takes_in_pieces_arrive_whole() {
+    for gulp in [1, 7, 60] {
+        let plan = LoadPlan {
+            depth: 3,
+            pattern: connections(2),
+            ..plan(1000.0, 1)
+        };
+        let account = play_through(&plan, delays(|_, _| 3 * MS), None, gulp).account;
+        assert_eq!((account.completed, account.sent), (1000, 1000), "{gulp} at once");
+    }
+}
+
+#[test]
+fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
+    let plan = LoadPlan {
+        pattern: Pattern::AsNeeded {
+            per_connection: NonZeroU64::MIN,
+        },
+        ..plan(100.0, 1)
+    };
+    let script = Script {
+        on_connect: Box::new(|_| Welcome::At(5 * MS)),
+        on_request: Box::new(|_, _| Reaction::Reply {
+            after_ns: 3 * MS,
+            bytes: reply(5),
+        }),
+    };
+    let traffic = play(&plan, script).traffic;
+    assert_percentiles(&traffic.connect, vec![5 * MS; 100]);
+    // The connect is no part of the server's response.
+    assert_percentiles(&traffic.response, vec![3 * MS; 100]);
+    assert_percentiles(&traffic.lifetime, vec![8 * MS; 100]);
+    assert_eq!((traffic.connections, traffic.open, traffic.open_max), (100, 0, 1));
+    let (request, reply) = (plan.target.request.len() as u64, reply(5).len() as u64);
+    assert_eq!(
+        (traffic.bytes_out, traffic.bytes_in, traffic.body_bytes),
+        (100 * request, 100 * reply, 500)
+    );
+    assert_eq!((traffic.statuses, traffic.replies()), ([0, 100, 0, 0, 0], 100));
+    let mut both = traffic.clone();
+    both.add(&traffic);
+    assert_eq!((both.connections, both.open_max, both.replies()), (200, 2, 200));
+    assert_eq!(
+        (both.bytes_out, both.bytes_in, both.body_bytes),
+        (200 * request, 200 * reply, 1000)
+    );
+    let counts = [both.connect.count(), both.response.count(), both.lifetime.count()];
+    assert_eq!(counts, [200; 3]);
 }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::plan::LoadPlan;
 use crate::sessions::Tally;
 use crate::share::Share;
+use crate::traffic::Traffic;
 use crate::world::{Got, Link, World};
 
 /// What the scripted server does with one request.
@@ -59,6 +60,7 @@ enum Happening {
     Connected,
     Refused,
     Bytes(Vec<u8>),
+    Room,
     Closed,
     Reset,
 }
@@ -67,7 +69,10 @@ enum Happening {
 struct Connection {
     serial: u64,
     is_open: bool,
+    /// Bytes of a request that has not come whole.
     received: usize,
+    /// Whether it takes nothing for now.
+    is_full: bool,
     inbox: VecDeque<u8>,
     end: Option<Result<(), Failure>>,
     connect: Option<Result<(), Failure>>,
@@ -80,7 +85,10 @@ type Queued = Reverse<(u64, u64, u32, u64, Happening)>;
 pub(super) struct VirtualWorld {
     now: Rc<Cell<u64>>,
     script: Script,
-    request_length: usize,
+    /// What every request is.
+    request: Vec<u8>,
+    /// Bytes that a connection takes at once.
+    gulp: usize,
     connects: u64,
     requests: u64,
     connections: Vec<Connection>,
@@ -90,11 +98,12 @@ pub(super) struct VirtualWorld {
 }
 
 impl VirtualWorld {
-    fn new(script: Script, request_length: usize, now: Rc<Cell<u64>>) -> Self {
+    fn new(script: Script, request: Vec<u8>, gulp: usize, now: Rc<Cell<u64>>) -> Self {
         Self {
             now,
             script,
-            request_length,
+            request,
+            gulp,
             connects: 0,
             requests: 0,
             connections: Vec::new(),
@@ -141,6 +150,10 @@ impl VirtualWorld {
                 Happening::Bytes(bytes) => {
                     connection.inbox.extend(bytes);
                     Readiness::READABLE
+                }
+                Happening::Room => {
+                    connection.is_full = false;
+                    Readiness::WRITABLE
                 }
                 Happening::Closed => {
                     connection.end = Some(Ok(()));
@@ -200,9 +213,19 @@ impl World for VirtualWorld {
         if let Some(Err(failure)) = connection.end {
             return Err(failure);
         }
-        connection.received += bytes.len();
-        while self.connections[lane as usize].received >= self.request_length {
-            self.connections[lane as usize].received -= self.request_length;
+        if connection.is_full {
+            return Ok(0);
+        }
+        let taken = bytes.len().min(self.gulp);
+        let wanted = self.request.iter().cycle().skip(connection.received);
+        assert!(bytes[..taken].iter().eq(wanted.take(taken)), "not a request: {bytes:?}");
+        connection.received += taken;
+        connection.is_full = taken < bytes.len();
+        if connection.is_full {
+            self.later(1, lane, Happening::Room);
+        }
+        while self.connections[lane as usize].received >= self.request.len() {
+            self.connections[lane as usize].received -= self.request.len();
             let reaction = (self.script.on_request)(self.requests, Moment(self.now.get()));
             self.requests += 1;
             match reaction {
@@ -215,7 +238,7 @@ impl World for VirtualWorld {
                 Reaction::Silence => {}
             }
         }
-        Ok(bytes.len())
+        Ok(taken)
     }
 
     fn read(&mut self, lane: u32, buffer: &mut [u8]) -> Result<Got, Failure> {
@@ -248,6 +271,7 @@ impl World for VirtualWorld {
 /// How a virtual run ended.
 pub(super) struct Played {
     pub(super) account: Account,
+    pub(super) traffic: Traffic,
     pub(super) sessions: Option<Tally>,
     /// Connects tried.
     pub(super) connects: u64,
@@ -262,9 +286,14 @@ pub(super) fn play(plan: &LoadPlan, script: Script) -> Played {
 
 /// The same, asked to stop so many nanoseconds after the start.
 pub(super) fn play_until(plan: &LoadPlan, script: Script, stop_ns: Option<u64>) -> Played {
+    play_through(plan, script, stop_ns, usize::MAX)
+}
+
+/// The same over connections that take no more than `gulp` bytes at once.
+pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>, gulp: usize) -> Played {
     const START: u64 = 1_000_000_000;
     let now = Rc::new(Cell::new(START));
-    let world = VirtualWorld::new(script, plan.target.request.len(), Rc::clone(&now));
+    let world = VirtualWorld::new(script, plan.target.request.clone(), gulp, Rc::clone(&now));
     let mut engine = Engine::new(plan, Share { thread: 0, threads: 1 }, world);
     let mut timetable = Timetable::new(plan, Moment(START));
     let mut stop = stop_ns.map(|after| Moment(START + after));
@@ -302,6 +331,7 @@ pub(super) fn play_until(plan: &LoadPlan, script: Script, stop_ns: Option<u64>) 
     }
     Played {
         account: engine.account().clone(),
+        traffic: engine.traffic().clone(),
         sessions: engine.sessions().cloned(),
         connects: engine.world.connects,
         open: engine.world.open,
