@@ -26,7 +26,7 @@ fn short() -> String {
     let rows: Vec<&str> = published.lines().take(RATES.len()).collect();
     let (axes, _) = head.split_once("\nrate = ").expect("the rate is an axis");
     let changes = [
-        ("signal-queue = 1024", "signal-queue = 64"),
+        ("signal-queue = 1024", "signal-queue = 256"),
         ("duration = \"1s\"", "duration = \"250ms\""),
         ("warmup = \"150ms\"", "warmup = \"50ms\""),
         ("max-lag = \"25ms\"", "max-lag = \"5s\""),

@@ -435,7 +435,7 @@ impl Panel<'_> {
 
 /// The y axis with its labels, pixels.
 fn y_labels_width(width: u32) -> u32 {
-    if width < 500 { 58 } else { 70 }
+    if width < 500 { 68 } else { 70 }
 }
 
 fn draw_legend(area: &Canvas, top: i32, rows: &[Vec<(i32, &Series<'_>)>]) -> Drawn {

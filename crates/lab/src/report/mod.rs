@@ -67,11 +67,11 @@ pub(crate) fn thousands(value: f64) -> String {
 
 /// A time in the unit that suits it.
 pub(crate) fn duration(seconds: f64) -> String {
-    let (number, unit) = match seconds {
+    let (number, unit) = match seconds.abs() {
         0.0 => return "0".to_owned(),
-        seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
-        seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
-        seconds => (seconds, "s"),
+        size if size < 1e-3 => (seconds * 1e6, "µs"),
+        size if size < 1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
     };
     format!("{} {unit}", significant(number))
 }
@@ -118,7 +118,7 @@ mod tests {
             (1e-6, "1 µs"),
             (0.03, "30 ms"),
             (2.5, "2.5 s"),
-            (120.0, "120 s"),
+            (-0.008, "-8 ms"),
         ];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text);
