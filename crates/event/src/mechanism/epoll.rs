@@ -266,11 +266,13 @@ mod tests {
     #[test]
     fn the_kernel_is_told_of_busy_polling_what_was_asked() {
         for (interrupts, prefer) in [(Interrupts::Kept, 0), (Interrupts::Deferred, 1)] {
-            let mut options = Options::default();
-            options.busy_poll = Some(BusyPoll {
-                duration_us: 50,
-                interrupts,
-            });
+            let options = Options {
+                busy_poll: Some(BusyPoll {
+                    duration_us: 50,
+                    interrupts,
+                }),
+                ..Options::default()
+            };
             match Epoll::open(&EPOLL_EDGE, &options) {
                 Ok(set) => {
                     let wanted = Parameters {
