@@ -317,3 +317,18 @@ fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
     let counts = [both.connect.count(), both.response.count(), both.lifetime.count()];
     assert_eq!(counts, [200; 3]);
 }
+
+#[test]
+fn a_pipeline_sends_no_more_on_a_connection_than_it_may_carry() {
+    let plan = LoadPlan {
+        depth: 4,
+        pattern: Pattern::InTurn {
+            connections: NonZeroU64::new(3).unwrap(),
+            per_connection: NonZeroU64::new(5),
+        },
+        ..plan(300.0, 3)
+    };
+    let played = play(&plan, delays(|_, _| 30 * MS));
+    assert_eq!((played.account.completed, played.account.failed_in_all()), (900, 0));
+    assert_eq!(played.connects, 180);
+}
