@@ -210,3 +210,11 @@ fn work_is_demanded_for_a_file_too() {
     assert!(output.bytes.starts_with(b"HTTP/1.1 404 "));
     assert_eq!(machine.feed(&[], &host, &mut output), Step::Read);
 }
+
+#[test]
+fn one_empty_line_is_allowed_in_front_of_each_request() {
+    let (mut machine, mut output) = (Machine::new(), Output::default());
+    let input = "\r\nGET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    assert_eq!(machine.feed(input.as_bytes(), &host(), &mut output), Step::Read);
+    assert_eq!((output.replies, output.refused), (3, 0));
+}

@@ -363,12 +363,8 @@ mod tests {
         assert_eq!(counts(&one), [35, 30, 20, 5, 15, 10, 5, 15, 0]);
         assert_eq!(counts(&both), counts(&one));
         let durations = |account: &Account| {
-            [
-                account.latency.summary(),
-                account.service.summary(),
-                account.send_lag.summary(),
-                account.own_lag.summary(),
-            ]
+            [&account.latency, &account.service, &account.send_lag, &account.own_lag]
+                .map(|durations| (durations.count(), durations.summary()))
         };
         assert_eq!(durations(&one), durations(&both));
         assert_eq!(one.series, both.series);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::virtual_world::{Reaction, Script, Welcome, play, play_through, reply};
 use crate::clock::Moment;
+use crate::failure::Failure;
 use crate::histogram::Durations;
 use crate::plan::{LoadPlan, Pattern, Rate};
 use crate::schedule::Arrival;
@@ -316,4 +317,46 @@ fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
     );
     let counts = [both.connect.count(), both.response.count(), both.lifetime.count()];
     assert_eq!(counts, [200; 3]);
+}
+
+#[test]
+fn a_pipeline_sends_no_more_on_a_connection_than_it_may_carry() {
+    let plan = LoadPlan {
+        depth: 4,
+        pattern: Pattern::InTurn {
+            connections: NonZeroU64::new(3).unwrap(),
+            per_connection: NonZeroU64::new(5),
+        },
+        ..plan(300.0, 3)
+    };
+    let played = play(&plan, delays(|_, _| 30 * MS));
+    assert_eq!((played.account.completed, played.account.failed_in_all()), (900, 0));
+    assert_eq!(played.connects, 180);
+}
+
+#[test]
+fn what_was_sent_behind_the_last_reply_of_a_connection_is_truncated_and_does_not_wait_for_its_limit() {
+    let close = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    let script = Script {
+        on_connect: Box::new(|_| Welcome::AtOnce),
+        on_request: Box::new(move |n, _| match n {
+            0 => Reaction::Reply {
+                after_ns: 25 * MS,
+                bytes: close.into(),
+            },
+            1 => Reaction::Silence,
+            _ => Reaction::Reply {
+                after_ns: MS,
+                bytes: reply(5),
+            },
+        }),
+    };
+    let plan = LoadPlan {
+        depth: 2,
+        pattern: connections(1),
+        ..plan(100.0, 1)
+    };
+    let account = play(&plan, script).account;
+    let truncated = account.failed(Failure::Truncated);
+    assert_eq!((truncated, account.timed_out, account.completed), (1, 0, 99));
 }
