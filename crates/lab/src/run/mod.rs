@@ -10,7 +10,7 @@ mod process;
 mod server;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
@@ -311,7 +311,7 @@ fn run_blocks(
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
-        let passes_s = plan.block_s * f64::from(plan.call_passes) * pace(plan, &records);
+        let passes_s = plan.block_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
         let for_blocks = manifest.budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
         if over_budget(for_blocks, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
@@ -363,30 +363,49 @@ fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str
 fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord]) -> bool {
     /// Tries beyond the plan where no budget is given, as a part of the plan.
     const EXTRA: f64 = 0.25;
-    let planned_s = plan.expected_s() * pace(plan, records);
-    let reserve_s = budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s);
-    let mut seen = BTreeSet::new();
-    let again_s: f64 = records
-        .iter()
-        .filter(|record| !seen.insert((record.block, record.cell.as_str())))
-        .map(|record| record.seconds)
-        .sum();
-    again_s < reserve_s
+    let spent = Spent::of(plan, records);
+    let planned_s = plan.expected_s() * spent.pace();
+    spent.again_s < budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s)
 }
 
-/// How long the first tries have taken, as a multiple of what was expected of them; 1 before there are any.
-fn pace(plan: &Plan, records: &[CellRecord]) -> f64 {
-    let mut seen = BTreeSet::new();
-    let (mut taken_s, mut expected_s) = (0.0, 0.0);
-    for record in records {
-        if seen.insert((record.block, record.cell.as_str()))
-            && let Some(cell) = plan.cells.iter().find(|cell| cell.id == record.cell)
-        {
-            taken_s += record.seconds;
-            expected_s += cell.time.expected_s(cell.connections);
+/// What the tries so far have taken, seconds.
+#[derive(Debug, Default)]
+struct Spent {
+    /// The first tries.
+    first_s: f64,
+    /// What was expected of those.
+    expected_s: f64,
+    /// All later ones.
+    again_s: f64,
+}
+
+impl Spent {
+    fn of(plan: &Plan, records: &[CellRecord]) -> Self {
+        let cells = plan.cells.iter();
+        let expected: BTreeMap<&str, f64> = cells
+            .map(|cell| (cell.id.as_str(), cell.time.expected_s(cell.connections)))
+            .collect();
+        let mut seen = BTreeSet::new();
+        let mut spent = Self::default();
+        for record in records {
+            if seen.insert((record.block, record.cell.as_str())) {
+                spent.first_s += record.seconds;
+                spent.expected_s += expected.get(record.cell.as_str()).copied().unwrap_or_default();
+            } else {
+                spent.again_s += record.seconds;
+            }
+        }
+        spent
+    }
+
+    /// How long the first tries took, as a multiple of what was expected of them; 1 before there are any.
+    fn pace(&self) -> f64 {
+        if self.expected_s > 0.0 {
+            self.first_s / self.expected_s
+        } else {
+            1.0
         }
     }
-    if expected_s > 0.0 { taken_s / expected_s } else { 1.0 }
 }
 
 /// The best speed of the server's CPU in any cell so far.
