@@ -20,6 +20,11 @@ impl Key {
         index: u32::MAX,
         generation: 0,
     };
+    /// No source at all, where a table has a place for every descriptor number; no slot has this index.
+    pub(crate) const NOBODY: Self = Self {
+        index: u32::MAX,
+        generation: u32::MAX,
+    };
 
     pub(crate) const fn index(self) -> usize {
         self.index as usize

@@ -128,7 +128,7 @@ impl<'p, W: World> Engine<'p, W> {
             schedule: None,
             sessions,
             depth,
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(plan.timeout),
             outstanding: 0,
             account: Account::new(bounds),
             traffic: Traffic::default(),
@@ -191,8 +191,8 @@ impl<'p, W: World> Engine<'p, W> {
     }
 
     /// When the next time limit passes.
-    pub(crate) fn next_deadline(&mut self) -> Option<Moment> {
-        self.deadlines.next(&self.lanes)
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        self.deadlines.next()
     }
 
     /// Whether there is something to do that waits for no event.
@@ -332,10 +332,10 @@ impl<'p, W: World> Engine<'p, W> {
         };
         for _ in 0..count {
             self.account.due(request, now);
-            let serial = self.lanes[lane as usize].push(request);
-            self.deadlines.push(scheduled.after(self.plan.timeout), lane, serial);
+            self.lanes[lane as usize].push(request);
             self.outstanding += 1;
         }
+        self.deadlines.watch(lane, &mut self.lanes[lane as usize]);
         self.settle(lane);
     }
 
@@ -354,7 +354,7 @@ impl<'p, W: World> Engine<'p, W> {
     }
 
     fn expire(&mut self, now: Moment) {
-        while let Some(lane) = self.deadlines.expired(&self.lanes, now) {
+        while let Some(lane) = self.deadlines.expired(&mut self.lanes, now) {
             if self.lanes[lane as usize].on_wire() > 0 {
                 // Those behind it in the pipeline cannot be answered either once the connection is given up.
                 self.end_all_sent(lane, Outcome::TimedOut);

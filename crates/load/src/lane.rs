@@ -1,6 +1,9 @@
 //! A lane: a place for one connection at a time, and the requests that go over it in order.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::time::Duration;
 
 use c10k_http::reply::{ReplyLimits, ReplyParser};
 
@@ -8,6 +11,10 @@ use crate::account::Request;
 use crate::clock::Moment;
 use crate::fingerprint::Fingerprint;
 use crate::world::Link;
+
+/// Requests that a lane keeps room for once all have ended: a backlog's memory is given back, and steady traffic allocates
+/// nothing.
+const ROOM_KEPT: usize = 64;
 
 /// A request on its lane.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +38,8 @@ pub(crate) struct Lane {
     pub(crate) body: Fingerprint,
     tickets: VecDeque<Ticket>,
     on_wire: usize,
-    /// Serial number of the first ticket; every ticket that leaves the lane raises it.
-    front_serial: u64,
+    /// Whether [`Deadlines`] has an entry for it.
+    is_watched: bool,
     /// Bytes of sent requests that the socket has not taken yet.
     pub(crate) unwritten: usize,
     /// Replies received over this connection.
@@ -51,25 +58,19 @@ impl Lane {
             body: Fingerprint::EMPTY,
             tickets: VecDeque::new(),
             on_wire: 0,
-            front_serial: 0,
+            is_watched: false,
             unwritten: 0,
             served: 0,
             is_free: false,
         }
     }
 
-    /// Adds a request at the end; returns its serial number.
-    pub(crate) fn push(&mut self, request: Request) -> u64 {
+    /// Adds a request at the end.
+    pub(crate) fn push(&mut self, request: Request) {
         self.tickets.push_back(Ticket {
             request,
             sent: request.scheduled,
         });
-        self.front_serial + self.tickets.len() as u64 - 1
-    }
-
-    /// Whether the request with this serial number is still on the lane.
-    pub(crate) fn holds(&self, serial: u64) -> bool {
-        serial >= self.front_serial
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,53 +128,65 @@ impl Lane {
 
     fn pop(&mut self) -> Option<Ticket> {
         let ticket = self.tickets.pop_front()?;
-        self.front_serial += 1;
+        if self.tickets.is_empty() {
+            self.tickets.shrink_to(ROOM_KEPT);
+        }
         Some(ticket)
     }
 }
 
-/// The time limits of all requests on all lanes of a thread: as all limits are equally long, a queue.
-#[derive(Debug, Default)]
+/// The time limits of all requests of a thread, which are equally long: a lane's first request is its next to expire, so
+/// that one entry a lane is enough, however many requests wait on it.
+///
+/// An entry is a moment before which no request of its lane expires. Requests that end leave it as it is; it is moved on
+/// when it comes up.
+#[derive(Debug)]
 pub(crate) struct Deadlines {
-    queue: VecDeque<Deadline>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    at: Moment,
-    lane: u32,
-    serial: u64,
+    limit: Duration,
+    lanes: BinaryHeap<Reverse<(Moment, u32)>>,
 }
 
 impl Deadlines {
-    /// Adds the limit of a request; `at` never decreases from call to call.
-    pub(crate) fn push(&mut self, at: Moment, lane: u32, serial: u64) {
-        self.queue.push_back(Deadline { at, lane, serial });
-    }
-
-    /// The lane of the next request whose limit has passed at `now`.
-    pub(crate) fn expired(&mut self, lanes: &[Lane], now: Moment) -> Option<u32> {
-        self.forget_ended(lanes);
-        let front = self.queue.front().filter(|front| front.at <= now)?;
-        let lane = front.lane;
-        self.queue.pop_front();
-        Some(lane)
-    }
-
-    /// The first limit that is still of interest.
-    pub(crate) fn next(&mut self, lanes: &[Lane]) -> Option<Moment> {
-        self.forget_ended(lanes);
-        self.queue.front().map(|front| front.at)
-    }
-
-    fn forget_ended(&mut self, lanes: &[Lane]) {
-        while self
-            .queue
-            .front()
-            .is_some_and(|front| !lanes[front.lane as usize].holds(front.serial))
-        {
-            self.queue.pop_front();
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            lanes: BinaryHeap::new(),
         }
+    }
+
+    /// Watches the requests of this lane, which has one.
+    pub(crate) fn watch(&mut self, index: u32, lane: &mut Lane) {
+        if !lane.is_watched
+            && let Some(first) = lane.tickets.front()
+        {
+            lane.is_watched = true;
+            self.lanes
+                .push(Reverse((first.request.scheduled.after(self.limit), index)));
+        }
+    }
+
+    /// A lane whose first request has reached its limit at `now`. It comes again until that request has left it.
+    pub(crate) fn expired(&mut self, lanes: &mut [Lane], now: Moment) -> Option<u32> {
+        while let Some(mut entry) = self.lanes.peek_mut().filter(|entry| entry.0.0 <= now) {
+            let index = entry.0.1;
+            let lane = &mut lanes[index as usize];
+            let Some(first) = lane.tickets.front() else {
+                lane.is_watched = false;
+                PeekMut::pop(entry);
+                continue;
+            };
+            let at = first.request.scheduled.after(self.limit);
+            if at <= now {
+                return Some(index);
+            }
+            entry.0.0 = at;
+        }
+        None
+    }
+
+    /// A moment before which nothing expires; `None` while nothing can.
+    pub(crate) fn next(&self) -> Option<Moment> {
+        self.lanes.peek().map(|entry| entry.0.0)
     }
 }
 
@@ -192,7 +205,8 @@ mod tests {
     #[test]
     fn requests_leave_a_lane_in_order_and_only_from_the_side_they_are_on() {
         let mut lane = Lane::new(ReplyLimits::default());
-        assert_eq!((lane.push(request(1)), lane.push(request(2))), (0, 1));
+        lane.push(request(1));
+        lane.push(request(2));
         assert!(lane.pop_sent().is_none());
         assert_eq!(lane.send_next(Moment(5)), Some(request(1)));
         assert!(lane.pop_waiting().is_none());
@@ -200,24 +214,61 @@ mod tests {
             lane.pop_sent().map(|ticket| (ticket.request, ticket.sent)),
             Some((request(1), Moment(5)))
         );
-        assert!(!lane.holds(0) && lane.holds(1));
         assert_eq!(lane.pop_waiting().map(|ticket| ticket.request), Some(request(2)));
         assert!(lane.is_empty());
     }
 
     #[test]
+    fn a_backlog_gives_its_memory_back_when_it_has_ended() {
+        let mut lane = Lane::new(ReplyLimits::default());
+        for at in 0..10_000 {
+            lane.push(request(at));
+        }
+        while lane.pop_waiting().is_some() {}
+        assert!((1..2 * ROOM_KEPT).contains(&lane.tickets.capacity()));
+    }
+
+    #[test]
     fn deadlines_of_ended_requests_are_never_reported() {
         let mut lanes = vec![Lane::new(ReplyLimits::default()), Lane::new(ReplyLimits::default())];
-        let mut deadlines = Deadlines::default();
-        for (lane, at) in [(0, 10), (1, 11), (0, 12)] {
-            let serial = lanes[lane].push(request(at));
-            deadlines.push(Moment(at), lane as u32, serial);
+        let mut deadlines = Deadlines::new(Duration::from_nanos(100));
+        for (index, at) in [(0, 10), (1, 11), (0, 12)] {
+            lanes[index].push(request(at));
+            deadlines.watch(index as u32, &mut lanes[index]);
         }
         lanes[0].pop_waiting();
-        assert_eq!(deadlines.next(&lanes), Some(Moment(11)));
-        assert_eq!(deadlines.expired(&lanes, Moment(10)), None);
-        assert_eq!(deadlines.expired(&lanes, Moment(50)), Some(1));
+        assert_eq!(deadlines.expired(&mut lanes, Moment(110)), None);
+        assert_eq!(deadlines.next(), Some(Moment(111)));
+        assert_eq!(deadlines.expired(&mut lanes, Moment(150)), Some(1));
+        assert_eq!(
+            deadlines.expired(&mut lanes, Moment(150)),
+            Some(1),
+            "it has not left its lane"
+        );
         lanes[1].pop_waiting();
-        assert_eq!(deadlines.expired(&lanes, Moment(50)), Some(0));
+        assert_eq!(deadlines.expired(&mut lanes, Moment(150)), Some(0));
+        lanes[0].pop_waiting();
+        assert_eq!(
+            (deadlines.expired(&mut lanes, Moment(150)), deadlines.next()),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn there_is_one_deadline_a_lane_however_many_requests_pass_or_wait() {
+        let mut lanes = vec![Lane::new(ReplyLimits::default()), Lane::new(ReplyLimits::default())];
+        let mut deadlines = Deadlines::new(Duration::from_nanos(100));
+        lanes[0].push(request(0));
+        deadlines.watch(0, &mut lanes[0]);
+        for at in 0..10_000 {
+            lanes[1].push(request(at));
+            deadlines.watch(1, &mut lanes[1]);
+            assert_eq!(
+                deadlines.expired(&mut lanes, Moment(at)).filter(|&lane| lane == 1),
+                None
+            );
+            lanes[1].pop_waiting();
+        }
+        assert_eq!(deadlines.lanes.len(), 2);
     }
 }

@@ -96,7 +96,9 @@ impl Ring {
         }
     }
 
-    /// What an event does: reads what is there, one byte unless two chains have met, and passes each byte on.
+    /// What an event does: reads what is there, one byte unless two chains have met, and passes each byte on. The same code
+    /// for every contestant: inlined into one of them it is 10% faster there, by returns that the kernel makes dear.
+    #[inline(never)]
     pub(crate) fn handle(&self, fd: BorrowedFd<'_>, index: usize) {
         let mut bytes = [0; 64];
         let Ok(count) = rustix::io::read(fd, &mut bytes) else {
