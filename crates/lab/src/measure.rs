@@ -14,6 +14,13 @@ pub(crate) struct Measure {
     pub(crate) read: fn(&CellRecord) -> Option<f64>,
 }
 
+impl Measure {
+    /// Whether it is read in the passes in which system calls are counted, rather than in the blocks.
+    pub(crate) fn is_per_pass(&self) -> bool {
+        self.name.starts_with("syscall")
+    }
+}
+
 const fn measure(
     name: &'static str,
     label: &'static str,

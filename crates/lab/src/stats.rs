@@ -1,8 +1,10 @@
 //! Medians, intervals and slopes. Numbers in, numbers out; the only randomness is the seed of the resampling.
 
+use std::f64::consts::PI;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
-use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
 /// Resamples of the bootstrap: the end of a 99.9% interval rests on ten of them at least.
 const RESAMPLES: usize = 10_000;
@@ -44,18 +46,44 @@ pub(crate) fn interval(values: &[f64], confidence: f64, seed: u64) -> Option<Int
     })
 }
 
-fn student(values: &[f64], confidence: f64) -> Option<Interval> {
+/// The mean of a sample and its unbiased variance.
+fn moments(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let quantile = StudentsT::new(0.0, 1.0, n - 1.0)
-        .ok()?
-        .inverse_cdf(f64::midpoint(1.0, confidence));
-    let half = quantile * (variance / n).sqrt();
+    (mean, variance)
+}
+
+/// The standard deviation of a sample; `None` of fewer than two values.
+pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
+    (values.len() >= 2).then(|| moments(values).1.sqrt())
+}
+
+fn student(values: &[f64], confidence: f64) -> Option<Interval> {
+    let (mean, variance) = moments(values);
+    let n = values.len() as f64;
+    let half = students_quantile(n - 1.0, confidence)? * (variance / n).sqrt();
     Some(Interval {
         low: mean - half,
         high: mean + half,
     })
+}
+
+/// The quantile of Student's distribution that cuts off the upper half of what `confidence` leaves.
+fn students_quantile(freedom: f64, confidence: f64) -> Option<f64> {
+    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+    Some(student.inverse_cdf(f64::midpoint(1.0, confidence)))
+}
+
+/// Half the width to expect of [`interval`] around `blocks` values with this standard deviation: Student's, or with many
+/// blocks that of the median, whose deviation is √(π/2) times that of the mean (of normal values). Infinite for fewer than two.
+pub(crate) fn half_width(deviation: f64, blocks: u32, confidence: f64) -> f64 {
+    if blocks < 2 {
+        return f64::INFINITY;
+    }
+    let mean = students_quantile(f64::from(blocks - 1), confidence).unwrap_or(f64::INFINITY);
+    let median = Normal::standard().inverse_cdf(f64::midpoint(1.0, confidence)) * (PI / 2.0).sqrt();
+    mean.max(median) * deviation / f64::from(blocks).sqrt()
 }
 
 fn bootstrap(values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
@@ -111,13 +139,12 @@ pub(crate) fn difference(a: &[f64], b: &[f64], confidence: f64, seed: u64) -> Op
 
 /// Welch's interval: the variances of the two need not be the same.
 fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<Interval> {
-    let moments = |values: &[f64]| {
+    let of_mean = |values: &[f64]| {
         let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let (mean, variance) = moments(values);
         (mean, variance / n, n - 1.0)
     };
-    let ((mean_a, error_a, free_a), (mean_b, error_b, free_b)) = (moments(a), moments(b));
+    let ((mean_a, error_a, free_a), (mean_b, error_b, free_b)) = (of_mean(a), of_mean(b));
     let centre = mean_b - mean_a;
     let error = error_a + error_b;
     if error <= 0.0 {
@@ -127,10 +154,7 @@ fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<Interval> {
         });
     }
     let freedom = error.powi(2) / (error_a.powi(2) / free_a + error_b.powi(2) / free_b);
-    let quantile = StudentsT::new(0.0, 1.0, freedom)
-        .ok()?
-        .inverse_cdf(f64::midpoint(1.0, confidence));
-    let half = quantile * error.sqrt();
+    let half = students_quantile(freedom, confidence)? * error.sqrt();
     Some(Interval {
         low: centre - half,
         high: centre + half,

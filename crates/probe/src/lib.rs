@@ -131,7 +131,7 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: "library-cost",
-        summary: "an event through a library: --by inline, c10k, mio; --sources, --active",
+        summary: "an event through a library: --by inline, c10k, mio, polling, libevent; --sources, --active",
         run: library_cost::run,
     },
     Probe {
@@ -218,6 +218,8 @@ mod tests {
             ("library-cost", "inline"),
             ("library-cost", "c10k"),
             ("library-cost", "mio"),
+            ("library-cost", "polling"),
+            ("library-cost", "libevent"),
             ("fan-out", "shared"),
             ("fan-out", "forked"),
         ]
@@ -226,6 +228,13 @@ mod tests {
     #[test]
     fn every_way_of_every_probe_measures_something() {
         for (name, by) in ways() {
+            if by == "libevent"
+                && let Err(reason) = c10k_sys::rivals::Libevent::load()
+            {
+                assert!(!c10k_sys::required::is_required(&["libevent"]), "{reason}");
+                eprintln!("{name} --by {by}: skipped: {reason}");
+                continue;
+            }
             let options = Options {
                 by: by.to_owned(),
                 ..options()

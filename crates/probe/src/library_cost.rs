@@ -1,13 +1,15 @@
 //! What an event costs through a library, and through the same system calls written by hand.
 //!
 //! The workload is that of libevent's own benchmark: a ring of socket pairs; an event reads a byte and writes one to the
-//! next pair. All use epoll, edge-triggered. The interfaces of polling and of libevent cannot be called without `unsafe`; the
-//! dispatch benchmark of c10k-event compares those (`cargo bench -p c10k-event --bench dispatch`).
+//! next pair. All use epoll; edge-triggered, but for libevent, which is used as in its own benchmark.
 
+use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use c10k_event::{Events, Interest, InterestSet, Mechanism};
+use c10k_sys::rivals::{Libevent, LibeventBase, Polling};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -47,7 +49,8 @@ impl Ring {
         Ok(())
     }
 
-    /// What an event does; how many bytes it passed on.
+    /// What an event does; how many bytes it passed on. The same code for everybody, and inlined into nobody's loop.
+    #[inline(never)]
     fn handle(&self, index: usize) -> u64 {
         let mut bytes = [0; 64];
         let Ok(count) = rustix::io::read(&self.readers[index], &mut bytes) else {
@@ -85,10 +88,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
         "inline" => inline(options, &ring),
         "c10k" => ours(options, &ring),
         "mio" => by_mio(options, &ring),
+        "polling" => by_polling(options, &ring),
+        "libevent" => by_libevent(options, &ring),
         other => Err(ProbeError::Way {
             option: "by",
             value: other.to_owned(),
-            known: "inline, c10k or mio",
+            known: "inline, c10k, mio, polling or libevent",
         }),
     }
 }
@@ -166,5 +171,30 @@ fn by_mio(options: &Options, ring: &Ring) -> Outcome {
     turns(options, || {
         poll.poll(&mut events, None).map_err(ProbeError::io("mio"))?;
         Ok(events.iter().map(|event| ring.handle(event.token().0)).sum())
+    })
+}
+
+fn by_polling(options: &Options, ring: &Ring) -> Outcome {
+    let batch = NonZeroUsize::new(BATCH).unwrap_or(NonZeroUsize::MIN);
+    let readers = ring.readers.iter().map(AsFd::as_fd);
+    let mut poller = Polling::open(readers, batch).map_err(ProbeError::io("polling"))?;
+    turns(options, || {
+        let mut passed = 0;
+        poller
+            .turn(None, |index| passed += ring.handle(index))
+            .map_err(ProbeError::io("polling"))?;
+        Ok(passed)
+    })
+}
+
+fn by_libevent(options: &Options, ring: &Ring) -> Outcome {
+    let library = Libevent::load().map_err(ProbeError::Impossible)?;
+    let readers = ring.readers.iter().map(AsFd::as_fd);
+    let passed = Cell::new(0);
+    let handle = |index| passed.set(passed.get() + ring.handle(index));
+    let mut base = LibeventBase::open(library, readers, handle).map_err(ProbeError::io("libevent"))?;
+    turns(options, || {
+        base.turn(true).map_err(ProbeError::io("libevent"))?;
+        Ok(passed.take())
     })
 }

@@ -19,6 +19,8 @@ pub mod process;
 mod provided_buffers;
 pub mod required;
 pub mod ring_setup;
+#[cfg(feature = "rivals")]
+pub mod rivals;
 pub mod rusage;
 pub mod scheduling;
 pub mod select;

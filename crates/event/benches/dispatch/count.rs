@@ -6,12 +6,12 @@
 use crate::{
     Entrant,
     contestants::by_hand,
-    rivals::Functions,
     statistics::median,
     workload::{Ring, SIZES, Size, Waiting},
 };
 use c10k_event::Mechanism;
 use c10k_record::{CostCell, CostRecord};
+use c10k_sys::rivals::Libevent;
 use std::time::Instant;
 
 /// What stands behind the name of a mechanism for the loop that is written by hand.
@@ -80,7 +80,7 @@ fn entrant(name: &str) -> Result<Entrant, String> {
     match name {
         "mio" => Ok(Entrant::Mio),
         "polling" => Ok(Entrant::Polling),
-        "libevent" => Functions::load().map(Entrant::Libevent),
+        "libevent" => Libevent::load().map(Entrant::Libevent),
         _ => match name.strip_suffix(BY_HAND) {
             None => mechanism(name).map(Entrant::Ours),
             Some(name) => {

@@ -7,7 +7,7 @@
 //! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--pairs N` (a size), `--out FILE` (writes the
 //! tables as Markdown too); or `--alone NAME` (a mechanism, `NAME/by-hand`, `mio`, `polling`, `libevent`), which runs one
 //! contestant 100 times, blocking, and times nothing: for a profiler.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod contestants;
 mod count;
@@ -16,9 +16,10 @@ mod statistics;
 mod workload;
 
 use c10k_event::Mechanism;
+use c10k_sys::rivals::Libevent;
 use contestants::{Contestant, Ours, by_hand};
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
-use rivals::{Functions, Libevent, Mio, Polling};
+use rivals::{Mio, Polling, libevent};
 use statistics::{below, estimate, median};
 use std::{fmt::Write as _, time::Instant};
 use workload::{Ring, SIZES, Size, Waiting};
@@ -30,7 +31,7 @@ enum Entrant {
     ByHand(Mechanism),
     Mio,
     Polling,
-    Libevent(Functions),
+    Libevent(Libevent),
 }
 
 impl Entrant {
@@ -38,7 +39,7 @@ impl Entrant {
         match name {
             "mio" => Ok(Self::Mio),
             "polling" => Ok(Self::Polling),
-            "libevent" => Functions::load().map(Self::Libevent),
+            "libevent" => Libevent::load().map(Self::Libevent),
             name => {
                 let (mechanism, entrant): (_, fn(Mechanism) -> Self) = match name.strip_suffix("/by-hand") {
                     Some(mechanism) => (mechanism, Self::ByHand),
@@ -56,7 +57,7 @@ impl Entrant {
             Self::ByHand(mechanism) => by_hand(mechanism.name(), ring).expect("listed only where there is one"),
             Self::Mio => Box::new(Mio::open(ring)),
             Self::Polling => Box::new(Polling::open(ring)),
-            Self::Libevent(functions) => Box::new(Libevent::open(functions, ring)),
+            Self::Libevent(library) => libevent(library, ring),
         }
     }
 }
@@ -194,10 +195,10 @@ fn pairs(arguments: &Arguments) -> Vec<Pair> {
             "epoll-edge / polling".to_owned(),
             [Entrant::Ours(edge), Entrant::Polling],
         );
-        match Functions::load() {
-            Ok(functions) => {
-                let label = format!("epoll-edge / libevent {}", functions.version());
-                add(label, [Entrant::Ours(edge), Entrant::Libevent(functions)]);
+        match Libevent::load() {
+            Ok(library) => {
+                let label = format!("epoll-edge / libevent {}", library.version());
+                add(label, [Entrant::Ours(edge), Entrant::Libevent(library)]);
             }
             Err(reason) => eprintln!("libevent: left out: {reason}"),
         }

@@ -9,7 +9,7 @@ use super::options::{self, Kind, Number, Side};
 use super::{ClaimSpec, Experiment, Settings, Source, TableSpec, flag_text};
 use crate::LabError;
 use crate::judge::statistic;
-use crate::measure;
+use crate::measure::{self, Measure};
 
 /// Keys of `[server]` that are not options of `c10k serve`: they replace it.
 const OUTSIDE: &[&str] = &["command", "url"];
@@ -400,7 +400,7 @@ impl Checker<'_> {
 
     /// One pass gives no interval.
     fn counted(&self, name: &Spanned<String>) -> Check {
-        if !name.get_ref().starts_with("syscall") || self.experiment.call_passes >= 2 {
+        if !measure::find(name.get_ref()).is_some_and(Measure::is_per_pass) || self.experiment.call_passes >= 2 {
             return Ok(());
         }
         let problem = format!("a claim about '{}' needs two counting passes at least", name.get_ref());

@@ -4,6 +4,7 @@
 //! lies within the bounds of the claim (confirmed), or beside them (refuted), or neither (inconclusive). The confidence
 //! of all intervals of a study together is 95%: each single one has 1 − 0.05 ÷ (their number), after Bonferroni.
 
+mod settle;
 pub(crate) mod statistic;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::report::duration;
 use crate::stats::{self, Interval};
+use settle::Needs;
 pub(crate) use statistic::Form;
 use statistic::{Statistic, Values};
 
@@ -65,6 +67,8 @@ pub struct Judgement {
     pub estimates: Vec<Estimate>,
     /// One sentence for the answer.
     pub sentence: String,
+    /// What would settle it, in words; `None` where it is settled.
+    pub settles: Option<String>,
 }
 
 /// One number with its interval.
@@ -242,11 +246,11 @@ pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
     claims
         .iter()
         .map(|(claim, statistic, measure, raws)| {
-            let estimates: Vec<(Estimate, Option<f64>)> = raws
+            let found: Vec<Found> = raws
                 .iter()
                 .map(|raw| estimate(claim, statistic, measure, raw, confidence, plan.seed))
                 .collect();
-            conclude(claim, statistic, measure, estimates)
+            conclude(claim, statistic, measure, found)
         })
         .collect()
 }
@@ -289,6 +293,13 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
     raws
 }
 
+/// What was found of one number.
+struct Found {
+    estimate: Estimate,
+    is_measured: bool,
+    needs: Needs,
+}
+
 fn estimate(
     claim: &ClaimSpec,
     statistic: &Statistic,
@@ -296,7 +307,7 @@ fn estimate(
     raw: &Raw,
     confidence: f64,
     seed: u64,
-) -> (Estimate, Option<f64>) {
+) -> Found {
     let centre = stats::median(&raw.per_block);
     let interval = interval(statistic.form, &raw.per_block, confidence, seed);
     let verdict = match interval {
@@ -315,7 +326,7 @@ fn estimate(
     };
     let unit = unit(claim, statistic, measure);
     let write = |value: f64| number(statistic.form, unit, value);
-    let text = Estimate {
+    let estimate = Estimate {
         of: raw.of.clone(),
         value: centre.map_or_else(|| "none".to_owned(), write),
         interval: interval.map_or_else(
@@ -325,7 +336,12 @@ fn estimate(
         blocks: raw.per_block.len(),
         verdict,
     };
-    (text, centre)
+    let bounds = (claim.at_least, claim.at_most);
+    Found {
+        estimate,
+        is_measured: centre.is_some(),
+        needs: settle::needs(verdict, statistic.form, &raw.per_block, bounds, confidence),
+    }
 }
 
 /// The interval of a statistic over blocks; factors on their logarithms.
@@ -347,24 +363,21 @@ fn interval(form: Form, values: &[f64], confidence: f64, seed: u64) -> Option<In
     })
 }
 
-fn conclude(
-    claim: &ClaimSpec,
-    statistic: &Statistic,
-    measure: &Measure,
-    estimates: Vec<(Estimate, Option<f64>)>,
-) -> Judgement {
-    let any = |wanted: Verdict| estimates.iter().any(|(estimate, _)| estimate.verdict == wanted);
+fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: Vec<Found>) -> Judgement {
+    let any = |wanted: Verdict| found.iter().any(|found| found.estimate.verdict == wanted);
     let verdict = if any(Verdict::Refuted) {
         Verdict::Refuted
-    } else if estimates.is_empty() || any(Verdict::Inconclusive) {
+    } else if found.is_empty() || any(Verdict::Inconclusive) {
         Verdict::Inconclusive
     } else {
         Verdict::Confirmed
     };
-    let numbers: Vec<String> = estimates
+    let telling =
+        |found: &&Found| found.is_measured && (found.estimate.verdict == verdict || verdict == Verdict::Confirmed);
+    let numbers: Vec<String> = found
         .iter()
-        .filter(|(estimate, centre)| centre.is_some() && (estimate.verdict == verdict || verdict == Verdict::Confirmed))
-        .map(|(estimate, _)| format!("{}: {}", estimate.of, estimate.value))
+        .filter(telling)
+        .map(|found| format!("{}: {}", found.estimate.of, found.estimate.value))
         .collect();
     let numbers = match numbers.as_slice() {
         [] => "no valid block".to_owned(),
@@ -386,7 +399,11 @@ fn conclude(
         source: claim.source.clone(),
         verdict,
         test: test_in_words(claim, statistic, measure),
-        estimates: estimates.into_iter().map(|(estimate, _)| estimate).collect(),
+        settles: match verdict {
+            Verdict::Inconclusive => settle::in_words(found.iter().map(|found| found.needs), measure.is_per_pass()),
+            Verdict::Confirmed | Verdict::Refuted => None,
+        },
+        estimates: found.into_iter().map(|found| found.estimate).collect(),
         sentence,
     }
 }

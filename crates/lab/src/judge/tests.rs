@@ -50,6 +50,22 @@ fn what_is_flat_and_what_grows_is_told_apart_in_spite_of_slow_blocks() {
 }
 
 #[test]
+fn a_claim_that_is_not_settled_says_how_many_blocks_would_settle_it() {
+    let plan = plan();
+    let found = judge(&plan, &records(&plan, 3, 0.4, 0.9));
+    let open: Vec<_> = found
+        .iter()
+        .filter(|judgement| judgement.verdict == Verdict::Inconclusive)
+        .collect();
+    assert!(!open.is_empty(), "{found:?}");
+    for judgement in &found {
+        let settles = judgement.settles.as_deref().unwrap_or_default();
+        let is_open = judgement.verdict == Verdict::Inconclusive;
+        assert_eq!(settles.contains("if they spread as these do"), is_open, "{judgement:?}");
+    }
+}
+
+#[test]
 fn a_claim_that_is_wrong_is_refuted() {
     let plan = plan();
     let found = verdicts(&plan, &records(&plan, 5, 0.1, 0.01));
@@ -60,8 +76,10 @@ fn a_claim_that_is_wrong_is_refuted() {
 #[test]
 fn one_block_settles_nothing() {
     let plan = plan();
-    for (id, verdict) in verdicts(&plan, &records(&plan, 1, 0.4, 0.0)) {
-        assert_eq!(verdict, Verdict::Inconclusive, "{id}");
+    for judgement in judge(&plan, &records(&plan, 1, 0.4, 0.0)) {
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{}", judgement.id);
+        let settles = judgement.settles.expect("it is not settled");
+        assert!(settles.contains("two valid blocks"), "{settles}");
     }
 }
 

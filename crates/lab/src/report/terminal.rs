@@ -36,6 +36,12 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
                 ),
             );
         }
+        if let Some(settles) = &judgement.settles {
+            line(
+                &mut text,
+                format_args!("{:width$}  What would settle it: {settles}", ""),
+            );
+        }
     }
     if let Some(floor) = &outcome.noise_floor {
         line(
