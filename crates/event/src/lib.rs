@@ -56,7 +56,8 @@
 //! | mechanism | half-close | full close | error | priority |
 //! |---|---|---|---|---|
 //! | `select` | no | no | no | yes |
-//! | `rt-signal`, `rt-signal-batch`, `signal-per-fd` | no | yes | yes | yes |
+//! | `rt-signal`, `rt-signal-batch` | no | yes | yes | yes |
+//! | `signal-per-fd` | no | no: merged signals tell only the first reason | no | yes |
 //! | all others | yes | yes | yes | yes |
 //!
 //! **Fairness.** When more is ready than the batch holds, the rest is told by the waits that follow, and nobody is told twice

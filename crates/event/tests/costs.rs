@@ -57,20 +57,18 @@ const COSTS: &[Costs] = &[
         nothing: &[("epoll_wait", 1)],
         timeout: &[("epoll_pwait2", 1)],
     },
-    RT_SIGNAL,
+    Costs {
+        mechanism: "rt-signal",
+        eight_ready: &[("rt_sigtimedwait", 8)],
+        nothing: &[("rt_sigtimedwait", 1)],
+        timeout: &[("rt_sigtimedwait", 1)],
+        ..RT_SIGNAL_BATCH
+    },
+    RT_SIGNAL_BATCH,
     // The programs in the kernel are spoken to through shared memory.
     Costs {
         mechanism: "signal-per-fd",
-        ..RT_SIGNAL
-    },
-    Costs {
-        mechanism: "rt-signal-batch",
-        declare: &[("fcntl", 5), ("ppoll", 1)],
-        modify: &[("ppoll", 1)],
-        withdraw: &[("fcntl", 2)],
-        eight_ready: &[("read", 1)],
-        nothing: &[("read", 1)],
-        timeout: &[("read", 1), ("rt_sigtimedwait", 1)],
+        ..RT_SIGNAL_BATCH
     },
     EPOLL_LEVEL,
     Costs {
@@ -92,14 +90,14 @@ const COSTS: &[Costs] = &[
     },
 ];
 
-const RT_SIGNAL: Costs = Costs {
-    mechanism: "rt-signal",
+const RT_SIGNAL_BATCH: Costs = Costs {
+    mechanism: "rt-signal-batch",
     declare: &[("fcntl", 5), ("ppoll", 1)],
     modify: &[("ppoll", 1)],
     withdraw: &[("fcntl", 2)],
-    eight_ready: &[("rt_sigtimedwait", 8)],
-    nothing: &[("rt_sigtimedwait", 1)],
-    timeout: &[("rt_sigtimedwait", 1)],
+    eight_ready: &[("read", 1)],
+    nothing: &[("read", 1)],
+    timeout: &[("read", 1), ("rt_sigtimedwait", 1)],
 };
 
 const EPOLL_LEVEL: Costs = Costs {

@@ -54,6 +54,11 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, variance)
 }
 
+/// The mean of a sample; not a number of nothing.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    moments(values).0
+}
+
 /// The standard deviation of a sample; `None` of fewer than two values.
 pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
     (values.len() >= 2).then(|| moments(values).1.sqrt())

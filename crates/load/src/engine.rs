@@ -190,7 +190,7 @@ impl<'p, W: World> Engine<'p, W> {
             .filter(|&(due, _)| due < self.timetable.end)
     }
 
-    /// When the next time limit passes.
+    /// A moment before which no time limit passes.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.deadlines.next()
     }

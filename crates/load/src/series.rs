@@ -42,10 +42,13 @@ impl Series {
             width_ns *= 2;
         }
         let count = duration_ns.div_ceil(width_ns) as usize;
+        // Written one by one, unlike by `vec!`, so that no slice meets an absent page during a run.
+        let mut slices = Vec::new();
+        slices.resize(count, Slice::default());
         Self {
             duration_ns,
             width_ns,
-            slices: vec![Slice::default(); count],
+            slices,
         }
     }
 

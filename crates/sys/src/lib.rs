@@ -2,6 +2,7 @@
 //!
 //! This is the only crate of the workspace with `unsafe` code. One file is one kernel facility; each function opens
 //! with the call itself and its manual page, and each `unsafe` block says which invariant holds and who upholds it.
+//! Only `rivals` (feature `rivals`) is about something else: other event libraries, to be measured beside c10k-event.
 
 pub mod allocations;
 pub mod bind_no_port;

@@ -33,7 +33,8 @@ impl<'fd> Polling<'fd> {
         };
         for (index, fd) in watched.into_iter().enumerate() {
             let event = polling::Event::readable(index);
-            // SAFETY: the source is open for 'fd, which outlives this value, and `drop` deletes it from the poller.
+            // SAFETY: the source is open for 'fd, which outlives this value, and `drop` deletes it from the poller; one that
+            // is leaked is never asked again.
             unsafe { opened.poller.add_with_mode(&fd, event, polling::PollMode::Edge) }?;
             opened.watched.push(fd);
         }
@@ -73,6 +74,7 @@ pub struct Libevent {
     event_add: unsafe extern "C" fn(*mut c_void, *const libc::timeval) -> c_int,
     event_free: unsafe extern "C" fn(*mut c_void),
     version: unsafe extern "C" fn() -> *const c_char,
+    method: unsafe extern "C" fn(*const c_void) -> *const c_char,
 }
 
 impl Libevent {
@@ -121,6 +123,9 @@ impl Libevent {
                 version: std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(symbol(
                     c"event_get_version",
                 )?),
+                method: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_void) -> *const c_char>(
+                    symbol(c"event_base_get_method")?,
+                ),
             })
         }
     }
@@ -135,7 +140,7 @@ impl Libevent {
     }
 }
 
-/// A libevent base with its best method here, epoll, level-triggered and persistent: as its own benchmark uses it.
+/// A libevent base on epoll, level-triggered and persistent: as its own benchmark uses it.
 pub struct LibeventBase<'fd, F: FnMut(usize)> {
     library: Libevent,
     base: *mut c_void,
@@ -166,7 +171,7 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
     /// A base with these sources, which hands `handle` the place of each that is ready. A panic in `handle` ends the process.
     ///
     /// # Errors
-    /// The function of libevent that failed.
+    /// The function of libevent that failed; or the method that it uses instead of epoll, as its environment tells it to.
     pub fn open(library: Libevent, watched: impl IntoIterator<Item = BorrowedFd<'fd>>, handle: F) -> io::Result<Self> {
         const EV_READ: c_short = 0x02;
         const EV_PERSIST: c_short = 0x10;
@@ -185,6 +190,12 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
             handle,
             watched: PhantomData,
         };
+        // SAFETY: the base is live, and the method's name is a static string.
+        let method = unsafe { CStr::from_ptr((library.method)(base)) };
+        if method != c"epoll" {
+            let method = method.to_string_lossy();
+            return Err(io::Error::other(format!("libevent uses {method}: unset EVENT_NOEPOLL")));
+        }
         for (fd, context) in watched.iter().zip(&opened.contexts) {
             let pointer = std::ptr::from_ref(context).cast_mut().cast();
             // SAFETY: the base is live; the context stays where it is until its event is freed, and is only read.
@@ -231,7 +242,6 @@ impl<F: FnMut(usize)> Drop for LibeventBase<'_, F> {
         }
         // SAFETY: the base is live and has no event left.
         unsafe { (self.library.base_free)(self.base) };
-        self.contexts.clear();
         // SAFETY: `open` leaked it, and no callback can run any more.
         drop(unsafe { Box::from_raw(self.handle.as_ptr()) });
     }

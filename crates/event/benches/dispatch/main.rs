@@ -21,7 +21,7 @@ use contestants::{Contestant, Ours, by_hand};
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
 use rivals::{Mio, Polling, libevent};
 use statistics::{below, estimate, median};
-use std::{fmt::Write as _, time::Instant};
+use std::{fmt::Write as _, io::Write as _, time::Instant};
 use workload::{Ring, SIZES, Size, Waiting};
 
 /// What can run the workload.
@@ -104,7 +104,12 @@ fn main() -> Result<(), String> {
     // Before anything is measured for it. Cargo starts a benchmark in its crate's folder; names are those of the repository.
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let out = arguments.out.as_ref().map(|path| {
-        std::fs::File::create(root.join(path))
+        // What is there stays until there is something else.
+        let mut how = std::fs::OpenOptions::new();
+        how.write(true)
+            .create(true)
+            .truncate(false)
+            .open(root.join(path))
             .map_err(|error| format!("--out {path}: {error}: name a file that can be written"))
     });
     let out = out.transpose()?;
@@ -119,7 +124,8 @@ fn main() -> Result<(), String> {
     print!("{text}");
     if let Some(mut out) = out {
         let page = page(&text, arguments.blocks);
-        std::io::Write::write_all(&mut out, page.as_bytes()).map_err(|error| format!("writing the page: {error}"))?;
+        let written = out.set_len(0).and_then(|()| out.write_all(page.as_bytes()));
+        written.map_err(|error| format!("writing the page: {error}"))?;
     }
     Ok(())
 }

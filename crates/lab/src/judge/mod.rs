@@ -241,14 +241,24 @@ fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
 
 /// Judges every claim of the plan's experiment.
 pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
-    let claims = raw_claims(plan, &Results::new(plan, records));
+    let results = Results::new(plan, records);
+    let claims = raw_claims(plan, &results);
     let confidence = confidence(plan, &claims);
     claims
         .iter()
         .map(|(claim, statistic, measure, raws)| {
             let found: Vec<Found> = raws
                 .iter()
-                .map(|raw| estimate(claim, statistic, measure, raw, confidence, plan.seed))
+                .map(|raw| {
+                    estimate(
+                        claim,
+                        statistic,
+                        measure,
+                        raw,
+                        confidence,
+                        (plan.seed, results.blocks()),
+                    )
+                })
                 .collect();
             conclude(claim, statistic, measure, found)
         })
@@ -306,7 +316,7 @@ fn estimate(
     measure: &Measure,
     raw: &Raw,
     confidence: f64,
-    seed: u64,
+    (seed, run): (u64, u32),
 ) -> Found {
     let centre = stats::median(&raw.per_block);
     let interval = interval(statistic.form, &raw.per_block, confidence, seed);
@@ -337,29 +347,55 @@ fn estimate(
         verdict,
     };
     let bounds = (claim.at_least, claim.at_most);
+    let scale = Scale::of(statistic.form, &raw.per_block);
+    // A pass in which calls are counted is run once or not at all.
+    let run = if measure.is_per_pass() { 0 } else { run };
     Found {
         estimate,
         is_measured: centre.is_some(),
-        needs: settle::needs(verdict, statistic.form, &raw.per_block, bounds, confidence),
+        needs: settle::needs(verdict, scale, &raw.per_block, bounds, confidence, run),
     }
 }
 
-/// The interval of a statistic over blocks; factors on their logarithms.
+/// The scale on which a statistic is averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Plain,
+    /// Of factors, unless one of them has no logarithm.
+    Logarithm,
+}
+
+impl Scale {
+    fn of(form: Form, values: &[f64]) -> Self {
+        if form == Form::Factor && values.iter().all(|value| *value > 0.0) {
+            Self::Logarithm
+        } else {
+            Self::Plain
+        }
+    }
+
+    fn to(self, value: f64) -> f64 {
+        match self {
+            Self::Plain => value,
+            Self::Logarithm => value.ln(),
+        }
+    }
+
+    fn back(self, value: f64) -> f64 {
+        match self {
+            Self::Plain => value,
+            Self::Logarithm => value.exp(),
+        }
+    }
+}
+
+/// The interval of a statistic over blocks.
 fn interval(form: Form, values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
-    if form != Form::Factor {
-        return stats::interval(values, confidence, seed);
-    }
-    let logarithms: Vec<f64> = values
-        .iter()
-        .filter(|value| **value > 0.0)
-        .map(|value| value.ln())
-        .collect();
-    if logarithms.len() < values.len() {
-        return stats::interval(values, confidence, seed);
-    }
-    stats::interval(&logarithms, confidence, seed).map(|interval| Interval {
-        low: interval.low.exp(),
-        high: interval.high.exp(),
+    let scale = Scale::of(form, values);
+    let values: Vec<f64> = values.iter().map(|&value| scale.to(value)).collect();
+    stats::interval(&values, confidence, seed).map(|interval| Interval {
+        low: scale.back(interval.low),
+        high: scale.back(interval.high),
     })
 }
 
@@ -400,7 +436,10 @@ fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: 
         verdict,
         test: test_in_words(claim, statistic, measure),
         settles: match verdict {
-            Verdict::Inconclusive => settle::in_words(found.iter().map(|found| found.needs), measure.is_per_pass()),
+            Verdict::Inconclusive => {
+                let needs: Vec<Needs> = found.iter().map(|found| found.needs).collect();
+                settle::in_words(&needs, measure.is_per_pass())
+            }
             Verdict::Confirmed | Verdict::Refuted => None,
         },
         estimates: found.into_iter().map(|found| found.estimate).collect(),

@@ -1,7 +1,6 @@
 //! What would settle a claim that these runs have not settled: how many blocks, if they spread as those that there are.
 
-use super::Verdict;
-use super::statistic::Form;
+use super::{Scale, Verdict};
 use crate::stats;
 
 /// Nobody is advised to run more blocks than this.
@@ -12,47 +11,67 @@ const MOST: u32 = 1000;
 pub(super) enum Needs {
     /// It is settled.
     Nothing,
-    /// About so many blocks.
-    Blocks(u32),
+    /// About so many blocks, to lie within the bounds.
+    Confirming(u32),
     /// More than [`MOST`]: as far as can be told the value lies on a bound.
     TooMany,
     /// Two valid blocks, before anything can be told.
     Valid,
+    /// About so many blocks, to lie beside them. One such number refutes the claim, whatever the others need.
+    Refuting(u32),
 }
 
-/// What the number of these blocks needs, of which `verdict` has been found.
+/// What the number of these blocks needs, of which `verdict` has been found. `run` blocks were run, for as many as are valid.
 pub(super) fn needs(
     verdict: Verdict,
-    form: Form,
+    scale: Scale,
     per_block: &[f64],
     bounds: (Option<f64>, Option<f64>),
     confidence: f64,
+    run: u32,
 ) -> Needs {
     if verdict != Verdict::Inconclusive {
         return Needs::Nothing;
     }
-    let scale = |value: f64| if form == Form::Factor { value.ln() } else { value };
-    let values: Vec<f64> = per_block.iter().copied().map(scale).collect();
-    let (Some(centre), Some(spread)) = (stats::median(&values), stats::deviation(&values)) else {
+    let values: Vec<f64> = per_block.iter().map(|&value| scale.to(value)).collect();
+    let (Some(median), Some(spread)) = (stats::median(&values), stats::deviation(&values)) else {
         return Needs::Valid;
     };
-    let room = [
-        bounds.0.map(|low| centre - scale(low)),
-        bounds.1.map(|high| scale(high) - centre),
-    ];
-    let room = room
-        .into_iter()
-        .flatten()
-        .min_by(f64::total_cmp)
-        .unwrap_or_default()
-        .abs();
-    let enough = |blocks: u32| stats::half_width(spread, blocks, confidence) <= room;
-    let present = u32::try_from(values.len()).unwrap_or(MOST);
-    if !enough(MOST) {
+    // How far inside the bounds a centre lies; negative beside them.
+    let inside = |centre: f64| {
+        let low = bounds.0.map_or(f64::INFINITY, |low| centre - scale.to(low));
+        let high = bounds.1.map_or(f64::INFINITY, |high| scale.to(high) - centre);
+        low.min(high)
+    };
+    // The interval is the hull of one around the median and one around the mean.
+    let inside = [inside(median), inside(stats::mean(&values))];
+    let room = inside[0].abs().min(inside[1].abs());
+    if inside[0].is_sign_negative() != inside[1].is_sign_negative() {
         return Needs::TooMany;
     }
-    // The width falls with every block: halve the range in which it becomes small enough.
-    let (mut low, mut high) = (present + 1, MOST.max(present + 1));
+    let valid = u32::try_from(values.len()).unwrap_or(MOST);
+    match fewest(valid + 1, |blocks| {
+        stats::half_width(spread, blocks, confidence) <= room
+    }) {
+        None => Needs::TooMany,
+        Some(blocks) => {
+            let blocks = (blocks * run.max(valid)).div_ceil(valid);
+            let is_inside = inside[0].is_sign_positive();
+            if is_inside {
+                Needs::Confirming(blocks)
+            } else {
+                Needs::Refuting(blocks)
+            }
+        }
+    }
+}
+
+/// The fewest blocks that are enough, from `low` to [`MOST`]; enough for all that are more.
+fn fewest(mut low: u32, enough: impl Fn(u32) -> bool) -> Option<u32> {
+    let mut high = MOST;
+    if low > high || !enough(high) {
+        return None;
+    }
     while low < high {
         let middle = low.midpoint(high);
         if enough(middle) {
@@ -61,28 +80,31 @@ pub(super) fn needs(
             low = middle + 1;
         }
     }
-    Needs::Blocks(low)
+    Some(low)
 }
 
-/// The most that any of a claim's numbers needs, in words; `None` where all are settled. `per_pass`: its measure is read in
-/// the passes in which system calls are counted.
-pub(super) fn in_words(needs: impl Iterator<Item = Needs>, per_pass: bool) -> Option<String> {
-    let (what, how) = if per_pass {
-        ("passes", "call-passes = ")
-    } else {
-        ("blocks", "--repeats ")
+/// What the numbers of a claim need together, in words; `None` where all are settled. `per_pass`: its measure is read in the
+/// passes in which system calls are counted, each of them beside a block.
+pub(super) fn in_words(needs: &[Needs], per_pass: bool) -> Option<String> {
+    let blocks = |count: u32| {
+        let how = if per_pass {
+            format!("call-passes = {count} and --repeats {count}")
+        } else {
+            format!("--repeats {count}")
+        };
+        format!("about {count} blocks, if they spread as these do ({how})")
     };
-    match needs.max()? {
+    let refuting = needs.iter().filter(|need| matches!(need, Needs::Refuting(_))).min();
+    match refuting.or_else(|| needs.iter().max())? {
         Needs::Nothing => None,
-        Needs::Blocks(count) => Some(format!(
-            "about {count} {what}, if they spread as these do ({how}{count})"
-        )),
+        Needs::Confirming(count) | Needs::Refuting(count) => Some(blocks(*count)),
         Needs::TooMany => Some(format!(
-            "more than {MOST} {what}, if they spread as these do: a value lies too near its bound"
+            "more than {MOST} blocks, if they spread as these do: a value lies too near its bound"
         )),
-        Needs::Valid => Some(format!(
-            "two valid {what} at least of every cell that it looks at; why they are missing stands with the cells"
-        )),
+        Needs::Valid => Some(
+            "two valid blocks at least of every cell that it looks at; why they are missing stands with the cells"
+                .to_owned(),
+        ),
     }
 }
 
@@ -90,53 +112,78 @@ pub(super) fn in_words(needs: impl Iterator<Item = Needs>, per_pass: bool) -> Op
 mod tests {
     use super::*;
 
-    const NONE: (Option<f64>, Option<f64>) = (None, None);
-
-    fn open(form: Form, values: &[f64], bounds: (Option<f64>, Option<f64>)) -> Needs {
-        needs(Verdict::Inconclusive, form, values, bounds, 0.95)
+    fn open(scale: Scale, values: &[f64], bounds: (Option<f64>, Option<f64>)) -> Needs {
+        let run = u32::try_from(values.len()).expect("few");
+        needs(Verdict::Inconclusive, scale, values, bounds, 0.95, run)
     }
 
     #[test]
     fn the_nearer_the_bound_the_more_blocks() {
         let values = [0.9, 1.0, 1.1];
-        let needed = |bound| match open(Form::Plain, &values, (None, Some(bound))) {
-            Needs::Blocks(blocks) => blocks,
-            other => panic!("{other:?}"),
-        };
-        // Deviation 0.1; Student's quantile with seven degrees of freedom is 2.365: 2.365 * 0.1 / sqrt(8) = 0.084, less than
-        // the median's 1.253 * 1.96 * 0.1 / sqrt(8) = 0.087; with six, 2.447 * 0.1 / sqrt(7) = 0.0925.
-        assert_eq!(needed(1.09), 8);
-        assert!(needed(1.02) > 50);
-        assert_eq!(needed(0.91), needed(1.09), "to refute as to confirm");
-        assert_eq!(needed(5.0), 4, "more than there are, or it would be settled");
-        assert_eq!(open(Form::Plain, &values, (None, Some(1.0))), Needs::TooMany);
+        let at_most = |bound| open(Scale::Plain, &values, (None, Some(bound)));
+        // Deviation 0.1. With eight blocks Student's quantile is 2.365, 2.365 * 0.1 / sqrt(8) = 0.084, and the median's
+        // 1.253 * 1.96 * 0.1 / sqrt(8) = 0.087; with seven it is 2.447 * 0.1 / sqrt(7) = 0.0925.
+        assert_eq!(at_most(1.09), Needs::Confirming(8));
+        assert_eq!(at_most(0.91), Needs::Refuting(8));
+        assert!(at_most(1.02) > Needs::Confirming(50));
+        assert_eq!(
+            at_most(5.0),
+            Needs::Confirming(4),
+            "more than there are, or it would be settled"
+        );
+        assert_eq!(at_most(1.0), Needs::TooMany);
     }
 
     #[test]
     fn factors_are_told_apart_on_their_logarithms_and_the_nearer_of_two_bounds_counts() {
         let values = [0.5, 1.0, 2.0];
-        let wide = open(Form::Factor, &values, (Some(0.25), Some(4.0)));
-        assert_eq!(wide, open(Form::Factor, &values, (None, Some(4.0))));
-        assert!(open(Form::Factor, &values, (Some(0.5), Some(4.0))) > wide);
+        let wide = open(Scale::Logarithm, &values, (Some(0.25), Some(4.0)));
+        assert_eq!(wide, open(Scale::Logarithm, &values, (None, Some(4.0))));
+        assert!(open(Scale::Logarithm, &values, (Some(0.5), Some(4.0))) > wide);
+    }
+
+    #[test]
+    fn a_bound_between_median_and_mean_is_never_cleared() {
+        let skewed = [0.0, 0.0, 0.0, 0.0, 0.5];
+        assert_eq!(open(Scale::Plain, &skewed, (None, Some(0.05))), Needs::TooMany);
+        assert!(matches!(
+            open(Scale::Plain, &skewed, (None, Some(0.3))),
+            Needs::Confirming(_)
+        ));
+    }
+
+    #[test]
+    fn blocks_that_are_not_valid_have_to_be_run_too() {
+        let needed = |run| {
+            needs(
+                Verdict::Inconclusive,
+                Scale::Plain,
+                &[0.9, 1.0, 1.1],
+                (None, Some(1.09)),
+                0.95,
+                run,
+            )
+        };
+        assert_eq!(needed(6), Needs::Confirming(16));
     }
 
     #[test]
     fn what_is_settled_needs_nothing_and_one_block_tells_nothing() {
-        assert_eq!(
-            needs(Verdict::Confirmed, Form::Plain, &[1.0], NONE, 0.95),
-            Needs::Nothing
-        );
-        assert_eq!(open(Form::Plain, &[1.0], (None, Some(2.0))), Needs::Valid);
-        assert_eq!(in_words([Needs::Nothing, Needs::Nothing].into_iter(), false), None);
+        let settled = needs(Verdict::Confirmed, Scale::Plain, &[1.0], (None, None), 0.95, 1);
+        assert_eq!(settled, Needs::Nothing);
+        assert_eq!(open(Scale::Plain, &[1.0], (None, Some(2.0))), Needs::Valid);
+        assert_eq!(in_words(&[Needs::Nothing, Needs::Nothing], false), None);
     }
 
     #[test]
-    fn the_most_that_any_number_needs_is_said() {
-        let said = |needs: &[Needs], per_pass| in_words(needs.iter().copied(), per_pass).expect("it is open");
-        let two = [Needs::Blocks(12), Needs::Nothing, Needs::Blocks(7)];
+    fn the_most_that_any_number_needs_is_said_and_the_least_that_refutes() {
+        let said = |needs: &[Needs], per_pass| in_words(needs, per_pass).expect("it is open");
+        let two = [Needs::Confirming(12), Needs::Nothing, Needs::Confirming(7)];
         assert!(said(&two, false).contains("about 12 blocks") && said(&two, false).contains("--repeats 12"));
-        assert!(said(&two, true).contains("call-passes = 12"));
-        assert!(said(&[Needs::TooMany, Needs::Blocks(3)], false).contains("more than 1000 blocks"));
+        assert!(said(&two, true).contains("call-passes = 12 and --repeats 12"));
+        assert!(said(&[Needs::TooMany, Needs::Confirming(3)], false).contains("more than 1000 blocks"));
         assert!(said(&[Needs::TooMany, Needs::Valid], false).contains("two valid blocks"));
+        let refuted = [Needs::TooMany, Needs::Refuting(8), Needs::Valid, Needs::Refuting(20)];
+        assert!(said(&refuted, false).contains("about 8 blocks"));
     }
 }

@@ -154,8 +154,8 @@ fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0).then(|| numerator / denominator)
 }
 
-/// The lowest level from which on the two differ by a tenth at most; twice the last level where they do at the last one,
-/// so that a bound within the range is missed.
+/// The lowest level from which on the two differ by a tenth at most; twice the last level where they differ by more even
+/// there, so that a bound within the range is missed.
 fn meets_at(values: &Values) -> Option<f64> {
     let near = |&&(level, own): &&(f64, f64)| {
         let other = values.other.iter().find(|(at, _)| *at == level);
