@@ -9,16 +9,16 @@ use crate::Outcome;
 
 /// Compare two result folders cell by cell: what differs in the environment, then every cell with its verdict
 ///
-/// As a regression gate: exit code 1 when a cell of B is worse than in A by more than the bound, or nothing could be
-/// compared; 0 otherwise; 2 for folders that cannot be compared.
+/// As a regression gate: exit code 1 when a cell of B is worse than in A by more than the bound, when a cell or a study that A
+/// has is missing in B, or when nothing could be compared; 0 otherwise; 2 for folders that cannot be compared.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The folder that is measured against: of a study, or of several
     a: PathBuf,
     /// The folder that is judged
     b: PathBuf,
-    /// What is compared; may be given several times
-    #[arg(long = "measure", value_name = "NAME", default_value = "cpu-us-per-request")]
+    /// What is compared; may be given several times [default: CPU per request; of a probe, what its operation costs]
+    #[arg(long = "measure", value_name = "NAME")]
     measures: Vec<String>,
     /// By how much B may be worse, percent; smaller differences are equivalence
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]

@@ -119,7 +119,7 @@ struct Options {
     #[arg(long, help_heading = ASKED)]
     no_probe: bool,
     /// Search the highest rate that holds, from --rate on: p99<5ms means that 99% of the requests take less
-    #[arg(long, help_heading = ASKED, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases", "httperf"])]
+    #[arg(long, help_heading = ASKED, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases", "httperf", "csv", "hgrm", "openmetrics"])]
     find_max: Option<Criterion>,
     /// Write the time series to FILE as comma-separated values
     #[arg(long, help_heading = OUT, value_name = "FILE")]
@@ -268,6 +268,8 @@ fn search(plan: &LoadPlan, criterion: &Criterion, stop: &Stop, json: bool) -> Ou
     let found = find_max(start, criterion, |rate| {
         let plan = LoadPlan {
             rate: Rate::PerSecond(rate),
+            // The replies to the last requests come after the measured time; those to the last ones of a warm-up make up for them.
+            warm_up: plan.warm_up.max(criterion.limit().min(plan.duration)),
             ..plan.clone()
         };
         let mut live = Live::new(&plan);
@@ -283,11 +285,13 @@ fn search(plan: &LoadPlan, criterion: &Criterion, stop: &Stop, json: bool) -> Ou
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }
-    Ok(if found.rate_max.is_some() && !found.interrupted {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(
+        if found.rate_max.is_some() && !found.interrupted && !found.by_generator {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        },
+    )
 }
 
 fn plan(args: Options) -> Result<LoadPlan, Box<dyn Error>> {

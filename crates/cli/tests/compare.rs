@@ -31,6 +31,23 @@ max-lag = "2s"
 name = "VARIANT"
 "#;
 
+/// A study without a server: CPU per request is none of its measures.
+const PROBE: &str = r#"
+name = "ring"
+title = "A ring of tasks"
+question = "What does a switch cost?"
+seconds = 5
+
+[probe]
+name = "switch-cost"
+by = "eventfd"
+tasks = 2
+time = "20ms"
+
+[[variant]]
+name = "eventfd"
+"#;
+
 fn c10k(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_c10k")).args(arguments).output();
     output.expect("the command starts")
@@ -108,4 +125,41 @@ fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
             "{arguments:?}: {said}"
         );
     }
+}
+
+#[test]
+fn a_cell_that_no_longer_runs_is_lost_and_fails_the_gate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = study(folder.path(), "base", "0us", "epoll", "7");
+    let lost = study(folder.path(), "lost", "0us", "epoll", "7");
+    let records = Path::new(&lost).join("records.ndjson");
+    let text = fs::read_to_string(&records).expect("records");
+    fs::write(
+        &records,
+        text.replace("\"status\":\"measured\"", "\"status\":\"invalid\""),
+    )
+    .expect("it can be written");
+    let found = c10k(&["compare", &base, &lost, "--json"]);
+    assert_eq!(found.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&found.stdout).expect("an object");
+    assert_eq!(found["cells"][0]["verdict"], "lost", "{found}");
+}
+
+#[test]
+fn a_probe_is_compared_by_what_its_operation_costs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ring.toml");
+    fs::write(&file, PROBE).expect("it can be written");
+    let out = folder.path().join("out").to_str().expect("UTF-8").to_owned();
+    let ran = c10k(&["study", file.to_str().expect("UTF-8"), "--out", &out, "--repeats", "2"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    let found = c10k(&["compare", &out, &out, "--json"]);
+    assert_eq!(
+        found.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
+    let found: Value = serde_json::from_slice(&found.stdout).expect("an object");
+    assert_eq!(found["cells"][0]["measure"], "cost-us", "{found}");
 }

@@ -150,9 +150,13 @@ impl<S: AsFd> InterestSet<S> {
         let outcome = if entry.watch.interest().is_none() {
             Ok(())
         } else {
-            (self.home.check().map_err(DeclareError::Foreign))
-                .and_then(|()| same_descriptor(&entry))
-                .and_then(|fd| self.backend.remove(fd, key, &mut self.counters))
+            (self.home.check().map_err(DeclareError::Foreign)).and_then(|()| match same_descriptor(&entry) {
+                Ok(fd) => self.backend.remove(fd, key, &mut self.counters),
+                Err(replaced) => {
+                    self.backend.forget(entry.fd, key, &mut self.counters);
+                    Err(replaced)
+                }
+            })
         };
         match outcome {
             Ok(()) => Ok(entry.source),
@@ -344,6 +348,10 @@ impl<S: AsFd> Drop for InterestSet<S> {
         }
         for (_, entry) in self.slots.iter().filter(|(_, entry)| !entry.watch.interest().is_none()) {
             self.backend.abandon(entry.source.as_fd());
+        }
+        // A waker may keep it open.
+        if let Some(channel) = &self.channel {
+            self.backend.abandon(channel.as_fd());
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Waker {
 struct Shared {
     /// Set from a waking until the set has heard it.
     pending: AtomicBool,
+    /// Read by the set alone. Here, so that the writer never writes to a pipe that nobody can read.
+    reader: OwnedFd,
     writer: OwnedFd,
 }
 
@@ -56,10 +58,9 @@ pub(crate) enum ChannelKind {
     Pipe,
 }
 
-/// The receiving end, which the set owns.
+/// The receiving end, as the set has it.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    reader: OwnedFd,
     waker: Waker,
 }
 
@@ -79,10 +80,10 @@ impl Channel {
         };
         let shared = Arc::new(Shared {
             pending: AtomicBool::new(false),
+            reader,
             writer,
         });
         Ok(Self {
-            reader,
             waker: Waker { shared },
         })
     }
@@ -96,14 +97,14 @@ impl Channel {
     pub(crate) fn drain(&self) {
         let mut bytes = [0; 64];
         // An empty channel (EAGAIN) is drained too; an interrupted read leaves it readable for the next wait.
-        let _ = rustix::io::retry_on_intr(|| rustix::io::read(&self.reader, &mut bytes));
+        let _ = rustix::io::retry_on_intr(|| rustix::io::read(self, &mut bytes));
         self.waker.shared.pending.swap(false, Ordering::AcqRel);
     }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+        self.waker.shared.reader.as_fd()
     }
 }
 
@@ -121,7 +122,7 @@ mod tests {
                 }
                 // An eventfd adds up what is written to it, a pipe keeps it.
                 let mut bytes = [0; 64];
-                let count = rustix::io::read(&channel.reader, &mut bytes);
+                let count = rustix::io::read(&channel, &mut bytes);
                 assert_eq!((count, bytes[..8] == 1_u64.to_ne_bytes()), (Ok(8), true), "{kind:?}");
                 channel.drain();
             }

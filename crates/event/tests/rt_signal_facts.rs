@@ -494,13 +494,15 @@ fn without_recovery_the_lost_sources_stay_lost() {
 }
 
 #[test]
-fn one_sigio_makes_every_set_of_the_thread_recover() {
+fn one_sigio_makes_every_set_of_the_thread_recover_and_opening_another_does_not_swallow_it() {
     holds_on_both(|mechanism| {
-        let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
-        let mut second = Short::open(mechanism, OnOverflow::RescanPoll, 20);
-        first.write_all();
-        second.write_all();
-        Short::distinct(&first.told()) == 20 && Short::distinct(&second.told()) == 20
+        [false, true].into_iter().all(|opens| {
+            let mut sets = [(); 2].map(|()| Short::open(mechanism, OnOverflow::RescanPoll, 20));
+            sets.iter().for_each(Short::write_all);
+            let third = opens.then(|| Short::open(mechanism, OnOverflow::RescanPoll, 1));
+            let all = sets.iter_mut().all(|set| Short::distinct(&set.told()) == 20);
+            all && third.is_none_or(|mut third| third.told().is_empty())
+        })
     });
 }
 

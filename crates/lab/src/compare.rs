@@ -22,7 +22,7 @@ const FAMILY_ERROR: f64 = 0.05;
 /// How two folders are compared.
 #[derive(Debug, Clone)]
 pub struct CompareOptions {
-    /// Names of measures.
+    /// Names of measures; none is the first of CPU per request, the cost of an operation, … that a study has.
     pub measures: Vec<String>,
     /// The share by which B may be worse than A; differences below it are equivalence.
     pub bound: f64,
@@ -103,6 +103,8 @@ pub enum Change {
     Equivalent,
     /// None of the three.
     Inconclusive,
+    /// A has it, and B has no valid block of it.
+    Lost,
 }
 
 impl Change {
@@ -114,16 +116,20 @@ impl Change {
             Self::Worse => "worse",
             Self::Equivalent => "equivalent",
             Self::Inconclusive => "inconclusive",
+            Self::Lost => "lost",
         }
     }
 }
 
 impl Comparison {
-    /// Whether the gate holds: something could be compared and nothing is worse beyond the bound.
+    /// Whether the gate holds: something could be compared, and nothing is worse beyond the bound or lost.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.cells.iter().any(|cell| cell.interval.is_some())
-            && self.cells.iter().all(|cell| cell.verdict != Change::Worse)
+            && self
+                .cells
+                .iter()
+                .all(|cell| !matches!(cell.verdict, Change::Worse | Change::Lost))
     }
 
     /// The comparison for a terminal: what differs in the environment first.
@@ -194,19 +200,45 @@ pub fn compare(a: &Path, b: &Path, options: &CompareOptions) -> Result<Vec<Compa
     let mut comparisons = Vec::new();
     if set::is_set(a) && set::is_set(b) {
         let there: Vec<String> = set::begun(b)?;
-        for study in set::begun(a)?.into_iter().filter(|study| there.contains(study)) {
-            comparisons.extend(compare_two(&a.join(&study), &b.join(&study), &measures, options.bound)?);
+        for study in set::begun(a)? {
+            let (one, two) = (a.join(&study), b.join(&study));
+            if there.contains(&study) {
+                comparisons.extend(compare_two(&one, &two, &measures, options.bound)?);
+            } else {
+                comparisons.push(lost(study, one, two, options.bound));
+            }
         }
     } else {
         comparisons.extend(compare_two(a, b, &measures, options.bound)?);
     }
-    if comparisons.is_empty() {
+    if comparisons.iter().all(|comparison| comparison.cells.is_empty()) {
         return Err(LabError::NothingInCommon {
             a: a.to_owned(),
             b: b.to_owned(),
         });
     }
     Ok(comparisons)
+}
+
+/// A study that B lacks.
+fn lost(study: String, a: PathBuf, b: PathBuf, bound: f64) -> Comparison {
+    Comparison {
+        study,
+        a,
+        b,
+        environment: Vec::new(),
+        pairing: Pairing::Independent,
+        bound,
+        cells: Vec::new(),
+        only_in_one: vec!["the whole study (A)".to_owned()],
+    }
+}
+
+/// What is compared of a study where nothing is asked for: the first of these that it has.
+fn usual(results: &Results, cells: &[&String]) -> Option<&'static Measure> {
+    const USUAL: &[&str] = &["cpu-us-per-request", "cost-us", "event-ns", "sample-us", "wake-us-p50"];
+    let has = |measure: &&Measure| cells.iter().any(|cell| !results.values(cell, measure).is_empty());
+    USUAL.iter().filter_map(|name| measure::find(name)).find(has)
 }
 
 /// `None` where the two have no cell in common.
@@ -228,11 +260,13 @@ fn compare_two(a: &Path, b: &Path, measures: &[&'static Measure], bound: f64) ->
                 .map(|id| format!("{id} (B)")),
         )
         .collect();
-    let confidence = 1.0 - FAMILY_ERROR / (common.len() * measures.len()).max(1) as f64;
     let (results_a, results_b) = (
         Results::new(&one.plan, &one.records),
         Results::new(&two.plan, &two.records),
     );
+    let usual: Vec<&'static Measure> = usual(&results_a, &common).into_iter().collect();
+    let measures = if measures.is_empty() { &usual } else { measures };
+    let confidence = 1.0 - FAMILY_ERROR / (common.len() * measures.len()).max(1) as f64;
     let pairs = common
         .iter()
         .flat_map(|id| measures.iter().map(move |measure| (*id, *measure)));
@@ -253,7 +287,11 @@ fn compare_two(a: &Path, b: &Path, measures: &[&'static Measure], bound: f64) ->
                 ratio,
                 interval: interval.map(|interval| [interval.low, interval.high]),
                 blocks: [values_a.len(), values_b.len()],
-                verdict: verdict(measure, ratio, interval, bound),
+                verdict: if values_b.is_empty() && !values_a.is_empty() {
+                    Change::Lost
+                } else {
+                    verdict(measure, ratio, interval, bound)
+                },
             }
         })
         .collect();

@@ -151,6 +151,7 @@ impl Account {
     pub fn never_sent(&mut self, request: Request, now: Moment) {
         if request.standing == Standing::Counted {
             self.never_sent += 1;
+            self.enter_in_series(None, 0, now);
             self.latency
                 .record(self.at_least_the_limit(now.since_ns(request.scheduled)));
         }
@@ -159,7 +160,7 @@ impl Account {
     /// A request that was sent at `sent` has ended.
     pub fn ended(&mut self, request: Request, sent: Moment, outcome: Outcome, now: Moment) {
         let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
-        self.enter_in_series(outcome, latency, now);
+        self.enter_in_series(Some(outcome), latency, now);
         if request.standing == Standing::WarmUp {
             return;
         }
@@ -176,7 +177,8 @@ impl Account {
         self.service.record(service);
     }
 
-    fn enter_in_series(&mut self, outcome: Outcome, latency: u64, now: Moment) {
+    /// `None` is a request that was never sent.
+    fn enter_in_series(&mut self, outcome: Option<Outcome>, latency: u64, now: Moment) {
         let end = self.measure.after_ns(self.bounds.duration_ns);
         if now < self.measure || now >= end {
             return;
@@ -184,7 +186,7 @@ impl Account {
         let Some(slice) = self.series.at(now.since_ns(self.measure)) else {
             return;
         };
-        if outcome == Outcome::Completed {
+        if outcome == Some(Outcome::Completed) {
             self.replies_in_window += 1;
             slice.replies += 1;
             slice.latency_sum_ns += latency;
@@ -371,7 +373,7 @@ mod tests {
         let [slice] = one.series.slices() else {
             panic!("one second is one slice")
         };
-        assert_eq!((slice.due, slice.replies, slice.lost), (35, 15, 15));
+        assert_eq!((slice.due, slice.replies, slice.lost), (35, 15, 20));
         // The last of three good replies at once, of the thread that was later.
         assert_eq!(slice.latency_max_ns, 3 * (40 + 3) + 3 * 7);
     }

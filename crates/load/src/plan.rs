@@ -215,6 +215,11 @@ impl LoadPlan {
         if self.rate == Rate::Max && self.burst.get() > 1 {
             return refuse("--rate max has no bursts: leave --burst out, or give a rate");
         }
+        if self.rate == Rate::Max && self.depth > 1 {
+            return refuse(
+                "--rate max has one request on a connection at a time: leave --pipeline out, or give a rate",
+            );
+        }
         if self.bodies == Bodies::LikeTheFirst && self.probe == Probe::Skip {
             return refuse("bodies are compared with that of the probe: leave --no-probe out");
         }

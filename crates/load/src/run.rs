@@ -12,6 +12,7 @@ use crate::LoadError;
 use crate::account::Account;
 use crate::clock::Moment;
 use crate::engine::Timetable;
+use crate::fingerprint::Fingerprint;
 use crate::limits::Limits;
 use crate::opening::OpeningFailures;
 use crate::plan::{Bodies, LoadPlan, Probe};
@@ -65,8 +66,8 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(News)) -> Res
     let probe_limit = plan.timeout.max(PROBE_LIMIT);
     if plan.probe == Probe::Ask {
         let answer = ask(&plan.target, probe_limit)?;
-        if let (Bodies::LikeTheFirst, Answer::Replied(_, body)) = (plan.bodies, answer) {
-            verified.target.expected.body = Some(body);
+        if plan.bodies == Bodies::LikeTheFirst {
+            verified.target.expected.body = Some(model_body(answer)?);
         }
     }
     let plan = &verified;
@@ -138,6 +139,19 @@ struct Observed {
     settled: Settled,
     /// The measured time that there was.
     measured: Duration,
+}
+
+/// The body that all others are to be like: that of a good reply.
+fn model_body(answer: Answer) -> Result<Fingerprint, LoadError> {
+    match answer {
+        Answer::Replied(reply, body) if (200..300).contains(&reply.status) => Ok(body),
+        Answer::Replied(..) => Err(LoadError::Plan(
+            "the first reply is no success, whose body others could be compared with: leave --verify-bodies out, or mend the URL",
+        )),
+        Answer::Nothing => Err(LoadError::Plan(
+            "the first request got no reply, whose body others could be compared with: leave --verify-bodies out",
+        )),
+    }
 }
 
 fn work<'p>(

@@ -32,6 +32,12 @@ impl Criterion {
         }
     }
 
+    /// What the latency has to stay below.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// What a run did not hold; `None` when it held everything. `latency_ns` is its latency at a quantile.
     fn broken_by(&self, run: &LoadSummary, latency_ns: impl Fn(f64) -> u64) -> Option<String> {
         let lost = run.intended - run.completed;
@@ -86,6 +92,7 @@ pub fn find_max<E>(
                 rate,
                 held: holds,
                 because: broken.unwrap_or_default(),
+                by_generator: !summary.valid,
             });
             if holds {
                 search.best = Some(Box::new(summary));
@@ -106,12 +113,16 @@ pub fn find_max<E>(
         };
     }
     search.rate_max = held;
+    // What failed once at a rate that then held was a hiccup.
     let lowest_failure = search
         .trials
         .iter()
-        .filter(|trial| !trial.held)
+        .filter(|trial| !trial.held && held.is_none_or(|held| trial.rate > held))
         .min_by(|a, b| a.rate.total_cmp(&b.rate));
-    search.limited_by = lowest_failure.map(|trial| trial.because.clone()).unwrap_or_default();
+    if let Some(trial) = lowest_failure {
+        search.limited_by.clone_from(&trial.because);
+        search.by_generator = trial.by_generator;
+    }
     Ok(search)
 }
 

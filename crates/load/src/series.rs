@@ -16,7 +16,7 @@ pub struct Slice {
     pub due: u64,
     /// Good replies whose last byte came in it.
     pub replies: u64,
-    /// Requests that failed or timed out in it, by the moment of that.
+    /// Requests that failed, timed out or were given up unsent in it, by the moment of that.
     pub lost: u64,
     /// Sum of the latencies of its good replies, nanoseconds.
     pub latency_sum_ns: u64,

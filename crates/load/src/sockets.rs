@@ -101,9 +101,11 @@ impl Sockets {
     }
 
     /// Whether an idle connection is still open after an event. Bytes that nothing asked for are dropped; a connection
-    /// that has ended is closed here too.
+    /// that has ended is closed here too, and so is one on which they do not end, which would keep the thread for ever.
     pub(crate) fn idle_is_open(&mut self, key: Key, buffer: &mut [u8]) -> bool {
-        loop {
+        /// Reads at a time.
+        const READS_MAX: usize = 64;
+        for _ in 0..READS_MAX {
             match self.set[key].read(buffer) {
                 Ok(Got::Nothing) => return true,
                 Ok(Got::Bytes(_)) => {}

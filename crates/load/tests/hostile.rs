@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use c10k_load::{Bodies, LoadPlan, Pattern, Probe, Rate, Target, run};
 use c10k_record::LoadSummary;
 use rustix::net::sockopt::set_socket_linger;
-use support::{Peer, wait_for_close};
+use support::{Peer, read_request, wait_for_close};
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -109,7 +109,7 @@ fn silence() {
 #[test]
 fn a_reset() {
     let peer = Peer::start(|mut stream: TcpStream| {
-        if support::read_request(&mut stream) {
+        if read_request(&mut stream) {
             set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
         }
     });
@@ -151,7 +151,7 @@ fn a_body_that_is_not_the_first_one() {
             "jello"
         };
         let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}");
-        while support::read_request(&mut stream) && stream.write_all(reply.as_bytes()).is_ok() {}
+        while read_request(&mut stream) && stream.write_all(reply.as_bytes()).is_ok() {}
     });
     let plan = LoadPlan {
         probe: Probe::Ask,
@@ -203,7 +203,7 @@ fn a_100_continue_and_chunks_with_trailers_are_no_errors() {
 fn unasked_bytes_between_replies_cost_the_connection_and_nothing_else() {
     let peer = Peer::start(|mut stream| {
         let _ = stream.write_all(b"unasked");
-        while support::read_request(&mut stream) && stream.write_all(GOOD).is_ok() {}
+        while read_request(&mut stream) && stream.write_all(GOOD).is_ok() {}
     });
     let summary = load(&peer, "/bytes/5");
     // Whether the bytes or the request come first on a connection is a race; both ways are accounted for.
@@ -222,9 +222,39 @@ fn one_bad_connection_does_not_harm_the_others() {
         if CONNECTIONS.fetch_add(1, Ordering::SeqCst) == 0 {
             return wait_for_close(&mut stream);
         }
-        while support::read_request(&mut stream) && stream.write_all(GOOD).is_ok() {}
+        while read_request(&mut stream) && stream.write_all(GOOD).is_ok() {}
     });
     let summary = load(&peer, "/bytes/5");
     // One of four connections is silent until its first request times out and it is made anew.
     assert!(summary.completed >= 22, "{summary:?}");
+}
+
+#[test]
+fn a_stream_into_an_idle_connection_holds_nobody() {
+    // Who has not asked by then is idle.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let peer = Peer::start(|mut stream: TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        if !read_request(&mut stream) {
+            while stream.write_all(&[b'x'; 65536]).is_ok() {}
+            return;
+        }
+        stream.set_read_timeout(None).unwrap();
+        while stream.write_all(GOOD).is_ok() && read_request(&mut stream) {}
+    });
+    let begin = Instant::now();
+    let plan = LoadPlan {
+        idle: 2,
+        duration: Duration::from_secs(2),
+        ..plan(&peer, "/bytes/5")
+    };
+    let summary = run(&plan, |_| {}).unwrap().summary;
+    assert!(begin.elapsed() < Duration::from_secs(60));
+    assert!(summary.reconciles());
+    assert_eq!(
+        (summary.completed, summary.idle.closed_by_server),
+        (200, 2),
+        "{summary:?}"
+    );
+    assert!(!summary.valid, "the idle pool is broken");
 }

@@ -192,6 +192,9 @@ pub struct LoadSearch {
     pub rate_max: Option<f64>,
     /// What the lowest failing rate failed in.
     pub limited_by: String,
+    /// Whether that was the generator: the server may hold more.
+    #[serde(default)]
+    pub by_generator: bool,
     /// Whether the search was asked to stop before it had its answer.
     #[serde(default)]
     pub interrupted: bool,
@@ -210,6 +213,9 @@ pub struct LoadTrial {
     pub held: bool,
     /// What it failed in; empty when it held.
     pub because: String,
+    /// Whether its figures describe the generator's limits, not the server's.
+    #[serde(default)]
+    pub by_generator: bool,
 }
 
 impl LoadSummary {

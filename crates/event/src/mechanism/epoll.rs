@@ -171,6 +171,8 @@ impl Backend for Epoll {
             .map_err(|errno| self.refused(errno))
     }
 
+    // See `Kernel`.
+    #[inline(always)]
     fn change(
         &mut self,
         fd: BorrowedFd<'_>,

@@ -168,7 +168,9 @@ impl IoUringPoll {
             return Ok(());
         }
         self.submit_removal(data, counters)?;
-        while armed {
+        let mut removals = 1;
+        // Each removal's own completion is waited for too: one that is left would be taken for the next source's.
+        while armed || removals > 0 {
             match enter(&mut self.ring, 1, None, counters) {
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -176,7 +178,10 @@ impl IoUringPoll {
             let mut removed = None;
             while let Some(completion) = self.ring.pop() {
                 match completion.data {
-                    REMOVAL => removed = Some(completion.result),
+                    REMOVAL => {
+                        removals -= 1;
+                        removed = Some(completion.result);
+                    }
                     same if same == data => armed &= completion.more,
                     _ => {
                         self.note(completion);
@@ -186,7 +191,10 @@ impl IoUringPoll {
             }
             match removed {
                 // An event of the request was on its way, which a removal does not stop.
-                Some(Err(Errno::ALREADY)) if armed => self.submit_removal(data, counters)?,
+                Some(Err(Errno::ALREADY)) if armed => {
+                    self.submit_removal(data, counters)?;
+                    removals += 1;
+                }
                 // Not found, and nothing of it is left in the ring: it has ended before.
                 Some(Err(Errno::NOENT)) => armed = false,
                 _ => {}
@@ -329,6 +337,12 @@ impl Backend for IoUringPoll {
         let outcome = self.cancel(key, counters);
         *self.requests.slot(key) = None;
         outcome.map_err(failed)
+    }
+
+    fn forget(&mut self, _number: RawFd, key: Key, counters: &mut Counters) {
+        // The request holds the file itself. Where it cannot be cancelled, what it still tells is stale.
+        let _ = self.cancel(key, counters);
+        *self.requests.slot(key) = None;
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    os::fd::BorrowedFd,
+    os::fd::{BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -202,6 +202,10 @@ pub(crate) trait Backend: Send {
     /// Stops watching a source. When this returns, the kernel holds no reference of the set to it.
     fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError>;
 
+    /// Forgets a source whose descriptor the caller has replaced: what was watched may be closed or live on elsewhere, and can
+    /// no longer be named to the kernel. Nothing is to be done where the kernel forgets what is closed by itself.
+    fn forget(&mut self, _number: RawFd, _key: Key, _counters: &mut Counters) {}
+
     /// Waits for events, once, and puts at most [`Events::room`] of them into the batch. No timeout waits for ever. Where the
     /// wait was interrupted, or ended for something that is no event, the answer is `EINTR`, and [`Kernel::wait`] repeats it.
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused>;
@@ -275,6 +279,22 @@ impl Kernel {
                 Err(Refused { errno: Errno::INTR, .. }) => {}
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Replaces a source's interest and trigger. Inlined as a wait is where a program does it once an event: to arm a oneshot
+    /// source again.
+    #[inline(always)]
+    pub(crate) fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        match self {
+            Self::Epoll(backend) => backend.change(fd, key, watch, counters),
+            Self::DevPoll(_) | Self::Other(_) => (**self).change(fd, key, watch, counters),
         }
     }
 }
@@ -377,8 +397,9 @@ pub(crate) fn require_readiness(
     let stat = rustix::fs::fstat(fd).map_err(|errno| DeclareError::System { call: "fstat", errno })?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Socket | FileType::Fifo => Ok(()),
-        FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink => Err(refused),
-        // Devices and anonymous files (eventfd, timerfd, another epoll set) may or may not have it: epoll knows.
+        FileType::Directory | FileType::BlockDevice | FileType::Symlink => Err(refused),
+        // Devices, anonymous files (eventfd, timerfd, another epoll set) and what the kernel shows as regular files
+        // (/proc/self/mounts) may or may not have it: epoll knows.
         _ => epoll::accepts(fd, counters)?.then_some(()).ok_or(refused),
     }
 }

@@ -10,7 +10,11 @@ use crate::{
     Watch, readiness::poll_bits,
 };
 use c10k_sys::poll::{PollEntry, poll};
-use std::{ops::Range, os::fd::BorrowedFd, time::Duration};
+use std::{
+    ops::Range,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    time::Duration,
+};
 
 pub(super) static POLL: Descriptor = Descriptor {
     name: "poll",
@@ -83,14 +87,18 @@ impl Backend for Poll {
         Ok(())
     }
 
-    fn remove(&mut self, _fd: BorrowedFd<'_>, key: Key, _: &mut Counters) -> Result<(), DeclareError> {
+    fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.forget(fd.as_raw_fd(), key, counters);
+        Ok(())
+    }
+
+    fn forget(&mut self, _number: RawFd, key: Key, _: &mut Counters) {
         let position = self.positions.get(key);
         self.entries.swap_remove(position);
         self.keys.swap_remove(position);
         if let Some(&moved) = self.keys.get(position) {
             self.positions.set(moved, position);
         }
-        Ok(())
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {

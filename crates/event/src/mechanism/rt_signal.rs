@@ -25,8 +25,8 @@ use c10k_sys::{
     select::select,
     signal::{self, Async, Reason, Taken},
 };
-pub(super) use queue::Dequeue;
 use queue::Queue;
+pub(super) use queue::{Dequeue, Many, One};
 use rustix::{
     io::{Errno, retry_on_intr},
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -34,7 +34,8 @@ use rustix::{
 use sources::{Sources, Trust};
 use std::{
     collections::VecDeque,
-    os::fd::{AsRawFd, BorrowedFd},
+    marker::PhantomData,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::Duration,
 };
 
@@ -48,8 +49,8 @@ pub(super) static RT_SIGNAL: Descriptor = Descriptor {
     emulated: false,
     waits: &["rt_sigtimedwait"],
     declares: &["fcntl", "ppoll"],
-    probe: || probe(&RT_SIGNAL, Dequeue::One, Gating::None),
-    open: |options| RtSignal::open(&RT_SIGNAL, Dequeue::One, Gating::None, options).map(super::boxed),
+    probe: || probe::<One, Ungated>(&RT_SIGNAL),
+    open: |options| RtSignal::<One, Ungated>::open(&RT_SIGNAL, options).map(super::boxed),
 };
 
 pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
@@ -62,27 +63,40 @@ pub(super) static RT_SIGNAL_BATCH: Descriptor = Descriptor {
     emulated: false,
     waits: &["read", "rt_sigtimedwait"],
     declares: &["fcntl", "ppoll"],
-    probe: || probe(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None),
-    open: |options| RtSignal::open(&RT_SIGNAL_BATCH, Dequeue::Many, Gating::None, options).map(super::boxed),
+    probe: || probe::<Many, Ungated>(&RT_SIGNAL_BATCH),
+    open: |options| RtSignal::<Many, Ungated>::open(&RT_SIGNAL_BATCH, options).map(super::boxed),
 };
 
 /// How many signals of one descriptor the kernel queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gating {
-    /// One for each event.
-    None,
-    /// One, until it is taken.
-    PerDescriptor,
+pub(super) trait Gating: Send + 'static {
+    const GATED: bool;
+}
+
+/// One for each event.
+pub(super) struct Ungated;
+
+/// One, until it is taken.
+pub(super) struct PerDescriptor;
+
+impl Gating for Ungated {
+    const GATED: bool = false;
+}
+
+impl Gating for PerDescriptor {
+    const GATED: bool = true;
 }
 
 /// The kernel's side of a set on real-time signals.
-pub(crate) struct RtSignal {
+pub(super) struct RtSignal<D, G> {
     descriptor: &'static Descriptor,
-    queue: Queue,
+    gating: PhantomData<G>,
+    queue: Queue<D>,
     gate: Option<Gate>,
     sources: Sources,
     /// Events found by looking, not by signal: initial states and the results of a sweep; as bits of `poll(2)`.
     backlog: VecDeque<(Key, u16)>,
+    /// Whose turn it is, the queue's or the backlog's, where a batch has room for one event.
+    is_queues_turn: bool,
     on_overflow: OnOverflow,
     /// The most signals that the queue can have held since the set was opened.
     queue_limit: u64,
@@ -90,13 +104,8 @@ pub(crate) struct RtSignal {
     maps: Maps,
 }
 
-impl RtSignal {
-    pub(super) fn open(
-        descriptor: &'static Descriptor,
-        dequeue: Dequeue,
-        gating: Gating,
-        options: &Options,
-    ) -> Result<Self, OpenError> {
+impl<D: Dequeue, G: Gating> RtSignal<D, G> {
+    pub(super) fn open(descriptor: &'static Descriptor, options: &Options) -> Result<Self, OpenError> {
         refuse_busy_poll(descriptor, options)?;
         let mechanism = descriptor.name;
         let before = getrlimit(Resource::Sigpending);
@@ -117,26 +126,27 @@ impl RtSignal {
         let queue_limit = before
             .current
             .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
-        let queue = Queue::open(dequeue).map_err(|(call, errno)| match errno {
+        let queue = Queue::open().map_err(|(call, errno)| match errno {
             Errno::BUSY => OpenError::Unavailable {
                 mechanism,
                 reason: all_signals_used(),
             },
             errno => OpenError::System { mechanism, call, errno },
         })?;
-        let gate = match gating {
-            Gating::None => None,
-            Gating::PerDescriptor => Some(
-                Gate::open(queue.signal(), queue.receiver())
-                    .map_err(|reason| OpenError::Unavailable { mechanism, reason })?,
-            ),
+        let gate = if G::GATED {
+            let gate = Gate::open(queue.signal(), queue.receiver());
+            Some(gate.map_err(|reason| OpenError::Unavailable { mechanism, reason })?)
+        } else {
+            None
         };
         Ok(Self {
             descriptor,
+            gating: PhantomData,
             queue,
             gate,
             sources: Sources::default(),
             backlog: VecDeque::new(),
+            is_queues_turn: false,
             on_overflow: options.on_overflow,
             queue_limit,
             sweep: Vec::new(),
@@ -193,6 +203,32 @@ impl RtSignal {
         }
     }
 
+    /// Takes what has been queued while states are still to be told, for half of the batch's room: a source that is modified
+    /// at each of its events has a state to tell at every wait, and the others are to be heard beside it.
+    #[inline(never)]
+    fn take_beside_the_backlog(&mut self, room: usize, counters: &mut Counters) -> Result<(), Refused> {
+        self.queue.forget_taken();
+        self.is_queues_turn = !self.is_queues_turn;
+        let share = if room == 1 {
+            usize::from(self.is_queues_turn)
+        } else {
+            room / 2
+        };
+        if share == 0 || self.queue.overflowed() {
+            return Ok(());
+        }
+        match self.queue.take(share, Some(Duration::ZERO), counters) {
+            Err(Refused {
+                errno: Errno::AGAIN, ..
+            }) => {
+                self.sources.seen_empty();
+                Ok(())
+            }
+            Err(Refused { errno: Errno::INTR, .. }) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     #[inline(never)]
     fn deliver_backlog(&mut self, events: &mut Events) {
         while events.room() > 0 {
@@ -210,7 +246,7 @@ impl RtSignal {
             return;
         }
         // Whatever the number's source is by now, its next event is to be queued again, from here on.
-        let coalesced = self.gate.as_ref().is_some_and(|gate| gate.taken(taken.fd) > 1);
+        let coalesced = G::GATED && self.gate.as_ref().is_some_and(|gate| gate.taken(taken.fd) > 1);
         let told = self
             .sources
             .find(taken.fd, counters.signals)
@@ -323,7 +359,7 @@ impl RtSignal {
     }
 }
 
-impl Backend for RtSignal {
+impl<D: Dequeue, G: Gating> Backend for RtSignal<D, G> {
     fn descriptor(&self) -> &'static Descriptor {
         self.descriptor
     }
@@ -370,6 +406,13 @@ impl Backend for RtSignal {
         disarmed
     }
 
+    fn forget(&mut self, number: RawFd, _key: Key, _: &mut Counters) {
+        self.sources.remove(number);
+        if let Some(gate) = &mut self.gate {
+            gate.unwatch(number);
+        }
+    }
+
     fn abandon(&mut self, fd: BorrowedFd<'_>) {
         // The set is being dropped and its sources are about to be closed: an error has no reader and no consequence.
         let _ = Self::disarm(fd, &mut Counters::default());
@@ -387,7 +430,7 @@ impl Backend for RtSignal {
                 outcome => outcome?,
             }
         } else {
-            self.queue.forget_taken();
+            self.take_beside_the_backlog(events.room(), counters)?;
         }
         if self.queue.overflowed() {
             self.recover(counters)?;
@@ -452,11 +495,11 @@ fn all_signals_used() -> Unavailable {
     }
 }
 
-pub(super) fn probe(descriptor: &'static Descriptor, dequeue: Dequeue, gating: Gating) -> Result<(), Unavailable> {
+pub(super) fn probe<D: Dequeue, G: Gating>(descriptor: &'static Descriptor) -> Result<(), Unavailable> {
     // In a thread of its own, since opening blocks signals.
     let opened = std::thread::scope(|scope| {
         scope
-            .spawn(|| RtSignal::open(descriptor, dequeue, gating, &Options::default()).map(drop))
+            .spawn(|| RtSignal::<D, G>::open(descriptor, &Options::default()).map(drop))
             .join()
     });
     match opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {

@@ -162,14 +162,17 @@ impl Backend for Select {
         Ok(())
     }
 
-    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, _: &mut Counters) -> Result<(), DeclareError> {
-        let number = fd.as_raw_fd();
+    fn remove(&mut self, fd: BorrowedFd<'_>, key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.forget(fd.as_raw_fd(), key, counters);
+        Ok(())
+    }
+
+    fn forget(&mut self, number: RawFd, _key: Key, _: &mut Counters) {
         self.keys[place(number)] = Key::NOBODY;
         self.asked.set(number, Interest::NONE);
         while self.keys.last() == Some(&Key::NOBODY) {
             self.keys.pop();
         }
-        Ok(())
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {

@@ -14,7 +14,7 @@
 //! - The signal of a withdrawn source may still be queued. Its number starts with a count of 1 when it is declared again,
 //!   so that no number ever has two; it is suspect until that signal is taken (see `rt_signal`), and then looked at.
 
-use super::rt_signal::{Dequeue, Gating, RtSignal, probe};
+use super::rt_signal::{Many, PerDescriptor, RtSignal, probe};
 use super::{Descriptor, boxed};
 use crate::{Fact, Threading, Trigger, Unavailable, Wakeup};
 use c10k_sys::{
@@ -45,8 +45,8 @@ pub(super) static SIGNAL_PER_FD: Descriptor = Descriptor {
     emulated: false,
     waits: &["read", "rt_sigtimedwait"],
     declares: &["fcntl", "ppoll"],
-    probe: || probe(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor),
-    open: |options| RtSignal::open(&SIGNAL_PER_FD, Dequeue::Many, Gating::PerDescriptor, options).map(boxed),
+    probe: || probe::<Many, PerDescriptor>(&SIGNAL_PER_FD),
+    open: |options| RtSignal::<Many, PerDescriptor>::open(&SIGNAL_PER_FD, options).map(boxed),
 };
 
 /// An ELF file is read by words.

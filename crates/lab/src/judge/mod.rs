@@ -4,6 +4,8 @@
 //! lies within the bounds of the claim (confirmed), or beside them (refuted), or neither (inconclusive). The confidence
 //! of all intervals of a study together is 95%: each single one has 1 − 0.05 ÷ (their number), after Bonferroni.
 
+mod levels;
+mod scale;
 mod settle;
 pub(crate) mod statistic;
 
@@ -18,6 +20,8 @@ use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::report::duration;
 use crate::stats::{self, Interval};
+use levels::{Range, keep_common_levels};
+use scale::{Scale, interval};
 use settle::Needs;
 pub(crate) use statistic::Form;
 use statistic::{Statistic, Values};
@@ -276,10 +280,15 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
     let mut raws = Vec::new();
     for variant in claim.variants.iter().filter_map(|name| plan.variant(name.get_ref())) {
         for levels in plan.combinations(along, &claim.filter) {
-            let own = results.along(variant, &levels, along, measure);
-            let others = other.map(|other| results.along(other, &levels, along, measure));
+            let mut own = results.along(variant, &levels, along, measure);
+            let mut others = other.map(|other| results.along(other, &levels, along, measure));
+            if let Some(others) = &mut others {
+                keep_common_levels(&mut own, others);
+            }
+            let range = along.map(|axis| Range::of(&plan.axes[axis], &own)).unwrap_or_default();
             let per_block = own
                 .into_iter()
+                .filter(|_| range != Range::Point)
                 .filter_map(|(block, own)| {
                     let other = match &others {
                         Some(others) => others.get(&block)?.clone(),
@@ -289,13 +298,14 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                 })
                 .collect();
             let levels = plan.levels_text(&levels, along);
-            let label = &plan.variants[variant].label;
+            let label = plan.variants[variant].label.clone();
+            let parts = [
+                Some(label),
+                Some(levels).filter(|levels| !levels.is_empty()),
+                range.text(),
+            ];
             raws.push(Raw {
-                of: if levels.is_empty() {
-                    label.clone()
-                } else {
-                    format!("{label}, {levels}")
-                },
+                of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
                 per_block,
             });
         }
@@ -355,48 +365,6 @@ fn estimate(
         is_measured: centre.is_some(),
         needs: settle::needs(verdict, scale, &raw.per_block, bounds, confidence, run),
     }
-}
-
-/// The scale on which a statistic is averaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Plain,
-    /// Of factors, unless one of them has no logarithm.
-    Logarithm,
-}
-
-impl Scale {
-    fn of(form: Form, values: &[f64]) -> Self {
-        if form == Form::Factor && values.iter().all(|value| *value > 0.0) {
-            Self::Logarithm
-        } else {
-            Self::Plain
-        }
-    }
-
-    fn to(self, value: f64) -> f64 {
-        match self {
-            Self::Plain => value,
-            Self::Logarithm => value.ln(),
-        }
-    }
-
-    fn back(self, value: f64) -> f64 {
-        match self {
-            Self::Plain => value,
-            Self::Logarithm => value.exp(),
-        }
-    }
-}
-
-/// The interval of a statistic over blocks.
-fn interval(form: Form, values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
-    let scale = Scale::of(form, values);
-    let values: Vec<f64> = values.iter().map(|&value| scale.to(value)).collect();
-    stats::interval(&values, confidence, seed).map(|interval| Interval {
-        low: scale.back(interval.low),
-        high: scale.back(interval.high),
-    })
 }
 
 fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: Vec<Found>) -> Judgement {

@@ -39,27 +39,39 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> 
     sentences.join(" ")
 }
 
-/// Which variant is the cheapest and which the dearest at the last level of each axis, in CPU per request.
+/// Below this share of requests that were answered, CPU per request compares servers that do not do the same.
+const ANSWERED: f64 = 0.99;
+
+/// Which variant is the cheapest and which the dearest at the last level of each axis, in CPU per request. Nothing where one of
+/// them leaves requests unanswered there, or where the blocks of the two overlap.
 fn extremes(plan: &Plan, records: &[CellRecord]) -> Option<String> {
     let measure = measure::find("cpu-us-per-request")?;
     let results = Results::new(plan, records);
     let last: Vec<usize> = plan.axes.iter().map(|axis| axis.levels.len() - 1).collect();
-    let mut costs: Vec<(f64, &str)> = plan
+    let answered = measure::find("answered-share")?;
+    let mut costs: Vec<(Vec<f64>, &str)> = plan
         .variants
         .iter()
         .enumerate()
         .filter(|(_, variant)| variant.control_of.is_none())
         .filter_map(|(index, variant)| {
             let cell = plan.cell(index, &last)?;
-            let values: Vec<f64> = results.values(&cell.id, measure).into_values().collect();
-            Some((stats::median(&values)?, variant.label.as_str()))
+            let values = |measure| -> Vec<f64> { results.values(&cell.id, measure).into_values().collect() };
+            let all_do_the_same = stats::median(&values(answered))? >= ANSWERED;
+            let costs = Some(values(measure)).filter(|costs| all_do_the_same && !costs.is_empty());
+            Some((costs, variant.label.as_str()))
         })
-        .collect();
-    costs.sort_by(|one, two| one.0.total_cmp(&two.0));
+        .map(|(values, label)| Some((values?, label)))
+        .collect::<Option<_>>()?;
+    let middle = |values: &[f64]| stats::median(values).unwrap_or_default();
+    costs.sort_by(|one, two| middle(&one.0).total_cmp(&middle(&two.0)));
     let (cheapest, dearest) = (costs.first()?, costs.last()?);
-    if costs.len() < 2 || cheapest.0 <= 0.0 {
+    let most = cheapest.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least = dearest.0.iter().copied().fold(f64::INFINITY, f64::min);
+    if costs.len() < 2 || least <= most {
         return None;
     }
+    let (cheapest, dearest) = ((middle(&cheapest.0), cheapest.1), (middle(&dearest.0), dearest.1));
     let place = plan.levels_text(&last, None);
     let at = if place.is_empty() {
         String::new()

@@ -27,6 +27,11 @@ pub fn search(found: &LoadSearch) -> String {
         Some(rate) => writeln!(out, "{} holds up to {rate:.1} requests per second", found.criterion),
         None => writeln!(out, "{} does not hold at any rate that was tried", found.criterion),
     };
+    if found.by_generator {
+        out.push_str(
+            "above that the generator was at its limit, not the server: give it a CPU of its own, or more --threads\n",
+        );
+    }
     if found.interrupted {
         out.push_str("the search was interrupted: a higher rate may hold\n");
     }

@@ -4,6 +4,7 @@ use crate::{Call, Counters, mechanism::Refused};
 use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
 use rustix::io::Errno;
 use std::{
+    marker::PhantomData,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,13 +12,24 @@ use std::{
     time::Duration,
 };
 
-/// How signals are taken from the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dequeue {
-    /// `rt_sigtimedwait`: one a call.
-    One,
-    /// `read` of a signalfd: many a call; `rt_sigtimedwait` for the first one when none is pending.
-    Many,
+/// How signals are taken from the queue. A type, so that a wait is compiled for each way: what the other needs would stand
+/// between, in a loop that meets its own code in no cache after each system call.
+pub(crate) trait Dequeue: Send + 'static {
+    const MANY: bool;
+}
+
+/// `rt_sigtimedwait`: one a call.
+pub(crate) struct One;
+
+/// `read` of a signalfd: many a call; `rt_sigtimedwait` for the first one when none is pending.
+pub(crate) struct Many;
+
+impl Dequeue for One {
+    const MANY: bool = false;
+}
+
+impl Dequeue for Many {
+    const MANY: bool = true;
 }
 
 /// What the sets of one thread share: which real-time signals they use, and the one `SIGIO`.
@@ -34,7 +46,8 @@ thread_local! {
 }
 
 /// One set's part of the queue: a real-time signal of its own, and `SIGIO`.
-pub(super) struct Queue {
+pub(super) struct Queue<D> {
+    dequeue: PhantomData<D>,
     shared: Arc<Shared>,
     bit: u64,
     signal: Signal,
@@ -46,13 +59,13 @@ pub(super) struct Queue {
     overflows_seen: u64,
 }
 
-impl Queue {
+impl<D: Dequeue> Queue<D> {
     /// Claims the lowest real-time signal that no set of this thread uses, blocks it and `SIGIO` in this thread, and
     /// empties what an earlier set left in the queue.
     ///
     /// # Errors
     /// `EBUSY` when all real-time signals are in use; what `signalfd4` fails with.
-    pub(super) fn open(dequeue: Dequeue) -> Result<Self, (&'static str, Errno)> {
+    pub(super) fn open() -> Result<Self, (&'static str, Errno)> {
         let shared = SHARED.with(Arc::clone);
         let used = shared.used.load(Ordering::Relaxed);
         let (bit, signal) = (0..u64::BITS)
@@ -62,13 +75,15 @@ impl Queue {
             .ok_or(("fcntl", Errno::BUSY))?;
         let mask = SignalSet::of(&[signal, Signal::IO]);
         signal::block(&mask);
-        let signal_fd = match dequeue {
-            Dequeue::One => None,
-            Dequeue::Many => Some(SignalFd::open(&mask).map_err(|errno| ("signalfd4", errno))?),
+        let signal_fd = if D::MANY {
+            Some(SignalFd::open(&mask).map_err(|errno| ("signalfd4", errno))?)
+        } else {
+            None
         };
         shared.used.fetch_or(bit, Ordering::Relaxed);
         let receiver = Receiver::this_thread();
         let mut queue = Self {
+            dequeue: PhantomData,
             shared,
             bit,
             signal,
@@ -78,7 +93,17 @@ impl Queue {
             taken: Vec::with_capacity(1),
             overflows_seen: 0,
         };
-        while signal::wait(&queue.mask, Some(Duration::ZERO)) != Err(Errno::AGAIN) {}
+        loop {
+            match signal::wait(&queue.mask, Some(Duration::ZERO)) {
+                // It may have befallen another set of this thread, which is to hear of it.
+                Ok(taken) if taken.signal == Signal::IO => {
+                    queue.shared.overflows.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(_) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => {}
+            }
+        }
         queue.forget_overflow();
         Ok(queue)
     }
@@ -107,7 +132,9 @@ impl Queue {
         counters: &mut Counters,
     ) -> Result<(), Refused> {
         self.taken.clear();
-        if let Some(signal_fd) = &mut self.signal_fd {
+        if D::MANY
+            && let Some(signal_fd) = &mut self.signal_fd
+        {
             counters.count(Call::Read);
             let (taken, shared) = (&mut self.taken, &self.shared);
             match signal_fd.take(max, |signal| note(signal, taken, shared)) {
@@ -164,7 +191,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl<D> Drop for Queue<D> {
     fn drop(&mut self) {
         // The signal stays blocked: some may still be pending, and one that is let through would end the process.
         self.shared.used.fetch_and(!self.bit, Ordering::Relaxed);

@@ -24,6 +24,7 @@ super::cases! {
     a_timerfd_is_told_or_refused: EachTrigger, Beside;
     a_terminal_is_told: EachTrigger, Beside;
     a_regular_file_is_refused: EachTrigger, Beside;
+    a_file_of_proc_is_taken_where_epoll_takes_it: EachTrigger, Beside;
     a_device_without_readiness_is_refused: EachTrigger, Beside;
     numbers_beyond_1024_are_told: EachTrigger, OwnProcess;
 }
@@ -151,6 +152,19 @@ fn a_regular_file_is_refused(setup: Setup) -> Outcome {
     let folder = program.parent().expect("its folder").to_owned();
     refused(setup, File::open(program).expect("the test program opens"));
     refused(setup, File::open(folder).expect("its folder opens"))
+}
+
+/// What the kernel shows as a regular file and yet can tell about, epoll accepts: so does everybody, but for signals.
+fn a_file_of_proc_is_taken_where_epoll_takes_it(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let mounts = File::open("/proc/self/mounts").expect("it opens");
+    let key = declare_quiet(&mut rig, mounts.into());
+    assert!(
+        key.is_some() || setup.mechanism.name().contains("signal"),
+        "{}",
+        setup.mechanism
+    );
+    Outcome::Pass
 }
 
 fn a_device_without_readiness_is_refused(setup: Setup) -> Outcome {

@@ -5,7 +5,7 @@ use crate::{
     Outcome,
     Place::Beside,
     Setup,
-    rig::{Rig, stream_pair, tcp_pair, write},
+    rig::{PATIENCE, Rig, stream_pair, tcp_pair, write},
 };
 use c10k_event::{DeclareError, Interest, Readiness, Unsupported, Watch, WithdrawError};
 use std::{
@@ -23,6 +23,8 @@ super::cases! {
     an_unknown_key_is_refused: EachTrigger, Beside;
     a_withdrawn_source_works_and_can_be_declared_again: EachTrigger, Beside;
     a_replaced_descriptor_is_noticed: EachTrigger, Beside;
+    a_replaced_descriptor_does_no_harm_once_it_is_withdrawn: EachTrigger, Beside;
+    a_source_that_is_modified_at_each_event_starves_nobody: EachTrigger, Beside;
     events_left_in_the_batch_are_not_lost: EachTrigger, Beside;
     withdrawing_all_leaves_silence: EachTrigger, Beside;
     the_state_at_the_declaration_is_returned_when_asked_for: EachTrigger, Beside;
@@ -215,6 +217,57 @@ fn a_replaced_descriptor_is_noticed(setup: Setup) -> Outcome {
     assert_eq!(modified, Err(DeclareError::DescriptorReplaced { declared, now }));
     rig.set[key] = kept;
     assert_eq!(rig.set.modify(key, Interest::WRITABLE, setup.trigger), Ok(()));
+    Outcome::Pass
+}
+
+fn a_replaced_descriptor_does_no_harm_once_it_is_withdrawn(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_ours, theirs) = stream_pair();
+    let (_others, other) = stream_pair();
+    let (peer, next) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    let kept = std::mem::replace(&mut rig.set[key], other);
+    let withdrawn = rig.set.withdraw(key);
+    assert!(
+        matches!(withdrawn, Err(WithdrawError::StillWatched { .. })),
+        "{withdrawn:?}"
+    );
+    // Its number is nobody's from here on.
+    drop(kept);
+    let key = rig.declare(next, Interest::READABLE);
+    rig.assert_silent();
+    write(&peer, b"x");
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_source_that_is_modified_at_each_event_starves_nobody(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (_there, always) = stream_pair();
+    let (peer, seldom) = stream_pair();
+    let waker = rig.set.waker().expect("a waker");
+    let always = rig.declare(always, Interest::WRITABLE);
+    let seldom = rig.declare(seldom, Interest::READABLE);
+    let (mut told, mut woken) = (false, false);
+    for turn in 0..50 {
+        if turn == 5 {
+            write(&peer, b"x");
+            waker.wake().expect("waking");
+        }
+        rig.set
+            .next_events(&mut rig.events, Some(PATIENCE))
+            .expect("the wait succeeds");
+        woken |= rig.events.woken();
+        while let Some(event) = rig.set.take(&mut rig.events) {
+            told |= event.key == seldom;
+            if event.key == always {
+                rig.set
+                    .modify(always, Interest::WRITABLE, setup.trigger)
+                    .expect("modifying");
+            }
+        }
+    }
+    assert!(told && woken, "told {told}, woken {woken}");
     Outcome::Pass
 }
 
