@@ -102,8 +102,8 @@ pub enum DeclareError {
         /// The number.
         fd: RawFd,
     },
-    /// The key names no source of this set: it was withdrawn, or the key is another set's.
-    #[error("{0:?} names no source of this set: it was withdrawn, or is another set's")]
+    /// The key names no source of this set: it was withdrawn. (Another set's key may name a source here; it carries no set.)
+    #[error("{0:?} names no source of this set: it was withdrawn, or the key is another set's")]
     UnknownKey(Key),
     /// The source's descriptor is another one than at the declaration: it was replaced through `set[key]`.
     #[error("the source's descriptor is {now}, it was {declared}: withdraw a source before replacing its descriptor")]
@@ -253,9 +253,9 @@ fn remedy(errno: Errno) -> &'static str {
         Errno::MFILE => "the process has as many open files as RLIMIT_NOFILE allows: raise it with 'ulimit -n'",
         Errno::NFILE => "the system's table of open files is full: raise fs.file-max",
         Errno::NOMEM | Errno::NOBUFS => "the kernel is out of memory for this: free some, or watch fewer sources",
-        Errno::NOSPC => "the user watches as many files as fs.epoll.max_user_watches allows: raise it",
+        Errno::NOSPC => "a table of the kernel is full, with epoll fs.epoll.max_user_watches: raise it, or watch fewer sources",
         Errno::BADF => "a descriptor of the set was closed behind its back: withdraw a source before closing it",
-        Errno::INVAL => "more sources than RLIMIT_NOFILE, or an argument that this kernel does not know",
+        Errno::INVAL => "more than a limit of this process (ulimit -n, ulimit -i), or an argument that this kernel does not know",
         Errno::AGAIN => "a limit of the user is reached: see 'ulimit -a'",
         Errno::LOOP => "the sets watch each other in a circle or too deep",
         _ => "see the call's manual page",

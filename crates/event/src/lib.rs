@@ -47,7 +47,9 @@
 //! once: drain the source until `EAGAIN`, or what is left may never be told. [`Trigger::Oneshot`] tells once and is silent
 //! until [`modify`](InterestSet::modify). They mean the same on every mechanism that offers them; one that it does not offer
 //! is [`Unsupported::Trigger`] at the declaration. Nothing is approximated. A program that drains its sources at each event,
-//! and modifies a source after each event of the oneshot trigger, is right with all of them.
+//! and modifies a source after each event of the oneshot trigger, is right with all of them. One limit is the kernel's: it
+//! signals no room in a local (UNIX) datagram socket, nor in a local stream socket that was full before it was declared, so
+//! that the signal mechanisms do not tell that those are writable again.
 //!
 //! **Readiness.** *Readable* and *writable* mean that the call would not block, as `select(2)` has it: the end of a stream and
 //! a pending error make a source readable. The reasons ([`Readiness::READ_CLOSED`], [`Readiness::WRITE_CLOSED`],

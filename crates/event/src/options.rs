@@ -18,7 +18,7 @@ pub enum OnOverflow {
 /// epoll mechanisms (`EPIOCSPARAMS`) and `io-uring-poll` (`IORING_REGISTER_NAPI`) on Linux 6.9 and later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BusyPoll {
-    /// For how long; in microseconds, 0 to [`u32::MAX`].
+    /// For how long; in microseconds, 0 to [`i32::MAX`]; the kernel refuses more.
     pub duration_us: u32,
     /// Whether the devices' interrupts stay off meanwhile.
     pub interrupts: Interrupts,

@@ -105,7 +105,8 @@ impl<S: AsFd> InterestSet<S> {
     /// told before. [`Interest::NONE`] silences the source until the next modification.
     ///
     /// # Errors
-    /// [`DeclareError`]; the former declaration stays as it was.
+    /// [`DeclareError`]; the former declaration stays as it was. Where the kernel failed between the two calls that `dev-poll` and
+    /// `io-uring-poll` need, the source is not watched until it is modified again.
     #[inline]
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {
         let watch = Watch::new(interest, trigger);

@@ -59,6 +59,9 @@ pub struct Saturation {
     pub reached: Vec<f64>,
     /// CPU that the server used for them, percent, each try.
     pub cpu_percent: Vec<f64>,
+    /// What finding it took of the study's budget, seconds.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// How a cell ended.

@@ -12,6 +12,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
 use time::OffsetDateTime;
@@ -261,6 +262,7 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
     progress.say(&format!(
         "measuring the saturation of '{variant}', of which the rates are fractions"
     ));
+    let started = Instant::now();
     let mut saturation = Saturation {
         variant: variant.clone(),
         ..Saturation::default()
@@ -291,6 +293,7 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
         full.push(rate / (percent / 100.0));
     }
     saturation.rate = stats::median(&full).unwrap_or_default().round();
+    saturation.seconds = started.elapsed().as_secs_f64();
     Ok(Some(saturation))
 }
 
@@ -303,16 +306,18 @@ fn run_blocks(
     progress: &mut Progress,
 ) -> Result<Vec<CellRecord>, LabError> {
     let mut records = folder::read_records(path)?;
+    let before_s = manifest.saturation.as_ref().map_or(0.0, |saturation| saturation.seconds);
+    let budget_s = manifest.budget_s.map(|budget_s| (budget_s - before_s).max(0.0));
     let there = |records: &[CellRecord]| {
         let tasks = (0..plan.blocks).flat_map(|block| plan.cells.iter().map(move |cell| (cell, block)));
         tasks
-            .filter(|(cell, block)| !is_due(plan, manifest.budget_s, records, &cell.id, *block))
+            .filter(|(cell, block)| !is_due(plan, budget_s, records, &cell.id, *block))
             .count()
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
         let passes_s = plan.block_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
-        let for_blocks = manifest.budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
+        let for_blocks = budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
         if over_budget(for_blocks, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
             break;
@@ -320,15 +325,17 @@ fn run_blocks(
         for (position, &index) in plan.order(block).iter().enumerate() {
             let cell = &plan.cells[index];
             let position = u32::try_from(position).unwrap_or(u32::MAX);
-            while is_due(plan, manifest.budget_s, &records, &cell.id, block) {
+            while is_due(plan, budget_s, &records, &cell.id, block) {
                 progress.cell(cell, block);
+                let started = Instant::now();
                 bench.calibrate();
                 let place = Place {
                     block,
                     position,
                     best_speed: best_speed(&records),
                 };
-                let record = cell::run(bench, plan, cell, place, None);
+                let mut record = cell::run(bench, plan, cell, place, None);
+                record.seconds = started.elapsed().as_secs_f64();
                 folder.append(&record)?;
                 progress.ran(&record);
                 records.push(record);
@@ -421,14 +428,12 @@ fn best_speed(records: &[CellRecord]) -> Option<f64> {
 /// Whether another block as long as those before would pass the budget. Decided from the records alone, so that a study
 /// that was interrupted ends where an uninterrupted one would.
 fn over_budget(budget_s: Option<f64>, records: &[CellRecord], block: u32) -> bool {
-    /// What a block may take beyond the plan before the next one is dropped.
-    const TOLERANCE: f64 = 1.05;
     let before = records.iter().filter(|record| record.block < block);
     let spent_s: f64 = before.map(|record| record.seconds).sum();
     let Some(budget_s) = budget_s.filter(|_| block > 0) else {
         return false;
     };
-    spent_s * (1.0 + 1.0 / f64::from(block)) > budget_s * TOLERANCE
+    spent_s * (1.0 + 1.0 / f64::from(block)) > budget_s
 }
 
 #[cfg(test)]
