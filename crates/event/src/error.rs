@@ -253,9 +253,13 @@ fn remedy(errno: Errno) -> &'static str {
         Errno::MFILE => "the process has as many open files as RLIMIT_NOFILE allows: raise it with 'ulimit -n'",
         Errno::NFILE => "the system's table of open files is full: raise fs.file-max",
         Errno::NOMEM | Errno::NOBUFS => "the kernel is out of memory for this: free some, or watch fewer sources",
-        Errno::NOSPC => "a table of the kernel is full, with epoll fs.epoll.max_user_watches: raise it, or watch fewer sources",
+        Errno::NOSPC => {
+            "a table of the kernel is full, with epoll fs.epoll.max_user_watches: raise it, or watch fewer sources"
+        }
         Errno::BADF => "a descriptor of the set was closed behind its back: withdraw a source before closing it",
-        Errno::INVAL => "more than a limit of this process (ulimit -n, ulimit -i), or an argument that this kernel does not know",
+        Errno::INVAL => {
+            "more than a limit of this process (ulimit -n, ulimit -i), or an argument that this kernel does not know"
+        }
         Errno::AGAIN => "a limit of the user is reached: see 'ulimit -a'",
         Errno::LOOP => "the sets watch each other in a circle or too deep",
         _ => "see the call's manual page",

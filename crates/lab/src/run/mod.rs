@@ -306,7 +306,10 @@ fn run_blocks(
     progress: &mut Progress,
 ) -> Result<Vec<CellRecord>, LabError> {
     let mut records = folder::read_records(path)?;
-    let before_s = manifest.saturation.as_ref().map_or(0.0, |saturation| saturation.seconds);
+    let before_s = manifest
+        .saturation
+        .as_ref()
+        .map_or(0.0, |saturation| saturation.seconds);
     let budget_s = manifest.budget_s.map(|budget_s| (budget_s - before_s).max(0.0));
     let there = |records: &[CellRecord]| {
         let tasks = (0..plan.blocks).flat_map(|block| plan.cells.iter().map(move |cell| (cell, block)));
