@@ -119,12 +119,10 @@ fn the_highest_rate_that_a_server_holds_is_found_between_one_that_held_and_one_t
     let found: LoadSearch = serde_json::from_slice(&output.stdout).expect("a search");
     let rate = found.rate_max.expect("a rate held");
     assert_eq!(output.status.code(), Some(0));
-    assert!((4.0..50.0).contains(&rate), "{found:?}");
+    // Half a second holds a whole number of requests: up to 52 a second may come to 25.
+    assert!((4.0..52.0).contains(&rate), "{found:?}");
     assert!(
-        found
-            .trials
-            .iter()
-            .all(|trial| trial.held == (trial.rate <= rate) || trial.rate < rate),
+        found.trials.iter().all(|trial| !trial.held || trial.rate <= rate),
         "{found:?}"
     );
     assert!(
