@@ -232,7 +232,7 @@ fn one_bad_connection_does_not_harm_the_others() {
 #[test]
 fn a_stream_into_an_idle_connection_holds_nobody() {
     // Who has not asked by then is idle.
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const PATIENCE: Duration = Duration::from_secs(1);
     let peer = Peer::start(|mut stream: TcpStream| {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         if !read_request(&mut stream) {
@@ -245,7 +245,7 @@ fn a_stream_into_an_idle_connection_holds_nobody() {
     let begin = Instant::now();
     let plan = LoadPlan {
         idle: 2,
-        duration: Duration::from_secs(2),
+        duration: Duration::from_secs(3),
         ..plan(&peer, "/bytes/5")
     };
     let summary = run(&plan, |_| {}).unwrap().summary;
@@ -253,7 +253,7 @@ fn a_stream_into_an_idle_connection_holds_nobody() {
     assert!(summary.reconciles());
     assert_eq!(
         (summary.completed, summary.idle.closed_by_server),
-        (200, 2),
+        (300, 2),
         "{summary:?}"
     );
     assert!(!summary.valid, "the idle pool is broken");
