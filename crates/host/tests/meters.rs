@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use c10k_host::child::{OnParentDeath, PinnedChild};
 use c10k_host::meter::{
     ProcessTree, Soaker, TreeUsage, cpu_ticks, forks_total, interrupts_on, proportional_set_bytes, queued_signals,
-    softirqs_on, tcp_sockets,
+    scheduled, softirqs_on, tcp_sockets,
 };
 use c10k_sys::process::fork;
 use c10k_sys::rusage::{self, Usage};
@@ -201,7 +201,14 @@ fn involuntary() -> Outcome {
         within("preemptions of both", preempted, 2..u64::MAX)?;
         // While one runs the other waits.
         let waited = used.iter().map(|used| used.wait_time).sum();
-        within("wait of both", waited, 100 * MS..Duration::MAX)
+        within("wait of both", waited, 100 * MS..Duration::MAX)?;
+        for (one, usage) in pair.iter().zip(&after) {
+            let told = scheduled(one.child.id()).expect("it lives");
+            let near = |time: Duration| time.saturating_sub(5 * MS)..time + 5 * MS;
+            within("run time of its threads", told.run_time, near(usage.run_time))?;
+            within("wait of its threads", told.wait_time, near(usage.wait_time))?;
+        }
+        Ok(())
     })
 }
 

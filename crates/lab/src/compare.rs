@@ -371,6 +371,7 @@ fn differences(a: &Manifest, b: &Manifest) -> Vec<Difference> {
             .map(|saturation| saturation.rate.to_string());
         [
             ("c10k", manifest.version.clone()),
+            ("executable, SHA-256", text(&manifest.executable_sha256)),
             ("kernel", host.kernel.clone()),
             ("processor", text(&host.cpu_model)),
             ("CPUs", format!("{:?}", host.cpus)),

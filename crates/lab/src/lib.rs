@@ -44,7 +44,7 @@ use serde::Serialize;
 pub use compare::{CellComparison, Change, CompareOptions, Comparison, Difference, Pairing, compare};
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
-pub use judge::{Estimate, Judgement, NoiseFloor, Verdict};
+pub use judge::{Advice, Estimate, Ground, Judgement, NoiseFloor, Verdict};
 pub use set::{Ended, SetEntry, SetOutcome, is_set, redraw_set, run_set};
 
 use experiment::{Experiment, Source};
@@ -93,6 +93,8 @@ pub struct Outcome {
     pub answer: String,
     /// Every claim with its verdict.
     pub judgements: Vec<Judgement>,
+    /// What to take for which workload, as far as the verdicts bear it.
+    pub advice: Vec<Advice>,
     /// The A/A control, where the study has one.
     pub noise_floor: Option<NoiseFloor>,
     /// Tables laid out as those of the source, with the published numbers beside ours.
@@ -194,6 +196,7 @@ pub fn studies() -> Vec<StudyRow> {
 
 fn conclude(ran: &Ran) -> Result<Outcome, LabError> {
     let judgements = judge::judge(&ran.plan, &ran.records);
+    let advice = judge::advise(&ran.plan.experiment, &judgements);
     let noise_floor = judge::noise_floor(&ran.plan, &ran.records);
     let mut cells = Tally::default();
     for record in &ran.records {
@@ -209,6 +212,7 @@ fn conclude(ran: &Ran) -> Result<Outcome, LabError> {
         report: ran.folder.join("report.html"),
         answer: String::new(),
         judgements,
+        advice,
         noise_floor,
         tables: report::tables(&ran.plan, &ran.records),
         cells,

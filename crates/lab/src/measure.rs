@@ -101,6 +101,19 @@ pub(crate) const MEASURES: &[Measure] = &[
     measure("offered-rate", "requests offered per second", "/s", |record| {
         load(record, |load| load.rate_offered)
     }),
+    measure("reply-share", "reply rate ÷ request rate", "", |record| {
+        let load = record.load.as_ref()?;
+        ratio(load.rate_achieved, load.rate_offered)
+    }),
+    measure(
+        "last-quarter-share",
+        "replies ÷ requests due, in the last quarter of the time",
+        "",
+        |record| {
+            let load = record.load.as_ref()?;
+            ratio(load.replies_by_quarter[3] as f64, load.due_by_quarter[3] as f64)
+        },
+    ),
     measure("answered-share", "share of requests answered", "", |record| {
         let load = record.load.as_ref()?;
         ratio(load.completed as f64, load.intended as f64)
@@ -117,6 +130,27 @@ pub(crate) const MEASURES: &[Measure] = &[
     measure("service-ms", "service time, mean", "ms", |record| {
         answered(record, |load| load.service_ns.mean / 1e6)
     }),
+    measure(
+        "send-lag-ms-p99",
+        "send lag of the generator, 99th percentile",
+        "ms",
+        |record| load(record, |load| load.send_lag_ns.p99 as f64 / 1e6),
+    ),
+    measure(
+        "generator-percent",
+        "CPU of the generator's busiest thread",
+        "%",
+        |record| load(record, |load| load.client.busiest_thread_percent),
+    ),
+    measure("in-system", "requests in the system, counted", "", |record| {
+        load(record, |load| load.in_system_mean)
+    }),
+    measure(
+        "in-system-by-times",
+        "requests in the system, by their times (Little's law)",
+        "",
+        |record| load(record, |load| load.in_system_by_times),
+    ),
     measure("switches-per-request", "context switches per request", "", |record| {
         per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary)
     }),

@@ -5,16 +5,16 @@
 
 mod beside;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_pcg::Pcg64Mcg;
-use toml::{Spanned, Value};
+use toml::Spanned;
 
 use crate::LabError;
 use crate::experiment::options::{self, Kind, Number, OptionRow, Side};
-use crate::experiment::{Experiment, Settings, VariantSpec, flag_text};
+use crate::experiment::{Experiment, Filter, Settings, VariantSpec, flag_text};
 use crate::report::thousands;
 pub(crate) use beside::Beside;
 
@@ -27,6 +27,8 @@ pub(crate) struct Choices {
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
+    /// Names of variants that cannot run here: their cells are skipped, and no time is planned for them.
+    pub(crate) unavailable: BTreeSet<String>,
 }
 
 /// The time that a study may take, seconds.
@@ -185,7 +187,13 @@ impl Plan {
                 kept
             }
         };
-        let block_s: f64 = cells.iter().map(|cell| cell.time.expected_s(cell.connections)).sum();
+        let is_available = |cell: &&Cell| {
+            let variant: &Variant = &variants[cell.variant];
+            let original = variant.control_of.map_or(variant, |original| &variants[original]);
+            !choices.unavailable.contains(&original.name)
+        };
+        let available = cells.iter().filter(is_available);
+        let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
         // A probe is no server whose calls would be those of its requests.
         let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
             true => 0,
@@ -217,11 +225,18 @@ impl Plan {
         Some(cell(&[], index, &variant, &[]))
     }
 
-    /// The cells of a block in the order in which they run.
+    /// The cells of a block in the order in which they run: the combinations of levels in a random order, and at each of
+    /// them its variants in one. What is compared most, one variant with another at the same levels, runs within seconds.
     pub(crate) fn order(&self, block: u32) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.cells.len()).collect();
-        order.shuffle(&mut Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block))));
-        order
+        let mut random = Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block)));
+        let mut by_levels: BTreeMap<&[usize], Vec<usize>> = BTreeMap::new();
+        for (index, cell) in self.cells.iter().enumerate() {
+            by_levels.entry(&cell.levels).or_default().push(index);
+        }
+        let mut groups: Vec<Vec<usize>> = by_levels.into_values().collect();
+        groups.shuffle(&mut random);
+        groups.iter_mut().for_each(|group| group.shuffle(&mut random));
+        groups.concat()
     }
 
     /// What all blocks and passes are expected to take, seconds.
@@ -247,11 +262,7 @@ impl Plan {
     }
 
     /// Every combination of level indices that `keep` lets through, with `along` (if any) left at 0.
-    pub(crate) fn combinations(
-        &self,
-        along: Option<usize>,
-        filter: &BTreeMap<Spanned<String>, Spanned<Value>>,
-    ) -> Vec<Vec<usize>> {
+    pub(crate) fn combinations(&self, along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
         let mut combinations = vec![Vec::new()];
         for (index, axis) in self.axes.iter().enumerate() {
             let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));
@@ -423,8 +434,19 @@ impl Resolver<'_> {
             .enumerate()
             .flat_map(|variant| combinations.iter().map(move |levels| (variant, levels)));
         pairs
+            .filter(|((_, variant), levels)| variant.control_of.is_none() || self.is_controlled(axes, levels))
             .map(|((index, variant), levels)| cell(axes, index, variant, levels))
             .collect()
+    }
+
+    /// Whether the control runs at these levels.
+    fn is_controlled(&self, axes: &[Axis], levels: &[usize]) -> bool {
+        let filter = self.experiment.control.as_ref().map(|control| &control.filter);
+        axes.iter().zip(levels).all(|(axis, &level)| {
+            let wanted = filter.and_then(|filter| filter.get(axis.row.name));
+            let wanted = wanted.and_then(|value| flag_text(value.get_ref()));
+            wanted.is_none_or(|text| text == axis.levels[level].written)
+        })
     }
 }
 
@@ -515,86 +537,4 @@ fn blocks(choices: &Choices, repeats: u32, call_passes: u32, block_s: f64) -> u3
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn plan(choices: &Choices) -> Result<Plan, LabError> {
-        Plan::resolve(&testing::experiment(), choices, Some(10_000.0))
-    }
-
-    #[test]
-    fn every_variant_meets_every_level_once() {
-        let plan = plan(&Choices::default()).expect("it resolves");
-        let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
-        assert_eq!(
-            ids,
-            [
-                "flat idle=10 rate=10%",
-                "flat idle=20 rate=10%",
-                "steep idle=10 rate=10%",
-                "steep idle=20 rate=10%",
-                "flat-again idle=10 rate=10%",
-                "flat-again idle=20 rate=10%",
-            ]
-        );
-        let cell = &plan.cells[3];
-        assert_eq!(cell.server_flags.join(" "), "--mechanism poll --model event-loop");
-        assert_eq!(cell.path, "/bytes/92");
-        assert!(
-            cell.load_flags.join(" ").contains("--idle 20 --rate 1000.0"),
-            "{:?}",
-            cell.load_flags
-        );
-        assert_eq!(cell.connections, 28);
-    }
-
-    #[test]
-    fn the_order_is_the_seeds_and_differs_between_blocks() {
-        let plan = plan(&Choices::default()).expect("it resolves");
-        let orders: Vec<Vec<usize>> = (0..8).map(|block| plan.order(block)).collect();
-        assert!(orders.iter().any(|order| *order != orders[0]));
-        assert_eq!(plan.order(3), orders[3]);
-        for order in &orders {
-            let mut sorted = order.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..plan.cells.len()).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
-        let one = plan(&Choices::default()).expect("it resolves").block_s;
-        let with = |budget_s, repeats| {
-            plan(&Choices {
-                budget: Budget::Asked(budget_s),
-                repeats,
-                ..Choices::default()
-            })
-            .expect("it resolves")
-            .blocks
-        };
-        assert_eq!(
-            with(one * 4.5, None),
-            3,
-            "the fourth is the pass that counts system calls"
-        );
-        assert_eq!(with(one * 4.5, Some(2)), 2);
-        assert_eq!(with(one / 10.0, None), 1);
-        assert_eq!(with(one * 1e6, None), BLOCKS_MAX);
-    }
-
-    #[test]
-    fn a_filter_keeps_what_has_all_words_of_an_alternative() {
-        let only = |filter: &str| {
-            plan(&Choices {
-                only: Some(filter.to_owned()),
-                ..Choices::default()
-            })
-        };
-        assert_eq!(only("steep idle=20").expect("one matches").cells.len(), 1);
-        assert_eq!(only("steep,flat-again").expect("four match").cells.len(), 4);
-        let error = only("nonsense").expect_err("none matches").to_string();
-        assert!(error.contains("nonsense") && error.contains("flat idle=10"), "{error}");
-    }
-}
+mod tests;

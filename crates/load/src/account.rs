@@ -15,7 +15,8 @@ use std::time::Duration;
 use crate::clock::{Moment, duration_ns};
 use crate::failure::{Blame, FAILURES, Failure};
 use crate::histogram::Durations;
-use crate::series::Series;
+use crate::occupancy::Occupancy;
+use crate::series::{Quarters, Series};
 
 /// One request, from its scheduled instant on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,10 @@ pub struct Account {
     pub own_lag: Durations,
     /// The same counts over time.
     pub series: Series,
+    /// Requests due and replies in each quarter of the measured time.
+    pub quarters: Quarters,
+    /// How many requests were in the system, those of the warm-up among them.
+    pub occupancy: Occupancy,
 }
 
 impl Account {
@@ -111,22 +116,27 @@ impl Account {
             send_lag: Durations::new(),
             own_lag: Durations::new(),
             series: Series::new(Duration::from_nanos(bounds.duration_ns)),
+            quarters: Quarters::default(),
+            occupancy: Occupancy::default(),
         }
     }
 
     /// The measured time begins at `measure`.
     pub fn begin(&mut self, measure: Moment) {
         self.measure = measure;
+        self.occupancy
+            .between(measure, measure.after_ns(self.bounds.duration_ns));
     }
 
     /// The run ends early: the measured time begins at `measure` and is only this long.
     pub fn cut(&mut self, measure: Moment, measured: Duration) {
-        self.measure = measure;
         self.bounds.duration_ns = duration_ns(measured);
+        self.begin(measure);
     }
 
     /// The generator has turned to a request that is due.
     pub fn due(&mut self, request: Request, now: Moment) {
+        self.occupancy.came(request.scheduled, now);
         if request.standing == Standing::Counted {
             self.intended += 1;
             self.own_lag.record(now.since_ns(request.scheduled));
@@ -134,6 +144,7 @@ impl Account {
             if let Some(slice) = self.series.at(offset) {
                 slice.due += 1;
             }
+            self.quarters.due[Quarters::of(offset, self.bounds.duration_ns)] += 1;
         }
     }
 
@@ -149,6 +160,7 @@ impl Account {
 
     /// The request was given up before it was sent.
     pub fn never_sent(&mut self, request: Request, now: Moment) {
+        self.occupancy.went(request.scheduled, now);
         if request.standing == Standing::Counted {
             self.never_sent += 1;
             self.enter_in_series(None, 0, now);
@@ -161,6 +173,7 @@ impl Account {
     pub fn ended(&mut self, request: Request, sent: Moment, outcome: Outcome, now: Moment) {
         let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
         self.enter_in_series(Some(outcome), latency, now);
+        self.occupancy.went(request.scheduled, now);
         if request.standing == Standing::WarmUp {
             return;
         }
@@ -183,11 +196,13 @@ impl Account {
         if now < self.measure || now >= end {
             return;
         }
-        let Some(slice) = self.series.at(now.since_ns(self.measure)) else {
+        let offset = now.since_ns(self.measure);
+        let Some(slice) = self.series.at(offset) else {
             return;
         };
         if outcome == Some(Outcome::Completed) {
             self.replies_in_window += 1;
+            self.quarters.replies[Quarters::of(offset, self.bounds.duration_ns)] += 1;
             slice.replies += 1;
             slice.latency_sum_ns += latency;
             slice.latency_max_ns = slice.latency_max_ns.max(latency);
@@ -213,6 +228,8 @@ impl Account {
         self.send_lag.add(&other.send_lag);
         self.own_lag.add(&other.own_lag);
         self.series.add(&other.series);
+        self.quarters.add(&other.quarters);
+        self.occupancy.add(&other.occupancy);
     }
 
     /// Failed requests by kind, those that occurred.
@@ -370,6 +387,9 @@ mod tests {
         };
         assert_eq!(durations(&one), durations(&both));
         assert_eq!(one.series, both.series);
+        assert_eq!(one.quarters, both.quarters);
+        assert_eq!(one.quarters.replies.iter().sum::<u64>(), one.replies_in_window);
+        assert_eq!(one.quarters.due.iter().sum::<u64>(), one.intended);
         let [slice] = one.series.slices() else {
             panic!("one second is one slice")
         };

@@ -36,6 +36,7 @@ pub mod histogram;
 pub mod idle;
 mod lane;
 mod limits;
+pub mod occupancy;
 mod opening;
 pub mod output;
 pub mod pacing;

@@ -24,6 +24,31 @@ pub struct Slice {
     pub latency_max_ns: u64,
 }
 
+/// A run by quarters of its measured time, however long that is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quarters {
+    /// Requests that were due in each.
+    pub due: [u64; 4],
+    /// Good replies whose last byte came in each.
+    pub replies: [u64; 4],
+}
+
+impl Quarters {
+    /// The quarter in which `offset_ns` of a measured time of `duration_ns` lies; beyond its end the last.
+    #[must_use]
+    pub fn of(offset_ns: u64, duration_ns: u64) -> usize {
+        (u128::from(offset_ns) * 4 / u128::from(duration_ns.max(1))).min(3) as usize
+    }
+
+    /// Adds those of another thread.
+    pub fn add(&mut self, other: &Self) {
+        for quarter in 0..4 {
+            self.due[quarter] += other.due[quarter];
+            self.replies[quarter] += other.replies[quarter];
+        }
+    }
+}
+
 /// The slices of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
@@ -104,6 +129,16 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quarter_begins_where_the_one_before_ends() {
+        let of = |offset| Quarters::of(offset, 1000);
+        assert_eq!(
+            [0, 249, 250, 500, 749, 750, 999, 1000].map(of),
+            [0, 0, 1, 2, 2, 3, 3, 3]
+        );
+        assert_eq!(Quarters::of(5, 0), 3);
+    }
 
     #[test]
     fn slices_cover_the_measured_time_and_nothing_beyond() {

@@ -155,6 +155,19 @@ pub struct LoadSummary {
     /// Good replies whose last byte came within the measured time.
     #[serde(default)]
     pub replies_measured: u64,
+    /// Requests that were due in each quarter of the measured time.
+    #[serde(default)]
+    pub due_by_quarter: [u64; 4],
+    /// Good replies whose last byte came in each quarter of it.
+    #[serde(default)]
+    pub replies_by_quarter: [u64; 4],
+    /// Requests between their scheduled instant and their end, on average over the measured time: counted as they come and
+    /// go.
+    #[serde(default)]
+    pub in_system_mean: f64,
+    /// The same from the times of the requests that ended, which by Little's law is as much.
+    #[serde(default)]
+    pub in_system_by_times: f64,
     /// From the scheduled instant to the last byte of the reply.
     pub latency_ns: LatencySummary,
     /// How sure the percentiles of the latency are.

@@ -20,6 +20,9 @@ pub struct Manifest {
     pub experiment: String,
     /// Version of the tool that planned it.
     pub version: String,
+    /// SHA-256 of the executable that served and loaded, hexadecimal; absent where it could not be read.
+    #[serde(default)]
+    pub executable_sha256: Option<String>,
     /// When it was planned, RFC 3339, UTC.
     pub planned_at: String,
     /// Seed of the order within blocks, of the load schedules and of the resampling.
@@ -33,6 +36,9 @@ pub struct Manifest {
     pub budget_s: Option<f64>,
     /// The filter that was asked for.
     pub only: Option<String>,
+    /// Variants whose server could not be started here: no time was planned for them.
+    #[serde(default)]
+    pub unavailable: Vec<String>,
     /// What the plan expects to take, seconds.
     pub expected_s: f64,
     /// The measured saturation of the reference variant, where the experiment scales rates to it.
@@ -191,6 +197,18 @@ pub struct Meters {
     pub steal_ns: u64,
     /// Time in which any task of the machine waited for a CPU, nanoseconds.
     pub pressure_ns: Option<u64>,
+    /// Time in which any task of the machine waited for memory, nanoseconds.
+    #[serde(default)]
+    pub memory_pressure_ns: Option<u64>,
+    /// Time in which any task of the machine waited for a disk, nanoseconds.
+    #[serde(default)]
+    pub io_pressure_ns: Option<u64>,
+    /// CPU time of the generator's threads, by the scheduler and not by its own word, nanoseconds.
+    #[serde(default)]
+    pub generator_run_ns: Option<u64>,
+    /// Time for which the generator's threads were runnable and waited for a CPU, nanoseconds.
+    #[serde(default)]
+    pub generator_wait_ns: Option<u64>,
     /// The longest delay between a phase of the generator and the reading of the meters, nanoseconds.
     pub meter_lag_ns: u64,
     /// Connections that the server itself says are open, during warm-up (`/stats`).

@@ -93,14 +93,33 @@ fn column_sum(table: &str, cpu: usize) -> u64 {
         .sum()
 }
 
-/// Time since boot in which at least one task of the machine waited for a CPU, nanoseconds.
+/// What tasks may wait for (PSI, pressure stall information).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// A CPU.
+    Cpu,
+    /// Memory that is reclaimed or read back.
+    Memory,
+    /// Disks.
+    Io,
+}
+
+/// Time since boot in which at least one task of the machine waited for a resource, nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PressureNs(pub u64);
 
-/// Reads `some … total=` of `/proc/pressure/cpu`; `None` where the kernel has no pressure accounting.
+/// Reads `some … total=` of `/proc/pressure/…`; `None` where the kernel has no pressure accounting.
 #[must_use]
-pub fn cpu_pressure() -> Option<PressureNs> {
-    let psi = fs::read_to_string("/proc/pressure/cpu").ok()?;
+pub fn pressure(resource: Resource) -> Option<PressureNs> {
+    let path = match resource {
+        Resource::Cpu => "/proc/pressure/cpu",
+        Resource::Memory => "/proc/pressure/memory",
+        Resource::Io => "/proc/pressure/io",
+    };
+    parse_pressure(&fs::read_to_string(path).ok()?)
+}
+
+fn parse_pressure(psi: &str) -> Option<PressureNs> {
     let some = psi.lines().find(|line| line.starts_with("some "))?;
     let total_us: u64 = some
         .split(' ')
@@ -113,6 +132,14 @@ pub fn cpu_pressure() -> Option<PressureNs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pressure_is_the_time_in_which_some_task_waited() {
+        let psi =
+            "some avg10=0.00 avg60=0.12 avg300=0.01 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=99\n";
+        assert_eq!(parse_pressure(psi), Some(PressureNs(1_234_000)));
+        assert_eq!(parse_pressure("full avg10=0.00 total=99\n"), None);
+    }
 
     #[test]
     fn a_cpu_line_is_divided_into_idle_steal_interrupts_and_tasks() {

@@ -18,9 +18,9 @@ mod soaker;
 mod sockets;
 mod tree;
 
-pub use cpu::{CpuTicks, PressureNs, cpu_pressure, cpu_ticks, forks_total, interrupts_on, softirqs_on};
+pub use cpu::{CpuTicks, PressureNs, Resource, cpu_ticks, forks_total, interrupts_on, pressure, softirqs_on};
 pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set_bytes};
 pub use signals::queued_signals;
 pub use soaker::{Soaker, SoakerReading};
 pub use sockets::tcp_sockets;
-pub use tree::{ProcessTree, TreeUsage};
+pub use tree::{ProcessTree, Scheduled, TreeUsage, scheduled};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use c10k_sys::cpu_clock;
@@ -127,6 +128,38 @@ impl ProcessTree {
     }
 }
 
+/// How the scheduler has treated the living threads of one process: `/proc/PID/task/*/schedstat`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Time on a CPU.
+    pub run_time: Duration,
+    /// Time for which a thread was runnable and waited for a CPU.
+    pub wait_time: Duration,
+}
+
+/// Reads it; `None` when the process is gone.
+#[must_use]
+pub fn scheduled(pid: u32) -> Option<Scheduled> {
+    let mut sum = Scheduled::default();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok) {
+        let one = read_schedstat(&task.path());
+        sum.run_time += one.run_time;
+        sum.wait_time += one.wait_time;
+    }
+    Some(sum)
+}
+
+/// Zero for a task that has ended meanwhile.
+fn read_schedstat(task: &Path) -> Scheduled {
+    let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let mut fields = text.split_whitespace();
+    let mut next = || Duration::from_nanos(fields.next().and_then(|field| field.parse().ok()).unwrap_or_default());
+    Scheduled {
+        run_time: next(),
+        wait_time: next(),
+    }
+}
+
 struct Stat {
     parent: u32,
     faults: u64,
@@ -163,10 +196,7 @@ fn read_process(pid: u32) -> Option<TreeUsage> {
     for task in tasks.filter_map(Result::ok) {
         usage.threads += 1;
         let path = task.path();
-        if let Ok(schedstat) = fs::read_to_string(path.join("schedstat")) {
-            let waited_ns = schedstat.split_whitespace().nth(1).and_then(|field| field.parse().ok());
-            usage.wait_time += Duration::from_nanos(waited_ns.unwrap_or_default());
-        }
+        usage.wait_time += read_schedstat(&path).wait_time;
         if let Ok(status) = fs::read_to_string(path.join("status")) {
             usage.switches_voluntary += status_field(&status, "voluntary_ctxt_switches:");
             usage.switches_involuntary += status_field(&status, "nonvoluntary_ctxt_switches:");

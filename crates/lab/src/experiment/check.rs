@@ -6,7 +6,7 @@ use c10k_record::PROBES;
 use toml::{Spanned, Value};
 
 use super::options::{self, Kind, Number, Side};
-use super::{ClaimSpec, Experiment, Settings, Source, TableSpec, flag_text};
+use super::{AdviceSpec, ClaimSpec, Experiment, Filter, Settings, Source, TableSpec, flag_text};
 use crate::LabError;
 use crate::judge::statistic;
 use crate::measure::{self, Measure};
@@ -29,10 +29,12 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     if let Some(control) = &experiment.control {
         checker.variant(&control.variant)?;
         checker.measure(&control.measure)?;
+        checker.filter(&control.filter)?;
     }
     for claim in &experiment.claims {
         checker.claim(claim)?;
     }
+    experiment.advice.iter().try_for_each(|advice| checker.advice(advice))?;
     for figure in &experiment.figures {
         checker.axis(&figure.x)?;
         checker.measure(&figure.y)?;
@@ -313,6 +315,31 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn advice(&self, advice: &AdviceSpec) -> Check {
+        let claims: Vec<&str> = self
+            .experiment
+            .claims
+            .iter()
+            .map(|claim| claim.id.get_ref().as_str())
+            .collect();
+        let named = || advice.confirmed.iter().chain(&advice.refuted);
+        if named().next().is_none() {
+            return Err(self.source.error(
+                &advice.when.span(),
+                "advice that rests on no claim",
+                "name claims in 'confirmed' or 'refuted'",
+            ));
+        }
+        match named().find(|id| !claims.contains(&id.get_ref().as_str())) {
+            None => Ok(()),
+            Some(unknown) => Err(self.source.error(
+                &unknown.span(),
+                format!("no claim is called '{}'", unknown.get_ref()),
+                format!("there are: {}", claims.join(", ")),
+            )),
+        }
+    }
+
     fn table(&self, table: &TableSpec) -> Check {
         self.variant(&table.variant)?;
         self.axis(&table.rows)?;
@@ -351,7 +378,7 @@ impl Checker<'_> {
         }
     }
 
-    fn filter(&self, filter: &std::collections::BTreeMap<Spanned<String>, Spanned<Value>>) -> Check {
+    fn filter(&self, filter: &Filter) -> Check {
         for (name, wanted) in filter {
             self.axis(name)?;
             let text = self.text(wanted)?;
@@ -422,173 +449,4 @@ impl Checker<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-name = "t"
-title = "T"
-question = "Q?"
-seconds = 1
-[server]
-model = "event-loop"
-[load]
-rate = 100
-[axes]
-idle = [10, 20]
-[[variant]]
-name = "a"
-server = { mechanism = "poll" }
-[[claim]]
-id = "c"
-text = "a is flat"
-source = "s"
-statistic = "change"
-measure = "cpu-percent"
-variants = ["a"]
-along = "idle"
-at-most = 0.1
-[[figure]]
-id = "f"
-title = "F"
-x = "idle"
-y = "cpu-percent"
-caption = "C"
-"#;
-
-    fn parse(text: &str) -> Result<Experiment, LabError> {
-        Experiment::parse(&Source {
-            file: "t.toml".to_owned(),
-            text: text.to_owned(),
-        })
-    }
-
-    #[test]
-    fn a_whole_experiment_is_read() {
-        let experiment = parse(GOOD).expect("nothing is wrong with it");
-        assert_eq!(experiment.axes.len(), 1);
-    }
-
-    const PROBE: &str = r#"
-name = "t"
-title = "T"
-question = "Q?"
-seconds = 1
-[probe]
-name = "switch-cost"
-[axes]
-tasks = [2]
-[[variant]]
-name = "a"
-probe = { by = "pipe" }
-[[claim]]
-id = "c"
-text = "a is cheap"
-source = "s"
-statistic = "value"
-measure = "cost-us"
-variants = ["a"]
-at-most = 10.0
-[[figure]]
-id = "f"
-title = "F"
-x = "tasks"
-y = "cost-us"
-caption = "C"
-"#;
-
-    #[test]
-    fn a_table_is_as_wide_and_as_long_as_its_axes() {
-        const TABLE: &str = r#"
-[[table]]
-id = "t"
-title = "T"
-caption = "C"
-variant = "a"
-rows = "idle"
-columns = "work"
-measures = ["signals", "overflows"]
-heads = ["s", "o"]
-published-as = "rate"
-published = [
-  ["1", "2", "3"],
-  ["4", "5", "6"],
-]
-"#;
-        let good = GOOD.replacen("idle = [10, 20]", "idle = [10, 20]\nwork = [\"1us\"]", 1) + TABLE;
-        parse(&good).expect("nothing is wrong with it");
-        for (right, wrong, line) in [
-            ("heads = [\"s\", \"o\"]", "heads = [\"s\"]", 33),
-            ("  [\"1\", \"2\", \"3\"],", "  [\"1\", \"2\"],", 43),
-            ("  [\"4\", \"5\", \"6\"],", "", 33),
-            ("columns = \"work\"", "columns = \"rate\"", 38),
-        ] {
-            let error = parse(&good.replacen(right, wrong, 1)).expect_err(wrong).to_string();
-            assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_probe_stands_alone_and_has_a_name_that_exists() {
-        parse(PROBE).expect("nothing is wrong with it");
-        let cases = [
-            ("name = \"switch-cost\"", "name = \"swap-cost\"", 7),
-            ("name = \"switch-cost\"", "by = \"pipe\"", 7),
-            ("tasks = [2]", "idle = [2]", 9),
-            ("[probe]", "[load]\nrate = 1\n[probe]", 7),
-            ("probe = { by", "server = { model", 12),
-            ("probe = { by", "probe = { buy", 12),
-            ("[axes]", "[saturation]\nvariant = \"a\"\n[axes]", 9),
-        ];
-        for (right, wrong, line) in cases {
-            let error = parse(&PROBE.replacen(right, wrong, 1)).expect_err(wrong);
-            let LabError::Experiment { line: found, .. } = &error else {
-                panic!("{error}");
-            };
-            assert_eq!(*found, line, "{wrong}: {error}");
-        }
-        let error = parse(&GOOD.replacen("[load]\nrate = 100\n", "", 1)).expect_err("there is no load");
-        assert!(error.to_string().contains("[load]"), "{error}");
-        let error = parse(&GOOD.replacen("server = { mechanism", "probe = { by", 1)).expect_err("there is no probe");
-        assert!(error.to_string().starts_with("t.toml:14"), "{error}");
-    }
-
-    #[test]
-    fn each_mistake_names_its_line_and_a_remedy() {
-        let cases = [
-            ("rate = 100", "rate = = 100", 9),
-            ("rate = 100", "rate = \"fast\"", 9),
-            ("rate = 100", "rate = \"5%\"", 9),
-            ("rate = 100", "ratio = 100", 9),
-            ("rate = 100", "rate = [1]", 9),
-            ("idle = [10, 20]", "idel = [10, 20]", 11),
-            ("idle = [10, 20]", "idle = [10, \"x\"]", 11),
-            ("idle = [10, 20]", "idle = 10", 11),
-            ("idle = [10, 20]", "rate = [10, 20]", 11),
-            ("seconds = 1", "second = 1", 5),
-            ("mechanism = \"poll\"", "mechanisms = \"poll\"", 14),
-            ("mechanism = \"poll\"", "command = [\"nginx\"]", 13),
-            ("statistic = \"change\"", "statistic = \"chance\"", 19),
-            ("measure = \"cpu-percent\"", "measure = \"cpu\"", 20),
-            ("variants = [\"a\"]", "variants = [\"b\"]", 21),
-            ("along = \"idle\"", "along = \"rate\"", 22),
-            ("along = \"idle\"\n", "", 16),
-            ("at-most = 0.1", "where = { idle = 30 }\nat-most = 0.1", 23),
-            ("at-most = 0.1\n", "", 16),
-        ];
-        for (right, wrong, line) in cases {
-            let text = GOOD.replacen(right, wrong, 1);
-            assert_ne!(text, GOOD, "the case does not change the text: {right}");
-            let error = parse(&text).expect_err(wrong);
-            let LabError::Experiment {
-                line: found, remedy, ..
-            } = &error
-            else {
-                panic!("{error}");
-            };
-            assert_eq!(*found, line, "{wrong}: {error}");
-            assert!(!remedy.is_empty());
-            assert_eq!(error.to_string().lines().count(), 1, "{error}");
-        }
-    }
-}
+mod tests;

@@ -62,6 +62,9 @@ pub(crate) struct Experiment {
     pub(crate) control: Option<ControlSpec>,
     #[serde(default, rename = "claim")]
     pub(crate) claims: Vec<ClaimSpec>,
+    /// What to take for which workload, where the claims come out so.
+    #[serde(default)]
+    pub(crate) advice: Vec<AdviceSpec>,
     #[serde(default, rename = "figure")]
     pub(crate) figures: Vec<FigureSpec>,
     /// Measures of one variant laid out over two axes, as a table of the source is.
@@ -82,6 +85,9 @@ fn default_call_passes() -> u32 {
 
 /// Options by name. `command` and `url` make the server any program.
 pub(crate) type Settings = BTreeMap<Spanned<String>, Spanned<Value>>;
+
+/// Axes and the level of each that counts, as written.
+pub(crate) type Filter = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 /// One thing to be compared: a server with its options.
 #[derive(Debug, Clone, Deserialize)]
@@ -122,6 +128,9 @@ pub(crate) struct ControlSpec {
     pub(crate) variant: Spanned<String>,
     /// The measure that is compared.
     pub(crate) measure: Spanned<String>,
+    /// Only at these levels, as written.
+    #[serde(default, rename = "where")]
+    pub(crate) filter: Filter,
 }
 
 /// A claim and the test that judges it.
@@ -145,7 +154,7 @@ pub(crate) struct ClaimSpec {
     pub(crate) along: Option<Spanned<String>>,
     /// Only these levels, as written.
     #[serde(default, rename = "where")]
-    pub(crate) filter: BTreeMap<Spanned<String>, Spanned<Value>>,
+    pub(crate) filter: Filter,
     /// The statistic has to be at least this.
     pub(crate) at_least: Option<f64>,
     /// The statistic has to be at most this.
@@ -154,6 +163,22 @@ pub(crate) struct ClaimSpec {
     pub(crate) confirmed: Option<String>,
     /// The sentence of the answer where it is refuted.
     pub(crate) refuted: Option<String>,
+}
+
+/// A recommendation, which is given only where the claims that it rests on came out so.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AdviceSpec {
+    /// For which workload, after "where".
+    pub(crate) when: Spanned<String>,
+    /// What to take.
+    pub(crate) take: String,
+    /// Claims that have to be confirmed.
+    #[serde(default)]
+    pub(crate) confirmed: Vec<Spanned<String>>,
+    /// Claims that have to be refuted.
+    #[serde(default)]
+    pub(crate) refuted: Vec<Spanned<String>>,
 }
 
 /// One figure; one panel for each combination of the levels that are not on its x axis.
@@ -223,7 +248,7 @@ pub(crate) struct PublishedSpec {
     pub(crate) variant: Spanned<String>,
     /// … over these levels.
     #[serde(default, rename = "where")]
-    pub(crate) filter: BTreeMap<Spanned<String>, Spanned<Value>>,
+    pub(crate) filter: Filter,
 }
 
 impl Source {
@@ -306,6 +331,8 @@ mod tests {
             assert_eq!(experiment.name, built_in.name);
             assert!(!experiment.claims.is_empty(), "{} judges nothing", built_in.name);
             assert!(!experiment.figures.is_empty(), "{} shows nothing", built_in.name);
+            assert!(experiment.control.is_some(), "{} has no noise floor", built_in.name);
+            assert!(!experiment.advice.is_empty(), "{} advises nothing", built_in.name);
         }
     }
 

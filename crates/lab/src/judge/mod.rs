@@ -4,6 +4,7 @@
 //! lies within the bounds of the claim (confirmed), or beside them (refuted), or neither (inconclusive). The confidence
 //! of all intervals of a study together is 95%: each single one has 1 − 0.05 ÷ (their number), after Bonferroni.
 
+mod advice;
 mod levels;
 mod scale;
 mod settle;
@@ -20,6 +21,8 @@ use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::report::duration;
 use crate::stats::{self, Interval};
+pub(crate) use advice::advise;
+pub use advice::{Advice, Ground};
 use levels::{Range, keep_common_levels};
 use scale::{Scale, interval};
 use settle::Needs;
@@ -103,7 +106,7 @@ pub struct NoiseFloor {
     pub worst_block_percent: f64,
     /// Comparisons made, one for each combination of levels.
     pub comparisons: usize,
-    /// Of those, called different at 95%, which is wrong.
+    /// Of those, called different at the confidence of the study's intervals, which is wrong.
     pub called_different: usize,
 }
 

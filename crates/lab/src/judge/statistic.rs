@@ -87,6 +87,14 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         },
     },
     Statistic {
+        name: "last-to-peak",
+        reads: "last level ÷ highest",
+        needs_axis: true,
+        needs_other: false,
+        form: Form::Factor,
+        of: |values| quotient(values.own.last()?.1, peak(&values.own)?),
+    },
+    Statistic {
         name: "ratio",
         reads: "ratio",
         needs_axis: false,
@@ -222,6 +230,10 @@ mod tests {
         assert_eq!(of("factor", &own, &[]), Some(3.0));
         assert_eq!(of("peak-ratio", &own, &[(1.0, 3.0)]), Some(3.0));
         assert_eq!(of("dip", &[(1.0, 4.0), (2.0, 1.0), (3.0, 8.0)], &[]), Some(0.25));
+        assert_eq!(
+            of("last-to-peak", &[(1.0, 4.0), (2.0, 8.0), (3.0, 6.0)], &[]),
+            Some(0.75)
+        );
         assert_eq!(of("ratio", &[(1.0, 4.0)], &[(1.0, 0.0)]), None);
     }
 }

@@ -104,7 +104,7 @@ struct Series<'a> {
     look: &'static Look,
     /// Level, median, smallest and largest block.
     points: Vec<(f64, f64, f64, f64)>,
-    /// Level and median of invalid cells.
+    /// Level and median of the invalid blocks, where they are the most.
     invalid: Vec<(f64, f64)>,
 }
 
@@ -186,14 +186,13 @@ fn series<'a>(
             let high = valid.iter().copied().max_by(f64::total_cmp);
             if let (Some(middle), Some(low), Some(high)) = (stats::median(&valid), low, high) {
                 series.points.push((level.value, middle, low, high));
-                continue;
             }
             let doubtful: Vec<f64> = results
                 .of(&cell.id)
                 .filter(|record| record.status == CellStatus::Invalid)
                 .filter_map(|record| (measure.read)(record))
                 .collect();
-            if let Some(middle) = stats::median(&doubtful) {
+            if let Some(middle) = stats::median(&doubtful).filter(|_| doubtful.len() > valid.len()) {
                 series.invalid.push((level.value, middle));
             }
         }

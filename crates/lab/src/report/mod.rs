@@ -26,6 +26,7 @@ pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
         folder::write_whole(&ran.folder.join(name), figure.wide.as_bytes())?;
     }
     let cells = tables::cells(&ran.plan, &ran.records);
+    let proof = tables::proof(&ran.plan, &ran.records);
     for (name, text) in [
         ("cells.csv", tables::csv(&cells)),
         ("records.csv", tables::csv(&tables::records(&ran.plan, &ran.records))),
@@ -45,7 +46,7 @@ pub(crate) fn write(ran: &Ran, outcome: &Outcome) -> Result<(), LabError> {
     if let Some(calls) = &calls {
         folder::write_whole(&ran.folder.join("calls.csv"), tables::csv(calls).as_bytes())?;
     }
-    let page = page::render(ran, outcome, &figures, &cells, calls.as_ref())?;
+    let page = page::render(ran, outcome, &figures, &cells, &proof, calls.as_ref())?;
     folder::write_whole(&outcome.report, page.as_bytes())
 }
 

@@ -53,8 +53,34 @@ fn columns(plan: &Plan) -> Vec<(&'static Measure, String)> {
     columns
 }
 
-/// Medians over the valid blocks, a row per cell; without the columns in which there would be nothing.
+/// What shows that the generator was not the limit.
+const PROOF: &[(&str, &str)] = &[
+    ("generator-percent", "generator CPU %"),
+    ("send-lag-ms-p99", "send lag p99 ms"),
+    ("offered-rate", "offered/s"),
+    ("reply-rate", "replies/s"),
+    ("in-system", "in system"),
+    ("in-system-by-times", "by Little's law"),
+];
+
+/// Medians over the valid blocks of what a study looks at, a row per cell.
 pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Table {
+    medians(plan, records, columns(plan))
+}
+
+/// Medians over the valid blocks of what the generator did, a row per cell; no row where there was none.
+pub(super) fn proof(plan: &Plan, records: &[CellRecord]) -> Table {
+    let columns = PROOF
+        .iter()
+        .filter_map(|&(name, heading)| Some((measure::find(name)?, heading.to_owned())));
+    match records.iter().any(|record| record.load.is_some()) {
+        true => medians(plan, records, columns.collect()),
+        false => Table::default(),
+    }
+}
+
+/// Without the columns in which there would be nothing.
+fn medians(plan: &Plan, records: &[CellRecord], columns: Vec<(&'static Measure, String)>) -> Table {
     let results = Results::new(plan, records);
     let medians = |measure: &Measure| -> Vec<Option<f64>> {
         let values = plan.cells.iter().map(|cell| results.values(&cell.id, measure));
@@ -62,7 +88,7 @@ pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Table {
             .map(|values| stats::median(&values.into_values().collect::<Vec<f64>>()))
             .collect()
     };
-    let columns: Vec<(String, Vec<Option<f64>>)> = columns(plan)
+    let columns: Vec<(String, Vec<Option<f64>>)> = columns
         .into_iter()
         .map(|(measure, heading)| (heading, medians(measure)))
         .filter(|(_, medians)| medians.iter().any(Option::is_some))
@@ -251,7 +277,7 @@ mod tests {
     fn every_row_is_as_long_as_its_heading() {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
         let all = [testing::record("flat idle=10 rate=10%", 0, 0.1)];
-        for table in [cells(&plan, &all), records(&plan, &all)] {
+        for table in [cells(&plan, &all), proof(&plan, &all), records(&plan, &all)] {
             assert!(!table.rows.is_empty());
             for row in &table.rows {
                 assert_eq!(row.len(), table.heading.len());

@@ -53,6 +53,12 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
             ),
         );
     }
+    for advice in outcome.advice.iter().filter(|advice| advice.withheld.is_none()) {
+        line(
+            &mut text,
+            format_args!("Advice: where {}: {}", advice.when, advice.take),
+        );
+    }
     for table in &outcome.tables {
         line(&mut text, format_args!("{}", super::crosstab::text(table)));
     }

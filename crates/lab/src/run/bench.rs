@@ -6,6 +6,7 @@ use std::time::Duration;
 use c10k_host::child::pin_this_thread;
 use c10k_host::meter::{CpuTicks, Soaker, SoakerReading, cpu_ticks};
 use c10k_record::HostFacts;
+use sha2::{Digest as _, Sha256};
 
 /// How the CPU is watched without a server before each cell: short windows, of which the fastest counts, since
 /// whatever else ran in the others was not there to be measured.
@@ -56,6 +57,12 @@ impl CpuReading {
             0.0
         }
     }
+}
+
+/// SHA-256 of a file, hexadecimal; `None` where it cannot be read.
+pub(super) fn sha256(path: &Path) -> Option<String> {
+    let digest = Sha256::digest(std::fs::read(path).ok()?);
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Bench {

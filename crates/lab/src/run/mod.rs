@@ -1,5 +1,6 @@
 //! Running a plan: block by block, cell by cell, each record on the disk before the next cell starts.
 
+mod available;
 mod bench;
 mod beside;
 mod calls;
@@ -8,6 +9,7 @@ pub(crate) mod folder;
 mod probe;
 mod process;
 mod server;
+mod validity;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +65,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             call_passes: None,
             budget: budget(&experiment, options),
             only: options.only.clone(),
+            unavailable: BTreeSet::new(),
         },
     };
     // Whatever can be refused is refused before anything is written.
@@ -73,6 +76,11 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     let manifest = match begun {
         Some(manifest) => manifest,
         None => {
+            let choices = Choices {
+                unavailable: available::unavailable(&bench, &draft),
+                ..choices
+            };
+            let draft = Plan::resolve(&experiment, &choices, None)?;
             let saturation = measure_saturation(&bench, &draft, progress)?;
             let manifest = new_manifest(source, &draft, &choices, &bench, facts, saturation);
             folder.write_manifest(&manifest)?;
@@ -118,6 +126,7 @@ fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabErro
         call_passes: Some(manifest.call_passes),
         budget: Budget::None,
         only: manifest.only.clone(),
+        unavailable: manifest.unavailable.iter().cloned().collect(),
     };
     let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
     Plan::resolve(experiment, &choices, saturation)
@@ -137,12 +146,14 @@ fn new_manifest(
         experiment_file: source.file.clone(),
         experiment: source.text.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        executable_sha256: bench::sha256(&bench.tool),
         planned_at: now_rfc3339(),
         seed: choices.seed,
         blocks: plan.blocks,
         call_passes: plan.call_passes,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
+        unavailable: choices.unavailable.iter().cloned().collect(),
         expected_s: plan.expected_s(),
         saturation,
         server_cpu: bench.server_cpu(),
@@ -164,6 +175,10 @@ fn resumed_choices(
         (
             manifest.experiment != source.text,
             format!("the experiment in {} is not the one it was planned from", source.file),
+        ),
+        (
+            manifest.executable_sha256.is_some() && manifest.executable_sha256 != bench::sha256(&options.tool),
+            "it was begun with another build of c10k".to_owned(),
         ),
         (
             options.seed.is_some_and(|seed| seed != manifest.seed),
@@ -206,6 +221,7 @@ fn resumed_choices(
         call_passes: Some(manifest.call_passes),
         budget: Budget::None,
         only: manifest.only.clone(),
+        unavailable: manifest.unavailable.iter().cloned().collect(),
     })
 }
 
@@ -400,6 +416,10 @@ impl Spent {
         for record in records {
             if seen.insert((record.block, record.cell.as_str())) {
                 spent.first_s += record.seconds;
+                // What cannot run is skipped at once.
+                if record.status == CellStatus::Skipped {
+                    continue;
+                }
                 spent.expected_s += expected.get(record.cell.as_str()).copied().unwrap_or_default();
             } else {
                 spent.again_s += record.seconds;

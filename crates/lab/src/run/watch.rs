@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use c10k_host::calls::CallCounting;
 use c10k_host::meter::{
-    KernelMemory, PressureNs, ProcessTree, TreeUsage, cpu_pressure, forks_total, interrupts_on, kernel_memory,
-    page_table_bytes, proportional_set_bytes, softirqs_on, tcp_sockets,
+    KernelMemory, PressureNs, ProcessTree, Resource, Scheduled, TreeUsage, forks_total, interrupts_on, kernel_memory,
+    page_table_bytes, pressure, proportional_set_bytes, scheduled, softirqs_on, tcp_sockets,
 };
 use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters};
 
@@ -29,7 +29,10 @@ struct Snapshot {
     interrupts: u64,
     softirqs: u64,
     forks: u64,
-    pressure: Option<PressureNs>,
+    generator: Option<Scheduled>,
+    cpu_pressure: Option<PressureNs>,
+    memory_pressure: Option<PressureNs>,
+    io_pressure: Option<PressureNs>,
 }
 
 /// What was seen while the generator ran.
@@ -90,12 +93,12 @@ pub(super) fn watch(
                 }
                 LoadPhase::Measuring => {
                     switch(&mut counting, CallCounting::start)?;
-                    watched.before = snapshot(bench, tree, &known, line.at);
+                    watched.before = snapshot(bench, tree, &known, load, line.at);
                     watched.tcp_sockets_open = tcp_sockets().unwrap_or_default();
                 }
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
-                    watched.after = snapshot(bench, tree, &known, line.at);
+                    watched.after = snapshot(bench, tree, &known, load, line.at);
                     watched.server_gone = watched.after.is_none();
                 }
                 // Everything is still open, and nothing is sent any more.
@@ -130,7 +133,7 @@ fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -
 
 /// `None` when the server is gone. The server's own time is read first and the wall clock beside it, since they are
 /// divided by each other.
-fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], announced: Instant) -> Option<Snapshot> {
+fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], load: &Program, announced: Instant) -> Option<Snapshot> {
     let at = Instant::now();
     let usage = tree.read(known).ok()?;
     let cpu = bench.read_cpu();
@@ -143,7 +146,10 @@ fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], announced: Instant)
         interrupts: interrupts_on(server_cpu).unwrap_or_default(),
         softirqs: softirqs_on(server_cpu).unwrap_or_default(),
         forks: forks_total().unwrap_or_default(),
-        pressure: cpu_pressure(),
+        generator: scheduled(load.pid()),
+        cpu_pressure: pressure(Resource::Cpu),
+        memory_pressure: pressure(Resource::Memory),
+        io_pressure: pressure(Resource::Io),
     })
 }
 
@@ -170,6 +176,11 @@ impl Watched {
         let growth = |read: fn(&KernelMemory) -> u64| {
             kernel.map(|(after, before)| read(&after).cast_signed() - read(&before).cast_signed())
         };
+        let waited = |read: fn(&Snapshot) -> Option<PressureNs>| {
+            let both = read(before).zip(read(after));
+            both.map(|(before, after)| after.0.saturating_sub(before.0))
+        };
+        let generator = before.generator.zip(after.generator);
         let share_of_wall = |share: f64| nanos(wall.mul_f64(share.clamp(0.0, 1.0)));
         Some(Meters {
             wall_ns: nanos(wall),
@@ -195,10 +206,11 @@ impl Watched {
             steal_ns: cpu.map_or(0, |(before, after)| {
                 nanos(after.ticks.steal.saturating_sub(before.ticks.steal))
             }),
-            pressure_ns: before
-                .pressure
-                .zip(after.pressure)
-                .map(|(before, after)| after.0 - before.0),
+            pressure_ns: waited(|snapshot| snapshot.cpu_pressure),
+            memory_pressure_ns: waited(|snapshot| snapshot.memory_pressure),
+            io_pressure_ns: waited(|snapshot| snapshot.io_pressure),
+            generator_run_ns: generator.map(|(before, after)| nanos(after.run_time.saturating_sub(before.run_time))),
+            generator_wait_ns: generator.map(|(before, after)| nanos(after.wait_time.saturating_sub(before.wait_time))),
             meter_lag_ns: nanos(before.lag.max(after.lag)),
             open_connections: self.open_connections,
             tcp_sockets_before: sockets_before,

@@ -162,7 +162,7 @@ pub fn run_set(
         each(&entry);
         studies.push(entry);
     }
-    conclude(path, studies, manifest.only.as_deref())
+    conclude(path, studies, &manifest, manifest.only.as_deref())
 }
 
 /// Whether a folder holds a set of studies.
@@ -193,7 +193,7 @@ pub fn redraw_set(path: &Path) -> Result<SetOutcome, LabError> {
         entry(&member, ended)
     });
     let studies = entries.collect();
-    conclude(path.to_owned(), studies, None)
+    conclude(path.to_owned(), studies, &manifest, None)
 }
 
 /// The studies of a set that have a folder with a plan: their names, which are their folders.
@@ -356,7 +356,12 @@ fn recorded_s(folder: &Path) -> f64 {
     records.iter().map(|record| record.seconds).sum()
 }
 
-fn conclude(path: PathBuf, studies: Vec<SetEntry>, only: Option<&str>) -> Result<SetOutcome, LabError> {
+fn conclude(
+    path: PathBuf,
+    studies: Vec<SetEntry>,
+    manifest: &SetManifest,
+    only: Option<&str>,
+) -> Result<SetOutcome, LabError> {
     let nothing = |entry: &SetEntry| matches!(entry.ended, Ended::NotRun { .. });
     if let Some(only) = only.filter(|_| studies.iter().all(nothing)) {
         return Err(LabError::Usage {
@@ -371,7 +376,7 @@ fn conclude(path: PathBuf, studies: Vec<SetEntry>, only: Option<&str>) -> Result
         studies,
     };
     set.answer = overview::answer(&set);
-    overview::write(&set)?;
+    overview::write(&set, manifest)?;
     Ok(set)
 }
 

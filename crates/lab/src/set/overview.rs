@@ -7,10 +7,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
-use super::{Ended, SetEntry, SetOutcome};
+use super::{Ended, SetEntry, SetManifest, SetOutcome};
 use crate::report::STYLE;
 use crate::run::folder;
-use crate::{LabError, Verdict};
+use crate::{BUILT_IN, LabError, Verdict};
 
 const TEMPLATE: &str = include_str!("overview.html");
 
@@ -19,7 +19,41 @@ struct Page<'a> {
     style: &'static str,
     answer: &'a str,
     studies: &'a [SetEntry],
+    advice: Vec<AdviceRow<'a>>,
     again: String,
+    run_again: String,
+}
+
+/// A recommendation and where its cells stand.
+#[derive(Serialize)]
+struct AdviceRow<'a> {
+    when: &'a str,
+    take: &'a str,
+    study: &'a str,
+    folder: &'a Path,
+    /// The first claim that it rests on.
+    claim: &'a str,
+}
+
+/// What every study advises, as far as its verdicts bear it.
+fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
+    let concluded = studies.iter().filter_map(|entry| match &entry.ended {
+        Ended::Concluded { outcome } => Some((entry, &outcome.advice)),
+        Ended::Failed { .. } | Ended::NotRun { .. } => None,
+    });
+    let given = concluded.flat_map(|(entry, advice)| advice.iter().map(move |advice| (entry, advice)));
+    given
+        .filter(|(_, advice)| advice.withheld.is_none())
+        .filter_map(|(entry, advice)| {
+            Some(AdviceRow {
+                when: &advice.when,
+                take: &advice.take,
+                study: &entry.study,
+                folder: &entry.folder,
+                claim: &advice.because.first()?.claim,
+            })
+        })
+        .collect()
 }
 
 /// How many claims held, and what became of the studies that say nothing.
@@ -50,21 +84,23 @@ pub(super) fn answer(set: &SetOutcome) -> String {
 }
 
 /// Writes `index.html` and `overview.json` into the folder of the set.
-pub(super) fn write(set: &SetOutcome) -> Result<(), LabError> {
+pub(super) fn write(set: &SetOutcome, manifest: &SetManifest) -> Result<(), LabError> {
     let json = serde_json::to_vec_pretty(set).map_err(|error| LabError::Report(error.to_string()))?;
     folder::write_whole(&set.folder.join("overview.json"), &json)?;
-    let page = render(set).map_err(|error| LabError::Report(error.to_string()))?;
+    let page = render(set, manifest).map_err(|error| LabError::Report(error.to_string()))?;
     folder::write_whole(&set.report, page.as_bytes())
 }
 
-fn render(set: &SetOutcome) -> Result<String, minijinja::Error> {
+fn render(set: &SetOutcome, manifest: &SetManifest) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_template("overview.html", TEMPLATE)?;
     let page = Page {
         style: STYLE,
         answer: &set.answer,
         studies: &set.studies,
+        advice: advice(&set.studies),
         again: again(&set.folder),
+        run_again: run_again(manifest),
     };
     environment
         .get_template("overview.html")?
@@ -74,6 +110,22 @@ fn render(set: &SetOutcome) -> Result<String, minijinja::Error> {
 fn again(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     format!("c10k report {name}")
+}
+
+fn run_again(manifest: &SetManifest) -> String {
+    let built_in: Vec<&str> = BUILT_IN.iter().map(|study| study.name).collect();
+    let studies = match manifest.studies == built_in {
+        true => "all".to_owned(),
+        false => manifest.studies.join(" "),
+    };
+    let options = [
+        manifest.budget_s.map(|budget_s| format!("--budget {budget_s}s")),
+        manifest.repeats.map(|repeats| format!("--repeats {repeats}")),
+        manifest.only.as_ref().map(|only| format!("--only '{only}'")),
+    ];
+    let options: Vec<String> = options.into_iter().flatten().collect();
+    let command = format!("c10k study {studies} --seed {} {}", manifest.seed, options.join(" "));
+    command.trim_end().to_owned()
 }
 
 /// A line per study, its verdicts counted, then the answer.

@@ -1,0 +1,188 @@
+//! Every mistake is found, where it is.
+
+use super::*;
+
+const GOOD: &str = r#"
+name = "t"
+title = "T"
+question = "Q?"
+seconds = 1
+[server]
+model = "event-loop"
+[load]
+rate = 100
+[axes]
+idle = [10, 20]
+[[variant]]
+name = "a"
+server = { mechanism = "poll" }
+[[claim]]
+id = "c"
+text = "a is flat"
+source = "s"
+statistic = "change"
+measure = "cpu-percent"
+variants = ["a"]
+along = "idle"
+at-most = 0.1
+[[figure]]
+id = "f"
+title = "F"
+x = "idle"
+y = "cpu-percent"
+caption = "C"
+"#;
+
+fn parse(text: &str) -> Result<Experiment, LabError> {
+    Experiment::parse(&Source {
+        file: "t.toml".to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+#[test]
+fn a_whole_experiment_is_read() {
+    let experiment = parse(GOOD).expect("nothing is wrong with it");
+    assert_eq!(experiment.axes.len(), 1);
+}
+
+const PROBE: &str = r#"
+name = "t"
+title = "T"
+question = "Q?"
+seconds = 1
+[probe]
+name = "switch-cost"
+[axes]
+tasks = [2]
+[[variant]]
+name = "a"
+probe = { by = "pipe" }
+[[claim]]
+id = "c"
+text = "a is cheap"
+source = "s"
+statistic = "value"
+measure = "cost-us"
+variants = ["a"]
+at-most = 10.0
+[[figure]]
+id = "f"
+title = "F"
+x = "tasks"
+y = "cost-us"
+caption = "C"
+"#;
+
+#[test]
+fn a_table_is_as_wide_and_as_long_as_its_axes() {
+    const TABLE: &str = r#"
+[[table]]
+id = "t"
+title = "T"
+caption = "C"
+variant = "a"
+rows = "idle"
+columns = "work"
+measures = ["signals", "overflows"]
+heads = ["s", "o"]
+published-as = "rate"
+published = [
+  ["1", "2", "3"],
+  ["4", "5", "6"],
+]
+"#;
+    let good = GOOD.replacen("idle = [10, 20]", "idle = [10, 20]\nwork = [\"1us\"]", 1) + TABLE;
+    parse(&good).expect("nothing is wrong with it");
+    for (right, wrong, line) in [
+        ("heads = [\"s\", \"o\"]", "heads = [\"s\"]", 33),
+        ("  [\"1\", \"2\", \"3\"],", "  [\"1\", \"2\"],", 43),
+        ("  [\"4\", \"5\", \"6\"],", "", 33),
+        ("columns = \"work\"", "columns = \"rate\"", 38),
+    ] {
+        let error = parse(&good.replacen(right, wrong, 1)).expect_err(wrong).to_string();
+        assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_probe_stands_alone_and_has_a_name_that_exists() {
+    parse(PROBE).expect("nothing is wrong with it");
+    let cases = [
+        ("name = \"switch-cost\"", "name = \"swap-cost\"", 7),
+        ("name = \"switch-cost\"", "by = \"pipe\"", 7),
+        ("tasks = [2]", "idle = [2]", 9),
+        ("[probe]", "[load]\nrate = 1\n[probe]", 7),
+        ("probe = { by", "server = { model", 12),
+        ("probe = { by", "probe = { buy", 12),
+        ("[axes]", "[saturation]\nvariant = \"a\"\n[axes]", 9),
+    ];
+    for (right, wrong, line) in cases {
+        let error = parse(&PROBE.replacen(right, wrong, 1)).expect_err(wrong);
+        let LabError::Experiment { line: found, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*found, line, "{wrong}: {error}");
+    }
+    let error = parse(&GOOD.replacen("[load]\nrate = 100\n", "", 1)).expect_err("there is no load");
+    assert!(error.to_string().contains("[load]"), "{error}");
+    let error = parse(&GOOD.replacen("server = { mechanism", "probe = { by", 1)).expect_err("there is no probe");
+    assert!(error.to_string().starts_with("t.toml:14"), "{error}");
+}
+
+#[test]
+fn each_mistake_names_its_line_and_a_remedy() {
+    let cases = [
+        ("rate = 100", "rate = = 100", 9),
+        ("rate = 100", "rate = \"fast\"", 9),
+        ("rate = 100", "rate = \"5%\"", 9),
+        ("rate = 100", "ratio = 100", 9),
+        ("rate = 100", "rate = [1]", 9),
+        ("idle = [10, 20]", "idel = [10, 20]", 11),
+        ("idle = [10, 20]", "idle = [10, \"x\"]", 11),
+        ("idle = [10, 20]", "idle = 10", 11),
+        ("idle = [10, 20]", "rate = [10, 20]", 11),
+        ("seconds = 1", "second = 1", 5),
+        ("mechanism = \"poll\"", "mechanisms = \"poll\"", 14),
+        ("mechanism = \"poll\"", "command = [\"nginx\"]", 13),
+        ("statistic = \"change\"", "statistic = \"chance\"", 19),
+        ("measure = \"cpu-percent\"", "measure = \"cpu\"", 20),
+        ("variants = [\"a\"]", "variants = [\"b\"]", 21),
+        ("along = \"idle\"", "along = \"rate\"", 22),
+        ("along = \"idle\"\n", "", 16),
+        ("at-most = 0.1", "where = { idle = 30 }\nat-most = 0.1", 23),
+        ("at-most = 0.1\n", "", 16),
+    ];
+    for (right, wrong, line) in cases {
+        let text = GOOD.replacen(right, wrong, 1);
+        assert_ne!(text, GOOD, "the case does not change the text: {right}");
+        let error = parse(&text).expect_err(wrong);
+        let LabError::Experiment {
+            line: found, remedy, ..
+        } = &error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(*found, line, "{wrong}: {error}");
+        assert!(!remedy.is_empty());
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_control_runs_at_levels_that_exist_and_advice_rests_on_claims_that_do() {
+    let control = format!("{GOOD}[control]\nvariant = \"a\"\nmeasure = \"cpu-percent\"\nwhere = {{ idle = 10 }}\n");
+    let advice = format!("{control}[[advice]]\nwhen = \"it idles\"\ntake = \"a\"\nconfirmed = [\"c\"]\n");
+    parse(&advice).expect("nothing is wrong with it");
+    for (right, wrong, line) in [
+        ("{ idle = 10 }", "{ idle = 11 }", 33),
+        ("{ idle = 10 }", "{ rate = 11 }", 33),
+        ("confirmed = [\"c\"]\n", "confirmed = [\"d\"]\n", 37),
+        ("confirmed = [\"c\"]\n", "refuted = [\"d\"]\n", 37),
+        ("confirmed = [\"c\"]\n", "", 35),
+        ("take =", "taken =", 36),
+    ] {
+        let error = parse(&advice.replacen(right, wrong, 1)).expect_err(wrong).to_string();
+        assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
+    }
+}

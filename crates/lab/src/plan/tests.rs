@@ -1,0 +1,130 @@
+//! What a plan has to hold.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::testing;
+
+fn plan(choices: &Choices) -> Result<Plan, LabError> {
+    Plan::resolve(&testing::experiment(), choices, Some(10_000.0))
+}
+
+#[test]
+fn every_variant_meets_every_level_once() {
+    let plan = plan(&Choices::default()).expect("it resolves");
+    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "flat idle=10 rate=10%",
+            "flat idle=20 rate=10%",
+            "steep idle=10 rate=10%",
+            "steep idle=20 rate=10%",
+            "flat-again idle=10 rate=10%",
+            "flat-again idle=20 rate=10%",
+        ]
+    );
+    let cell = &plan.cells[3];
+    assert_eq!(cell.server_flags.join(" "), "--mechanism poll --model event-loop");
+    assert_eq!(cell.path, "/bytes/92");
+    assert!(
+        cell.load_flags.join(" ").contains("--idle 20 --rate 1000.0"),
+        "{:?}",
+        cell.load_flags
+    );
+    assert_eq!(cell.connections, 28);
+}
+
+#[test]
+fn the_order_is_the_seeds_and_differs_between_blocks() {
+    let plan = plan(&Choices::default()).expect("it resolves");
+    let orders: Vec<Vec<usize>> = (0..8).map(|block| plan.order(block)).collect();
+    assert!(orders.iter().any(|order| *order != orders[0]));
+    assert_eq!(plan.order(3), orders[3]);
+    for order in &orders {
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..plan.cells.len()).collect::<Vec<_>>());
+        let levels = |place: &usize| &plan.cells[*place].levels;
+        let changes = order
+            .windows(2)
+            .filter(|pair| levels(&pair[0]) != levels(&pair[1]))
+            .count();
+        assert_eq!(changes, 1, "the variants of each of two combinations run side by side");
+    }
+}
+
+#[test]
+fn variants_that_cannot_run_here_take_no_time() {
+    let all = plan(&Choices::default()).expect("it resolves");
+    let some = plan(&Choices {
+        unavailable: BTreeSet::from(["steep".to_owned()]),
+        ..Choices::default()
+    })
+    .expect("it resolves");
+    assert_eq!(
+        some.cells.len(),
+        all.cells.len(),
+        "they are skipped, each with its reason"
+    );
+    assert!(some.block_s < 0.7 * all.block_s && some.block_s > 0.5 * all.block_s);
+}
+
+#[test]
+fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
+    let one = plan(&Choices::default()).expect("it resolves").block_s;
+    let with = |budget_s, repeats| {
+        plan(&Choices {
+            budget: Budget::Asked(budget_s),
+            repeats,
+            ..Choices::default()
+        })
+        .expect("it resolves")
+        .blocks
+    };
+    assert_eq!(
+        with(one * 4.5, None),
+        3,
+        "the fourth is the pass that counts system calls"
+    );
+    assert_eq!(with(one * 4.5, Some(2)), 2);
+    assert_eq!(with(one / 10.0, None), 1);
+    assert_eq!(with(one * 1e6, None), BLOCKS_MAX);
+}
+
+#[test]
+fn a_filter_keeps_what_has_all_words_of_an_alternative() {
+    let only = |filter: &str| {
+        plan(&Choices {
+            only: Some(filter.to_owned()),
+            ..Choices::default()
+        })
+    };
+    assert_eq!(only("steep idle=20").expect("one matches").cells.len(), 1);
+    assert_eq!(only("steep,flat-again").expect("four match").cells.len(), 4);
+    let error = only("nonsense").expect_err("none matches").to_string();
+    assert!(error.contains("nonsense") && error.contains("flat idle=10"), "{error}");
+}
+
+#[test]
+fn a_control_runs_at_its_levels_alone() {
+    let text = testing::EXPERIMENT.replacen(
+        "measure = \"cpu-us-per-request\"\n",
+        "measure = \"cpu-us-per-request\"\nwhere = { idle = 20 }\n",
+        1,
+    );
+    let source = crate::experiment::Source {
+        file: "t.toml".to_owned(),
+        text,
+    };
+    let experiment = Experiment::parse(&source).expect("nothing is wrong with it");
+    let plan = Plan::resolve(&experiment, &Choices::default(), Some(1000.0)).expect("it resolves");
+    let again: Vec<&str> = plan
+        .cells
+        .iter()
+        .map(|cell| cell.id.as_str())
+        .filter(|id| id.contains("again"))
+        .collect();
+    assert_eq!(again, ["flat-again idle=20 rate=10%"]);
+    assert_eq!(plan.cells.len(), 5);
+}

@@ -1,0 +1,379 @@
+//! Whether a cell's figures describe the server, and what disturbed it.
+//!
+//! *Invalid*: the figures describe something else, and the cell does not count. *Disturbed*: they describe the server under
+//! conditions that its neighbours did not have; the cell counts, and is repeated where the budget leaves room.
+
+use c10k_record::{CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
+
+use crate::measure;
+use crate::plan::Cell;
+
+/// Above this share of the measured time, steal by the hypervisor is noted.
+const STEAL_NOTED: f64 = 0.02;
+
+/// Below this share of the best speed that the server's CPU has shown in this study, the cell is disturbed.
+const SPEED_QUIET: f64 = 0.85;
+
+/// Above this share of the measured time, what else ran on the server's CPU disturbs the cell: beyond the interrupts of any
+/// server, and beyond the grain of tick accounting.
+const FOREIGN_NOTED: f64 = 0.15;
+
+/// Above this share of the measured time, a server's only thread waited for its CPU, which somebody else had.
+const WAIT_NOTED: f64 = 0.05;
+
+/// Above this share of the measured time, the generator waited for a CPU.
+const GENERATOR_WAIT_NOTED: f64 = 0.10;
+
+/// Above this share of the measured time, some task of the machine waited for memory or for a disk.
+const PRESSURE_NOTED: f64 = 0.05;
+
+/// Above this share of the measured time, a late reading of the meters makes the cell invalid.
+const LAG_ALLOWED: f64 = 0.05;
+
+/// By more than this part, the number of requests in the system is not what their times make it.
+const LITTLE_ALLOWED: f64 = 0.01;
+
+/// Response times above this share of the measured time reach over its ends.
+const WITHIN: f64 = 0.1;
+
+/// Where a server that has time left answers less than this share in time, something else is the limit.
+const ACHIEVED_AT_LEAST: f64 = 0.9;
+
+/// What is judged.
+struct Facts<'a> {
+    cell: &'a Cell,
+    load: &'a LoadSummary,
+    server: Option<&'a ServeSummary>,
+    meters: &'a Meters,
+}
+
+/// Each finds one thing that makes a cell invalid.
+const RULES: &[fn(&Facts) -> Option<String>] = &[
+    generator_books,
+    littles_law,
+    achieved,
+    server_books,
+    sockets,
+    open_connections,
+    idle_open,
+    meters_late,
+];
+
+/// Makes a cell invalid whose figures do not describe the server, and notes what disturbed it.
+pub(super) fn judge(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord) {
+    let (Some(load), Some(meters)) = (&record.load, &record.meters) else {
+        return;
+    };
+    let facts = Facts {
+        cell,
+        load,
+        server: record.server.as_ref(),
+        meters,
+    };
+    let mut reasons = load.invalid_because.clone();
+    if !load.valid && reasons.is_empty() {
+        reasons.push("the generator calls its result invalid and does not say why".to_owned());
+    }
+    reasons.extend(RULES.iter().filter_map(|rule| rule(&facts)));
+    let notes = disturbances(meters, best_speed);
+    record.disturbed = !notes.is_empty();
+    record.notes.extend(notes);
+    if !reasons.is_empty() {
+        record.status = CellStatus::Invalid;
+        record.reasons.extend(reasons);
+    }
+}
+
+fn generator_books(facts: &Facts) -> Option<String> {
+    (!facts.load.reconciles()).then(|| "the generator's totals do not reconcile".to_owned())
+}
+
+/// Whether every request was answered, and soon enough that few of them reach over the ends of the measured time.
+fn all_answered_within(load: &LoadSummary) -> bool {
+    load.completed == load.intended && load.latency_ns.max as f64 <= WITHIN * load.duration_s * 1e9
+}
+
+fn littles_law(facts: &Facts) -> Option<String> {
+    let LoadSummary {
+        in_system_mean: counted,
+        in_system_by_times: by_times,
+        ..
+    } = *facts.load;
+    let differ = (counted - by_times).abs() > LITTLE_ALLOWED * counted.max(by_times);
+    differ.then(|| {
+        format!(
+            "the generator counted {counted:.2} requests in the system, and by their times there were {by_times:.2} \
+             (Little's law)"
+        )
+    })
+}
+
+/// A server that is not full and has answered everything keeps up; where the replies nevertheless come more slowly than the
+/// requests were due, the generator or what lies between them was the limit.
+fn achieved(facts: &Facts) -> Option<String> {
+    let Facts { load, meters, .. } = facts;
+    let used_ns = meters.cpu_idle_counter_ns.unwrap_or_default().max(meters.cpu_run_ns);
+    let is_full = used_ns as f64 > ACHIEVED_AT_LEAST * meters.wall_ns as f64;
+    let at_the_end = 3.0 * load.in_system_mean + 1.0;
+    let due = load.intended as f64 * ACHIEVED_AT_LEAST - at_the_end;
+    let is_short = all_answered_within(load) && load.loop_kind == "open" && (load.replies_measured as f64) < due;
+    (is_short && !is_full).then(|| {
+        format!(
+            "{:.0} replies a second came for {:.0} requests, and the server's CPU was not full: something beside the server \
+             was the limit",
+            load.rate_achieved, load.rate_offered
+        )
+    })
+}
+
+fn server_books(facts: &Facts) -> Option<String> {
+    let server = facts.server?;
+    (!server.reconciles()).then(|| "the server's counters of signals do not reconcile".to_owned())
+}
+
+/// Not less what was open before: sockets of the cell before may still be on their way out.
+fn sockets(facts: &Facts) -> Option<String> {
+    let (idle, open) = (facts.load.idle.target, facts.meters.tcp_sockets_open);
+    (open < 2 * idle).then(|| {
+        format!(
+            "{idle} idle connections are {} sockets on loopback and the kernel counts {open} (sockstat)",
+            2 * idle
+        )
+    })
+}
+
+fn open_connections(facts: &Facts) -> Option<String> {
+    let idle = facts.load.idle.target;
+    let open = facts.meters.open_connections.filter(|&open| open < idle)?;
+    Some(format!(
+        "the server counts {open} open connections (/stats), of {idle} idle ones alone"
+    ))
+}
+
+fn idle_open(facts: &Facts) -> Option<String> {
+    let idle = facts.load.idle;
+    (idle.open_min < idle.target)
+        .then(|| format!("only {} of {} idle connections stayed open", idle.open_min, idle.target))
+}
+
+fn meters_late(facts: &Facts) -> Option<String> {
+    let Meters {
+        meter_lag_ns, wall_ns, ..
+    } = *facts.meters;
+    (meter_lag_ns as f64 > LAG_ALLOWED * wall_ns as f64).then(|| {
+        format!(
+            "the meters were read {:.0} ms late, against {:.0} ms measured",
+            meter_lag_ns as f64 / 1e6,
+            facts.cell.time.duration_s * 1e3
+        )
+    })
+}
+
+/// What took the machine from the server or the generator, or slowed the server's CPU, by more than its bound. Pressure on
+/// CPUs is none of it: the idle counter waits for the server by design, and so do the server's threads for each other.
+fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
+    let share = |time_ns: u64| time_ns as f64 / meters.wall_ns as f64;
+    let beyond = |time_ns: Option<u64>, bound: f64| {
+        let share = time_ns.map(share).filter(|&share| share > bound)?;
+        Some(format!("{:.1}%", 100.0 * share))
+    };
+    let foreign_ns = meters.cpu_busy_ns.map(|busy| busy.saturating_sub(meters.cpu_run_ns));
+    let only_thread_ns = Some(meters.cpu_wait_ns).filter(|_| meters.threads == 1);
+    let mut notes = Vec::new();
+    for (time_ns, bound, before, after) in [
+        (
+            Some(meters.steal_ns),
+            STEAL_NOTED,
+            "the hypervisor took",
+            "of the server's CPU",
+        ),
+        (
+            foreign_ns,
+            FOREIGN_NOTED,
+            "something beside the server took",
+            "of its CPU, and the server waited for it",
+        ),
+        (
+            only_thread_ns,
+            WAIT_NOTED,
+            "the server's thread waited",
+            "of the time for its CPU",
+        ),
+        (
+            meters.generator_wait_ns,
+            GENERATOR_WAIT_NOTED,
+            "the generator waited",
+            "of the time for a CPU",
+        ),
+        (
+            meters.memory_pressure_ns,
+            PRESSURE_NOTED,
+            "some task of the machine waited",
+            "of the time for memory",
+        ),
+        (
+            meters.io_pressure_ns,
+            PRESSURE_NOTED,
+            "some task of the machine waited",
+            "of the time for a disk",
+        ),
+    ] {
+        if let Some(percent) = beyond(time_ns, bound) {
+            notes.push(format!("{before} {percent} {after}"));
+        }
+    }
+    if let Some(speed) = best_speed.and_then(|best| Some(measure::cpu_speed(meters)? / best))
+        && speed < SPEED_QUIET
+    {
+        let percent = 100.0 * speed;
+        notes.push(format!(
+            "the server's CPU ran at {percent:.0}% of its best speed in this study, as neighbours of a virtual machine \
+             make it"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Choices, Plan};
+    use crate::testing;
+
+    fn cell() -> Cell {
+        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
+        plan.cells[0].clone()
+    }
+
+    fn judged(change: impl FnOnce(&mut LoadSummary, &mut Meters)) -> CellRecord {
+        let mut record = testing::record("flat idle=10", 0, 0.1);
+        let (Some(load), Some(meters)) = (&mut record.load, &mut record.meters) else {
+            panic!("a record has both");
+        };
+        load.idle.target = 10;
+        load.idle.open_min = 10;
+        // 1,000 replies a second of 1 ms each.
+        load.loop_kind = "open".to_owned();
+        (load.latency_ns.mean, load.latency_ns.max) = (1e6, 1_000_000);
+        (load.in_system_mean, load.in_system_by_times) = (1.0, 1.0);
+        load.replies_measured = load.completed;
+        meters.tcp_sockets_open = 36;
+        change(load, meters);
+        judge(&cell(), Some(1e6), &mut record);
+        record
+    }
+
+    #[test]
+    fn a_clean_cell_is_measured() {
+        let record = judged(|_, _| {});
+        assert_eq!(record.status, CellStatus::Measured, "{:?}", record.reasons);
+    }
+
+    #[test]
+    fn each_doubt_makes_a_cell_invalid_and_is_named() {
+        type Change = fn(&mut LoadSummary, &mut Meters);
+        let cases: [(Change, &str); 9] = [
+            (|load, _| load.valid = false, "calls its result invalid"),
+            (|load, _| load.sent += 1, "do not reconcile"),
+            (|load, _| load.in_system_mean = 1.02, "Little's law"),
+            (|load, _| load.in_system_by_times = 1.02, "Little's law"),
+            (|load, _| load.replies_measured = 440, "was the limit"),
+            (|_, meters| meters.tcp_sockets_open = 12, "sockstat"),
+            (|_, meters| meters.open_connections = Some(9), "/stats"),
+            (|load, _| load.idle.open_min = 9, "only 9 of 10"),
+            (|_, meters| meters.meter_lag_ns = meters.wall_ns / 10, "late"),
+        ];
+        for (change, reason) in cases {
+            let record = judged(change);
+            assert_eq!(record.status, CellStatus::Invalid, "{reason}");
+            assert!(
+                record.reasons.iter().any(|text| text.contains(reason)),
+                "{:?}",
+                record.reasons
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_full_or_lost_requests_may_answer_fewer_than_were_due() {
+        let full = judged(|load, meters| {
+            load.replies_measured = 200;
+            meters.cpu_run_ns = meters.wall_ns * 99 / 100;
+            meters.cpu_busy_ns = Some(meters.cpu_run_ns);
+        });
+        assert_eq!(full.status, CellStatus::Measured, "{:?}", full.reasons);
+        let lossy = judged(|load, _| {
+            (load.completed, load.timed_out) = (400, 100);
+            load.replies_measured = 400;
+        });
+        assert_eq!(lossy.status, CellStatus::Measured, "{:?}", lossy.reasons);
+    }
+
+    #[test]
+    fn each_disturbance_has_its_bound_and_drops_no_cell() {
+        type Change = fn(&mut Meters, u64);
+        let cases: [(Change, f64, &str); 6] = [
+            (|meters, ns| meters.steal_ns = ns, STEAL_NOTED, "hypervisor"),
+            (
+                |meters, ns| meters.cpu_busy_ns = Some(meters.cpu_run_ns + ns),
+                FOREIGN_NOTED,
+                "something beside",
+            ),
+            (
+                |meters, ns| meters.cpu_wait_ns = ns,
+                WAIT_NOTED,
+                "server's thread waited",
+            ),
+            (
+                |meters, ns| meters.generator_wait_ns = Some(ns),
+                GENERATOR_WAIT_NOTED,
+                "generator waited",
+            ),
+            (
+                |meters, ns| meters.memory_pressure_ns = Some(ns),
+                PRESSURE_NOTED,
+                "for memory",
+            ),
+            (
+                |meters, ns| meters.io_pressure_ns = Some(ns),
+                PRESSURE_NOTED,
+                "for a disk",
+            ),
+        ];
+        for (change, bound, words) in cases {
+            let at = |share: f64| {
+                judged(|_, meters| {
+                    meters.threads = 1;
+                    change(meters, (share * meters.wall_ns as f64) as u64);
+                })
+            };
+            assert!(!at(bound - 0.01).disturbed, "{words}");
+            let beyond = at(bound + 0.01);
+            assert_eq!(
+                (beyond.status, beyond.disturbed),
+                (CellStatus::Measured, true),
+                "{words}"
+            );
+            assert!(
+                beyond.notes.len() == 1 && beyond.notes[0].contains(words),
+                "{:?}",
+                beyond.notes
+            );
+        }
+        let threads = judged(|_, meters| (meters.threads, meters.cpu_wait_ns) = (8, meters.wall_ns));
+        assert!(!threads.disturbed, "threads wait for each other");
+    }
+
+    #[test]
+    fn a_slow_cpu_disturbs_a_cell() {
+        let with_loops = |loops| {
+            judged(|_, meters| {
+                meters.idle_loops = Some(loops);
+                meters.idle_run_ns = Some(400_000_000);
+            })
+        };
+        // The best speed of the tests is a million loops a second: 0.4 s of it are 400,000 loops.
+        assert!(!with_loops(390_000).disturbed);
+        assert!(with_loops(300_000).disturbed);
+    }
+}
