@@ -68,11 +68,18 @@ fn one(root: &Path, tool: &Path, out: &Path, seed: u32) -> Result<Value, String>
         .args(["--seed", &seed.to_string(), "--out"])
         .arg(out)
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .output()
         .map_err(|error| format!("cannot start {}: {error}", tool.display()))?;
-    serde_json::from_slice(&output.stdout)
-        .map_err(|_| format!("{} ended with {} and no result", tool.display(), output.status))
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        let words = String::from_utf8_lossy(&output.stderr);
+        format!(
+            "{} ended with {} and no result: {}",
+            tool.display(),
+            output.status,
+            words.lines().last().unwrap_or_default()
+        )
+    })
 }
 
 fn count(outcome: &Value, score: &mut Score) {

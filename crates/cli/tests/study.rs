@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -457,4 +458,23 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
     assert_eq!(drawn.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&drawn.stdout).contains("Overview: "));
     refused(&[&start[..], &more].concat(), &["holds a study already", "--resume"]);
+
+    // Another build measures something else, and may not go on with either.
+    let other = folder.path().join("c10k-of-tomorrow");
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_c10k")).expect("it is there");
+    bytes.push(0);
+    fs::write(&other, bytes).expect("it can be written");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let one = out.join("first");
+    let alone = ["study", &first, "--out", one.to_str().expect("UTF-8"), "--resume"];
+    let whole = [&start[..], &more, &["--resume"]].concat();
+    for arguments in [&whole[..], &alone[..]] {
+        let output = Command::new(&other)
+            .args(arguments)
+            .output()
+            .expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("another build of c10k"), "{said}");
+    }
 }

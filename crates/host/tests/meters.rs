@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use c10k_host::child::{OnParentDeath, PinnedChild};
 use c10k_host::meter::{
     ProcessTree, Soaker, TreeUsage, cpu_ticks, forks_total, interrupts_on, proportional_set_bytes, queued_signals,
-    scheduled, softirqs_on, tcp_sockets,
+    run_queue_wait, softirqs_on, tcp_sockets,
 };
 use c10k_sys::process::fork;
 use c10k_sys::rusage::{self, Usage};
@@ -203,10 +203,9 @@ fn involuntary() -> Outcome {
         let waited = used.iter().map(|used| used.wait_time).sum();
         within("wait of both", waited, 100 * MS..Duration::MAX)?;
         for (one, usage) in pair.iter().zip(&after) {
-            let told = scheduled(one.child.id()).expect("it lives");
-            let near = |time: Duration| time.saturating_sub(5 * MS)..time + 5 * MS;
-            within("run time of its threads", told.run_time, near(usage.run_time))?;
-            within("wait of its threads", told.wait_time, near(usage.wait_time))?;
+            let told = run_queue_wait(one.child.id()).expect("it lives");
+            let near = usage.wait_time.saturating_sub(5 * MS)..usage.wait_time + 5 * MS;
+            within("wait of its threads", told, near)?;
         }
         Ok(())
     })

@@ -65,6 +65,12 @@ pub enum LabError {
         /// What differs.
         difference: String,
     },
+    /// The executable that serves and loads is another file than when the study began.
+    #[error("measuring with {}: it has been replaced meanwhile; keep a copy of c10k to measure with, or start afresh", path.display())]
+    ToolReplaced {
+        /// The executable.
+        path: PathBuf,
+    },
     /// A file of a study folder does not hold what it should.
     #[error("{}:{line}: {cause}; the folder was written by another version or damaged", path.display())]
     Damaged {

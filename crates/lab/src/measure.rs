@@ -143,13 +143,13 @@ pub(crate) const MEASURES: &[Measure] = &[
         |record| load(record, |load| load.client.busiest_thread_percent),
     ),
     measure("in-system", "requests in the system, counted", "", |record| {
-        load(record, |load| load.in_system_mean)
+        load(record, |load| load.in_system_mean).filter(|mean| *mean > 0.0)
     }),
     measure(
         "in-system-by-times",
-        "requests in the system, by their times (Little's law)",
+        "requests in the system, by Little's law",
         "",
-        |record| load(record, |load| load.in_system_by_times),
+        |record| answered(record, |load| load.rate_achieved * load.latency_ns.mean / 1e9),
     ),
     measure("switches-per-request", "context switches per request", "", |record| {
         per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary)
@@ -503,6 +503,19 @@ mod tests {
         ] {
             assert_eq!(value(name, &record), None, "{name}");
         }
+    }
+
+    #[test]
+    fn shares_of_the_rate_and_of_the_last_quarter_and_the_two_sides_of_littles_law() {
+        let mut record = record("a", 0, 0.2);
+        let load = record.load.as_mut().expect("it has one");
+        (load.rate_offered, load.rate_achieved) = (1000.0, 950.0);
+        (load.due_by_quarter, load.replies_by_quarter) = ([125; 4], [125, 125, 60, 5]);
+        (load.in_system_mean, load.latency_ns.mean) = (1.9, 2e6);
+        assert_eq!(value("reply-share", &record), Some(0.95));
+        assert_eq!(value("last-quarter-share", &record), Some(0.04));
+        assert_eq!(value("in-system", &record), Some(1.9));
+        assert_eq!(value("in-system-by-times", &record), Some(1.9));
     }
 
     #[test]

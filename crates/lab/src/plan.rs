@@ -27,7 +27,7 @@ pub(crate) struct Choices {
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
-    /// Names of variants that cannot run here: their cells are skipped, and no time is planned for them.
+    /// Names of variants that cannot run here.
     pub(crate) unavailable: BTreeSet<String>,
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Plan {
     /// Passes in which system calls are counted, after the blocks.
     pub(crate) call_passes: u32,
     pub(crate) seed: u64,
+    /// Variants that cannot run here: their cells are skipped, no time is planned for them, and nothing is judged of them.
+    pub(crate) unavailable: BTreeSet<usize>,
     /// Expected duration of one block, seconds.
     pub(crate) block_s: f64,
 }
@@ -125,6 +127,8 @@ pub(crate) struct Cell {
     pub(crate) probe_flags: Vec<String>,
     /// Connections that are open at once.
     pub(crate) connections: u64,
+    /// Requests that are due at once.
+    pub(crate) burst: u64,
     /// Warm-up, measured time and time limit, seconds.
     pub(crate) time: CellTime,
 }
@@ -187,12 +191,15 @@ impl Plan {
                 kept
             }
         };
-        let is_available = |cell: &&Cell| {
-            let variant: &Variant = &variants[cell.variant];
-            let original = variant.control_of.map_or(variant, |original| &variants[original]);
-            !choices.unavailable.contains(&original.name)
+        let original = |variant: &Variant| {
+            variant
+                .control_of
+                .map_or(variant.name.clone(), |of| variants[of].name.clone())
         };
-        let available = cells.iter().filter(is_available);
+        let unavailable: BTreeSet<usize> = (0..variants.len())
+            .filter(|&index| choices.unavailable.contains(&original(&variants[index])))
+            .collect();
+        let available = cells.iter().filter(|cell| !unavailable.contains(&cell.variant));
         let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
         // A probe is no server whose calls would be those of its requests.
         let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
@@ -207,6 +214,7 @@ impl Plan {
             axes,
             variants,
             cells,
+            unavailable,
             block_s,
         })
     }
@@ -261,30 +269,9 @@ impl Plan {
         self.axes.iter().position(|axis| axis.row.name == name)
     }
 
-    /// Every combination of level indices that `keep` lets through, with `along` (if any) left at 0.
+    /// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.
     pub(crate) fn combinations(&self, along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
-        let mut combinations = vec![Vec::new()];
-        for (index, axis) in self.axes.iter().enumerate() {
-            let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));
-            let levels: Vec<usize> = if along == Some(index) {
-                vec![0]
-            } else {
-                (0..axis.levels.len())
-                    .filter(|&level| wanted.as_ref().is_none_or(|text| *text == axis.levels[level].written))
-                    .collect()
-            };
-            combinations = combinations
-                .iter()
-                .flat_map(|before: &Vec<usize>| {
-                    levels.iter().map(move |&level| {
-                        let mut longer = before.clone();
-                        longer.push(level);
-                        longer
-                    })
-                })
-                .collect();
-        }
-        combinations
+        combinations(&self.axes, along, filter)
     }
 
     /// The levels of a combination in words, without the axis `along`; empty where nothing is left to say.
@@ -416,38 +403,44 @@ impl Resolver<'_> {
     }
 
     fn cells(&self, axes: &[Axis], variants: &[Variant]) -> Vec<Cell> {
-        let mut combinations = vec![Vec::new()];
-        for axis in axes {
-            combinations = combinations
-                .iter()
-                .flat_map(|before: &Vec<usize>| {
-                    (0..axis.levels.len()).map(move |level| {
-                        let mut longer = before.clone();
-                        longer.push(level);
-                        longer
-                    })
-                })
-                .collect();
-        }
-        let pairs = variants
-            .iter()
-            .enumerate()
-            .flat_map(|variant| combinations.iter().map(move |levels| (variant, levels)));
-        pairs
-            .filter(|((_, variant), levels)| variant.control_of.is_none() || self.is_controlled(axes, levels))
-            .map(|((index, variant), levels)| cell(axes, index, variant, levels))
-            .collect()
+        let everywhere = Filter::new();
+        let control = self.experiment.control.as_ref();
+        let of_each = variants.iter().enumerate().flat_map(|(index, variant)| {
+            let filter = match (variant.control_of, control) {
+                (Some(_), Some(control)) => &control.filter,
+                _ => &everywhere,
+            };
+            let levels = combinations(axes, None, filter).into_iter();
+            levels.map(move |levels| cell(axes, index, variant, &levels))
+        });
+        of_each.collect()
     }
+}
 
-    /// Whether the control runs at these levels.
-    fn is_controlled(&self, axes: &[Axis], levels: &[usize]) -> bool {
-        let filter = self.experiment.control.as_ref().map(|control| &control.filter);
-        axes.iter().zip(levels).all(|(axis, &level)| {
-            let wanted = filter.and_then(|filter| filter.get(axis.row.name));
-            let wanted = wanted.and_then(|value| flag_text(value.get_ref()));
-            wanted.is_none_or(|text| text == axis.levels[level].written)
-        })
+/// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.
+fn combinations(axes: &[Axis], along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
+    let mut combinations = vec![Vec::new()];
+    for (index, axis) in axes.iter().enumerate() {
+        let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));
+        let levels: Vec<usize> = if along == Some(index) {
+            vec![0]
+        } else {
+            (0..axis.levels.len())
+                .filter(|&level| wanted.as_ref().is_none_or(|text| *text == axis.levels[level].written))
+                .collect()
+        };
+        combinations = combinations
+            .iter()
+            .flat_map(|before: &Vec<usize>| {
+                levels.iter().map(move |&level| {
+                    let mut longer = before.clone();
+                    longer.push(level);
+                    longer
+                })
+            })
+            .collect();
     }
+    combinations
 }
 
 fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cell {
@@ -495,6 +488,7 @@ fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cel
         variant: index,
         levels: levels.to_vec(),
         connections: count("connections") + count("idle"),
+        burst: count("burst").max(1),
         time,
         server_flags: flags(&server),
         load_flags: flags(&load),

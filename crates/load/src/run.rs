@@ -360,7 +360,6 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         due_by_quarter: account.quarters.due,
         replies_by_quarter: account.quarters.replies,
         in_system_mean: account.occupancy.mean(),
-        in_system_by_times: account.occupancy.mean_by_times(),
         latency_ns: account.latency.summary(),
         latency_interval_ns: intervals(&account.latency),
         service_ns: account.service.summary(),
@@ -383,6 +382,11 @@ fn sum_up(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> Loa
         invalid_because,
     };
     assert!(summary.reconciles(), "the books do not reconcile: {summary:?}");
+    assert!(
+        account.occupancy.reconciles(),
+        "the requests in the system do not add up: {:?}",
+        account.occupancy
+    );
     assert_eq!(
         account.latency.count(),
         account.intended - account.in_flight(),

@@ -165,9 +165,6 @@ pub struct LoadSummary {
     /// go.
     #[serde(default)]
     pub in_system_mean: f64,
-    /// The same from the times of the requests that ended, which by Little's law is as much.
-    #[serde(default)]
-    pub in_system_by_times: f64,
     /// From the scheduled instant to the last byte of the reply.
     pub latency_ns: LatencySummary,
     /// How sure the percentiles of the latency are.

@@ -203,9 +203,6 @@ pub struct Meters {
     /// Time in which any task of the machine waited for a disk, nanoseconds.
     #[serde(default)]
     pub io_pressure_ns: Option<u64>,
-    /// CPU time of the generator's threads, by the scheduler and not by its own word, nanoseconds.
-    #[serde(default)]
-    pub generator_run_ns: Option<u64>,
     /// Time for which the generator's threads were runnable and waited for a CPU, nanoseconds.
     #[serde(default)]
     pub generator_wait_ns: Option<u64>,

@@ -23,4 +23,4 @@ pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set
 pub use signals::queued_signals;
 pub use soaker::{Soaker, SoakerReading};
 pub use sockets::tcp_sockets;
-pub use tree::{ProcessTree, Scheduled, TreeUsage, scheduled};
+pub use tree::{ProcessTree, TreeUsage, run_queue_wait};

@@ -128,36 +128,23 @@ impl ProcessTree {
     }
 }
 
-/// How the scheduler has treated the living threads of one process: `/proc/PID/task/*/schedstat`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scheduled {
-    /// Time on a CPU.
-    pub run_time: Duration,
-    /// Time for which a thread was runnable and waited for a CPU.
-    pub wait_time: Duration,
-}
-
-/// Reads it; `None` when the process is gone.
+/// Time for which the living threads of a process were runnable and waited for a CPU; `None` when it is gone.
 #[must_use]
-pub fn scheduled(pid: u32) -> Option<Scheduled> {
-    let mut sum = Scheduled::default();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok) {
-        let one = read_schedstat(&task.path());
-        sum.run_time += one.run_time;
-        sum.wait_time += one.wait_time;
-    }
-    Some(sum)
+pub fn run_queue_wait(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    Some(
+        tasks
+            .filter_map(Result::ok)
+            .map(|task| wait_of_task(&task.path()))
+            .sum(),
+    )
 }
 
-/// Zero for a task that has ended meanwhile.
-fn read_schedstat(task: &Path) -> Scheduled {
-    let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-    let mut fields = text.split_whitespace();
-    let mut next = || Duration::from_nanos(fields.next().and_then(|field| field.parse().ok()).unwrap_or_default());
-    Scheduled {
-        run_time: next(),
-        wait_time: next(),
-    }
+/// The second field of `schedstat`; zero for a task that has ended meanwhile.
+fn wait_of_task(task: &Path) -> Duration {
+    let schedstat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let waited_ns = schedstat.split_whitespace().nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(waited_ns.unwrap_or_default())
 }
 
 struct Stat {
@@ -196,7 +183,7 @@ fn read_process(pid: u32) -> Option<TreeUsage> {
     for task in tasks.filter_map(Result::ok) {
         usage.threads += 1;
         let path = task.path();
-        usage.wait_time += read_schedstat(&path).wait_time;
+        usage.wait_time += wait_of_task(&path);
         if let Ok(status) = fs::read_to_string(path.join("status")) {
             usage.switches_voluntary += status_field(&status, "voluntary_ctxt_switches:");
             usage.switches_involuntary += status_field(&status, "nonvoluntary_ctxt_switches:");

@@ -281,7 +281,8 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
         .and_then(|name| plan.axis(name.get_ref()));
     let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
     let mut raws = Vec::new();
-    for variant in claim.variants.iter().filter_map(|name| plan.variant(name.get_ref())) {
+    let named = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
+    for variant in named.filter(|variant| !plan.unavailable.contains(variant)) {
         for levels in plan.combinations(along, &claim.filter) {
             let mut own = results.along(variant, &levels, along, measure);
             let mut others = other.map(|other| results.along(other, &levels, along, measure));
@@ -387,6 +388,7 @@ fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: 
         .map(|found| format!("{}: {}", found.estimate.of, found.estimate.value))
         .collect();
     let numbers = match numbers.as_slice() {
+        [] if found.is_empty() => "it cannot run here".to_owned(),
         [] => "no valid block".to_owned(),
         [first, second, .., last] if numbers.len() > 4 => format!("{first}; {second}; … {last}"),
         all => all.join("; "),
@@ -407,6 +409,9 @@ fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: 
         verdict,
         test: test_in_words(claim, statistic, measure),
         settles: match verdict {
+            Verdict::Inconclusive if found.is_empty() => Some(
+                "a machine where it can run; why it cannot here stands with the cells that do not count".to_owned(),
+            ),
             Verdict::Inconclusive => {
                 let needs: Vec<Needs> = found.iter().map(|found| found.needs).collect();
                 settle::in_words(&needs, measure.is_per_pass())

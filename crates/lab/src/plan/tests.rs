@@ -67,7 +67,15 @@ fn variants_that_cannot_run_here_take_no_time() {
         all.cells.len(),
         "they are skipped, each with its reason"
     );
-    assert!(some.block_s < 0.7 * all.block_s && some.block_s > 0.5 * all.block_s);
+    // Of three variants, the control among them.
+    let part = |name: &str| {
+        let some = plan(&Choices {
+            unavailable: BTreeSet::from([name.to_owned()]),
+            ..Choices::default()
+        });
+        some.expect("it resolves").block_s / all.block_s
+    };
+    assert!((part("steep") - 2.0 / 3.0).abs() < 0.02 && (part("flat") - 1.0 / 3.0).abs() < 0.02);
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn accounting(ran: &Ran) -> String {
         ),
         (
             apart(-1.0),
-            "less: the counter got more done beside the server than alone, because the CPU ran faster than when the counter \
+            "less: the counter got more done beside the server than alone, as when the CPU ran faster than while the counter \
              was calibrated",
         ),
     ] {

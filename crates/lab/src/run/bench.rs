@@ -1,5 +1,6 @@
 //! The test bench: which CPUs serve and which load, what counts the idle loops, and what this machine limits.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use c10k_host::child::pin_this_thread;
 use c10k_host::meter::{CpuTicks, Soaker, SoakerReading, cpu_ticks};
 use c10k_record::HostFacts;
 use sha2::{Digest as _, Sha256};
+
+use crate::LabError;
 
 /// How the CPU is watched without a server before each cell: short windows, of which the fastest counts, since
 /// whatever else ran in the others was not there to be measured.
@@ -18,6 +21,8 @@ const WINDOW: Duration = Duration::from_millis(10);
 pub(crate) struct Bench {
     /// The `c10k` executable.
     pub(super) tool: PathBuf,
+    /// Which file that is.
+    stamp: Option<Stamp>,
     /// The server's CPU; `None` where there is one CPU for all.
     pub(super) server_cpu: Option<usize>,
     /// Where the generator and the lab run.
@@ -59,8 +64,16 @@ impl CpuReading {
     }
 }
 
+/// Inode, seconds and nanoseconds of its last change, size.
+type Stamp = (u64, i64, i64, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
+}
+
 /// SHA-256 of a file, hexadecimal; `None` where it cannot be read.
-pub(super) fn sha256(path: &Path) -> Option<String> {
+pub(crate) fn sha256(path: &Path) -> Option<String> {
     let digest = Sha256::digest(std::fs::read(path).ok()?);
     Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -95,6 +108,7 @@ impl Bench {
         });
         Self {
             tool: tool.to_owned(),
+            stamp: stamp(tool),
             server_cpu,
             client_cpus,
             soaker,
@@ -102,6 +116,19 @@ impl Bench {
             nofile: facts.limits.nofile_hard.unwrap_or(u64::MAX),
             notes,
         }
+    }
+
+    /// A study measures one executable from its first cell to its last.
+    ///
+    /// # Errors
+    /// When the file has been replaced.
+    pub(super) fn same_tool(&self) -> Result<(), LabError> {
+        if stamp(&self.tool) == self.stamp {
+            return Ok(());
+        }
+        Err(LabError::ToolReplaced {
+            path: self.tool.clone(),
+        })
     }
 
     pub(crate) fn server_cpu(&self) -> Option<usize> {
@@ -151,6 +178,16 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_executable_that_is_replaced_is_noticed() {
+        let tool = tempfile::NamedTempFile::new().expect("there is room");
+        let bench = Bench::set_up(tool.path(), &HostFacts::default());
+        bench.same_tool().expect("nobody has touched it");
+        std::fs::write(tool.path(), "another").expect("it can be written");
+        let error = bench.same_tool().expect_err("it is another").to_string();
+        assert!(error.contains("replaced"), "{error}");
+    }
 
     #[test]
     fn one_cpu_is_said_and_gone_on_with() {

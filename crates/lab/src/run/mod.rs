@@ -1,7 +1,7 @@
 //! Running a plan: block by block, cell by cell, each record on the disk before the next cell starts.
 
 mod available;
-mod bench;
+pub(crate) mod bench;
 mod beside;
 mod calls;
 mod cell;
@@ -120,14 +120,7 @@ pub(crate) fn read(path: &Path) -> Result<Ran, LabError> {
 
 /// The plan of a manifest: the same whenever it is asked for.
 fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabError> {
-    let choices = Choices {
-        seed: manifest.seed,
-        repeats: Some(manifest.blocks),
-        call_passes: Some(manifest.call_passes),
-        budget: Budget::None,
-        only: manifest.only.clone(),
-        unavailable: manifest.unavailable.iter().cloned().collect(),
-    };
+    let choices = as_planned(manifest);
     let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
     Plan::resolve(experiment, &choices, saturation)
 }
@@ -177,7 +170,7 @@ fn resumed_choices(
             format!("the experiment in {} is not the one it was planned from", source.file),
         ),
         (
-            manifest.executable_sha256.is_some() && manifest.executable_sha256 != bench::sha256(&options.tool),
+            manifest.executable_sha256 != bench::sha256(&options.tool),
             "it was begun with another build of c10k".to_owned(),
         ),
         (
@@ -215,14 +208,19 @@ fn resumed_choices(
             difference,
         });
     }
-    Ok(Choices {
+    Ok(as_planned(manifest))
+}
+
+/// The choices from which the plan of a manifest comes out again.
+fn as_planned(manifest: &Manifest) -> Choices {
+    Choices {
         seed: manifest.seed,
         repeats: Some(manifest.blocks),
         call_passes: Some(manifest.call_passes),
         budget: Budget::None,
         only: manifest.only.clone(),
         unavailable: manifest.unavailable.iter().cloned().collect(),
-    })
+    }
 }
 
 /// `--out`, or a folder named after the study: a new one for a new study, the last one to go on with.
@@ -345,6 +343,7 @@ fn run_blocks(
             let cell = &plan.cells[index];
             let position = u32::try_from(position).unwrap_or(u32::MAX);
             while is_due(plan, budget_s, &records, &cell.id, block) {
+                bench.same_tool()?;
                 progress.cell(cell, block);
                 let started = Instant::now();
                 bench.calibrate();
@@ -539,6 +538,13 @@ mod tests {
                     ..same.clone()
                 },
                 "--seed is 7",
+            ),
+            (
+                StudyOptions {
+                    tool: std::env::current_exe().expect("it runs"),
+                    ..same.clone()
+                },
+                "another build",
             ),
             (
                 StudyOptions {

@@ -18,7 +18,7 @@ const SPEED_QUIET: f64 = 0.85;
 /// server, and beyond the grain of tick accounting.
 const FOREIGN_NOTED: f64 = 0.15;
 
-/// Above this share of the measured time, a server's only thread waited for its CPU, which somebody else had.
+/// Above this share of the measured time, the one thread of a server waited for its CPU, which somebody else had.
 const WAIT_NOTED: f64 = 0.05;
 
 /// Above this share of the measured time, the generator waited for a CPU.
@@ -30,8 +30,8 @@ const PRESSURE_NOTED: f64 = 0.05;
 /// Above this share of the measured time, a late reading of the meters makes the cell invalid.
 const LAG_ALLOWED: f64 = 0.05;
 
-/// By more than this part, the number of requests in the system is not what their times make it.
-const LITTLE_ALLOWED: f64 = 0.01;
+/// By more than this part, the number of requests in the system is not their rate times their response time.
+const LITTLE_ALLOWED: f64 = 0.05;
 
 /// Response times above this share of the measured time reach over its ends.
 const WITHIN: f64 = 0.1;
@@ -88,22 +88,21 @@ fn generator_books(facts: &Facts) -> Option<String> {
     (!facts.load.reconciles()).then(|| "the generator's totals do not reconcile".to_owned())
 }
 
-/// Whether every request was answered, and soon enough that few of them reach over the ends of the measured time.
-fn all_answered_within(load: &LoadSummary) -> bool {
-    load.completed == load.intended && load.latency_ns.max as f64 <= WITHIN * load.duration_s * 1e9
-}
-
+/// Tested where every request was answered, and soon enough: a queue that grows is no steady state. Requests that reach over an
+/// end of the measured time, and those of the warm-up that are answered within it, are in one of the two sides only.
 fn littles_law(facts: &Facts) -> Option<String> {
-    let LoadSummary {
-        in_system_mean: counted,
-        in_system_by_times: by_times,
-        ..
-    } = *facts.load;
-    let differ = (counted - by_times).abs() > LITTLE_ALLOWED * counted.max(by_times);
-    differ.then(|| {
+    let load = facts.load;
+    let (duration_s, longest_s) = (load.duration_s, load.latency_ns.max as f64 / 1e9);
+    let is_steady = load.completed == load.intended && longest_s <= WITHIN * duration_s;
+    let counted = load.in_system_mean;
+    let by_times = load.rate_achieved * load.latency_ns.mean / 1e9;
+    let strays = load.replies_measured.abs_diff(load.completed) as f64;
+    let edges = (2.0 * (counted + 1.0) + strays) * longest_s / duration_s;
+    let differ = (counted - by_times).abs() > LITTLE_ALLOWED * counted.max(by_times) + edges;
+    (is_steady && differ).then(|| {
         format!(
-            "the generator counted {counted:.2} requests in the system, and by their times there were {by_times:.2} \
-             (Little's law)"
+            "the generator counted {counted:.2} requests in the system, and the rate of replies times the response time is \
+             {by_times:.2} (Little's law)"
         )
     })
 }
@@ -112,12 +111,19 @@ fn littles_law(facts: &Facts) -> Option<String> {
 /// requests were due, the generator or what lies between them was the limit.
 fn achieved(facts: &Facts) -> Option<String> {
     let Facts { load, meters, .. } = facts;
-    let used_ns = meters.cpu_idle_counter_ns.unwrap_or_default().max(meters.cpu_run_ns);
+    // With one CPU for both the generator takes its part of it.
+    let busy_ns = meters.cpu_busy_ns?;
+    let used_ns = meters
+        .cpu_idle_counter_ns
+        .unwrap_or_default()
+        .max(meters.cpu_run_ns)
+        .max(busy_ns);
     let is_full = used_ns as f64 > ACHIEVED_AT_LEAST * meters.wall_ns as f64;
-    let at_the_end = 3.0 * load.in_system_mean + 1.0;
-    let due = load.intended as f64 * ACHIEVED_AT_LEAST - at_the_end;
-    let is_short = all_answered_within(load) && load.loop_kind == "open" && (load.replies_measured as f64) < due;
-    (is_short && !is_full).then(|| {
+    let all_answered = load.completed == load.intended && load.loop_kind == "open";
+    // What was under way when the measured time ended, a last burst among it.
+    let under_way = 3.0 * load.in_system_mean + facts.cell.burst as f64;
+    let is_short = (load.replies_measured as f64) < load.intended as f64 * ACHIEVED_AT_LEAST - under_way;
+    (all_answered && is_short && !is_full).then(|| {
         format!(
             "{:.0} replies a second came for {:.0} requests, and the server's CPU was not full: something beside the server \
              was the limit",
@@ -178,7 +184,12 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
         Some(format!("{:.1}%", 100.0 * share))
     };
     let foreign_ns = meters.cpu_busy_ns.map(|busy| busy.saturating_sub(meters.cpu_run_ns));
-    let only_thread_ns = Some(meters.cpu_wait_ns).filter(|_| meters.threads == 1);
+    // One thread that serves, and ours has another that waits for signals.
+    let serves_alone = meters.processes == 1 && meters.threads <= 2;
+    // With one CPU for both they wait for each other.
+    let has_own_cpu = meters.cpu_busy_ns.is_some();
+    let alone_ns = Some(meters.cpu_wait_ns).filter(|_| serves_alone && has_own_cpu);
+    let generator_ns = meters.generator_wait_ns.filter(|_| has_own_cpu);
     let mut notes = Vec::new();
     for (time_ns, bound, before, after) in [
         (
@@ -194,13 +205,13 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
             "of its CPU, and the server waited for it",
         ),
         (
-            only_thread_ns,
+            alone_ns,
             WAIT_NOTED,
             "the server's thread waited",
             "of the time for its CPU",
         ),
         (
-            meters.generator_wait_ns,
+            generator_ns,
             GENERATOR_WAIT_NOTED,
             "the generator waited",
             "of the time for a CPU",
@@ -255,7 +266,7 @@ mod tests {
         // 1,000 replies a second of 1 ms each.
         load.loop_kind = "open".to_owned();
         (load.latency_ns.mean, load.latency_ns.max) = (1e6, 1_000_000);
-        (load.in_system_mean, load.in_system_by_times) = (1.0, 1.0);
+        load.in_system_mean = 1.0;
         load.replies_measured = load.completed;
         meters.tcp_sockets_open = 36;
         change(load, meters);
@@ -275,9 +286,12 @@ mod tests {
         let cases: [(Change, &str); 9] = [
             (|load, _| load.valid = false, "calls its result invalid"),
             (|load, _| load.sent += 1, "do not reconcile"),
-            (|load, _| load.in_system_mean = 1.02, "Little's law"),
-            (|load, _| load.in_system_by_times = 1.02, "Little's law"),
-            (|load, _| load.replies_measured = 440, "was the limit"),
+            (|load, _| load.in_system_mean = 1.07, "Little's law"),
+            (|load, _| load.latency_ns.mean = 1.5e6, "Little's law"),
+            (
+                |load, _| (load.replies_measured, load.latency_ns.max) = (440, 80_000_000),
+                "was the limit",
+            ),
             (|_, meters| meters.tcp_sockets_open = 12, "sockstat"),
             (|_, meters| meters.open_connections = Some(9), "/stats"),
             (|load, _| load.idle.open_min = 9, "only 9 of 10"),
@@ -302,6 +316,10 @@ mod tests {
             meters.cpu_busy_ns = Some(meters.cpu_run_ns);
         });
         assert_eq!(full.status, CellStatus::Measured, "{:?}", full.reasons);
+        let bursts = judged(|load, _| {
+            (load.replies_measured, load.latency_ns.max) = (449, 80_000_000);
+        });
+        assert_eq!(bursts.status, CellStatus::Measured, "{:?}", bursts.reasons);
         let lossy = judged(|load, _| {
             (load.completed, load.timed_out) = (400, 100);
             load.replies_measured = 400;
@@ -343,7 +361,7 @@ mod tests {
         for (change, bound, words) in cases {
             let at = |share: f64| {
                 judged(|_, meters| {
-                    meters.threads = 1;
+                    (meters.processes, meters.threads) = (1, 2);
                     change(meters, (share * meters.wall_ns as f64) as u64);
                 })
             };
@@ -360,8 +378,15 @@ mod tests {
                 beyond.notes
             );
         }
-        let threads = judged(|_, meters| (meters.threads, meters.cpu_wait_ns) = (8, meters.wall_ns));
+        let threads = judged(|_, meters| {
+            (meters.processes, meters.threads, meters.cpu_wait_ns) = (1, 8, meters.wall_ns);
+        });
         assert!(!threads.disturbed, "threads wait for each other");
+        let one_cpu = judged(|_, meters| {
+            (meters.processes, meters.threads, meters.cpu_wait_ns) = (1, 2, meters.wall_ns);
+            (meters.cpu_busy_ns, meters.generator_wait_ns) = (None, Some(meters.wall_ns));
+        });
+        assert!(!one_cpu.disturbed, "server and generator wait for each other");
     }
 
     #[test]

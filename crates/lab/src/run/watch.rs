@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use c10k_host::calls::CallCounting;
 use c10k_host::meter::{
-    KernelMemory, PressureNs, ProcessTree, Resource, Scheduled, TreeUsage, forks_total, interrupts_on, kernel_memory,
-    page_table_bytes, pressure, proportional_set_bytes, scheduled, softirqs_on, tcp_sockets,
+    KernelMemory, PressureNs, ProcessTree, Resource, TreeUsage, forks_total, interrupts_on, kernel_memory,
+    page_table_bytes, pressure, proportional_set_bytes, run_queue_wait, softirqs_on, tcp_sockets,
 };
 use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters};
 
@@ -29,7 +29,7 @@ struct Snapshot {
     interrupts: u64,
     softirqs: u64,
     forks: u64,
-    generator: Option<Scheduled>,
+    generator_wait: Option<Duration>,
     cpu_pressure: Option<PressureNs>,
     memory_pressure: Option<PressureNs>,
     io_pressure: Option<PressureNs>,
@@ -146,7 +146,7 @@ fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], load: &Program, ann
         interrupts: interrupts_on(server_cpu).unwrap_or_default(),
         softirqs: softirqs_on(server_cpu).unwrap_or_default(),
         forks: forks_total().unwrap_or_default(),
-        generator: scheduled(load.pid()),
+        generator_wait: run_queue_wait(load.pid()),
         cpu_pressure: pressure(Resource::Cpu),
         memory_pressure: pressure(Resource::Memory),
         io_pressure: pressure(Resource::Io),
@@ -180,7 +180,7 @@ impl Watched {
             let both = read(before).zip(read(after));
             both.map(|(before, after)| after.0.saturating_sub(before.0))
         };
-        let generator = before.generator.zip(after.generator);
+        let generator = before.generator_wait.zip(after.generator_wait);
         let share_of_wall = |share: f64| nanos(wall.mul_f64(share.clamp(0.0, 1.0)));
         Some(Meters {
             wall_ns: nanos(wall),
@@ -209,8 +209,7 @@ impl Watched {
             pressure_ns: waited(|snapshot| snapshot.cpu_pressure),
             memory_pressure_ns: waited(|snapshot| snapshot.memory_pressure),
             io_pressure_ns: waited(|snapshot| snapshot.io_pressure),
-            generator_run_ns: generator.map(|(before, after)| nanos(after.run_time.saturating_sub(before.run_time))),
-            generator_wait_ns: generator.map(|(before, after)| nanos(after.wait_time.saturating_sub(before.wait_time))),
+            generator_wait_ns: generator.map(|(before, after)| nanos(after.saturating_sub(before))),
             meter_lag_ns: nanos(before.lag.max(after.lag)),
             open_connections: self.open_connections,
             tcp_sockets_before: sockets_before,

@@ -28,6 +28,8 @@ const PLANNED: f64 = 0.95;
 struct SetManifest {
     schema: u32,
     version: String,
+    #[serde(default)]
+    executable_sha256: Option<String>,
     planned_at: String,
     /// As named on the command line: built-in names and files.
     studies: Vec<String>,
@@ -87,6 +89,15 @@ pub enum Ended {
     },
 }
 
+impl SetEntry {
+    fn outcome(&self) -> Option<&Outcome> {
+        match &self.ended {
+            Ended::Concluded { outcome } => Some(outcome),
+            Ended::Failed { .. } | Ended::NotRun { .. } => None,
+        }
+    }
+}
+
 impl SetOutcome {
     /// Whether every study could be run, measured something and refuted no claim.
     #[must_use]
@@ -105,10 +116,7 @@ impl SetOutcome {
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
-        self.studies.iter().filter_map(|entry| match &entry.ended {
-            Ended::Concluded { outcome } => Some(&**outcome),
-            Ended::Failed { .. } | Ended::NotRun { .. } => None,
-        })
+        self.studies.iter().filter_map(SetEntry::outcome)
     }
 
     fn verdicts(&self, verdict: Verdict) -> usize {
@@ -254,6 +262,7 @@ fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> Result<SetM
     let asked = SetManifest {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        executable_sha256: run::bench::sha256(&options.tool),
         planned_at: run::now_rfc3339(),
         studies: names,
         seed: options.seed.unwrap_or_else(run::fresh_seed),
@@ -272,6 +281,10 @@ fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> Result<SetM
     };
     let differences = [
         (asked.studies != there.studies, "its studies are others".to_owned()),
+        (
+            asked.executable_sha256 != there.executable_sha256,
+            "it was begun with another build of c10k".to_owned(),
+        ),
         (
             options.seed.is_some() && asked.seed != there.seed,
             format!("its --seed is {}", there.seed),

@@ -37,10 +37,9 @@ struct AdviceRow<'a> {
 
 /// What every study advises, as far as its verdicts bear it.
 fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
-    let concluded = studies.iter().filter_map(|entry| match &entry.ended {
-        Ended::Concluded { outcome } => Some((entry, &outcome.advice)),
-        Ended::Failed { .. } | Ended::NotRun { .. } => None,
-    });
+    let concluded = studies
+        .iter()
+        .filter_map(|entry| Some((entry, &entry.outcome()?.advice)));
     let given = concluded.flat_map(|(entry, advice)| advice.iter().map(move |advice| (entry, advice)));
     given
         .filter(|(_, advice)| advice.withheld.is_none())
@@ -165,4 +164,92 @@ pub(super) fn terminal(set: &SetOutcome) -> String {
     }
     let _ = write!(text, "{}\nOverview: {}", set.answer, set.report.display());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{Advice, Ground};
+    use crate::{Outcome, Tally};
+
+    fn entry(ended: Ended) -> SetEntry {
+        SetEntry {
+            study: "paper/one".to_owned(),
+            title: "One".to_owned(),
+            question: "Why?".to_owned(),
+            folder: "paper/one".into(),
+            ended,
+        }
+    }
+
+    fn concluded(advice: Vec<Advice>) -> Ended {
+        Ended::Concluded {
+            outcome: Box::new(Outcome {
+                study: "paper/one".to_owned(),
+                folder: "paper/one".into(),
+                report: "paper/one/report.html".into(),
+                answer: "So.".to_owned(),
+                judgements: Vec::new(),
+                advice,
+                noise_floor: None,
+                tables: Vec::new(),
+                cells: Tally::default(),
+            }),
+        }
+    }
+
+    fn advised(take: &str, withheld: Option<&str>) -> Advice {
+        Advice {
+            when: "it idles".to_owned(),
+            take: take.to_owned(),
+            because: vec![Ground {
+                claim: "flat".to_owned(),
+                test: "a test".to_owned(),
+                cells: Vec::new(),
+            }],
+            withheld: withheld.map(str::to_owned),
+        }
+    }
+
+    fn manifest() -> SetManifest {
+        SetManifest {
+            schema: 1,
+            version: String::new(),
+            executable_sha256: None,
+            planned_at: String::new(),
+            studies: vec!["quick".to_owned()],
+            seed: 7,
+            budget_s: Some(60.0),
+            repeats: None,
+            only: None,
+        }
+    }
+
+    #[test]
+    fn the_overview_gathers_the_advice_that_is_given_and_how_to_run_it_again() {
+        let failed = Ended::Failed {
+            reason: "no room".to_owned(),
+        };
+        let advice = vec![advised("epoll", None), advised("select", Some("it is open"))];
+        let set = SetOutcome {
+            folder: "all".into(),
+            report: "all/index.html".into(),
+            answer: "So.".to_owned(),
+            studies: vec![entry(concluded(advice)), entry(failed)],
+        };
+        let page = render(&set, &manifest()).expect("it renders").replace("&#x2f;", "/");
+        assert!(page.contains("Where it idles: <strong>epoll</strong>"), "{page}");
+        assert!(page.contains("paper/one/report.html#claim-flat") && !page.contains("<strong>select"));
+        assert!(page.contains("c10k study quick --seed 7 --budget 60s"), "{page}");
+    }
+
+    #[test]
+    fn all_studies_are_called_so() {
+        let all = SetManifest {
+            studies: BUILT_IN.iter().map(|study| study.name.to_owned()).collect(),
+            budget_s: None,
+            ..manifest()
+        };
+        assert_eq!(run_again(&all), "c10k study all --seed 7");
+    }
 }
