@@ -458,21 +458,35 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
     assert_eq!(drawn.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&drawn.stdout).contains("Overview: "));
     refused(&[&start[..], &more].concat(), &["holds a study already", "--resume"]);
+}
 
-    // Another build measures something else, and may not go on with either.
+#[test]
+fn another_build_may_not_go_on_with_what_this_one_has_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("small.toml");
+    fs::write(&file, EXPERIMENT).expect("it can be written");
+    let file = file.to_str().expect("UTF-8");
     let other = folder.path().join("c10k-of-tomorrow");
     let mut bytes = fs::read(env!("CARGO_BIN_EXE_c10k")).expect("it is there");
     bytes.push(0);
     fs::write(&other, bytes).expect("it can be written");
     fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let one = out.join("first");
-    let alone = ["study", &first, "--out", one.to_str().expect("UTF-8"), "--resume"];
-    let whole = [&start[..], &more, &["--resume"]].concat();
-    for arguments in [&whole[..], &alone[..]] {
-        let output = Command::new(&other)
-            .args(arguments)
-            .output()
-            .expect("it can be started");
+    let out = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let named = |name: &str| file.replace("small.toml", name);
+    fs::write(named("second.toml"), EXPERIMENT.replace("\"small\"", "\"second\"")).expect("it can be written");
+    let (alone, together, second) = (out("alone"), out("together"), named("second.toml"));
+    for studies in [
+        &["study", file, "--out", &alone][..],
+        &["study", file, &second, "--out", &together],
+    ] {
+        let begun = run(&[studies, &["--only", "poll idle=0", "--repeats", "1"]].concat());
+        assert!(
+            begun.status.code() < Some(2),
+            "{}",
+            String::from_utf8_lossy(&begun.stderr)
+        );
+        let again = [studies, &["--resume"]].concat();
+        let output = Command::new(&other).args(again).output().expect("it can be started");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("another build of c10k"), "{said}");
