@@ -107,7 +107,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     }),
     measure(
         "last-quarter-share",
-        "replies ÷ requests due, in the last quarter of the time",
+        "replies ÷ requests, in the last quarter",
         "",
         |record| {
             let load = record.load.as_ref()?;
@@ -221,7 +221,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     }),
     measure(
         "signals-read",
-        "signals dequeued and not thrown away after an overflow",
+        "signals read, without those thrown away",
         "",
         |record| server(record, read_signals),
     ),
@@ -240,21 +240,16 @@ pub(crate) const MEASURES: &[Measure] = &[
             ratio(server.overflows as f64, read_signals(server) as f64)
         },
     ),
-    measure(
-        "failed-share",
-        "share of requests without a good reply in time",
-        "",
-        |record| {
-            let load = record.load.as_ref()?;
-            ratio(
-                (load.intended - load.completed.min(load.intended)) as f64,
-                load.intended as f64,
-            )
-        },
-    ),
+    measure("failed-share", "share of requests without a good reply", "", |record| {
+        let load = record.load.as_ref()?;
+        ratio(
+            (load.intended - load.completed.min(load.intended)) as f64,
+            load.intended as f64,
+        )
+    }),
     measure(
         "accept-imbalance",
-        "connections of the busiest worker ÷ a fair share",
+        "busiest worker's connections ÷ a fair share",
         "",
         |record| {
             let accepted = &record.server.as_ref()?.accepted_by_worker;
@@ -270,7 +265,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     }),
     measure(
         "kernel-kib",
-        "growth of the kernel's slab, stacks and page tables",
+        "growth of slab, stacks and page tables",
         "KiB",
         |record| {
             let meters = record.meters.as_ref()?;

@@ -88,6 +88,9 @@ const MARKER_SIZE: i32 = 5;
 /// Height of one row of the legend, pixels.
 const LEGEND_ROW: u32 = 22;
 
+/// The x axis with its labels, pixels.
+const X_LABELS_HEIGHT: u32 = 46;
+
 /// Around a chart, pixels.
 const MARGIN: u32 = 10;
 const MARGIN_RIGHT: u32 = 18;
@@ -250,10 +253,13 @@ impl Panel<'_> {
         Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
         let font = ("sans-serif", 16).into_font().color(&INK);
+        let described = ("sans-serif", self.description_size(area.dim_in_pixel().1))
+            .into_font()
+            .color(&INK);
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
             .margin_right(MARGIN_RIGHT)
-            .x_label_area_size(46)
+            .x_label_area_size(X_LABELS_HEIGHT)
             .y_label_area_size(y_labels_width(area.dim_in_pixel().0))
             .build_cartesian_2d(self.axis(area.dim_in_pixel().0), y)?;
         chart
@@ -263,7 +269,7 @@ impl Panel<'_> {
             .light_line_style(TRANSPARENT)
             .axis_style(AXIS)
             .label_style(font.clone())
-            .axis_desc_style(font)
+            .axis_desc_style(described)
             .x_desc(self.x.label)
             .y_desc(self.measure.label_with_unit())
             .y_labels(6)
@@ -324,6 +330,17 @@ impl Panel<'_> {
             return 0.1..1.0;
         }
         10_f64.powf(low.log10().floor())..10_f64.powf(high.log10().ceil().max(low.log10().floor() + 1.0))
+    }
+
+    /// Size of the letters beside the axes, pixels, with which the label of the y axis fits beside a chart of this height.
+    fn description_size(&self, height: u32) -> f64 {
+        /// Smaller letters cannot be read, larger ones are those of the labels.
+        const SIZES: (f64, f64) = (11.5, 16.0);
+        /// Width of a letter as a part of its size.
+        const LETTER: f64 = 0.5;
+        let plot = f64::from(height.saturating_sub(X_LABELS_HEIGHT + 2 * MARGIN));
+        let letters = self.measure.label_with_unit().chars().count() as f64;
+        (plot / (LETTER * letters)).clamp(SIZES.0, SIZES.1)
     }
 
     /// As many entries in a row as fit: text is about 7 pixels a character.
@@ -485,7 +502,7 @@ fn draw_marker(area: &Canvas, marker: Marker, (x, y): (i32, i32), colour: RGBCol
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::options;
+    use crate::experiment::{BUILT_IN, Experiment, Source, options};
     use crate::plan::Choices;
     use crate::testing;
 
@@ -544,6 +561,33 @@ mod tests {
         let idle = [250.0, 1000.0, 3000.0, 15000.0];
         assert_eq!(panel("idle", &idle).axis(WIDE.0).ticks, [15000.0, 3000.0, 1000.0, 0.0]);
         assert_eq!(panel("idle", &idle).axis(NARROW.0).ticks, [15000.0, 3000.0, 250.0]);
+    }
+
+    #[test]
+    fn the_label_of_every_built_in_figure_fits_beside_a_narrow_chart() {
+        for built_in in BUILT_IN {
+            let experiment = Experiment::parse(&Source::find(built_in.name).expect("built in")).expect("it is read");
+            for spec in &experiment.figures {
+                let measure = measure::find(spec.y.get_ref()).expect("it was checked");
+                let panel = Panel {
+                    spec,
+                    measure,
+                    x: options::find(spec.x.get_ref()).expect("it was checked"),
+                    title: String::new(),
+                    series: Vec::new(),
+                };
+                // With four rows of legend.
+                let height = NARROW.1 - 4 * LEGEND_ROW - 6;
+                let letters = measure.label_with_unit().chars().count() as f64;
+                let length = 0.5 * letters * panel.description_size(height);
+                assert!(
+                    length <= f64::from(height),
+                    "{}: '{}'",
+                    built_in.name,
+                    measure.label_with_unit()
+                );
+            }
+        }
     }
 
     #[test]
