@@ -154,24 +154,15 @@ pub(crate) const MEASURES: &[Measure] = &[
     measure("switches-per-request", "context switches per request", "", |record| {
         per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary)
     }),
-    measure(
-        "interrupts-per-request",
-        "interrupts of the server's CPU per request",
-        "",
-        |record| per_request(record, |meters| meters.interrupts),
-    ),
-    measure(
-        "softirqs-per-request",
-        "softirqs of the server's CPU per request",
-        "",
-        |record| per_request(record, |meters| meters.softirqs),
-    ),
-    measure(
-        "forks-per-request",
-        "processes and threads created per request",
-        "",
-        |record| per_request(record, |meters| meters.forks),
-    ),
+    measure("interrupts-per-request", "interrupts per request", "", |record| {
+        per_request(record, |meters| meters.interrupts)
+    }),
+    measure("softirqs-per-request", "softirqs per request", "", |record| {
+        per_request(record, |meters| meters.softirqs)
+    }),
+    measure("forks-per-request", "tasks created per request", "", |record| {
+        per_request(record, |meters| meters.forks)
+    }),
     measure(
         "faults-per-request",
         "page faults of the server per request",
@@ -247,42 +238,32 @@ pub(crate) const MEASURES: &[Measure] = &[
             load.intended as f64,
         )
     }),
-    measure(
-        "accept-imbalance",
-        "busiest worker's connections ÷ a fair share",
-        "",
-        |record| {
-            let accepted = &record.server.as_ref()?.accepted_by_worker;
-            let fair = ratio(accepted.iter().sum::<u64>() as f64, accepted.len() as f64)?;
-            ratio(*accepted.iter().max()? as f64, fair)
-        },
-    ),
+    measure("accept-imbalance", "busiest worker ÷ a fair share", "", |record| {
+        let accepted = &record.server.as_ref()?.accepted_by_worker;
+        let fair = ratio(accepted.iter().sum::<u64>() as f64, accepted.len() as f64)?;
+        ratio(*accepted.iter().max()? as f64, fair)
+    }),
     measure("pss-kib", "memory of the server", "KiB", |record| {
         kib(record.meters.as_ref()?.pss_bytes)
     }),
     measure("page-table-kib", "page tables of the server", "KiB", |record| {
         kib(record.meters.as_ref()?.page_table_bytes)
     }),
-    measure(
-        "kernel-kib",
-        "growth of slab, stacks and page tables",
-        "KiB",
-        |record| {
-            let meters = record.meters.as_ref()?;
-            let bytes = meters.slab_growth_bytes? + meters.stacks_growth_bytes? + meters.page_tables_growth_bytes?;
-            Some(bytes as f64 / 1024.0)
-        },
-    ),
+    measure("kernel-kib", "growth of the kernel's memory", "KiB", |record| {
+        let meters = record.meters.as_ref()?;
+        let bytes = meters.slab_growth_bytes? + meters.stacks_growth_bytes? + meters.page_tables_growth_bytes?;
+        Some(bytes as f64 / 1024.0)
+    }),
     measure("cost-us", "time of one operation", "µs", |record| {
         probe(record, "cost_us")
     }),
     measure("cpu-us", "CPU of one operation", "µs", |record| {
         probe(record, "cpu_us")
     }),
-    measure("wake-us-p50", "time to wake the active task, median", "µs", |record| {
+    measure("wake-us-p50", "wake-up time, median", "µs", |record| {
         probe(record, "wake_p50_us")
     }),
-    measure("task-kib", "memory of the machine per blocked task", "KiB", |record| {
+    measure("task-kib", "memory per blocked task", "KiB", |record| {
         probe(record, "task_kib")
     }),
     measure("sample-us", "time to make a sample", "µs", |record| {
@@ -296,7 +277,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     }),
     measure(
         "pss-kib-per-connection",
-        "memory of the server per open connection",
+        "server's memory per connection",
         "KiB",
         |record| {
             let meters = record.meters.as_ref()?;
@@ -305,7 +286,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     ),
     measure(
         "slab-kib-per-connection",
-        "kernel slab growth per open connection",
+        "kernel slab per connection",
         "KiB",
         |record| {
             let meters = record.meters.as_ref()?;

@@ -98,6 +98,9 @@ const MARGIN_RIGHT: u32 = 18;
 /// Width of a character of a label, pixels.
 const LABEL_CHARACTER: f64 = 7.0;
 
+/// Width of a letter beside an axis, as a part of its size.
+const DESCRIPTION_LETTER: f64 = 0.45;
+
 /// The two sizes of a panel, pixels.
 const WIDE: (u32, u32) = (780, 440);
 const NARROW: (u32, u32) = (360, 400);
@@ -275,6 +278,7 @@ impl Panel<'_> {
             .y_labels(6)
             .x_label_formatter(&|value| self.x.kind.text(*value))
             .y_label_formatter(&|value| match *value {
+                value if value >= 1e6 => format!("{}M", significant(value / 1e6)),
                 value if value >= 1000.0 => thousands(value),
                 value => significant(value),
             })
@@ -334,13 +338,11 @@ impl Panel<'_> {
 
     /// Size of the letters beside the axes, pixels, with which the label of the y axis fits beside a chart of this height.
     fn description_size(&self, height: u32) -> f64 {
-        /// Smaller letters cannot be read, larger ones are those of the labels.
-        const SIZES: (f64, f64) = (11.5, 16.0);
-        /// Width of a letter as a part of its size.
-        const LETTER: f64 = 0.5;
+        /// Below 13.8, which the drawing makes 11 pixels high, letters cannot be read; those of the labels have 16.
+        const SIZES: (f64, f64) = (13.8, 16.0);
         let plot = f64::from(height.saturating_sub(X_LABELS_HEIGHT + 2 * MARGIN));
         let letters = self.measure.label_with_unit().chars().count() as f64;
-        (plot / (LETTER * letters)).clamp(SIZES.0, SIZES.1)
+        (plot / (DESCRIPTION_LETTER * letters)).clamp(SIZES.0, SIZES.1)
     }
 
     /// As many entries in a row as fit: text is about 7 pixels a character.
@@ -579,9 +581,9 @@ mod tests {
                 // With four rows of legend.
                 let height = NARROW.1 - 4 * LEGEND_ROW - 6;
                 let letters = measure.label_with_unit().chars().count() as f64;
-                let length = 0.5 * letters * panel.description_size(height);
+                let length = DESCRIPTION_LETTER * letters * panel.description_size(height);
                 assert!(
-                    length <= f64::from(height),
+                    length <= f64::from(height - X_LABELS_HEIGHT),
                     "{}: '{}'",
                     built_in.name,
                     measure.label_with_unit()
