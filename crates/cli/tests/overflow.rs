@@ -20,7 +20,8 @@ const RATES: [&str; 2] = ["20", "12000"];
 fn short() -> String {
     let (head, rest) = STUDY.split_once("[saturation]").expect("it measures a saturation");
     let (_, rest) = rest.split_once("[[variant]]").expect("it has a variant");
-    let (variant, rest) = rest.split_once("[[claim]]").expect("it has claims");
+    let (variant, rest) = rest.split_once("[[variant]]").expect("and another");
+    let (_, rest) = rest.split_once("[[claim]]").expect("it has claims");
     let (_, table) = rest.split_once("[[table]]").expect("it has the table");
     let (table, published) = table.split_once("published = [\n").expect("with what was published");
     let rows: Vec<&str> = published.lines().take(RATES.len()).collect();
