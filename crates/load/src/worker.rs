@@ -91,6 +91,8 @@ impl<'p> Worker<'p> {
     pub(crate) fn run(&mut self, mut timetable: Timetable) -> Result<WorkerReport, LoadError> {
         self.engine.start(timetable);
         self.churn = Churn::new(self.plan, self.share, self.engine.world.idle(), timetable.start);
+        // Who asked while connections were opened is heard before the first request.
+        self.pulse = Moment(0);
         loop {
             let now = Moment::now();
             if now >= self.pulse {
