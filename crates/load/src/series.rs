@@ -37,7 +37,8 @@ impl Quarters {
     /// The quarter in which `offset_ns` of a measured time of `duration_ns` lies; beyond its end the last.
     #[must_use]
     pub fn of(offset_ns: u64, duration_ns: u64) -> usize {
-        (u128::from(offset_ns) * 4 / u128::from(duration_ns.max(1))).min(3) as usize
+        // Once or twice for each request: 146 years of nanoseconds fit without a division of 128 bits.
+        (offset_ns.saturating_mul(4) / duration_ns.max(1)).min(3) as usize
     }
 
     /// Adds those of another thread.
