@@ -28,14 +28,21 @@ const RULES: &[Rule] = &[
 const ARROWS: &[(&str, &[&str])] = &[
     ("c10k-sys", &[]),
     ("c10k-record", &[]),
-    ("c10k-http", &[]),
+    ("c10k-units", &[]),
+    ("c10k-http", &["c10k-units"]),
     ("c10k-event", &["c10k-sys"]),
     ("c10k-host", &["c10k-record", "c10k-sys"]),
-    ("c10k-server", &["c10k-event", "c10k-http", "c10k-record", "c10k-sys"]),
-    ("c10k-load", &["c10k-event", "c10k-http", "c10k-record", "c10k-sys"]),
-    ("c10k-probe", &["c10k-event", "c10k-record", "c10k-sys"]),
-    ("c10k-lab", &["c10k-host", "c10k-record"]),
-    ("c10k-vm", &["c10k-event", "c10k-record", "c10k-sys"]),
+    (
+        "c10k-server",
+        &["c10k-event", "c10k-http", "c10k-record", "c10k-sys", "c10k-units"],
+    ),
+    (
+        "c10k-load",
+        &["c10k-event", "c10k-http", "c10k-record", "c10k-sys", "c10k-units"],
+    ),
+    ("c10k-probe", &["c10k-event", "c10k-record", "c10k-sys", "c10k-units"]),
+    ("c10k-lab", &["c10k-host", "c10k-record", "c10k-units"]),
+    ("c10k-vm", &["c10k-event", "c10k-record", "c10k-sys", "c10k-units"]),
     (
         "c10k",
         &[
@@ -48,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c10k-record",
             "c10k-server",
             "c10k-sys",
+            "c10k-units",
             "c10k-vm",
         ],
     ),
