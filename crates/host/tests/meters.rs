@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use c10k_host::child::{OnParentDeath, PinnedChild};
 use c10k_host::meter::{
-    ProcessTree, Soaker, TreeUsage, cpu_ticks, forks_total, interrupts_on, proportional_set_bytes, queued_signals,
+    IdleCounter, ProcessTree, TreeUsage, cpu_ticks, forks_total, interrupts_on, proportional_set_bytes, queued_signals,
     run_queue_wait, softirqs_on, tcp_sockets,
 };
 use c10k_sys::process::fork;
@@ -302,14 +302,14 @@ fn busy() -> Outcome {
 fn gives_way() -> Outcome {
     let cpu = last_cpu();
     let mut child = Metered::start(&[cpu]);
-    let soaker = Soaker::start(cpu).map_err(|error| error.to_string())?;
-    let soaked = || soaker.read().expect("its clock can be read").run_time;
+    let counter = IdleCounter::start(cpu).map_err(|error| error.to_string())?;
+    let counted = || counter.read().expect("its clock can be read").run_time;
     in_one_of_some_tries(|| {
-        let (before, started) = (soaked(), Instant::now());
+        let (before, started) = (counted(), Instant::now());
         child.does("burn", 200);
         within(
             "run time of the idle counter",
-            soaked() - before,
+            counted() - before,
             Duration::ZERO..started.elapsed() / 4,
         )
     })

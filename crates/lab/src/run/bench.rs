@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use c10k_host::child::pin_this_thread;
-use c10k_host::meter::{CpuTicks, Soaker, SoakerReading, cpu_ticks};
+use c10k_host::meter::{CpuTicks, IdleCounter, IdleCounterReading, cpu_ticks};
 use c10k_record::HostFacts;
 use sha2::{Digest as _, Sha256};
 
@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     pub(super) server_cpu: Option<usize>,
     /// Where the generator and the lab run.
     pub(super) client_cpus: Vec<usize>,
-    pub(super) soaker: Option<Soaker>,
+    pub(super) soaker: Option<IdleCounter>,
     pub(super) baseline: Option<Baseline>,
     /// Descriptors that one process may open.
     pub(super) nofile: u64,
@@ -46,7 +46,7 @@ pub(super) struct Baseline {
 /// The server's CPU at one instant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CpuReading {
-    pub(super) soaker: SoakerReading,
+    pub(super) soaker: IdleCounterReading,
     pub(super) ticks: CpuTicks,
 }
 
@@ -99,7 +99,7 @@ impl Bench {
         {
             notes.push(format!("The lab could not be moved off the server's CPU: {error}."));
         }
-        let soaker = server_cpu.and_then(|cpu| match Soaker::start(cpu) {
+        let soaker = server_cpu.and_then(|cpu| match IdleCounter::start(cpu) {
             Ok(soaker) => Some(soaker),
             Err(error) => {
                 notes.push(format!("No idle counter: {error}."));

@@ -17,9 +17,9 @@ const ADDITIONS: u64 = 1000;
 /// Counts, on one CPU, the loops for which nothing else wanted that CPU.
 ///
 /// `SCHED_IDLE` gives way to every ordinary task at once and takes no time from it; but the CPU never halts while the
-/// soaker runs, so that all runs that are compared must have it or none. Stops when dropped.
+/// counter runs, so that all runs that are compared must have it or none. Stops when dropped.
 #[derive(Debug)]
-pub struct Soaker {
+pub struct IdleCounter {
     shared: Arc<Shared>,
     tid: u32,
     thread: Option<JoinHandle<()>>,
@@ -31,18 +31,18 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// What the soaker has got done so far.
+/// What the idle counter has got done so far.
 #[derive(Debug, Clone, Copy)]
-pub struct SoakerReading {
+pub struct IdleCounterReading {
     /// Loops counted.
     pub loops: u64,
-    /// CPU time that the scheduler gave to the soaker.
+    /// CPU time that the scheduler gave to the idle counter.
     pub run_time: Duration,
     /// When this was read.
     pub at: Instant,
 }
 
-impl SoakerReading {
+impl IdleCounterReading {
     /// Loops a second between `earlier` and this reading; 0 when no time has passed.
     #[must_use]
     pub fn rate_since(&self, earlier: &Self) -> f64 {
@@ -55,7 +55,7 @@ impl SoakerReading {
     }
 }
 
-impl Soaker {
+impl IdleCounter {
     /// Starts counting on `cpu`.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Soaker {
     pub fn start(cpu: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (ready, is_ready) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("c10k-soaker".to_owned()).spawn({
+        let thread = std::thread::Builder::new().name("c10k-idle".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
                 let entered = enter(cpu);
@@ -89,8 +89,8 @@ impl Soaker {
     ///
     /// # Errors
     /// When the thread's CPU clock cannot be read.
-    pub fn read(&self) -> io::Result<SoakerReading> {
-        Ok(SoakerReading {
+    pub fn read(&self) -> io::Result<IdleCounterReading> {
+        Ok(IdleCounterReading {
             loops: self.shared.loops.load(Ordering::Relaxed),
             run_time: cpu_clock::thread_cpu_time(self.tid)?,
             at: Instant::now(),
@@ -98,7 +98,7 @@ impl Soaker {
     }
 }
 
-impl Drop for Soaker {
+impl Drop for IdleCounter {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn it_counts_and_its_run_time_grows() {
-        let soaker = Soaker::start(own_cpu()).expect("SCHED_IDLE needs no privilege");
-        let first = soaker.read().expect("its clock can be read");
+        let counter = IdleCounter::start(own_cpu()).expect("SCHED_IDLE needs no privilege");
+        let first = counter.read().expect("its clock can be read");
         loop {
-            let now = soaker.read().expect("its clock can be read");
+            let now = counter.read().expect("its clock can be read");
             if now.loops > first.loops + 100 {
                 assert!(now.run_time > first.run_time);
                 assert!(now.rate_since(&first) > 0.0);
@@ -158,6 +158,6 @@ mod tests {
 
     #[test]
     fn a_cpu_that_is_not_there_is_refused() {
-        assert!(Soaker::start(CpuSet::MAX_CPU - 1).is_err());
+        assert!(IdleCounter::start(CpuSet::MAX_CPU - 1).is_err());
     }
 }
