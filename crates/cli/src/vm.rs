@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use c10k_event::Mechanism;
 use c10k_record::{CostRecord, GuestRecord};
-use c10k_vm::{Accelerator, Filter, Guest, Machine, Plan, Step, VmError};
+use c10k_units::Filter;
+use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
 use crate::Outcome;
 
@@ -86,7 +87,7 @@ struct WorkloadArgs {
     workload: String,
     /// Who does the work: a mechanism, or a model of the server and its mechanism.
     subject: String,
-    /// Only cells whose name has all these words; alternatives between commas.
+    /// Only the cells whose name has all these words; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
 }

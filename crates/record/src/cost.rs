@@ -37,6 +37,12 @@ pub struct CostCell {
 }
 
 impl CostCell {
+    /// The subject and its levels, as filters match them: `epoll-edge idle=1000 active=10`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {}", self.subject, self.load)
+    }
+
     /// Instructions of kernel and user together, for one unit of work.
     #[must_use]
     pub fn instructions_per_work(&self) -> f64 {

@@ -1,6 +1,8 @@
 //! Durations, sizes, rates and shares as text: one grammar for command lines, experiment files, request targets and
 //! reports.
 //!
+//! [`Filter`] selects the cells of a study by the values in their names (`--only`).
+//!
 //! Each module has `parse`, which accepts a value as people write it, and `exact`, which prints it so that `parse`
 //! returns the same value. Nothing is rounded on the way: a text that its type cannot hold is an error.
 //! What is meant for the eye only, and may be rounded, is in [`display`].
@@ -19,8 +21,10 @@ mod decimal;
 pub mod display;
 pub mod duration;
 mod error;
+mod filter;
 pub mod rate;
 pub mod share;
 pub mod size;
 
 pub use error::ValueError;
+pub use filter::Filter;

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use c10k_record::CostTable;
-
-use crate::Filter;
+use c10k_units::Filter;
 
 /// A cell that is not what it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +41,7 @@ impl std::fmt::Display for Change {
 pub fn changes(before: &CostTable, now: &CostTable, filter: &Filter, percent: f64) -> Vec<Change> {
     fn by_name<'t>(table: &'t CostTable, filter: &Filter) -> BTreeMap<(&'t str, &'t str), f64> {
         let cells = table.cells.iter();
-        let cells = cells.filter(|cell| filter.asks_for(&cell.subject, &cell.load));
+        let cells = cells.filter(|cell| filter.matches(&cell.name()));
         cells
             .map(|cell| {
                 (

@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Filter, Guest, Step, VmError};
+use c10k_units::Filter;
+
+use crate::{Guest, Step, VmError};
 
 /// Where the benchmark stands in the guest.
 const IN_GUEST: &str = "/dispatch";
@@ -56,7 +58,10 @@ impl Contestants {
 
     /// One step for each contestant of which a cell is asked for.
     pub(crate) fn steps(&self, filter: &Filter) -> Vec<Step> {
-        let asked = self.cells.iter().filter(|(name, load)| filter.asks_for(name, load));
+        let asked = self
+            .cells
+            .iter()
+            .filter(|(name, load)| filter.matches(&format!("{name} {load}")));
         let mut names: Vec<&str> = asked.map(|(name, _)| name.as_str()).collect();
         names.dedup();
         names

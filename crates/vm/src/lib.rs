@@ -25,7 +25,6 @@
 mod compare;
 mod contestants;
 mod error;
-mod filter;
 pub mod guest;
 mod initramfs;
 mod kernel;
@@ -39,7 +38,6 @@ pub mod workload;
 
 pub use compare::{Change, changes};
 pub use error::VmError;
-pub use filter::Filter;
 pub use kernel::Kernel;
 pub use machine::{Accelerator, Machine};
 pub use plan::{Plan, Step};

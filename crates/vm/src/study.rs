@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use c10k_event::Mechanism;
 use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord, GuestStudyRow, ModelRow, SCHEMA};
+use c10k_units::Filter;
 
 use crate::contestants::Contestants;
 use crate::workload::{self, BARE};
-use crate::{Filter, Guest, Machine, Plan, Step, VmError};
+use crate::{Guest, Machine, Plan, Step, VmError};
 
 /// One study.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +146,9 @@ impl Study {
             Subjects::Contestants => return Vec::new(),
         };
         let loads = workload::loads(workload);
-        let asked = subjects.iter().filter(|subject| filter.asks_for_any(subject, &loads));
+        let asked = subjects
+            .iter()
+            .filter(|subject| loads.iter().any(|load| filter.matches(&format!("{subject} {load}"))));
         let only = filter.to_string();
         asked
             .map(|subject| Step::new("/c10k").arguments(["vm", "workload", workload, subject, "--only", &only]))
@@ -261,7 +264,7 @@ impl<'s> Harvest<'s> {
         let table = self.tables.iter_mut().find(|table| table.study == study.name);
         match (serde_json::from_str(text), table) {
             (Ok(CostRecord::Cell(cell)), Some(table)) => {
-                if self.selection.filter.asks_for(&cell.subject, &cell.load) {
+                if self.selection.filter.matches(&cell.name()) {
                     watch(study, &cell);
                     table.cells.push(cell);
                 }

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use c10k_event::{DeclareError, Mechanism, OpenError, UnknownMechanism, WaitError};
 use c10k_record::{CostCell, CostRecord};
-
-use crate::Filter;
+use c10k_units::Filter;
 
 pub(crate) use request::BARE;
 
@@ -117,7 +116,7 @@ struct Task<'t> {
 
 impl Task<'_> {
     fn asks_for(&self, load: &str) -> bool {
-        self.filter.asks_for(self.subject, load)
+        self.filter.matches(&format!("{} {load}", self.subject))
     }
 
     fn print(&mut self, cell: CostCell) -> Result<(), WorkloadError> {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use c10k_record::{CostCell, CostTable};
+use c10k_units::Filter;
 use c10k_vm::study::{STUDIES, Selection, Study};
-use c10k_vm::{Filter, Machine, changes, report};
+use c10k_vm::{Machine, changes, report};
 
 use super::{MachineArgs, cargo, with_console};
 use crate::{Outcome, inventory};
@@ -20,7 +21,7 @@ pub(super) struct Args {
     /// Studies in the guest (see `c10k list`), or `all`.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Only cells whose name has all these words, such as `epoll idle=10`; alternatives between commas.
+    /// Only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
     /// Folder for the results: NAME.json and NAME.csv for each study, and report.html; with several kernels a folder for
