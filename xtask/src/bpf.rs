@@ -7,13 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCE: &str = "bpf/signal_per_fd.bpf.c";
-const OBJECT: &str = "bpf/signal_per_fd.bpf.o";
+/// From the root of the repository.
+const PACKAGE: &str = "crates/bpf";
+/// From the root of the package, where the compiler runs.
+const SOURCE: &str = "programs/signal_per_fd.bpf.c";
+const OBJECT: &str = "programs/signal_per_fd.bpf.o";
 
 /// Compiles the source and compares the result with the committed object.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let fresh = compile(root)?;
-    let committed = fs::read(root.join(OBJECT)).map_err(|error| format!("cannot read {OBJECT}: {error}"))?;
+    let package = root.join(PACKAGE);
+    let fresh = compile(&package)?;
+    let committed = fs::read(package.join(OBJECT)).map_err(|error| format!("cannot read {OBJECT}: {error}"))?;
     if fresh == committed {
         return Ok(());
     }
@@ -31,14 +35,15 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
 
 /// Compiles the source over the committed object.
 pub(crate) fn build(root: &Path) -> Result<(), String> {
-    let fresh = compile(root)?;
-    fs::write(root.join(OBJECT), fresh).map_err(|error| format!("cannot write {OBJECT}: {error}"))
+    let package = root.join(PACKAGE);
+    let fresh = compile(&package)?;
+    fs::write(package.join(OBJECT), fresh).map_err(|error| format!("cannot write {OBJECT}: {error}"))
 }
 
-fn compile(root: &Path) -> Result<Vec<u8>, String> {
+fn compile(package: &Path) -> Result<Vec<u8>, String> {
     let target: PathBuf = std::env::temp_dir().join(format!("c10k-{}.bpf.o", std::process::id()));
     let output = Command::new("clang")
-        .current_dir(root)
+        .current_dir(package)
         // Version 3 of the instruction set has the atomics that answer with the old value (Linux 5.12). The debugging
         // information holds the kernel's types, without which nothing can be relocated; no path of this machine.
         .args([
@@ -86,7 +91,7 @@ mod tests {
     #[test]
     fn the_committed_object_names_no_path_of_a_machine() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let object = fs::read(root.join(OBJECT)).expect("committed");
+        let object = fs::read(root.join(PACKAGE).join(OBJECT)).expect("committed");
         let text = String::from_utf8_lossy(&object);
         assert!(text.contains(SOURCE));
         let here = root.canonicalize().expect("it exists");

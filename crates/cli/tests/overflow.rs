@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use c10k_record::{CellRecord, ServeRecord, ServeSummary};
-use c10k_sys::required::is_required;
+use c10k_testkit::required::is_required;
 
 const STUDY: &str = include_str!("../../../experiments/paper/queue-overflow.toml");
 

@@ -25,7 +25,7 @@ fn refusal(output: &Output) -> String {
 fn boot(arguments: &[&str]) -> Option<Output> {
     let missing = c10k_vm::Machine::find(std::env::var_os("C10K_KERNEL").as_ref().map(Path::new)).err();
     if let Some(reason) = missing {
-        assert!(!c10k_sys::required::is_required(&["vm"]), "required: {reason}");
+        assert!(!c10k_testkit::required::is_required(&["vm"]), "required: {reason}");
         println!("unavailable here: {reason}");
         return None;
     }

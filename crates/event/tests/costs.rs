@@ -4,7 +4,7 @@
 mod support;
 
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
-use c10k_sys::allocations::{Counting, of_this_thread};
+use c10k_testkit::allocations::{Counting, of_this_thread};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 use support::unavailable;

@@ -5,7 +5,7 @@
 mod support;
 
 use c10k_event::{Events, Interest, InterestSet, Mechanism, Trigger};
-use c10k_sys::required::is_required;
+use c10k_testkit::required::is_required;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, process::Command, time::Duration};

@@ -229,9 +229,9 @@ mod tests {
     fn every_way_of_every_probe_measures_something() {
         for (name, by) in ways() {
             if by == "libevent"
-                && let Err(reason) = c10k_sys::rivals::Libevent::load()
+                && let Err(reason) = c10k_competitors::Libevent::load()
             {
-                assert!(!c10k_sys::required::is_required(&["libevent"]), "{reason}");
+                assert!(!c10k_testkit::required::is_required(&["libevent"]), "{reason}");
                 eprintln!("{name} --by {by}: skipped: {reason}");
                 continue;
             }

@@ -8,8 +8,8 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
+use c10k_competitors::{Libevent, LibeventBase, Polling};
 use c10k_event::{Events, Interest, InterestSet, Mechanism};
-use c10k_sys::rivals::{Libevent, LibeventBase, Polling};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 

@@ -9,9 +9,9 @@ use crate::{
     statistics::median,
     workload::{Ring, SIZES, Size, Waiting},
 };
+use c10k_competitors::Libevent;
 use c10k_event::Mechanism;
 use c10k_record::{CostCell, CostRecord};
-use c10k_sys::rivals::Libevent;
 use std::time::Instant;
 
 /// What stands behind the name of a mechanism for the loop that is written by hand.

@@ -15,8 +15,8 @@ mod rivals;
 mod statistics;
 mod workload;
 
+use c10k_competitors::Libevent;
 use c10k_event::Mechanism;
-use c10k_sys::rivals::Libevent;
 use contestants::{Contestant, Ours, by_hand};
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
 use rivals::{Mio, Polling, libevent};

@@ -4,7 +4,7 @@ use crate::{
     contestants::{BATCH, Contestant, timeout},
     workload::{Ring, Waiting},
 };
-use c10k_sys::rivals::{self, Libevent, LibeventBase};
+use c10k_competitors::{Libevent, LibeventBase};
 use std::os::fd::AsRawFd;
 
 /// `mio`, which is edge-triggered.
@@ -46,12 +46,12 @@ impl Contestant for Mio {
 }
 
 /// `polling` in its edge mode.
-pub(crate) struct Polling<'a>(rivals::Polling<'a>);
+pub(crate) struct Polling<'a>(c10k_competitors::Polling<'a>);
 
 impl<'a> Polling<'a> {
     pub(crate) fn open(ring: &'a Ring) -> Self {
         let room = std::num::NonZeroUsize::new(BATCH).expect("not zero");
-        Self(rivals::Polling::open(ring.readers().map(|reader| reader.fd), room).expect("a Poller"))
+        Self(c10k_competitors::Polling::open(ring.readers().map(|reader| reader.fd), room).expect("a Poller"))
     }
 }
 

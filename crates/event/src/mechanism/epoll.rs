@@ -294,7 +294,7 @@ mod tests {
                 }
                 Err(error) => {
                     eprintln!("cannot run here: {error}");
-                    assert!(!c10k_sys::required::is_required(&["epoll-edge"]), "{error}");
+                    assert!(!c10k_testkit::required::is_required(&["epoll-edge"]), "{error}");
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! `signal-per-fd`: real-time signals of which the kernel queues at most one for each descriptor, the enhancement of
 //! Chandra and Mosberger (USENIX 2001, section 3.3) on an unpatched kernel.
 //!
-//! Two BPF programs (`bpf/signal_per_fd.bpf.c`) stand at security hooks of the kernel. While a descriptor is being armed
+//! Two BPF programs (`programs/signal_per_fd.bpf.c` of the crate `c10k-bpf`) stand at security hooks of the kernel. While a descriptor is being armed
 //! one tells the address of its `fown_struct`, which identifies the open file from then on; the other counts the signals
 //! of watched files and drops all but the first. What is watched, and the counts, is memory shared with the kernel:
 //! whoever takes a signal sets its count to zero, without a system call, *before* the source is looked at. An event from
@@ -17,10 +17,11 @@
 use super::rt_signal::{Many, PerDescriptor, RtSignal, probe};
 use super::{Descriptor, boxed};
 use crate::{Fact, Threading, Trigger, Unavailable, Wakeup};
-use c10k_sys::{
-    bpf::{Attach, Attached, BpfError, Hook, Map, Prepared, Shared},
-    signal::{self, Async, Receiver, Signal, SignalSet},
+use c10k_bpf::{
+    Attached, BpfError, Map, Prepared, SharedWords,
+    signal_per_fd::{CONTROL_MAP, PROBES, WATCHED_MAP, control, first_slot, prepare, slot},
 };
+use c10k_sys::signal::{self, Async, Receiver, Signal, SignalSet};
 use rustix::{
     io::Errno,
     process::{Resource, getrlimit},
@@ -49,50 +50,6 @@ pub(super) static SIGNAL_PER_FD: Descriptor = Descriptor {
     open: |options| RtSignal::<Many, PerDescriptor>::open(&SIGNAL_PER_FD, options).map(boxed),
 };
 
-/// An ELF file is read by words.
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
-
-static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../../bpf/signal_per_fd.bpf.o"));
-
-const HOOKS: [Hook; 2] = [
-    Hook {
-        program: "learn_owner",
-        function: "security_file_set_fowner",
-        attach: Attach::Entry,
-    },
-    Hook {
-        program: "gate_signal",
-        function: "security_file_send_sigiotask",
-        attach: Attach::ModifyReturn,
-    },
-];
-
-/// Words of `control` in the BPF program.
-mod control {
-    pub(super) const NAMESPACE_DEVICE: usize = 0;
-    pub(super) const NAMESPACE_INODE: usize = 1;
-    pub(super) const THREAD: usize = 2;
-    pub(super) const SIGNAL: usize = 3;
-    pub(super) const SHIFT: usize = 4;
-    pub(super) const OWNER: usize = 5;
-    pub(super) const TASK: usize = 6;
-}
-
-/// One place of `watched` in the BPF program: its words, and what its first one says where it is no address.
-mod place {
-    pub(super) const WORDS: usize = 3;
-    pub(super) const OWNER: usize = 0;
-    pub(super) const TASK: usize = 1;
-    pub(super) const COUNT: usize = 2;
-    pub(super) const FREE: u64 = 0;
-    pub(super) const REMOVED: u64 = 1;
-}
-
-/// `PROBES` and `HASH` of the BPF program.
-const PROBES: usize = 32;
-const HASH: u32 = 0x9e37_79b1;
-
 /// The most sources that one set is prepared for, whatever the process's limit of descriptors: the memory for them is
 /// taken when the set is opened, 72 to 144 bytes a source.
 const SOURCES: u64 = 1 << 16;
@@ -109,8 +66,8 @@ enum Number {
 
 /// The kernel's side of one set: the programs at work, and what they share with this process.
 pub(super) struct Gate {
-    control: Shared,
-    watched: Shared,
+    control: SharedWords,
+    watched: SharedWords,
     numbers: Vec<Cell<Number>>,
     _programs: Attached,
 }
@@ -126,7 +83,7 @@ impl Gate {
         let bits = (3 * limit).next_power_of_two().ilog2();
         let programs = attach((1 << bits) + PROBES as u32).map_err(|error| refused(&error))?;
         let share = |name| programs.map(name).and_then(Map::share).map_err(|error| refused(&error));
-        let (control, watched) = (share(".bss")?, share("watched")?);
+        let (control, watched) = (share(CONTROL_MAP)?, share(WATCHED_MAP)?);
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_err(|errno| Unavailable {
             call: "stat",
             errno,
@@ -158,19 +115,19 @@ impl Gate {
     pub(super) fn watch(&mut self, fd: RawFd) -> Result<(), Errno> {
         let [owner, task, shift] =
             [control::OWNER, control::TASK, control::SHIFT].map(|word| self.control[word].load(Ordering::Acquire));
-        let home = (owner as u32).wrapping_mul(HASH) >> shift;
-        let at = (home as usize..home as usize + PROBES)
-            .find(|at| self.word(*at, place::OWNER).load(Ordering::Relaxed) <= place::REMOVED)
+        let first = first_slot(owner, shift);
+        let at = (first..first + PROBES)
+            .find(|at| self.word(*at, slot::OWNER).load(Ordering::Relaxed) <= slot::REMOVED)
             .ok_or(Errno::NOSPC)?;
         let number = index(fd);
         if number >= self.numbers.len() {
             self.numbers.resize(number + 1, Cell::new(Number::Unwatched));
         }
         let queued = self.numbers[number].get() == Number::Left;
-        self.word(at, place::TASK).store(task, Ordering::Relaxed);
-        self.word(at, place::COUNT).store(u64::from(queued), Ordering::Relaxed);
+        self.word(at, slot::TASK).store(task, Ordering::Relaxed);
+        self.word(at, slot::COUNT).store(u64::from(queued), Ordering::Relaxed);
         // Last, since it is what a search looks at.
-        self.word(at, place::OWNER).store(owner, Ordering::Release);
+        self.word(at, slot::OWNER).store(owner, Ordering::Release);
         self.numbers[number].set(Number::Watched(at as u32));
         Ok(())
     }
@@ -181,15 +138,15 @@ impl Gate {
             return;
         };
         let mut at = at as usize;
-        let queued = self.word(at, place::COUNT).load(Ordering::Acquire) != 0;
+        let queued = self.word(at, slot::COUNT).load(Ordering::Acquire) != 0;
         self.numbers[index(fd)].set(if queued { Number::Left } else { Number::Unwatched });
-        self.word(at, place::OWNER).store(place::REMOVED, Ordering::Release);
+        self.word(at, slot::OWNER).store(slot::REMOVED, Ordering::Release);
         // A removed place before a free one is where searches may end.
-        let owner = |at| self.word(at, place::OWNER);
+        let owner = |at| self.word(at, slot::OWNER);
         let ends =
-            |at| at + 1 == self.watched.len() / place::WORDS || owner(at + 1).load(Ordering::Relaxed) == place::FREE;
-        while owner(at).load(Ordering::Relaxed) == place::REMOVED && ends(at) {
-            owner(at).store(place::FREE, Ordering::Release);
+            |at| at + 1 == self.watched.len() / slot::WORDS || owner(at + 1).load(Ordering::Relaxed) == slot::FREE;
+        while owner(at).load(Ordering::Relaxed) == slot::REMOVED && ends(at) {
+            owner(at).store(slot::FREE, Ordering::Release);
             let Some(before) = at.checked_sub(1) else { return };
             at = before;
         }
@@ -203,7 +160,7 @@ impl Gate {
             return 0;
         };
         match number.get() {
-            Number::Watched(at) => self.word(at as usize, place::COUNT).swap(0, Ordering::AcqRel),
+            Number::Watched(at) => self.word(at as usize, slot::COUNT).swap(0, Ordering::AcqRel),
             Number::Left => {
                 number.set(Number::Unwatched);
                 1
@@ -221,7 +178,7 @@ impl Gate {
 
     #[inline]
     fn word(&self, at: usize, word: usize) -> &AtomicU64 {
-        &self.watched[at * place::WORDS + word]
+        &self.watched[at * slot::WORDS + word]
     }
 
     /// Two events on one descriptor make one signal, and a third one after it was taken makes another. A program that
@@ -293,7 +250,7 @@ fn attach(places: u32) -> Result<Attached, BpfError> {
     let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
     let object = match &mut *prepared {
         Some(object) => object,
-        none => none.insert(Prepared::new(&OBJECT.0, &HOOKS)?),
+        none => none.insert(prepare()?),
     };
     object.attach(places)
 }

@@ -14,7 +14,7 @@ mod rig;
 mod support;
 
 use c10k_event::{Mechanism, Trigger};
-use c10k_sys::required::is_required;
+use c10k_testkit::required::is_required;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rig::refuses;
 use std::{fmt::Write as _, io::Write as _, process::Command};

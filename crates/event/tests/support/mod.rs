@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use c10k_event::Mechanism;
-use c10k_sys::required::is_required;
+use c10k_testkit::required::is_required;
 use std::sync::{Mutex, PoisonError};
 
 /// What probing found, so that each mechanism is probed once in a test program and its reason is said once.

@@ -1,7 +1,7 @@
 //! Every system call of a server's path fails in turn, in every way, over the script of dialogues: no hang, no leaked
 //! descriptor, process or thread, no spin, no wrong byte.
 //!
-//! The server runs traced ([`c10k_sys::faults`]). By default each subject gets a share of the sweep, another one for each
+//! The server runs traced ([`c10k_testkit::faults`]). By default each subject gets a share of the sweep, another one for each
 //! subject; `C10K_FAULTS=all` gives each the whole, in some minutes.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use c10k_event::Trigger;
 use c10k_record::ServeRecord;
-use c10k_sys::faults::{Call, Fault, Injection, Traced};
+use c10k_testkit::faults::{Call, Fault, Injection, Traced};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process};
 
@@ -246,7 +246,7 @@ impl Rig {
         let (calls, unknown) = rig.traced.calls();
         assert!(
             unknown.is_empty(),
-            "calls {unknown:?} (numbers) are in no table of c10k_sys::faults"
+            "calls {unknown:?} (numbers) are in no table of c10k_testkit::faults"
         );
         rig.quiet = calls
             .into_iter()

@@ -304,7 +304,7 @@ fn truncated(subject: &Subject) {
 
 fn landlocked(subject: &Subject) {
     if let Err(reason) = Confinement::Landlock.probe() {
-        assert!(!c10k_sys::required::is_required(&["landlock"]), "{reason}");
+        assert!(!c10k_testkit::required::is_required(&["landlock"]), "{reason}");
         return eprintln!("cannot run here: {reason}");
     }
     let site = site();

@@ -154,7 +154,7 @@ impl Subject {
     /// Whether `C10K_REQUIRE` makes its absence a failure, by its model's or its mechanism's name.
     pub(crate) fn is_required(&self) -> bool {
         let model = self.model.name();
-        c10k_sys::required::is_required(&[model, self.mechanism.map_or(model, Mechanism::name)])
+        c10k_testkit::required::is_required(&[model, self.mechanism.map_or(model, Mechanism::name)])
     }
 
     /// Starts the server with options of [`apply`].

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use c10k_event::Readiness;
-use c10k_sys::allocations::{Counting, of_this_thread};
+use c10k_testkit::allocations::{Counting, of_this_thread};
 
 use crate::clock::Moment;
 use crate::engine::{Engine, Timetable};

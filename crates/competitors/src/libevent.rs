@@ -1,70 +1,16 @@
-//! Other event libraries whose interfaces are unsafe, behind safe ones: `polling`, and the system's libevent.
-//!
-//! They are measured beside c10k-event, by its dispatch benchmark and by `c10k probe library-cost`; nothing else uses them.
-//! Each watches descriptors that it borrows, for reading, and names them by their place in the order given.
+//! The system's libevent, loaded at run time.
 
 use std::{
     ffi::{CStr, c_char, c_int, c_short, c_void},
     io,
     marker::PhantomData,
-    num::NonZeroUsize,
     os::fd::{AsRawFd, BorrowedFd},
     ptr::NonNull,
-    time::Duration,
 };
-
-/// `polling` in its edge mode.
-pub struct Polling<'fd> {
-    poller: polling::Poller,
-    events: polling::Events,
-    watched: Vec<BorrowedFd<'fd>>,
-}
-
-impl<'fd> Polling<'fd> {
-    /// A poller with these sources; a wait brings `batch` events at most.
-    ///
-    /// # Errors
-    /// Those of `epoll_create1(2)` and `epoll_ctl(2)`.
-    pub fn open(watched: impl IntoIterator<Item = BorrowedFd<'fd>>, batch: NonZeroUsize) -> io::Result<Self> {
-        let mut opened = Self {
-            poller: polling::Poller::new()?,
-            events: polling::Events::with_capacity(batch),
-            watched: Vec::new(),
-        };
-        for (index, fd) in watched.into_iter().enumerate() {
-            let event = polling::Event::readable(index);
-            // SAFETY: the source is open for 'fd, which outlives this value, and `drop` deletes it from the poller; one that
-            // is leaked is never asked again.
-            unsafe { opened.poller.add_with_mode(&fd, event, polling::PollMode::Edge) }?;
-            opened.watched.push(fd);
-        }
-        Ok(opened)
-    }
-
-    /// Waits once, without end where there is no timeout, and hands on the place of each source that is ready.
-    ///
-    /// # Errors
-    /// Those of `epoll_wait(2)`.
-    pub fn turn(&mut self, timeout: Option<Duration>, mut handle: impl FnMut(usize)) -> io::Result<()> {
-        self.events.clear();
-        self.poller.wait(&mut self.events, timeout)?;
-        self.events.iter().for_each(|event| handle(event.key));
-        Ok(())
-    }
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        for fd in &self.watched {
-            // It fails only where the source is not in the poller, which is what is wanted.
-            let _ = self.poller.delete(fd);
-        }
-    }
-}
 
 type Callback = extern "C" fn(c_int, c_short, *mut c_void);
 
-/// The system's libevent 2.1: those of its functions that a loop needs.
+/// The system's libevent 2.1: the functions that an event loop needs.
 #[derive(Clone, Copy)]
 pub struct Libevent {
     base_new: unsafe extern "C" fn() -> *mut c_void,
@@ -78,12 +24,12 @@ pub struct Libevent {
 }
 
 impl Libevent {
-    /// Loads the library, for as long as the process lives.
+    /// Loads the library. It stays loaded until the process ends.
     ///
     /// # Errors
-    /// A line that names the library and its package, or the function that it lacks.
+    /// One line with the library and the package to install, or the function that the library lacks.
     pub fn load() -> Result<Self, String> {
-        // SAFETY: loading a shared library of the system runs its initialisers, which libevent has none of.
+        // SAFETY: loading a shared library runs its initialisers, and libevent has none.
         let library = unsafe { libc::dlopen(c"libevent_core-2.1.so.7".as_ptr(), libc::RTLD_NOW) };
         if library.is_null() {
             return Err("libevent_core-2.1.so.7 is not installed: install the package libevent-core-2.1-7".to_owned());
@@ -130,7 +76,7 @@ impl Libevent {
         }
     }
 
-    /// Its version.
+    /// The version of the library, for example `2.1.12-stable`.
     #[must_use]
     pub fn version(self) -> String {
         // SAFETY: the function returns a static string.
@@ -140,42 +86,43 @@ impl Libevent {
     }
 }
 
-/// A libevent base on epoll, level-triggered and persistent: as its own benchmark uses it.
+/// A libevent base on epoll, with level-triggered persistent events, as libevent's own benchmark uses them.
 pub struct LibeventBase<'fd, F: FnMut(usize)> {
     library: Libevent,
     base: *mut c_void,
     events: Vec<*mut c_void>,
-    /// What the callbacks are given a pointer into: filled before the first event is made, and never changed.
+    /// Callbacks get a pointer to one of these. Filled before the first event is created and never changed.
     contexts: Vec<Context<F>>,
-    /// Made by `Box::into_raw`, freed by `drop`.
+    /// Leaked from a box in `open`, freed in `drop`.
     handle: NonNull<F>,
     watched: PhantomData<BorrowedFd<'fd>>,
 }
 
-/// What a callback is given.
+/// The argument of a callback.
 struct Context<F> {
     handle: NonNull<F>,
     index: usize,
 }
 
 extern "C" fn callback<F: FnMut(usize)>(_fd: c_int, _what: c_short, context: *mut c_void) {
-    // SAFETY: libevent hands back the pointer that event_new was given: a context that lives as long as its event.
+    // SAFETY: libevent passes the pointer that event_new received: a context that lives as long as its event.
     let context = unsafe { &*context.cast::<Context<F>>() };
-    // SAFETY: callbacks run one after the other, within `turn` alone, which has the base to itself; `handle` is freed after
-    // the events.
+    // SAFETY: callbacks run one at a time and only inside `turn`, which borrows the base exclusively; `handle` is freed
+    // after the events.
     let handle = unsafe { &mut *context.handle.as_ptr() };
     handle(context.index);
 }
 
 impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
-    /// A base with these sources, which hands `handle` the place of each that is ready. A panic in `handle` ends the process.
+    /// Opens a base with these sources. [`turn`](Self::turn) calls `handle` with the position of each ready source; a panic
+    /// in `handle` aborts the process.
     ///
     /// # Errors
-    /// The function of libevent that failed; or the method that it uses instead of epoll, as its environment tells it to.
+    /// The libevent function that failed, or the method that libevent was configured to use instead of epoll.
     pub fn open(library: Libevent, watched: impl IntoIterator<Item = BorrowedFd<'fd>>, handle: F) -> io::Result<Self> {
         const EV_READ: c_short = 0x02;
         const EV_PERSIST: c_short = 0x10;
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no arguments.
         let base = unsafe { (library.base_new)() };
         if base.is_null() {
             return Err(io::Error::other("event_base_new failed"));
@@ -198,7 +145,7 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
         }
         for (fd, context) in watched.iter().zip(&opened.contexts) {
             let pointer = std::ptr::from_ref(context).cast_mut().cast();
-            // SAFETY: the base is live; the context stays where it is until its event is freed, and is only read.
+            // SAFETY: the base is live; the context does not move until its event is freed, and is only read.
             let event =
                 unsafe { (library.event_new)(base, fd.as_raw_fd(), EV_READ | EV_PERSIST, callback::<F>, pointer) };
             if event.is_null() {
@@ -213,10 +160,10 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
         Ok(opened)
     }
 
-    /// Waits once and handles what is ready; where it does not `block` it only looks.
+    /// Runs the loop once and handles every ready source. With `block` false it does not wait.
     ///
     /// # Errors
-    /// That `event_base_loop` failed.
+    /// `event_base_loop` failed.
     pub fn turn(&mut self, block: bool) -> io::Result<()> {
         const EVLOOP_ONCE: c_int = 0x01;
         const EVLOOP_NONBLOCK: c_int = 0x02;
@@ -225,7 +172,7 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
         } else {
             EVLOOP_ONCE | EVLOOP_NONBLOCK
         };
-        // SAFETY: the base is live, its events' contexts and their handler too, and nobody else uses them.
+        // SAFETY: the base, the contexts of its events and their handler are live, and `&mut self` excludes other users.
         let outcome = unsafe { (self.library.base_loop)(self.base, flags) };
         if outcome < 0 {
             return Err(io::Error::other("event_base_loop failed"));
@@ -237,73 +184,12 @@ impl<'fd, F: FnMut(usize)> LibeventBase<'fd, F> {
 impl<F: FnMut(usize)> Drop for LibeventBase<'_, F> {
     fn drop(&mut self) {
         for &event in &self.events {
-            // SAFETY: each event is live and freed once; event_free removes it from the base first.
+            // SAFETY: each event is live and freed once; event_free removes it from the base.
             unsafe { (self.library.event_free)(event) };
         }
         // SAFETY: the base is live and has no event left.
         unsafe { (self.library.base_free)(self.base) };
-        // SAFETY: `open` leaked it, and no callback can run any more.
+        // SAFETY: `open` leaked it, and no callback can run now that the base is freed.
         drop(unsafe { Box::from_raw(self.handle.as_ptr()) });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::required;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    use std::{
-        cell::RefCell,
-        os::fd::{AsFd, OwnedFd},
-    };
-
-    fn pairs() -> Vec<(OwnedFd, OwnedFd)> {
-        let pair = || socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None);
-        (0..3).map(|_| pair().expect("a socket pair")).collect()
-    }
-
-    #[test]
-    fn polling_names_the_sources_that_are_ready_and_forgets_them_when_dropped() {
-        let pairs = pairs();
-        let readers = || pairs.iter().map(|(reader, _)| reader.as_fd());
-        for _ in 0..2 {
-            let mut polling = Polling::open(readers(), NonZeroUsize::MIN.saturating_add(7)).expect("a poller");
-            rustix::io::write(&pairs[1].1, b"e").expect("a byte fits");
-            let mut found = Vec::new();
-            polling
-                .turn(None, |index| found.push(index))
-                .expect("the wait succeeds");
-            assert_eq!(found, [1]);
-            rustix::io::read(&pairs[1].0, &mut [0; 8]).expect("a byte is there");
-            polling
-                .turn(Some(Duration::ZERO), |index| found.push(index))
-                .expect("the wait succeeds");
-            assert_eq!(found, [1], "nothing is ready any more");
-        }
-    }
-
-    #[test]
-    fn libevent_names_the_sources_that_are_ready_and_frees_its_handler() {
-        let library = match Libevent::load() {
-            Ok(library) => library,
-            Err(reason) => {
-                assert!(!required::is_required(&["libevent"]), "{reason}");
-                return eprintln!("skipped: {reason}");
-            }
-        };
-        assert!(library.version().starts_with("2."));
-        let pairs = pairs();
-        let found = std::rc::Rc::new(RefCell::new(Vec::new()));
-        let kept = found.clone();
-        let readers = pairs.iter().map(|(reader, _)| reader.as_fd());
-        let mut base =
-            LibeventBase::open(library, readers, move |index| kept.borrow_mut().push(index)).expect("a base");
-        rustix::io::write(&pairs[2].1, b"e").expect("a byte fits");
-        base.turn(true).expect("the loop runs");
-        assert_eq!(*found.borrow(), [2]);
-        base.turn(false).expect("the loop runs");
-        assert_eq!(*found.borrow(), [2, 2], "level-triggered");
-        drop(base);
-        assert_eq!(std::rc::Rc::strong_count(&found), 1);
     }
 }

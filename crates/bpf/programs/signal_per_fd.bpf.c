@@ -2,21 +2,21 @@
 //
 // Signal-per-fd: at most one queued signal for each descriptor, enforced where the kernel is about to queue it.
 //
-// Two programs share one set of maps; user space loads a copy for each interest set:
+// Two programs share one set of maps. User space loads a copy for each interest set:
 //
-//   learn_owner  (fentry of security_file_set_fowner) tells user space the kernel's address of the `fown_struct` and
-//                of the task when the thread named in `control` calls fcntl(F_SETOWN_EX). An open file description has
-//                exactly one `fown_struct`, so that address is the identity that the second program needs: no inode
-//                numbers, which the two ends of a pipe share and which file systems assign each in their own way.
-//   gate_signal  (fmod_ret of security_file_send_sigiotask) counts the signals of a watched description. The first since
-//                user space set the count to zero is queued; a non-zero answer drops all others, and the SIGIO that
-//                would report a full queue with them.
+//   learn_owner    (fentry of security_file_set_fowner) reports the kernel's address of the `fown_struct` and of the
+//                  task when the thread named in `control` calls fcntl(F_SETOWN_EX). An open file description has
+//                  exactly one `fown_struct`, so this address identifies it for the second program. Inode numbers would
+//                  not: the two ends of a pipe share one, and each file system assigns them in its own way.
+//   filter_signal  (fmod_ret of security_file_send_sigiotask) counts the signals of a watched description. The first
+//                  signal since user space set the count to zero is queued. All others are dropped by a non-zero
+//                  return value, and with them the SIGIO that would report a full queue.
 //
-// What is watched stands in one array that user space maps: it enters and removes descriptions without a system call,
-// and finds their counts in it.
+// The watched descriptions are entries of one array that user space maps. User space adds and removes them, and reads
+// their counts, without a system call.
 //
-// The kernel's types are declared here, with just the fields that are used: `preserve_access_index` makes the loader
-// find the offsets in the running kernel's BTF. `cargo xtask bpf` compiles this file.
+// The kernel's types are declared here with only the fields that are used; `preserve_access_index` makes the loader
+// look up their offsets in the running kernel's BTF. `cargo xtask bpf` compiles this file.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -53,25 +53,25 @@ struct file___pointing {
 } CORE;
 enum { FIELD_BYTE_OFFSET = 0, FIELD_EXISTS = 2 };
 
-// What user space sets, and what `learn_owner` answers. Shared memory: user space maps it.
+// Input from user space and the answers of `learn_owner`. User space maps this memory.
 struct {
-	u64 pidns_dev; // set: the pid namespace that `tid` belongs to
+	u64 pidns_dev; // input: the pid namespace of `tid`
 	u64 pidns_ino;
-	u64 tid;    // set: the thread whose F_SETOWN_EX is observed, 0 for none
-	u64 signal; // set: the registered signal number; all others pass
-	u64 shift;  // set: 32 less the number of bits that a place in `watched` has
+	u64 tid;    // input: the thread whose F_SETOWN_EX is observed, 0 for none
+	u64 signal; // input: the signal number that is filtered; all others pass
+	u64 shift;  // input: 32 minus the number of bits of a slot number in `watched`
 	u64 fown;   // answer: address of the `fown_struct`
 	u64 task;   // answer: address of the thread's `task_struct`
 } control;
 
-// A hash table with linear probing, written by user space alone but for the counts. A description stands at most
-// PROBES - 1 places behind its own, and the array has as many places more, so that no search wraps.
+// A hash table with linear probing. Only the counts are written here, everything else by user space. A description is
+// at most PROBES - 1 slots behind its first slot, and the array has PROBES extra slots at its end, so no search wraps.
 enum { PROBES = 32, HASH = 0x9e3779b1 };
 
 struct watched {
-	u64 fown;  // 0: free, and the end of a search; 1: removed; else the description that is watched
-	u64 task;  // the thread that its signals are for; those for another one are not ours
-	u64 count; // its signals since user space took one
+	u64 fown;  // 0: free, a search ends here; 1: removed; otherwise the watched description
+	u64 task;  // the thread that receives its signals; signals for any other thread pass
+	u64 count; // signals since user space set this to zero
 };
 
 #define MAP_UINT(name, value) int(*name)[value]
@@ -102,20 +102,20 @@ int learn_owner(u64 *ctx)
 	return 0;
 }
 
-// The section is named as the parser in the loader knows it; the loader attaches the program as fmod_ret.
+// The section name is one that the loader's parser knows; the loader attaches the program as fmod_ret.
 SEC("fentry/security_file_send_sigiotask")
-int gate_signal(u64 *ctx)
+int filter_signal(u64 *ctx)
 {
 	u64 task = ctx[0];
 	u64 fown = ctx[1];
-	u32 place;
+	u32 slot;
 
 	if ((u32)ctx[2] != control.signal)
 		return 0;
-	// The low half of an address tells the objects of a kernel apart well enough.
-	place = ((u32)fown * (u32)HASH) >> control.shift;
+	// The low half of an address is enough to distinguish the objects of a kernel.
+	slot = ((u32)fown * (u32)HASH) >> control.shift;
 	for (u32 probe = 0; probe < PROBES; probe++) {
-		u32 at = place + probe;
+		u32 at = slot + probe;
 		struct watched *entry = map_lookup_elem(&watched, &at);
 
 		if (!entry || entry->fown == 0)

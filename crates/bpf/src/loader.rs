@@ -1,7 +1,7 @@
-//! Tracing programs: `bpf(2)`, with the offsets of the running kernel put into a compiled object.
+//! Loading tracing programs with `bpf(2)`.
 //!
-//! An object is prepared once (parsed, its field offsets resolved against `/sys/kernel/btf/vmlinux`) and loaded as often
-//! as wanted; each load has its own maps. What is loaded is detached and freed when the last descriptor is dropped.
+//! An object is prepared once (parsed, its field offsets resolved against `/sys/kernel/btf/vmlinux`) and attached any
+//! number of times; each attachment has its own maps. Dropping an attachment detaches its programs and frees its maps.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -21,10 +21,10 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// `BPF_F_MMAPABLE` of linux/bpf.h.
 const MMAPABLE: u32 = 1024;
 
-/// What the kernel answers where it cannot do it at all; of linux/errno.h, and not in the C library's.
+/// `ENOTSUPP` of linux/errno.h: the kernel lacks the operation. The C library does not define it.
 const ENOTSUPP: i32 = 524;
 
-/// Room for what the verifier says about a refused program, bytes; it cuts what does not fit.
+/// Size of the buffer for the verifier's log, in bytes. The kernel truncates a longer log.
 const LOG_BYTES: usize = 64 * 1024;
 
 /// How a program attaches to a function of the kernel.
@@ -32,18 +32,18 @@ const LOG_BYTES: usize = 64 * 1024;
 pub enum Attach {
     /// `BPF_TRACE_FENTRY`: runs before the function.
     Entry,
-    /// `BPF_MODIFY_RETURN`: runs before it; an answer other than zero is returned in its stead.
+    /// `BPF_MODIFY_RETURN`: runs before the function; a return value other than zero replaces the function's.
     ModifyReturn,
 }
 
-/// A program of an object and the function of the kernel that it attaches to.
+/// A program of an object and the kernel function that it attaches to.
 #[derive(Debug, Clone, Copy)]
 pub struct Hook {
     /// Name of the program in the object.
     pub program: &'static str,
     /// Name of the kernel's function.
     pub function: &'static str,
-    /// How it attaches.
+    /// How the program attaches.
     pub attach: Attach,
 }
 
@@ -55,7 +55,7 @@ pub enum BpfError {
     #[error(
         "{KERNEL_BTF} cannot be read ({0}): this needs a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted"
     )]
-    NoKernelTypes(#[source] io::Error),
+    NoKernelTypes(io::Error),
     /// The kernel's description of its types is not understood.
     #[error("{KERNEL_BTF} is not understood: {0}")]
     KernelTypes(String),
@@ -66,15 +66,15 @@ pub enum BpfError {
     #[error("the compiled BPF object does not fit this kernel: {0}")]
     Object(String),
     /// `bpf(2)` refused.
-    #[error("bpf({command}) of {name} is refused: {error}{}{}", remedy(.error), said(.verifier))]
+    #[error("bpf({command}) of {name} is refused: {error}{}{}", remedy(.error), verifier_note(.verifier))]
     Refused {
         /// The command of `bpf(2)`.
         command: &'static str,
         /// The program or the map.
         name: String,
-        /// What it answered.
+        /// The error of the call.
         error: io::Error,
-        /// The last line of the verifier, where it had a say.
+        /// The last line of the verifier's log, if the verifier refused the program.
         verifier: Option<String>,
     },
     /// `mmap(2)` of a map failed.
@@ -82,31 +82,29 @@ pub enum BpfError {
     Map {
         /// The map.
         name: String,
-        /// What it answered.
+        /// The error of the call.
         error: io::Error,
     },
 }
 
-/// What usually helps, by the answer of `bpf(2)`.
+/// The usual remedy for an error of `bpf(2)`.
 fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) if capable() => {
-            " although this process holds CAP_BPF and CAP_PERFMON: this kernel refuses tracing programs to everybody \
-             (lockdown, or its maker's choice); `c10k vm` runs them in a guest"
+            " although this process holds CAP_BPF and CAP_PERFMON: this kernel refuses all tracing programs \
+             (lockdown, or a setting of the distribution); `c10k vm` runs them in a guest"
         }
         Some(libc::EPERM) => " (CAP_BPF and CAP_PERFMON, or root, are needed)",
         Some(libc::ENOSYS) => " (a kernel built with CONFIG_BPF_SYSCALL is needed, and no seccomp filter on bpf)",
         Some(libc::EINVAL) => " (a kernel built with CONFIG_BPF_EVENTS is needed, 5.12 or later)",
         Some(ENOTSUPP) => " (a kernel built with CONFIG_BPF_JIT and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS is needed)",
-        Some(libc::E2BIG) => {
-            " (38 programs at one function are the most that the kernel takes: close other interest sets)"
-        }
+        Some(libc::E2BIG) => " (the kernel attaches at most 38 programs to one function: close other interest sets)",
         _ => "",
     }
 }
 
-/// Whether this process holds what tracing programs need: `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`, which implies
-/// both (capabilities(7)).
+/// Whether this process has the capabilities that tracing programs need: `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`,
+/// which implies both (capabilities(7)).
 fn capable() -> bool {
     const SYS_ADMIN: u64 = 1 << 21;
     const BPF_AND_PERFMON: u64 = 1 << 39 | 1 << 38;
@@ -118,7 +116,7 @@ fn capable() -> bool {
     held & SYS_ADMIN != 0 || held & BPF_AND_PERFMON == BPF_AND_PERFMON
 }
 
-fn said(verifier: &Option<String>) -> String {
+fn verifier_note(verifier: &Option<String>) -> String {
     verifier
         .as_ref()
         .map_or_else(String::new, |line| format!("; the verifier: {line}"))
@@ -131,10 +129,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Parses `object` and resolves its fields and the functions of `hooks` in the kernel's own description.
+    /// Parses `object` and resolves its field offsets, and the functions of `hooks`, in the kernel's BTF.
     ///
     /// # Errors
-    /// [`BpfError`]: all that can be refused before `bpf(2)` is asked.
+    /// [`BpfError`]: what can be refused before `bpf(2)` is called.
     pub fn new(object: &[u8], hooks: &[Hook]) -> Result<Self, BpfError> {
         let types = fs::read(KERNEL_BTF).map_err(BpfError::NoKernelTypes)?;
         let damaged = |error: &dyn std::fmt::Display| BpfError::Object(error.to_string());
@@ -186,18 +184,18 @@ impl Prepared {
     }
 }
 
-/// Programs at work. Dropping it detaches them.
+/// Attached programs and their maps. Dropping this detaches the programs.
 pub struct Attached {
     maps: BTreeMap<String, Map>,
-    // Each holds its program, which holds its maps.
+    // A link keeps its program loaded, and a program keeps its maps.
     _links: Vec<OwnedFd>,
 }
 
 impl Attached {
-    /// The map of that name.
+    /// The map with this name.
     ///
     /// # Errors
-    /// [`BpfError::Object`] where the object has none.
+    /// [`BpfError::Object`] if the object has no such map.
     pub fn map(&self, name: &str) -> Result<&Map, BpfError> {
         self.maps
             .get(name)
@@ -214,7 +212,7 @@ pub struct Map {
 
 impl Map {
     fn create(name: &str, map: &aya_obj::Map) -> Result<Self, BpfError> {
-        // The object's globals are one element, and shared with user space as the arrays are.
+        // The globals of an object are an array with one element, shared with user space like the other arrays.
         let globals = map.section_kind() != EbpfSectionKind::BtfMaps;
         let attr = CreateMap {
             kind: if globals {
@@ -239,12 +237,12 @@ impl Map {
         })
     }
 
-    /// Maps the elements of an array, so that they are read and written without a system call.
+    /// Maps the elements of an array into memory, to read and write them without a system call.
     ///
     /// # Errors
     /// [`BpfError::Map`].
-    pub fn share(&self) -> Result<Shared, BpfError> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+    pub fn share(&self) -> Result<SharedWords, BpfError> {
+        // SAFETY: the kernel chooses the address of the new mapping, so no memory in use is touched.
         let address = unsafe {
             rustix::mm::mmap(
                 std::ptr::null_mut(),
@@ -263,7 +261,7 @@ impl Map {
             name: self.name.clone(),
             error: io::ErrorKind::AddrNotAvailable.into(),
         })?;
-        Ok(Shared {
+        Ok(SharedWords {
             words,
             count: self.bytes / size_of::<AtomicU64>(),
         })
@@ -277,33 +275,33 @@ impl AsFd for Map {
 }
 
 /// The elements of an array map, shared with the kernel.
-pub struct Shared {
+pub struct SharedWords {
     words: NonNull<AtomicU64>,
     count: usize,
 }
 
-impl std::ops::Deref for Shared {
+impl std::ops::Deref for SharedWords {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: `words` is a mapping of at least `count` words that `self` owns until it is dropped; the kernel changes
-        // them only by whole aligned words, which is what an atomic allows.
+        // SAFETY: `words` is a mapping of at least `count` words that `self` owns until it is dropped. The kernel changes
+        // it in whole aligned words only, as atomics allow.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.count) }
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedWords {
     fn drop(&mut self) {
         // SAFETY: the mapping was made in `share` with this length, and no slice of it outlives `self`.
-        // A failure leaves the mapping, which harms nobody.
+        // If it fails, the mapping stays, which does no harm.
         let _ = unsafe { rustix::mm::munmap(self.words.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
     }
 }
 
-// SAFETY: all access is through atomics, from any thread.
-unsafe impl Send for Shared {}
+// SAFETY: all access, from any thread, is through atomics.
+unsafe impl Send for SharedWords {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for SharedWords {}
 
 fn attach(object: &Object, hook: Hook, function: u32) -> Result<OwnedFd, BpfError> {
     let instructions = object
@@ -337,17 +335,17 @@ fn load(object: &Object, hook: Hook, function: u32, instructions: &[bpf_insn]) -
         ..LoadProgram::default()
     };
     // SAFETY: `LoadProgram` is the layout of this command; instructions and licence outlive the call, and the count is
-    // theirs.
+    // the number of instructions.
     let error = match unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &attr) } {
         Ok(program) => return Ok(program),
         Err(error) => error,
     };
-    // Once more, for the reason: the log is costly, and wanted only here.
+    // Load again for the reason: the log is costly and needed only after a failure.
     let mut log = vec![0u8; LOG_BYTES];
     attr.log_level = 1;
     attr.log_bytes = LOG_BYTES as u32;
     attr.log = log.as_mut_ptr() as u64;
-    // SAFETY: as above; the log is as long as said, and nothing else refers to it during the call.
+    // SAFETY: as above; the log has the given length, and nothing else refers to it during the call.
     let second = unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &attr) };
     if let Ok(program) = second {
         return Ok(program);
@@ -380,7 +378,7 @@ fn refused(command: &'static str, name: &str, error: io::Error) -> BpfError {
     }
 }
 
-/// `union bpf_attr` for `BPF_MAP_CREATE`, as far as it is used; the kernel takes the rest as zero.
+/// `union bpf_attr` for `BPF_MAP_CREATE`, the fields in use; the kernel assumes zero for the rest.
 #[repr(C)]
 #[derive(Default)]
 struct CreateMap {
@@ -447,10 +445,10 @@ unsafe fn bpf<A>(command: bpf_cmd, attr: &A) -> io::Result<i32> {
     Ok(answer as i32)
 }
 
-/// `bpf(2)` for the commands that answer with a descriptor.
+/// `bpf(2)` for commands that return a descriptor.
 ///
 /// # Safety
-/// As for [`bpf`], and `command` is one of those.
+/// As for [`bpf`], and `command` is one that returns a descriptor.
 unsafe fn bpf_fd<A>(command: bpf_cmd, attr: &A) -> io::Result<OwnedFd> {
     // SAFETY: the caller's promise.
     let fd = unsafe { bpf(command, attr) }?;
@@ -463,7 +461,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verifier_is_quoted_with_its_last_word() {
+    fn the_last_line_of_the_verifier_is_quoted() {
         let log = b"0: R1=ctx\n1: exit\ncannot call GPL-restricted function\nprocessed 4 insns\n\0\0\0";
         assert_eq!(last_line(log).as_deref(), Some("cannot call GPL-restricted function"));
         assert_eq!(last_line(b"\0"), None);
@@ -477,7 +475,7 @@ mod tests {
             (libc::EINVAL, "CONFIG_BPF_EVENTS"),
             (libc::E2BIG, "38 programs"),
         ] {
-            let text = refused("BPF_PROG_LOAD", "gate", io::Error::from_raw_os_error(errno)).to_string();
+            let text = refused("BPF_PROG_LOAD", "filter_signal", io::Error::from_raw_os_error(errno)).to_string();
             assert!(text.contains(words) && !text.contains('\n'), "{text}");
         }
     }
