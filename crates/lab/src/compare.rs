@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use c10k_record::Manifest;
 use serde::Serialize;
 
-use crate::judge::{Form, Results, number};
 use crate::measure::{self, Measure};
-use crate::run::{self, Ran};
+use crate::results::{self, Results, StudyData};
+use crate::statistic::{Form, number};
 use crate::stats::{self, Interval};
 use crate::{LabError, set};
 
@@ -243,10 +243,10 @@ fn usual(results: &Results, cells: &[&String]) -> Option<&'static Measure> {
 
 /// `None` where the two have no cell in common.
 fn compare_two(a: &Path, b: &Path, measures: &[&'static Measure], bound: f64) -> Result<Option<Comparison>, LabError> {
-    let (one, two) = (run::read(a)?, run::read(b)?);
+    let (one, two) = (results::read(a)?, results::read(b)?);
     let same = one.manifest.experiment == two.manifest.experiment && one.manifest.seed == two.manifest.seed;
     let pairing = if same { Pairing::Blocks } else { Pairing::Independent };
-    let ids = |ran: &Ran| -> Vec<String> { ran.plan.cells.iter().map(|cell| cell.id.clone()).collect() };
+    let ids = |study: &StudyData| -> Vec<String> { study.plan.cells.iter().map(|cell| cell.id.clone()).collect() };
     let (ids_a, ids_b) = (ids(&one), ids(&two));
     let common: Vec<&String> = ids_a.iter().filter(|id| ids_b.contains(id)).collect();
     let only_in_one = ids_a

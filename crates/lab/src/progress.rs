@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use c10k_record::{CellRecord, CellStatus};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::format::rough_duration;
 use crate::plan::{Cell, Plan};
 
 /// The voice of a running study.
@@ -54,7 +55,7 @@ impl Progress {
             plan.experiment.name,
             plan.cells.len(),
             plan.blocks,
-            words(Duration::from_secs_f64(plan.expected_s())),
+            rough_duration(Duration::from_secs_f64(plan.expected_s())),
             folder.display(),
             if before > 0 {
                 format!("; {before} are there already")
@@ -131,15 +132,6 @@ impl Progress {
         }
         let each = self.begun.elapsed().as_secs_f64() / here as f64;
         let left = each * self.total.saturating_sub(self.done) as f64;
-        format!("{} left", words(Duration::from_secs_f64(left)))
-    }
-}
-
-/// A duration as a person says it.
-pub(crate) fn words(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64().round() as u64;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        _ => format!("{} min {} s", seconds / 60, seconds % 60),
+        format!("{} left", rough_duration(Duration::from_secs_f64(left)))
     }
 }

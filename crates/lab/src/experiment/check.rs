@@ -6,13 +6,14 @@ use c10k_record::PROBES;
 use toml::{Spanned, Value};
 
 use super::options::{self, Kind, Number, Side};
-use super::{AdviceSpec, ClaimSpec, Experiment, Filter, Settings, Source, TableSpec, flag_text};
-use crate::LabError;
-use crate::judge::statistic;
+use super::source::Source;
+use super::spec::{AdviceSpec, ClaimSpec, Experiment, Filter, Settings, TableSpec, flag_text};
+use crate::error::LabError;
 use crate::measure::{self, Measure};
+use crate::statistic;
 
 /// Keys of `[server]` that are not options of `c10k serve`: they replace it.
-const OUTSIDE: &[&str] = &["command", "url"];
+const EXTERNAL: &[&str] = &["command", "url"];
 
 type Check = Result<(), LabError>;
 
@@ -61,8 +62,8 @@ impl Checker<'_> {
 
     fn settings(&self, side: Side, settings: &Settings) -> Check {
         for (name, value) in settings {
-            if side == Side::Server && OUTSIDE.contains(&name.get_ref().as_str()) {
-                self.outside(name, value)?;
+            if side == Side::Server && EXTERNAL.contains(&name.get_ref().as_str()) {
+                self.external(name, value)?;
                 continue;
             }
             let row = options::find(name.get_ref())
@@ -145,7 +146,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn outside(&self, name: &Spanned<String>, value: &Spanned<Value>) -> Check {
+    fn external(&self, name: &Spanned<String>, value: &Spanned<Value>) -> Check {
         let right = match name.get_ref().as_str() {
             "url" => value.get_ref().is_str(),
             _ => value
@@ -203,12 +204,12 @@ impl Checker<'_> {
                     "give each its own name",
                 ));
             }
-            let outside = |key: &str| {
+            let external = |key: &str| {
                 [&variant.server, &self.experiment.server]
                     .iter()
                     .any(|settings| settings.contains_key(key))
             };
-            if outside("command") != outside("url") {
+            if external("command") != external("url") {
                 return Err(self.source.error(
                     &variant.name.span(),
                     format!("variant '{name}' has only one of 'command' and 'url'"),

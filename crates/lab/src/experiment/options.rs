@@ -2,7 +2,7 @@
 //!
 //! The row drives the check of the file, the reading of its value, the flag, and the label on an axis.
 
-use crate::report::{duration, thousands};
+use c10k_units::display::{seconds, thousands};
 
 /// Whose option it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Kind {
     /// A value beside the label of its axis.
     pub(crate) fn text(self, value: f64) -> String {
         match self {
-            Self::Duration => duration(value),
+            Self::Duration => seconds(value),
             _ => thousands(value),
         }
     }
@@ -116,7 +116,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
 ];
 
 /// Options of `[load]` that are for the second generator and not for the measured one.
-pub(crate) const BESIDE: &[&str] = &["beside-rate", "beside-spin"];
+pub(crate) const BACKGROUND: &[&str] = &["beside-rate", "beside-spin"];
 
 pub(crate) fn find(name: &str) -> Option<&'static OptionRow> {
     OPTIONS.iter().find(|row| row.name == name)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Judgement, Verdict};
+use super::verdict::{Judgement, Verdict};
 use crate::experiment::{AdviceSpec, Experiment};
 
 /// What to take for a workload.

@@ -1,6 +1,6 @@
 //! On which scale blocks are averaged.
 
-use super::statistic::Form;
+use crate::statistic::Form;
 use crate::stats::{self, Interval};
 
 /// The scale on which a statistic is averaged.

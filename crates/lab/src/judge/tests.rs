@@ -1,5 +1,7 @@
 //! Verdicts on records with a known truth.
 
+use c10k_record::CellStatus;
+
 use super::*;
 use crate::plan::Choices;
 use crate::testing;
@@ -100,21 +102,6 @@ fn invalid_and_skipped_cells_do_not_count() {
 }
 
 #[test]
-fn a_quiet_try_counts_before_a_disturbed_one_whichever_came_first() {
-    let plan = plan();
-    let quiet = testing::record("flat idle=10 rate=10%", 0, 0.1);
-    let mut disturbed = testing::record("flat idle=10 rate=10%", 0, 0.3);
-    disturbed.disturbed = true;
-    let measure = measure::find("cpu-percent").expect("it is in the table");
-    for records in [[quiet.clone(), disturbed.clone()], [disturbed, quiet]] {
-        let results = Results::new(&plan, &records);
-        let values: Vec<f64> = results.values("flat idle=10 rate=10%", measure).into_values().collect();
-        assert_eq!(values.len(), 1);
-        assert!((values[0] - 10.0).abs() < 0.1, "{values:?}");
-    }
-}
-
-#[test]
 fn a_sentence_carries_the_numbers() {
     let plan = plan();
     let found = judge(&plan, &records(&plan, 5, 0.4, 0.0));
@@ -136,19 +123,4 @@ fn the_control_states_the_noise_floor() {
     assert!(quiet.percent < 1e-9);
     let loud = noise_floor(&plan, &records(&plan, 5, 0.4, 0.1)).expect("there is a control");
     assert!(loud.percent > 0.5 && loud.worst_block_percent >= loud.percent);
-}
-
-#[test]
-fn numbers_have_three_significant_digits() {
-    for (value, text) in [
-        (0.0, "0"),
-        (0.012_345, "0.0123"),
-        (1.0, "1"),
-        (12.345, "12.3"),
-        (6000.0, "6000"),
-        (123_456.7, "123457"),
-        (-2.5, "-2.5"),
-    ] {
-        assert_eq!(significant(value), text);
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::resolve::BLOCKS_MAX;
 use super::*;
+use crate::LabError;
 use crate::testing;
 
 fn plan(choices: &Choices) -> Result<Plan, LabError> {

@@ -2,8 +2,12 @@
 
 use c10k_record::CellRecord;
 
-use crate::judge::{Form, Results, Verdict, number, significant};
+use c10k_units::display::significant;
+
+use crate::judge::Verdict;
 use crate::plan::Plan;
+use crate::results::Results;
+use crate::statistic::{Form, number};
 use crate::{Outcome, measure, stats};
 
 /// Writes the paragraph from the records and the verdicts.

@@ -2,10 +2,11 @@
 
 use c10k_record::CellRecord;
 
+use c10k_units::display::{significant, thousands};
+
 use crate::experiment::TableSpec;
-use crate::judge::{Results, significant};
 use crate::plan::{Axis, Plan};
-use crate::report::thousands;
+use crate::results::Results;
 use crate::{StudyTable, measure, stats};
 
 /// Every table of the plan's experiment.

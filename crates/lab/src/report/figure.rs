@@ -8,19 +8,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use c10k_record::{CellRecord, CellStatus};
+use c10k_units::display::{significant, thousands};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::LevelAxis;
-use super::{escape, thousands};
 use crate::LabError;
 use crate::experiment::options::OptionRow;
 use crate::experiment::{FigureSpec, Scale};
-use crate::judge::{Results, significant};
+use crate::format::escape;
 use crate::measure::{self, Measure};
 use crate::plan::Plan;
+use crate::results::Results;
 use crate::stats;
 
 /// A drawn figure.

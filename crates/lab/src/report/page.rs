@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use c10k_record::{CellStatus, HostFacts, Manifest};
+use c10k_units::display::thousands;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::figure::Figure;
 use super::tables::Table;
-use super::thousands;
 use crate::experiment::{PublishedSpec, flag_text};
-use crate::judge::{Form, Results, number};
 use crate::plan::Plan;
-use crate::run::Ran;
+use crate::results::{Results, StudyData};
+use crate::statistic::{Form, number};
 use crate::{LabError, Outcome, measure, stats};
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -75,7 +75,7 @@ struct Trouble {
 
 /// Renders the page.
 pub(super) fn render(
-    ran: &Ran,
+    study: &StudyData,
     outcome: &Outcome,
     figures: &[Figure],
     cells: &Table,
@@ -96,15 +96,15 @@ pub(super) fn render(
             crossovers: &figure.crossovers,
         })
         .collect();
-    let results = Results::new(&ran.plan, &ran.records);
-    let published: Vec<Published> = ran
+    let results = Results::new(&study.plan, &study.records);
+    let published: Vec<Published> = study
         .plan
         .experiment
         .published
         .iter()
-        .map(|spec| published(&ran.plan, &results, spec))
+        .map(|spec| published(&study.plan, &results, spec))
         .collect();
-    let experiment = &ran.plan.experiment;
+    let experiment = &study.plan.experiment;
     let page = Page {
         style: STYLE,
         title: &experiment.title,
@@ -117,22 +117,22 @@ pub(super) fn render(
         cells,
         proof,
         calls,
-        counting: counting(ran),
-        troubles: troubles(ran),
-        notes: notes(ran),
-        accounting: accounting(ran),
-        saturation: ran.manifest.saturation.as_ref().map(saturation_words),
+        counting: counting(study),
+        troubles: troubles(study),
+        notes: notes(study),
+        accounting: accounting(study),
+        saturation: study.manifest.saturation.as_ref().map(saturation_words),
         comparisons: outcome
             .judgements
             .iter()
             .map(|judgement| judgement.estimates.len())
             .sum(),
         blocks: results.blocks(),
-        cell_count: ran.plan.cells.len(),
-        manifest: &ran.manifest,
-        environment: facts(&ran.manifest),
-        again: again(&ran.manifest),
-        commands: commands(ran),
+        cell_count: study.plan.cells.len(),
+        manifest: &study.manifest,
+        environment: facts(&study.manifest),
+        again: again(&study.manifest),
+        commands: commands(study),
     };
     environment
         .get_template("report.html")
@@ -201,9 +201,9 @@ fn published<'a>(plan: &Plan, results: &Results, spec: &'a PublishedSpec) -> Pub
 }
 
 /// Cells that were invalid or skipped, alike ones together.
-fn troubles(ran: &Ran) -> Vec<Trouble> {
+fn troubles(study: &StudyData) -> Vec<Trouble> {
     let mut blocks: BTreeMap<(String, &'static str, String), usize> = BTreeMap::new();
-    for record in &ran.records {
+    for record in &study.records {
         let status = match record.status {
             CellStatus::Measured => continue,
             CellStatus::Invalid => "invalid",
@@ -225,9 +225,9 @@ fn troubles(ran: &Ran) -> Vec<Trouble> {
 }
 
 /// What was noted, a line per sort of note: its number differs from cell to cell and is left out of the sort.
-fn notes(ran: &Ran) -> Vec<String> {
+fn notes(study: &StudyData) -> Vec<String> {
     let mut sorts: BTreeMap<String, (usize, &str, &str)> = BTreeMap::new();
-    for record in &ran.records {
+    for record in &study.records {
         for note in &record.notes {
             let sort: String = note.chars().filter(|character| !character.is_ascii_digit()).collect();
             sorts.entry(sort).or_insert((0, &record.cell, note)).0 += 1;
@@ -237,17 +237,18 @@ fn notes(ran: &Ran) -> Vec<String> {
         1 => format!("{cell}: {note}."),
         _ => format!("In {count} runs, {cell} the first: {note}."),
     });
-    ran.manifest.notes.iter().cloned().chain(lines).collect()
+    study.manifest.notes.iter().cloned().chain(lines).collect()
 }
 
 /// How far the three ways of measuring CPU agree, in one paragraph.
-fn accounting(ran: &Ran) -> String {
+fn accounting(study: &StudyData) -> String {
     let measures = ["cpu-percent", "cpu-percent-idle-counter", "cpu-percent-busy"].map(measure::find);
     let [Some(scheduler), Some(counter), Some(busy)] = measures else {
         return String::new();
     };
     let valid = || {
-        ran.records
+        study
+            .records
             .iter()
             .filter(|record| record.status == CellStatus::Measured)
     };
@@ -256,7 +257,7 @@ fn accounting(ran: &Ran) -> String {
             .filter_map(|record| Some((other.read)(record)? - (scheduler.read)(record)?))
             .collect()
     };
-    let mode = ran
+    let mode = study
         .manifest
         .host
         .cpu_accounting
@@ -294,7 +295,7 @@ fn accounting(ran: &Ran) -> String {
         ),
         (
             apart(-1.0),
-            "less: the counter got more done beside the server than alone, as when the CPU ran faster than while the counter \
+            "less: the counter got more done beside the server than alone, as when the CPU study faster than while the counter \
              was calibrated",
         ),
     ] {
@@ -309,8 +310,8 @@ fn accounting(ran: &Ran) -> String {
 }
 
 /// What counted the system calls, or why nothing did.
-fn counting(ran: &Ran) -> String {
-    let calls = || ran.records.iter().filter_map(|record| record.calls.as_ref());
+fn counting(study: &StudyData) -> String {
+    let calls = || study.records.iter().filter_map(|record| record.calls.as_ref());
     let reason = calls().flat_map(|calls| &calls.reasons).next();
     let counted = calls().find(|calls| calls.status == CellStatus::Measured);
     match (counted.map(|calls| calls.tool.as_str()), reason) {
@@ -324,7 +325,7 @@ fn counting(ran: &Ran) -> String {
              called like the server."
         ),
         (None, Some(reason)) => format!("They were not counted: {reason}."),
-        (None, None) if ran.manifest.call_passes == 0 => "They were not counted.".to_owned(),
+        (None, None) if study.manifest.call_passes == 0 => "They were not counted.".to_owned(),
         (None, None) => "The pass that counts them has not run.".to_owned(),
     }
 }
@@ -411,8 +412,12 @@ fn manifest_target(manifest: &Manifest) -> &str {
 }
 
 /// One cell's two commands, as they were started.
-fn commands(ran: &Ran) -> Vec<String> {
-    let Some(record) = ran.records.iter().find(|record| record.status == CellStatus::Measured) else {
+fn commands(study: &StudyData) -> Vec<String> {
+    let Some(record) = study
+        .records
+        .iter()
+        .find(|record| record.status == CellStatus::Measured)
+    else {
         return Vec::new();
     };
     [&record.server_command, &record.load_command]

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use c10k_record::{CallRecord, CellRecord, CellStatus};
+use c10k_units::display::significant;
 use serde::Serialize;
 
-use crate::judge::{Results, significant};
 use crate::measure::{MEASURES, Measure};
 use crate::plan::Plan;
+use crate::results::Results;
 use crate::{Outcome, measure, stats};
 
 /// A heading and its rows, all of the same length.

@@ -2,9 +2,18 @@
 
 use std::fmt::Write as _;
 
+use super::crosstab;
 use crate::Outcome;
 
-pub(crate) fn summary(outcome: &Outcome) -> String {
+impl Outcome {
+    /// The verdict table and the report's path, for a terminal.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        summary(self)
+    }
+}
+
+fn summary(outcome: &Outcome) -> String {
     let mut text = String::new();
     let width = outcome
         .judgements
@@ -60,7 +69,7 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
         );
     }
     for table in &outcome.tables {
-        line(&mut text, format_args!("{}", super::crosstab::text(table)));
+        line(&mut text, format_args!("{}", crosstab::text(table)));
     }
     let cells = outcome.cells;
     line(

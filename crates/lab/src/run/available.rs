@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use c10k_record::{CellRecord, CellStatus};
 
-use super::bench::Bench;
 use super::cell;
 use super::server::Server;
+use super::testbed::Testbed;
 use crate::plan::Plan;
 
 /// Names of the variants whose server cannot be started. Why stands in the record of each of their cells.
-pub(super) fn unavailable(bench: &Bench, plan: &Plan) -> BTreeSet<String> {
+pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeSet<String> {
     let originals = plan
         .variants
         .iter()
@@ -24,7 +24,7 @@ pub(super) fn unavailable(bench: &Bench, plan: &Plan) -> BTreeSet<String> {
             .find(|cell| cell.variant == *index && cell.probe.is_none());
         first.is_some_and(|cell| {
             let mut scrap: CellRecord = cell::blank(plan, cell, 0, 0);
-            let started = Server::start(bench, cell, variant.outside.as_ref(), Vec::new(), &mut scrap);
+            let started = Server::start(testbed, cell, variant.external.as_ref(), Vec::new(), &mut scrap);
             started.is_err_and(|end| end.status == CellStatus::Skipped)
         })
     });

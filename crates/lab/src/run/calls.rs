@@ -6,17 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use c10k_host::calls::{CallCounting, CallCounts, CallTool};
-use c10k_record::{CallRecord, CellRecord, CellStatus, SCHEMA};
+use c10k_record::{CallRecord, CellStatus, SCHEMA};
 
-use super::bench::Bench;
-use super::cell::{self, Place};
-use super::folder::{self, Folder};
+use super::cell::{self, RunContext};
+use super::testbed::Testbed;
 use crate::LabError;
+use crate::folder::{self, Folder};
+use crate::format::now_rfc3339;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
 
 /// Runs what is missing of the counting passes.
-pub(super) fn run_passes(bench: &Bench, plan: &Plan, path: &Path, progress: &Progress) -> Result<(), LabError> {
+pub(super) fn run_passes(testbed: &Testbed, plan: &Plan, path: &Path, progress: &Progress) -> Result<(), LabError> {
     if plan.call_passes == 0 {
         return Ok(());
     }
@@ -32,7 +33,7 @@ pub(super) fn run_passes(bench: &Bench, plan: &Plan, path: &Path, progress: &Pro
     if !(0..plan.call_passes).any(|pass| plan.cells.iter().any(|cell| due(&records, cell, pass))) {
         return Ok(());
     }
-    let tool = CallTool::find(bench.server_cpu());
+    let tool = CallTool::find(testbed.server_cpu());
     progress.say(&match &tool {
         Ok(tool) => format!("counting system calls with {}, in a pass of its own", tool.name()),
         Err(reason) => format!("system calls are not counted: {reason}"),
@@ -43,7 +44,7 @@ pub(super) fn run_passes(bench: &Bench, plan: &Plan, path: &Path, progress: &Pro
             let cell = &plan.cells[index];
             while due(&records, cell, pass) {
                 let record = match &tool {
-                    Ok(tool) => count(bench, plan, cell, pass, *tool, path),
+                    Ok(tool) => count(testbed, plan, cell, pass, *tool, path),
                     Err(reason) => ended(cell, pass, "", CellStatus::Skipped, reason.clone()),
                 };
                 folder.append(&record)?;
@@ -54,36 +55,22 @@ pub(super) fn run_passes(bench: &Bench, plan: &Plan, path: &Path, progress: &Pro
     Ok(())
 }
 
-/// Gives the record of each block what was counted in the pass of the same number, so that the pass is judged like any
-/// measure, block by block.
-pub(super) fn join(records: &mut [CellRecord], calls: Vec<CallRecord>) {
-    for call in calls {
-        let valid = call.status == CellStatus::Measured;
-        let same = records
-            .iter_mut()
-            .filter(|record| record.cell == call.cell && record.block == call.pass);
-        for record in same.filter(|record| valid || record.calls.is_none()) {
-            record.calls = Some(call.clone());
-        }
-    }
-}
-
-fn count(bench: &Bench, plan: &Plan, cell: &Cell, pass: u32, tool: CallTool, path: &Path) -> CallRecord {
+fn count(testbed: &Testbed, plan: &Plan, cell: &Cell, pass: u32, tool: CallTool, path: &Path) -> CallRecord {
     let name = tool.name();
-    let outside = plan.variants[cell.variant].outside.as_ref();
-    let program = outside
-        .and_then(|outside| outside.command.first())
-        .map_or(bench.tool.as_path(), Path::new);
-    let mut counting = match tool.prepare(program, path, bench.client_cpus()) {
+    let external = plan.variants[cell.variant].external.as_ref();
+    let program = external
+        .and_then(|external| external.command.first())
+        .map_or(testbed.tool.as_path(), Path::new);
+    let mut counting = match tool.prepare(program, path, testbed.client_cpus()) {
         Ok(counting) => counting,
         Err(error) => return ended(cell, pass, name, CellStatus::Skipped, format!("{name}: {error}")),
     };
-    let place = Place {
+    let place = RunContext {
         block: plan.blocks + pass,
         position: 0,
         best_speed: None,
     };
-    let run = cell::run(bench, plan, cell, place, Some(&mut counting));
+    let run = cell::run(testbed, plan, cell, place, Some(&mut counting));
     let mut record = CallRecord {
         seconds: run.seconds,
         started_at: run.started_at.clone(),
@@ -123,7 +110,7 @@ fn ended(cell: &Cell, pass: u32, tool: &str, status: CellStatus, reason: String)
         pass,
         status,
         reasons: Some(reason).filter(|reason| !reason.is_empty()).into_iter().collect(),
-        started_at: super::now_rfc3339(),
+        started_at: now_rfc3339(),
         seconds: 0.0,
         tool: tool.to_owned(),
         window_ns: 0,
@@ -134,29 +121,4 @@ fn ended(cell: &Cell, pass: u32, tool: &str, status: CellStatus, reason: String)
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    #[test]
-    fn a_pass_joins_the_block_of_its_number_and_what_failed_gives_way_to_what_did_not() {
-        let mut records = vec![testing::record("a", 0, 0.1), testing::record("a", 1, 0.1)];
-        let plan = Plan::resolve(&testing::experiment(), &crate::plan::Choices::default(), Some(1e3));
-        let mut cell = plan.expect("it resolves").cells[0].clone();
-        cell.id = "a".to_owned();
-        let failed = ended(&cell, 0, "strace", CellStatus::Invalid, "late".to_owned());
-        let mut good = ended(&cell, 0, "strace", CellStatus::Measured, String::new());
-        good.by_name.insert("read".to_owned(), 7);
-        join(&mut records, vec![good.clone(), failed.clone()]);
-        assert_eq!(records[0].calls.as_ref(), Some(&good));
-        assert_eq!(records[1].calls, None);
-        join(&mut records[1..], vec![CallRecord { pass: 1, ..failed }]);
-        assert!(
-            records[1].calls.is_some(),
-            "the reason is kept where there is nothing else"
-        );
-    }
 }

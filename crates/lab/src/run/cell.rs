@@ -7,20 +7,21 @@ use c10k_host::child::OnParentDeath;
 use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
 use c10k_record::{CellRecord, CellStatus, SCHEMA};
 
-use super::bench::Bench;
-use super::beside;
+use super::end::{CellFailure, invalid, skipped};
+use super::metering::meter;
 use super::process::Program;
 use super::server::Server;
-use super::validity;
-use super::watch::watch;
-use crate::plan::{Cell, Outside, Plan};
+use super::testbed::Testbed;
+use super::{background, probe, validity};
+use crate::format::now_rfc3339;
+use crate::plan::{Cell, ExternalServer, Plan};
 
 /// Descriptors that a process needs beside its connections.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
 /// Where a cell stands in its study.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RunContext {
     pub(super) block: u32,
     pub(super) position: u32,
     /// The best speed of the server's CPU so far, loops of the idle counter per second.
@@ -30,20 +31,20 @@ pub(super) struct Place {
 /// Runs one cell. Whatever happens becomes a record. With `counting`, system calls are counted while it is measured, and
 /// its times are those of a server that is being counted.
 pub(super) fn run(
-    bench: &Bench,
+    testbed: &Testbed,
     plan: &Plan,
     cell: &Cell,
-    place: Place,
+    place: RunContext,
     counting: Option<&mut CallCounting>,
 ) -> CellRecord {
     let started = Instant::now();
     let mut record = blank(plan, cell, place.block, place.position);
-    let outside = plan.variants[cell.variant].outside.as_ref();
+    let external = plan.variants[cell.variant].external.as_ref();
     // The same schedule for every variant of a block, another one in the next.
     let seed = plan.seed.wrapping_add(u64::from(place.block));
     let carried_out = match &cell.probe {
-        Some(name) => super::probe::carry_out(bench, cell, name, &mut record),
-        None => carry_out(bench, cell, outside, seed, &mut record, counting),
+        Some(name) => probe::carry_out(testbed, cell, name, &mut record),
+        None => carry_out(testbed, cell, external, seed, &mut record, counting),
     };
     if let Err(end) = carried_out {
         record.status = end.status;
@@ -75,7 +76,7 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
         reasons: Vec::new(),
         notes: Vec::new(),
         disturbed: false,
-        started_at: super::now_rfc3339(),
+        started_at: now_rfc3339(),
         seconds: 0.0,
         server_command: Vec::new(),
         load_command: Vec::new(),
@@ -87,65 +88,45 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
     }
 }
 
-/// Why a cell ended before its time.
-pub(super) struct End {
-    pub(super) status: CellStatus,
-    reason: String,
-}
-
-pub(super) fn skipped(reason: impl Into<String>) -> End {
-    End {
-        status: CellStatus::Skipped,
-        reason: reason.into(),
-    }
-}
-
-pub(super) fn invalid(reason: impl Into<String>) -> End {
-    End {
-        status: CellStatus::Invalid,
-        reason: reason.into(),
-    }
-}
-
 fn carry_out(
-    bench: &Bench,
+    testbed: &Testbed,
     cell: &Cell,
-    outside: Option<&Outside>,
+    external: Option<&ExternalServer>,
     seed: u64,
     record: &mut CellRecord,
     counting: Option<&mut CallCounting>,
-) -> Result<(), End> {
+) -> Result<(), CellFailure> {
     let wanted = cell.connections + DESCRIPTORS_BESIDE;
-    if wanted > bench.nofile {
+    if wanted > testbed.nofile {
         return Err(skipped(format!(
             "{} connections need {wanted} descriptors and a process may open {} (ulimit -Hn)",
-            cell.connections, bench.nofile
+            cell.connections, testbed.nofile
         )));
     }
     room_for_signals(cell, queued_signals().unwrap_or_default())?;
     let prefix = counting.as_ref().map(|counting| counting.prefix()).unwrap_or_default();
-    let server = Server::start(bench, cell, outside, prefix, record)?;
+    let server = Server::start(testbed, cell, external, prefix, record)?;
     let sockets_before = tcp_sockets().unwrap_or_default();
     let kernel_before = kernel_memory();
-    let beside = beside::start(bench, cell, server.address)?;
-    let mut load = start_load(bench, cell, &server, seed, record)?;
-    let watched = watch(bench, cell, &server, &mut load, counting);
+    let background = background::start(testbed, cell, server.address)?;
+    let mut load = start_load(testbed, cell, &server, seed, record)?;
+    let metered = meter(testbed, cell, &server, &mut load, counting);
     drop(load);
-    if let Some(beside) = beside {
-        beside::end(beside, record);
+    if let Some(background) = background {
+        background::end(background, record);
     }
-    if let Ok(watched) = &watched {
-        record.load = Some(watched.summary.clone());
-        record.meters = watched.meters(bench, sockets_before, kernel_before);
+    if let Ok(metered) = &metered {
+        record.load = Some(metered.summary.clone());
+        record.meters = metered.meters(testbed, sockets_before, kernel_before);
     }
-    server.finish(outside.is_none(), record);
-    let watched = watched?;
+    server.finish(external.is_none(), record);
+    let metered = metered?;
     if record.meters.is_none() {
         return Err(invalid(
             "the generator did not announce its phases, so that nothing was metered",
         ));
     }
-    if watched.server_gone {
+    if metered.server_gone {
         return Err(invalid("the server ended while it was measured"));
     }
     Ok(())
@@ -153,7 +134,7 @@ fn carry_out(
 
 /// The kernel counts the signals that wait by user: those of other processes leave a server a shorter queue than it asked
 /// for, down to none.
-fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), End> {
+fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), CellFailure> {
     /// Of the queue, that others may take.
     const SHARE: u64 = 4;
     let flags = cell.server_flags.iter();
@@ -167,13 +148,23 @@ fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), End> {
     }
 }
 
-fn start_load(bench: &Bench, cell: &Cell, server: &Server, seed: u64, record: &mut CellRecord) -> Result<Program, End> {
-    let mut command = vec![bench.tool.display().to_string(), "load".to_owned(), server.url.clone()];
+fn start_load(
+    testbed: &Testbed,
+    cell: &Cell,
+    server: &Server,
+    seed: u64,
+    record: &mut CellRecord,
+) -> Result<Program, CellFailure> {
+    let mut command = vec![
+        testbed.tool.display().to_string(),
+        "load".to_owned(),
+        server.url.clone(),
+    ];
     command.extend(["--json", "--phases", "--hold", "--seed"].map(str::to_owned));
     command.push(seed.to_string());
     command.extend(cell.load_flags.iter().cloned());
     record.load_command.clone_from(&command);
-    Program::start_held(&command, &bench.client_cpus, OnParentDeath::Kill).map_err(skipped)
+    Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill).map_err(skipped)
 }
 
 #[cfg(test)]

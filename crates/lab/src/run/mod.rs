@@ -1,54 +1,34 @@
 //! Running a plan: block by block, cell by cell, each record on the disk before the next cell starts.
 
 mod available;
-pub(crate) mod bench;
-mod beside;
+mod background;
 mod calls;
 mod cell;
-pub(crate) mod folder;
+mod end;
+mod metering;
 mod probe;
 mod process;
 mod server;
+mod testbed;
 mod validity;
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::experiment::{Experiment, Source};
-use crate::plan::{Budget, Choices, Plan};
+use crate::folder::{self, Folder};
+use crate::format::now_rfc3339;
+use crate::plan::{Budget, Choices, Plan, fresh_seed};
 use crate::progress::Progress;
-use crate::{LabError, Start, StudyOptions, measure, stats};
-use bench::Bench;
-use cell::Place;
-use folder::Folder;
-
-/// Where results go when nothing else is said.
-const RESULTS: &str = "c10k-results";
-
-/// What a run leaves for the judge.
-pub(crate) struct Ran {
-    pub(crate) folder: PathBuf,
-    pub(crate) plan: Plan,
-    pub(crate) manifest: Manifest,
-    pub(crate) records: Vec<CellRecord>,
-}
-
-/// This instant as the records have it.
-pub(crate) fn now_rfc3339() -> String {
-    let now = OffsetDateTime::now_utc();
-    let now = now.replace_nanosecond(0).unwrap_or(now);
-    // Formatting fails only for years beyond four digits.
-    now.format(&Rfc3339).unwrap_or_default()
-}
+use crate::{LabError, Start, StudyOptions, executable, measure, stats};
+use cell::RunContext;
+use testbed::Testbed;
 
 /// Runs a study to its end, from the start or from where its folder stands.
-pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Progress) -> Result<Ran, LabError> {
+pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Progress) -> Result<PathBuf, LabError> {
     let experiment = Experiment::parse(source)?;
     let path = choose_folder(&experiment.name, options)?;
     let facts = c10k_host::facts::read();
@@ -71,65 +51,33 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     // Whatever can be refused is refused before anything is written.
     let draft = Plan::resolve(&experiment, &choices, None)?;
     let mut folder = Folder::open(&path)?;
-    let mut bench = Bench::set_up(&options.tool, &facts);
-    bench.calibrate();
+    let mut testbed = Testbed::set_up(&options.tool, &facts);
+    testbed.calibrate();
     let manifest = match begun {
         Some(manifest) => manifest,
         None => {
             let choices = Choices {
-                unavailable: available::unavailable(&bench, &draft),
+                unavailable: available::unavailable(&testbed, &draft),
                 ..choices
             };
             let draft = Plan::resolve(&experiment, &choices, None)?;
-            let saturation = measure_saturation(&bench, &draft, progress)?;
-            let manifest = new_manifest(source, &draft, &choices, &bench, facts, saturation);
+            let saturation = measure_saturation(&testbed, &draft, progress)?;
+            let manifest = new_manifest(source, &draft, &choices, &testbed, facts, saturation);
             folder.write_manifest(&manifest)?;
             manifest
         }
     };
-    let plan = planned(&experiment, &manifest)?;
-    let mut records = run_blocks(&mut bench, &plan, &manifest, &path, &mut folder, progress)?;
-    calls::run_passes(&bench, &plan, &path, progress)?;
-    calls::join(&mut records, folder::read_calls(&path)?);
-    Ok(Ran {
-        folder: path,
-        plan,
-        manifest,
-        records,
-    })
-}
-
-/// Reads a finished or unfinished study without running anything.
-pub(crate) fn read(path: &Path) -> Result<Ran, LabError> {
-    let manifest = folder::read_manifest(path)?.ok_or_else(|| LabError::NoStudy { path: path.to_owned() })?;
-    let source = Source {
-        file: manifest.experiment_file.clone(),
-        text: manifest.experiment.clone(),
-    };
-    let experiment = Experiment::parse(&source)?;
-    let plan = planned(&experiment, &manifest)?;
-    let mut records = folder::read_records(path)?;
-    calls::join(&mut records, folder::read_calls(path)?);
-    Ok(Ran {
-        folder: path.to_owned(),
-        plan,
-        records,
-        manifest,
-    })
-}
-
-/// The plan of a manifest: the same whenever it is asked for.
-fn planned(experiment: &Experiment, manifest: &Manifest) -> Result<Plan, LabError> {
-    let choices = as_planned(manifest);
-    let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
-    Plan::resolve(experiment, &choices, saturation)
+    let plan = Plan::of_manifest(&experiment, &manifest)?;
+    run_blocks(&mut testbed, &plan, &manifest, &path, &mut folder, progress)?;
+    calls::run_passes(&testbed, &plan, &path, progress)?;
+    Ok(path)
 }
 
 fn new_manifest(
     source: &Source,
     plan: &Plan,
     choices: &Choices,
-    bench: &Bench,
+    testbed: &Testbed,
     host: HostFacts,
     saturation: Option<Saturation>,
 ) -> Manifest {
@@ -139,7 +87,7 @@ fn new_manifest(
         experiment_file: source.file.clone(),
         experiment: source.text.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        executable_sha256: bench::sha256(&bench.tool),
+        executable_sha256: executable::sha256(&testbed.tool),
         planned_at: now_rfc3339(),
         seed: choices.seed,
         blocks: plan.blocks,
@@ -149,9 +97,9 @@ fn new_manifest(
         unavailable: choices.unavailable.iter().cloned().collect(),
         expected_s: plan.expected_s(),
         saturation,
-        server_cpu: bench.server_cpu(),
-        client_cpus: bench.client_cpus().to_vec(),
-        notes: bench.notes().to_vec(),
+        server_cpu: testbed.server_cpu(),
+        client_cpus: testbed.client_cpus().to_vec(),
+        notes: testbed.notes().to_vec(),
         host,
     }
 }
@@ -170,7 +118,7 @@ fn resumed_choices(
             format!("the experiment in {} is not the one it was planned from", source.file),
         ),
         (
-            manifest.executable_sha256 != bench::sha256(&options.tool),
+            manifest.executable_sha256 != executable::sha256(&options.tool),
             "it was begun with another build of c10k".to_owned(),
         ),
         (
@@ -208,19 +156,7 @@ fn resumed_choices(
             difference,
         });
     }
-    Ok(as_planned(manifest))
-}
-
-/// The choices from which the plan of a manifest comes out again.
-fn as_planned(manifest: &Manifest) -> Choices {
-    Choices {
-        seed: manifest.seed,
-        repeats: Some(manifest.blocks),
-        call_passes: Some(manifest.call_passes),
-        budget: Budget::None,
-        only: manifest.only.clone(),
-        unavailable: manifest.unavailable.iter().cloned().collect(),
-    }
+    Ok(Choices::of_manifest(manifest))
 }
 
 /// `--out`, or a folder named after the study: a new one for a new study, the last one to go on with.
@@ -231,25 +167,9 @@ fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabErro
         }
         return Ok(out.clone());
     }
-    Ok(next_folder(study, options.start, |path| {
+    Ok(folder::next(study, options.start, |path| {
         path.join("manifest.json").exists()
     }))
-}
-
-/// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; the last taken one to go on with.
-pub(crate) fn next_folder(name: &str, start: Start, taken: impl Fn(&Path) -> bool) -> PathBuf {
-    let nth = |n: u32| {
-        let name = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
-        Path::new(RESULTS).join(name)
-    };
-    let mut free = 1;
-    while taken(&nth(free)) {
-        free += 1;
-    }
-    match start {
-        Start::Resume if free > 1 => nth(free - 1),
-        _ => nth(free),
-    }
 }
 
 /// The budget asked for; without one and without a number of blocks, the duration that the experiment states.
@@ -261,14 +181,7 @@ fn budget(experiment: &Experiment, options: &StudyOptions) -> Budget {
     }
 }
 
-/// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
-pub(crate) fn fresh_seed() -> u64 {
-    let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
-    // Only the last digits matter, and few of them: a seed is to be typed.
-    u64::try_from(nanos.rem_euclid(1_000_000)).unwrap_or_default()
-}
-
-fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Result<Option<Saturation>, LabError> {
+fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -> Result<Option<Saturation>, LabError> {
     let (Some(spec), Some(cell)) = (&plan.experiment.saturation, plan.saturation_cell()) else {
         return Ok(None);
     };
@@ -284,10 +197,10 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
     let mut full = Vec::new();
     for position in 0..spec.tries.max(1) {
         let record = cell::run(
-            bench,
+            testbed,
             plan,
             &cell,
-            Place {
+            RunContext {
                 block: 0,
                 position,
                 best_speed: None,
@@ -312,13 +225,13 @@ fn measure_saturation(bench: &Bench, plan: &Plan, progress: &mut Progress) -> Re
 }
 
 fn run_blocks(
-    bench: &mut Bench,
+    testbed: &mut Testbed,
     plan: &Plan,
     manifest: &Manifest,
     path: &Path,
     folder: &mut Folder,
     progress: &mut Progress,
-) -> Result<Vec<CellRecord>, LabError> {
+) -> Result<(), LabError> {
     let mut records = folder::read_records(path)?;
     let before_s = manifest
         .saturation
@@ -343,16 +256,16 @@ fn run_blocks(
             let cell = &plan.cells[index];
             let position = u32::try_from(position).unwrap_or(u32::MAX);
             while is_due(plan, budget_s, &records, &cell.id, block) {
-                bench.same_tool()?;
+                testbed.same_tool()?;
                 progress.cell(cell, block);
                 let started = Instant::now();
-                bench.calibrate();
-                let place = Place {
+                testbed.calibrate();
+                let place = RunContext {
                     block,
                     position,
                     best_speed: best_speed(&records),
                 };
-                let mut record = cell::run(bench, plan, cell, place, None);
+                let mut record = cell::run(testbed, plan, cell, place, None);
                 record.seconds = started.elapsed().as_secs_f64();
                 folder.append(&record)?;
                 progress.ran(&record);
@@ -363,7 +276,7 @@ fn run_blocks(
         progress.block_done(block);
     }
     progress.finish();
-    Ok(records)
+    Ok(())
 }
 
 /// Whether a cell is still to be run in a block: it has not run; or its only try was invalid; or its only try was

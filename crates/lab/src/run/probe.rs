@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use c10k_host::child::OnParentDeath;
 use c10k_record::{CellRecord, ProbeSummary};
 
-use super::bench::Bench;
-use super::cell::{End, invalid, skipped};
+use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
+use super::testbed::Testbed;
 use crate::plan::Cell;
 
 /// What a probe may take beyond its measured time to set up and to clean up.
@@ -17,19 +17,24 @@ const SLACK: Duration = Duration::from_secs(60);
 const STEAL_NOTED: f64 = 0.02;
 
 /// Runs the probe of `cell` and takes its figures into `record`.
-pub(super) fn carry_out(bench: &Bench, cell: &Cell, name: &str, record: &mut CellRecord) -> Result<(), End> {
+pub(super) fn carry_out(
+    testbed: &Testbed,
+    cell: &Cell,
+    name: &str,
+    record: &mut CellRecord,
+) -> Result<(), CellFailure> {
     // The server's CPU first: where a probe needs one, it takes that.
-    let cpus: Vec<usize> = bench
+    let cpus: Vec<usize> = testbed
         .server_cpus()
         .into_iter()
-        .chain(bench.client_cpus().iter().copied())
+        .chain(testbed.client_cpus().iter().copied())
         .collect();
     let list: Vec<String> = cpus.iter().map(usize::to_string).collect();
-    let mut command = vec![bench.tool.display().to_string()];
+    let mut command = vec![testbed.tool.display().to_string()];
     command.extend(["probe", name, "--json", "--cpus", &list.join(",")].map(str::to_owned));
     command.extend(cell.probe_flags.iter().cloned());
     record.server_command.clone_from(&command);
-    let before = bench.read_cpu();
+    let before = testbed.read_cpu();
     let started = Instant::now();
     let mut program = Program::start(&command, &cpus, OnParentDeath::Kill).map_err(skipped)?;
     let limit = Duration::from_secs_f64(cell.time.warmup_s + cell.time.duration_s) + SLACK;
@@ -51,7 +56,7 @@ pub(super) fn carry_out(bench: &Bench, cell: &Cell, name: &str, record: &mut Cel
             "the probe did not clean up within {SLACK:?} and was killed"
         )));
     }
-    if let Some((before, after)) = before.zip(bench.read_cpu()) {
+    if let Some((before, after)) = before.zip(testbed.read_cpu()) {
         let steal = after.ticks.steal.saturating_sub(before.ticks.steal);
         if steal.as_secs_f64() > STEAL_NOTED * wall.as_secs_f64() {
             let percent = 100.0 * steal.as_secs_f64() / wall.as_secs_f64();

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use c10k_host::child::OnParentDeath;
 use c10k_record::{CellRecord, ServeRecord, ServeSummary};
 
-use super::bench::Bench;
-use super::cell::{End, invalid, skipped};
+use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
-use crate::plan::{Cell, Outside};
+use super::testbed::Testbed;
+use crate::plan::{Cell, ExternalServer};
 
 /// A server that has not said that it listens by then will not.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -32,25 +32,30 @@ pub(super) struct Server {
 impl Server {
     /// Starts the server of a cell. `prefix` stands before its command.
     pub(super) fn start(
-        bench: &Bench,
+        testbed: &Testbed,
         cell: &Cell,
-        outside: Option<&Outside>,
+        external: Option<&ExternalServer>,
         prefix: Vec<String>,
         record: &mut CellRecord,
-    ) -> Result<Self, End> {
-        match outside {
-            Some(outside) => Self::start_outside(bench, cell, outside, prefix, record),
-            None => Self::start_own(bench, cell, prefix, record),
+    ) -> Result<Self, CellFailure> {
+        match external {
+            Some(external) => Self::start_external(testbed, cell, external, prefix, record),
+            None => Self::start_own(testbed, cell, prefix, record),
         }
     }
 
-    fn start_own(bench: &Bench, cell: &Cell, prefix: Vec<String>, record: &mut CellRecord) -> Result<Self, End> {
+    fn start_own(
+        testbed: &Testbed,
+        cell: &Cell,
+        prefix: Vec<String>,
+        record: &mut CellRecord,
+    ) -> Result<Self, CellFailure> {
         let mut command = prefix;
-        command.push(bench.tool.display().to_string());
+        command.push(testbed.tool.display().to_string());
         command.extend(["serve", "--listen", "127.0.0.1:0", "--json"].map(str::to_owned));
         command.extend(cell.server_flags.iter().cloned());
         record.server_command.clone_from(&command);
-        let mut program = Program::start(&command, &bench.server_cpus(), OnParentDeath::Kill).map_err(skipped)?;
+        let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill).map_err(skipped)?;
         let deadline = Instant::now() + START_LIMIT;
         let line = match program.line(deadline) {
             Ok(line) => line,
@@ -71,30 +76,31 @@ impl Server {
     }
 
     /// Any command: it is ready when its port accepts a connection.
-    fn start_outside(
-        bench: &Bench,
+    fn start_external(
+        testbed: &Testbed,
         cell: &Cell,
-        outside: &Outside,
+        external: &ExternalServer,
         prefix: Vec<String>,
         record: &mut CellRecord,
-    ) -> Result<Self, End> {
+    ) -> Result<Self, CellFailure> {
         let mut command = prefix;
-        command.extend(outside.command.iter().cloned());
+        command.extend(external.command.iter().cloned());
         record.server_command.clone_from(&command);
-        let authority = outside
+        let authority = external
             .url
             .strip_prefix("http://")
-            .unwrap_or(&outside.url)
+            .unwrap_or(&external.url)
             .trim_end_matches('/');
         let address = authority
             .to_socket_addrs()
             .ok()
             .and_then(|mut addresses| addresses.next())
-            .ok_or_else(|| skipped(format!("'{}' names no host and port", outside.url)))?;
+            .ok_or_else(|| skipped(format!("'{}' names no host and port", external.url)))?;
         if TcpStream::connect_timeout(&address, STATS_LIMIT).is_ok() {
             return Err(skipped(format!("something else answers at {address} already; stop it")));
         }
-        let mut program = Program::start(&command, &bench.server_cpus(), OnParentDeath::Terminate).map_err(skipped)?;
+        let mut program =
+            Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate).map_err(skipped)?;
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect_timeout(&address, STATS_LIMIT).is_err() {
             if program.ended(Duration::from_millis(5)).is_some() {

@@ -14,9 +14,9 @@ use c10k_record::SCHEMA;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Experiment, Source};
-use crate::progress::words;
-use crate::run::{self, folder};
-use crate::{BUILT_IN, LabError, Outcome, Start, StudyOptions, Verdict};
+use crate::format::{now_rfc3339, rough_duration};
+use crate::plan::fresh_seed;
+use crate::{BUILT_IN, LabError, Outcome, Start, StudyOptions, Verdict, executable, folder, study};
 
 const FILE: &str = "set.json";
 
@@ -162,7 +162,10 @@ pub fn run_set(
             "study {} of {}: {name}{}",
             index + 1,
             members.len(),
-            part.map_or_else(String::new, |part| format!(", about {} of the budget", words(part)))
+            part.map_or_else(String::new, |part| format!(
+                ", about {} of the budget",
+                rough_duration(part)
+            ))
         );
         let begun = Instant::now();
         let entry = run_member(member, &path, &manifest, part, &options.tool);
@@ -187,7 +190,7 @@ pub fn redraw_set(path: &Path) -> Result<SetOutcome, LabError> {
     let manifest = read_manifest(path)?.ok_or_else(|| LabError::NoStudy { path: path.to_owned() })?;
     let entries = members(&manifest.studies)?.into_iter().map(|member| {
         let folder = path.join(&member.experiment.name);
-        let ended = match crate::redraw(&folder) {
+        let ended = match study::redraw(&folder) {
             Ok(outcome) => Ended::Concluded {
                 outcome: Box::new(outcome),
             },
@@ -249,7 +252,7 @@ fn choose_folder(options: &StudyOptions) -> Result<PathBuf, LabError> {
     match &options.out {
         Some(out) if options.start == Start::Afresh && taken(out) => Err(LabError::Occupied { path: out.clone() }),
         Some(out) => Ok(out.clone()),
-        None => Ok(run::next_folder("all", options.start, taken)),
+        None => Ok(folder::next("all", options.start, taken)),
     }
 }
 
@@ -262,10 +265,10 @@ fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> Result<SetM
     let asked = SetManifest {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        executable_sha256: run::bench::sha256(&options.tool),
-        planned_at: run::now_rfc3339(),
+        executable_sha256: executable::sha256(&options.tool),
+        planned_at: now_rfc3339(),
         studies: names,
-        seed: options.seed.unwrap_or_else(run::fresh_seed),
+        seed: options.seed.unwrap_or_else(fresh_seed),
         budget_s: options.budget.map(|budget| budget.as_secs_f64()),
         repeats: options.repeats,
         only: options.only.clone(),
@@ -336,7 +339,7 @@ fn run_member(member: &Member, path: &Path, manifest: &SetManifest, part: Option
         only: manifest.only.clone(),
         start: Start::Resume,
     };
-    let ended = match crate::run_source(&member.source, &options) {
+    let ended = match study::run_source(&member.source, &options) {
         Ok(outcome) => Ended::Concluded {
             outcome: Box::new(outcome),
         },

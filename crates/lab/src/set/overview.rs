@@ -9,8 +9,7 @@ use serde::Serialize;
 
 use super::{Ended, SetEntry, SetManifest, SetOutcome};
 use crate::report::STYLE;
-use crate::run::folder;
-use crate::{BUILT_IN, LabError, Verdict};
+use crate::{BUILT_IN, LabError, Verdict, folder};
 
 const TEMPLATE: &str = include_str!("overview.html");
 
@@ -170,7 +169,7 @@ pub(super) fn terminal(set: &SetOutcome) -> String {
 mod tests {
     use super::*;
     use crate::judge::{Advice, Ground};
-    use crate::{Outcome, Tally};
+    use crate::{CellCounts, Outcome};
 
     fn entry(ended: Ended) -> SetEntry {
         SetEntry {
@@ -193,7 +192,7 @@ mod tests {
                 advice,
                 noise_floor: None,
                 tables: Vec::new(),
-                cells: Tally::default(),
+                cells: CellCounts::default(),
             }),
         }
     }

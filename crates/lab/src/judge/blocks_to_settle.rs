@@ -1,7 +1,7 @@
 //! What would settle a claim that these runs have not settled: how many blocks, if they spread as those that there are.
 
-use super::Verdict;
 use super::scale::Scale;
+use super::verdict::Verdict;
 use crate::stats;
 
 /// Nobody is advised to run more blocks than this.

@@ -6,15 +6,15 @@ use crate::experiment::options;
 
 /// What a second generator asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Beside {
+pub(crate) struct BackgroundLoad {
     pub(crate) path: String,
     /// Flags of `c10k load`, without the URL and `--json`.
     pub(crate) flags: Vec<String>,
 }
 
 /// Takes the options of the second generator out of those of the measured one.
-pub(super) fn take_from(load: &mut BTreeMap<String, String>) -> Option<Beside> {
-    let [rate, spin] = options::BESIDE else {
+pub(super) fn take_from(load: &mut BTreeMap<String, String>) -> Option<BackgroundLoad> {
+    let [rate, spin] = options::BACKGROUND else {
         return None;
     };
     let spin = load.remove(*spin);
@@ -31,7 +31,7 @@ pub(super) fn take_from(load: &mut BTreeMap<String, String>) -> Option<Beside> {
         "--max-lag",
         "1s",
     ];
-    Some(Beside {
+    Some(BackgroundLoad {
         path: format!("/spin/{spin}"),
         flags: flags.map(str::to_owned).into(),
     })
@@ -45,9 +45,13 @@ mod tests {
     fn its_options_are_taken_from_those_of_the_measured_generator() {
         let pairs = [("beside-rate", "10.0"), ("beside-spin", "20ms"), ("rate", "5.0")];
         let mut load = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let beside = take_from(&mut load).expect("both are given");
-        assert_eq!(beside.path, "/spin/20ms");
-        assert!(beside.flags.join(" ").starts_with("--rate 10.0 "), "{:?}", beside.flags);
+        let background = take_from(&mut load).expect("both are given");
+        assert_eq!(background.path, "/spin/20ms");
+        assert!(
+            background.flags.join(" ").starts_with("--rate 10.0 "),
+            "{:?}",
+            background.flags
+        );
         assert_eq!(load.into_keys().collect::<Vec<_>>(), ["rate"]);
     }
 

@@ -8,7 +8,10 @@ use c10k_record::{CallRecord, CellRecord, Manifest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::LabError;
+use crate::{LabError, Start};
+
+/// Where results go when nothing else is said.
+const RESULTS: &str = "c10k-results";
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records.ndjson";
@@ -162,6 +165,22 @@ fn read_lines<T: DeserializeOwned>(file: &Path) -> Result<Vec<T>, LabError> {
             })
         })
         .collect()
+}
+
+/// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; the last taken one to go on with.
+pub(crate) fn next(name: &str, start: Start, taken: impl Fn(&Path) -> bool) -> PathBuf {
+    let nth = |n: u32| {
+        let name = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
+        Path::new(RESULTS).join(name)
+    };
+    let mut free = 1;
+    while taken(&nth(free)) {
+        free += 1;
+    }
+    match start {
+        Start::Resume if free > 1 => nth(free - 1),
+        _ => nth(free),
+    }
 }
 
 #[cfg(test)]

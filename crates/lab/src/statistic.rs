@@ -1,6 +1,8 @@
 //! What a claim is decided by: one number per block, from the values of one variant (and of the one it is compared
 //! with). One row each.
 
+use c10k_units::display::{seconds, significant};
+
 use crate::stats;
 
 /// How the numbers of several blocks are averaged and written.
@@ -14,6 +16,21 @@ pub(crate) enum Form {
     Factor,
     /// A level of the axis, in its unit.
     Level,
+}
+
+/// A number in its form, with three significant digits.
+pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
+    match form {
+        Form::Share => format!("{:+.1}%", value * 100.0),
+        // What an interval over two blocks comes to; the digits of such a bound say nothing.
+        Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
+        Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
+        Form::Factor => format!("{}×", significant(value)),
+        Form::Level if unit == "s" => seconds(value),
+        Form::Plain | Form::Level if unit.is_empty() => significant(value),
+        Form::Plain if unit == "%" => format!("{}%", significant(value)),
+        Form::Plain | Form::Level => format!("{} {unit}", significant(value)),
+    }
 }
 
 /// The values of one block: `(level, measure)` along the axis, or one pair where there is none.

@@ -6,33 +6,33 @@ use std::time::Duration;
 use c10k_host::child::OnParentDeath;
 use c10k_record::{CellRecord, CellStatus};
 
-use super::bench::Bench;
-use super::cell::{End, skipped};
+use super::end::{CellFailure, skipped};
 use super::process::Program;
+use super::testbed::Testbed;
 use crate::plan::Cell;
 
 /// Starts it where the cell has one; it goes on until it is stopped.
-pub(super) fn start(bench: &Bench, cell: &Cell, server: SocketAddr) -> Result<Option<Program>, End> {
-    let Some(beside) = &cell.beside else {
+pub(super) fn start(testbed: &Testbed, cell: &Cell, server: SocketAddr) -> Result<Option<Program>, CellFailure> {
+    let Some(background) = &cell.background else {
         return Ok(None);
     };
-    let url = format!("http://{server}{}", beside.path);
+    let url = format!("http://{server}{}", background.path);
     let mut command = vec![
-        bench.tool.display().to_string(),
+        testbed.tool.display().to_string(),
         "load".to_owned(),
         url,
         "--json".to_owned(),
     ];
-    command.extend(beside.flags.iter().cloned());
-    let program = Program::start(&command, bench.client_cpus(), OnParentDeath::Kill).map_err(skipped)?;
+    command.extend(background.flags.iter().cloned());
+    let program = Program::start(&command, testbed.client_cpus(), OnParentDeath::Kill).map_err(skipped)?;
     Ok(Some(program))
 }
 
 /// Its own figures are not asked for; but where it has ended before its time, there was nothing beside.
-pub(super) fn end(mut beside: Program, record: &mut CellRecord) {
-    if beside.ended(Duration::ZERO).is_some() {
+pub(super) fn end(mut background: Program, record: &mut CellRecord) {
+    if background.ended(Duration::ZERO).is_some() {
         record.status = CellStatus::Invalid;
-        let words = beside.last_words();
+        let words = background.last_words();
         record.reasons.push(format!(
             "the requests beside ended before those that were measured: {words}"
         ));

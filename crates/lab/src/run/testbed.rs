@@ -1,24 +1,23 @@
-//! The test bench: which CPUs serve and which load, what counts the idle loops, and what this machine limits.
+//! The test testbed: which CPUs serve and which load, what counts the idle loops, and what this machine limits.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use c10k_host::child::pin_this_thread;
 use c10k_host::meter::{CpuTicks, IdleCounter, IdleCounterReading, cpu_ticks};
 use c10k_record::HostFacts;
-use sha2::{Digest as _, Sha256};
 
 use crate::LabError;
+use crate::executable::{Stamp, stamp};
 
-/// How the CPU is watched without a server before each cell: short windows, of which the fastest counts, since
+/// How the CPU is metered without a server before each cell: short windows, of which the fastest counts, since
 /// whatever else ran in the others was not there to be measured.
 const WINDOWS: u32 = 4;
 const WINDOW: Duration = Duration::from_millis(10);
 
 /// Where cells are measured.
 #[derive(Debug)]
-pub(crate) struct Bench {
+pub(crate) struct Testbed {
     /// The `c10k` executable.
     pub(super) tool: PathBuf,
     /// Which file that is.
@@ -64,21 +63,7 @@ impl CpuReading {
     }
 }
 
-/// Inode, seconds and nanoseconds of its last change, size.
-type Stamp = (u64, i64, i64, u64);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
-}
-
-/// SHA-256 of a file, hexadecimal; `None` where it cannot be read.
-pub(crate) fn sha256(path: &Path) -> Option<String> {
-    let digest = Sha256::digest(std::fs::read(path).ok()?);
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-impl Bench {
+impl Testbed {
     /// Divides the CPUs, moves this thread to those of the generator and starts the idle counter. Whatever the machine
     /// refuses becomes a note and the study goes on without it.
     pub(crate) fn set_up(tool: &Path, facts: &HostFacts) -> Self {
@@ -182,10 +167,10 @@ mod tests {
     #[test]
     fn an_executable_that_is_replaced_is_noticed() {
         let tool = tempfile::NamedTempFile::new().expect("there is room");
-        let bench = Bench::set_up(tool.path(), &HostFacts::default());
-        bench.same_tool().expect("nobody has touched it");
+        let testbed = Testbed::set_up(tool.path(), &HostFacts::default());
+        testbed.same_tool().expect("nobody has touched it");
         std::fs::write(tool.path(), "another").expect("it can be written");
-        let error = bench.same_tool().expect_err("it is another").to_string();
+        let error = testbed.same_tool().expect_err("it is another").to_string();
         assert!(error.contains("replaced"), "{error}");
     }
 
@@ -196,11 +181,11 @@ mod tests {
             cpus: own[..1].to_vec(),
             ..HostFacts::default()
         };
-        let mut bench = Bench::set_up(Path::new("c10k"), &facts);
-        assert_eq!(bench.server_cpu(), None);
-        assert_eq!(bench.notes().len(), 1);
-        bench.calibrate();
-        assert!(bench.baseline.is_none());
+        let mut testbed = Testbed::set_up(Path::new("c10k"), &facts);
+        assert_eq!(testbed.server_cpu(), None);
+        assert_eq!(testbed.notes().len(), 1);
+        testbed.calibrate();
+        assert!(testbed.baseline.is_none());
     }
 
     #[test]
@@ -211,14 +196,14 @@ mod tests {
             return;
         }
         // In a thread of its own: set_up moves the thread that calls it.
-        let bench = std::thread::spawn(move || {
-            let mut bench = Bench::set_up(Path::new("c10k"), &facts);
-            bench.calibrate();
-            bench
+        let testbed = std::thread::spawn(move || {
+            let mut testbed = Testbed::set_up(Path::new("c10k"), &facts);
+            testbed.calibrate();
+            testbed
         });
-        let bench = bench.join().expect("it does not panic");
-        let server = bench.server_cpu().expect("there are two");
-        assert!(!bench.client_cpus().contains(&server));
-        assert!(bench.baseline.is_some_and(|baseline| baseline.loops_per_s > 0.0));
+        let testbed = testbed.join().expect("it does not panic");
+        let server = testbed.server_cpu().expect("there are two");
+        assert!(!testbed.client_cpus().contains(&server));
+        assert!(testbed.baseline.is_some_and(|baseline| baseline.loops_per_s > 0.0));
     }
 }

@@ -10,10 +10,10 @@ use c10k_host::meter::{
 };
 use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters};
 
-use super::bench::{Bench, CpuReading};
-use super::cell::{End, invalid, skipped};
+use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
 use super::server::Server;
+use super::testbed::{CpuReading, Testbed};
 use crate::plan::Cell;
 
 /// What the generator gets beyond its own times for starting, for each connection, and for ending.
@@ -36,7 +36,7 @@ struct Snapshot {
 }
 
 /// What was seen while the generator ran.
-pub(super) struct Watched {
+pub(super) struct Metered {
     pub(super) summary: LoadSummary,
     before: Option<Snapshot>,
     after: Option<Snapshot>,
@@ -49,15 +49,15 @@ pub(super) struct Watched {
 }
 
 /// Follows the generator to its end. The counting, if any, is on while it measures.
-pub(super) fn watch(
-    bench: &Bench,
+pub(super) fn meter(
+    testbed: &Testbed,
     cell: &Cell,
     server: &Server,
     load: &mut Program,
     mut counting: Option<&mut CallCounting>,
-) -> Result<Watched, End> {
+) -> Result<Metered, CellFailure> {
     let tree = ProcessTree::new(server.program.pid());
-    let mut watched = Watched {
+    let mut metered = Metered {
         summary: LoadSummary::default(),
         before: None,
         after: None,
@@ -93,25 +93,25 @@ pub(super) fn watch(
                 }
                 LoadPhase::Measuring => {
                     switch(&mut counting, CallCounting::start)?;
-                    watched.before = snapshot(bench, tree, &known, load, line.at);
-                    watched.tcp_sockets_open = tcp_sockets().unwrap_or_default();
+                    metered.before = snapshot(testbed, tree, &known, load, line.at);
+                    metered.tcp_sockets_open = tcp_sockets().unwrap_or_default();
                 }
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
-                    watched.after = snapshot(bench, tree, &known, load, line.at);
-                    watched.server_gone = watched.after.is_none();
+                    metered.after = snapshot(testbed, tree, &known, load, line.at);
+                    metered.server_gone = metered.after.is_none();
                 }
                 // Everything is still open, and nothing is sent any more.
                 LoadPhase::Closing => {
-                    watched.read_memory(tree);
+                    metered.read_memory(tree);
                     load.go_on();
                 }
                 LoadPhase::Connecting => {}
             },
             Ok(LoadRecord::Summary(summary)) => {
-                watched.summary = *summary;
-                watched.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
-                return Ok(watched);
+                metered.summary = *summary;
+                metered.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
+                return Ok(metered);
             }
             Err(error) => return Err(invalid(format!("the generator printed what is no record: {error}"))),
         }
@@ -124,7 +124,10 @@ fn time_allowed(cell: &Cell) -> Duration {
     Duration::from_secs_f64(own) + connecting + LOAD_SLACK
 }
 
-fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -> io::Result<()>) -> Result<(), End> {
+fn switch(
+    counting: &mut Option<&mut CallCounting>,
+    how: fn(&mut CallCounting) -> io::Result<()>,
+) -> Result<(), CellFailure> {
     match counting {
         Some(counting) => how(counting).map_err(|error| invalid(format!("system calls were not counted: {error}"))),
         None => Ok(()),
@@ -133,11 +136,17 @@ fn switch(counting: &mut Option<&mut CallCounting>, how: fn(&mut CallCounting) -
 
 /// `None` when the server is gone. The server's own time is read first and the wall clock beside it, since they are
 /// divided by each other.
-fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], load: &Program, announced: Instant) -> Option<Snapshot> {
+fn snapshot(
+    testbed: &Testbed,
+    tree: ProcessTree,
+    known: &[u32],
+    load: &Program,
+    announced: Instant,
+) -> Option<Snapshot> {
     let at = Instant::now();
     let usage = tree.read(known).ok()?;
-    let cpu = bench.read_cpu();
-    let server_cpu = bench.server_cpu.unwrap_or_default();
+    let cpu = testbed.read_cpu();
+    let server_cpu = testbed.server_cpu.unwrap_or_default();
     Some(Snapshot {
         at,
         lag: at.duration_since(announced),
@@ -153,7 +162,7 @@ fn snapshot(bench: &Bench, tree: ProcessTree, known: &[u32], load: &Program, ann
     })
 }
 
-impl Watched {
+impl Metered {
     fn read_memory(&mut self, tree: ProcessTree) {
         self.kernel = kernel_memory();
         if let Ok(pids) = tree.pids() {
@@ -164,7 +173,7 @@ impl Watched {
 
     pub(super) fn meters(
         &self,
-        bench: &Bench,
+        testbed: &Testbed,
         sockets_before: u64,
         kernel_before: Option<KernelMemory>,
     ) -> Option<Meters> {
@@ -185,13 +194,13 @@ impl Watched {
         Some(Meters {
             wall_ns: nanos(wall),
             cpu_run_ns: nanos(tree.run_time),
-            cpu_idle_counter_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
+            cpu_idle_counter_ns: cpu.zip(testbed.baseline).map(|((before, after), baseline)| {
                 share_of_wall(1.0 - after.soaker.rate_since(&before.soaker) / baseline.loops_per_s)
             }),
             idle_loops: cpu.map(|(before, after)| after.soaker.loops - before.soaker.loops),
             idle_run_ns: cpu.map(|(before, after)| nanos(after.soaker.run_time.saturating_sub(before.soaker.run_time))),
-            idle_loops_per_s_alone: bench.baseline.map(|baseline| baseline.loops_per_s),
-            cpu_busy_ns: cpu.zip(bench.baseline).map(|((before, after), baseline)| {
+            idle_loops_per_s_alone: testbed.baseline.map(|baseline| baseline.loops_per_s),
+            cpu_busy_ns: cpu.zip(testbed.baseline).map(|((before, after), baseline)| {
                 share_of_wall(after.busy_share_since(&before) - baseline.busy_share)
             }),
             cpu_wait_ns: nanos(tree.wait_time),

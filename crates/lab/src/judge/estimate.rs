@@ -1,0 +1,78 @@
+//! One number with its interval and its own verdict.
+
+use super::blocks_to_settle::{Needs, needs};
+use super::samples::Raw;
+use super::scale::{Scale, interval};
+use super::verdict::{Estimate, Verdict};
+use crate::experiment::ClaimSpec;
+use crate::experiment::options::{self, Kind};
+use crate::measure::Measure;
+use crate::statistic::{Form, Statistic, number};
+use crate::stats::{self, Interval};
+
+/// What was found of one number.
+pub(super) struct Found {
+    pub(super) estimate: Estimate,
+    pub(super) is_measured: bool,
+    pub(super) needs: Needs,
+}
+
+pub(super) fn estimate(
+    claim: &ClaimSpec,
+    statistic: &Statistic,
+    measure: &Measure,
+    raw: &Raw,
+    confidence: f64,
+    (seed, run): (u64, u32),
+) -> Found {
+    let centre = stats::median(&raw.per_block);
+    let interval = interval(statistic.form, &raw.per_block, confidence, seed);
+    let verdict = match interval {
+        None => Verdict::Inconclusive,
+        Some(Interval { low, high }) => {
+            let above = claim.at_least.is_none_or(|bound| low >= bound);
+            let below = claim.at_most.is_none_or(|bound| high <= bound);
+            let beside =
+                claim.at_least.is_some_and(|bound| high < bound) || claim.at_most.is_some_and(|bound| low > bound);
+            match (above && below, beside) {
+                (true, _) => Verdict::Confirmed,
+                (_, true) => Verdict::Refuted,
+                _ => Verdict::Inconclusive,
+            }
+        }
+    };
+    let unit = unit(claim, statistic, measure);
+    let write = |value: f64| number(statistic.form, unit, value);
+    let estimate = Estimate {
+        of: raw.of.clone(),
+        value: centre.map_or_else(|| "none".to_owned(), write),
+        interval: interval.map_or_else(
+            || "none".to_owned(),
+            |interval| format!("{} … {}", write(interval.low), write(interval.high)),
+        ),
+        blocks: raw.per_block.len(),
+        verdict,
+    };
+    let bounds = (claim.at_least, claim.at_most);
+    let scale = Scale::of(statistic.form, &raw.per_block);
+    // A pass in which calls are counted is run once or not at all.
+    let run = if measure.is_per_pass() { 0 } else { run };
+    Found {
+        estimate,
+        is_measured: centre.is_some(),
+        needs: needs(verdict, scale, &raw.per_block, bounds, confidence, run),
+    }
+}
+
+/// The unit of a statistic: that of the measure, or that of the axis where it is a level.
+pub(super) fn unit(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> &'static str {
+    if statistic.form != Form::Level {
+        return measure.unit;
+    }
+    let axis = claim.along.as_ref().and_then(|name| options::find(name.get_ref()));
+    match axis.map(|row| row.kind) {
+        Some(Kind::Duration) => "s",
+        Some(Kind::Rate) => "/s",
+        _ => "",
+    }
+}

@@ -1,0 +1,101 @@
+//! What the claims of a study look at: their statistics, block by block, and how many intervals those come to.
+
+use std::collections::BTreeMap;
+
+use super::levels::{Range, keep_common_levels};
+use crate::experiment::ClaimSpec;
+use crate::measure::{self, Measure};
+use crate::plan::{Cell, Plan};
+use crate::results::Results;
+use crate::statistic::{self, Statistic, Values};
+
+/// Error rate of all intervals of a study together.
+const FAMILY_ERROR: f64 = 0.05;
+
+/// What a statistic is in each block, of one variant at one combination of levels.
+pub(super) struct Raw {
+    pub(super) of: String,
+    pub(super) per_block: Vec<f64>,
+}
+
+/// A claim, what it looks at, and what it finds in each block.
+pub(super) type RawClaim<'p> = (&'p ClaimSpec, &'static Statistic, &'static Measure, Vec<Raw>);
+
+pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<'p>> {
+    let claims = plan.experiment.claims.iter();
+    claims
+        .filter_map(|claim| {
+            // Both names were checked when the experiment was read.
+            let statistic = statistic::find(claim.statistic.get_ref())?;
+            let measure = measure::find(claim.measure.get_ref())?;
+            let raws = raw_estimates(results, claim, statistic, measure);
+            Some((claim, statistic, measure, raws))
+        })
+        .collect()
+}
+
+/// The confidence of each interval of a study, so that all of them hold together: those of its claims and those of its
+/// control.
+pub(super) fn confidence(plan: &Plan, claims: &[RawClaim]) -> f64 {
+    let intervals = claims.iter().map(|(.., raws)| raws.len()).sum::<usize>() + control_pairs(plan).len();
+    1.0 - FAMILY_ERROR / intervals.max(1) as f64
+}
+
+/// The cells of the control: a variant and the same under its other name, at each combination of levels.
+pub(super) fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
+    let again = plan.variants.iter().position(|variant| variant.control_of.is_some());
+    let pair = again.and_then(|again| Some((plan.variants[again].control_of?, again)));
+    let Some((original, again)) = pair else {
+        return Vec::new();
+    };
+    let combinations = plan.combinations(None, &BTreeMap::new());
+    let pairs = combinations.iter();
+    pairs
+        .filter_map(|levels| plan.cell(original, levels).zip(plan.cell(again, levels)))
+        .collect()
+}
+
+fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> Vec<Raw> {
+    let plan = results.plan;
+    let along = claim
+        .along
+        .as_ref()
+        .filter(|_| statistic.needs_axis)
+        .and_then(|name| plan.axis(name.get_ref()));
+    let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
+    let mut raws = Vec::new();
+    let named = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
+    for variant in named.filter(|variant| !plan.unavailable.contains(variant)) {
+        for levels in plan.combinations(along, &claim.filter) {
+            let mut own = results.along(variant, &levels, along, measure);
+            let mut others = other.map(|other| results.along(other, &levels, along, measure));
+            if let Some(others) = &mut others {
+                keep_common_levels(&mut own, others);
+            }
+            let range = along.map(|axis| Range::of(&plan.axes[axis], &own)).unwrap_or_default();
+            let per_block = own
+                .into_iter()
+                .filter(|_| range != Range::Point)
+                .filter_map(|(block, own)| {
+                    let other = match &others {
+                        Some(others) => others.get(&block)?.clone(),
+                        None => Vec::new(),
+                    };
+                    (statistic.of)(&Values { own, other })
+                })
+                .collect();
+            let levels = plan.levels_text(&levels, along);
+            let label = plan.variants[variant].label.clone();
+            let parts = [
+                Some(label),
+                Some(levels).filter(|levels| !levels.is_empty()),
+                range.text(),
+            ];
+            raws.push(Raw {
+                of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+                per_block,
+            });
+        }
+    }
+    raws
+}

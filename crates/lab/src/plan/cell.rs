@@ -1,0 +1,131 @@
+//! One variant at one combination of levels, as the flags of the processes that run it.
+
+use std::collections::BTreeMap;
+
+use super::axis::Axis;
+use super::background::{self, BackgroundLoad};
+use super::variant::Variant;
+use crate::experiment::options::{self, Side};
+
+/// One variant at one combination of levels.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    /// The variant's name and the levels as written: the cell's identity in the records.
+    pub(crate) id: String,
+    pub(crate) variant: usize,
+    /// Index of the level on each axis, in the order of [`Plan::axes`].
+    pub(crate) levels: Vec<usize>,
+    /// Flags of `c10k serve`, without `--listen` and `--json`.
+    pub(crate) server_flags: Vec<String>,
+    /// Flags of `c10k load`, without the URL, `--seed`, `--json`, `--phases` and `--hold`.
+    pub(crate) load_flags: Vec<String>,
+    pub(crate) path: String,
+    /// The requests of a second generator, which disturb and are not measured.
+    pub(crate) background: Option<BackgroundLoad>,
+    /// The probe that runs in place of a server and a generator.
+    pub(crate) probe: Option<String>,
+    /// Flags of the probe, without `--json` and `--cpus`.
+    pub(crate) probe_flags: Vec<String>,
+    /// Connections that are open at once.
+    pub(crate) connections: u64,
+    /// Requests that are due at once.
+    pub(crate) burst: u64,
+    /// Warm-up, measured time and time limit, seconds.
+    pub(crate) time: CellTime,
+}
+
+/// How long the parts of a cell take, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct CellTime {
+    pub(crate) warmup_s: f64,
+    pub(crate) duration_s: f64,
+    pub(crate) timeout_s: f64,
+}
+
+/// Connections that the generator opens per second, cautiously: for the expected duration only.
+const CONNECTS_PER_S: f64 = 12_000.0;
+
+/// Starting and stopping two processes and reading the meters, seconds: for the expected duration only.
+const CELL_OVERHEAD_S: f64 = 0.2;
+
+/// Processes or threads that a probe starts and ends per second: for the expected duration only.
+const BLOCKED_PER_S: f64 = 6_000.0;
+
+/// How long a probe measures unless told, seconds.
+const PROBE_TIME_S: f64 = 0.3;
+
+impl CellTime {
+    /// Expected duration of a cell with that many connections.
+    pub(crate) fn expected_s(&self, connections: u64) -> f64 {
+        CELL_OVERHEAD_S + connections as f64 / CONNECTS_PER_S + self.warmup_s + self.duration_s
+    }
+}
+
+pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cell {
+    let mut server = variant.server.clone();
+    let mut load = variant.load.clone();
+    let mut probe = variant.probe.clone();
+    let mut id = variant.name.clone();
+    for (axis, &level) in axes.iter().zip(levels) {
+        let level = &axis.levels[level];
+        id.push_str(&format!(" {}={}", axis.row.name, level.written));
+        let side = match axis.row.side {
+            Side::Server => &mut server,
+            Side::Load => &mut load,
+            Side::Probe => &mut probe,
+        };
+        side.insert(axis.row.name.to_owned(), options::as_flag(axis.row.kind, level.value));
+    }
+    let background = background::take_from(&mut load);
+    let path = match (load.remove("path"), load.remove("reply")) {
+        (Some(path), _) => path,
+        (None, Some(bytes)) => format!("/bytes/{bytes}"),
+        (None, None) => "/bytes/1".to_owned(),
+    };
+    let count = |name: &str| number(&load, name) as u64;
+    let seconds = |of: &BTreeMap<String, String>, name: &str, default: f64| {
+        of.get(name)
+            .and_then(|text| options::duration_s(text))
+            .unwrap_or(default)
+    };
+    let name = probe.remove("name");
+    let time = match name {
+        None => CellTime {
+            warmup_s: seconds(&load, "warmup", 0.0),
+            duration_s: seconds(&load, "duration", 1.0),
+            timeout_s: seconds(&load, "timeout", 5.0),
+        },
+        Some(_) => CellTime {
+            warmup_s: number(&probe, "blocked") / BLOCKED_PER_S,
+            duration_s: seconds(&probe, "time", PROBE_TIME_S),
+            timeout_s: 0.0,
+        },
+    };
+    Cell {
+        id,
+        variant: index,
+        levels: levels.to_vec(),
+        connections: count("connections") + count("idle"),
+        burst: count("burst").max(1),
+        time,
+        server_flags: flags(&server),
+        load_flags: flags(&load),
+        path,
+        background,
+        probe: name,
+        probe_flags: flags(&probe),
+    }
+}
+
+/// The number that an option has; 0 where it is not given.
+fn number(settings: &BTreeMap<String, String>, name: &str) -> f64 {
+    let text = settings.get(name);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn flags(settings: &BTreeMap<String, String>) -> Vec<String> {
+    settings
+        .iter()
+        .flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+        .collect()
+}

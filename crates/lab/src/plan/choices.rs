@@ -1,0 +1,61 @@
+//! What was chosen on the command line, or recorded in a manifest.
+
+use std::collections::BTreeSet;
+
+use c10k_record::Manifest;
+use time::OffsetDateTime;
+
+/// What the command line chose.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Choices {
+    pub(crate) seed: u64,
+    pub(crate) repeats: Option<u32>,
+    /// The experiment's own where absent.
+    pub(crate) call_passes: Option<u32>,
+    pub(crate) budget: Budget,
+    pub(crate) only: Option<String>,
+    /// Names of variants that cannot run here.
+    pub(crate) unavailable: BTreeSet<String>,
+}
+
+/// The time that a study may take, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) enum Budget {
+    /// The number of blocks decides.
+    #[default]
+    None,
+    /// As many blocks as fit.
+    Asked(f64),
+    /// As many as fit, at most those of the experiment.
+    Stated(f64),
+}
+
+impl Budget {
+    pub(crate) fn seconds(self) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::Asked(seconds) | Self::Stated(seconds) => Some(seconds),
+        }
+    }
+}
+
+impl Choices {
+    /// The choices from which the plan of a manifest comes out again.
+    pub(crate) fn of_manifest(manifest: &Manifest) -> Self {
+        Self {
+            seed: manifest.seed,
+            repeats: Some(manifest.blocks),
+            call_passes: Some(manifest.call_passes),
+            budget: Budget::None,
+            only: manifest.only.clone(),
+            unavailable: manifest.unavailable.iter().cloned().collect(),
+        }
+    }
+}
+
+/// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
+pub(crate) fn fresh_seed() -> u64 {
+    let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    // Only the last digits matter, and few of them: a seed is to be typed.
+    u64::try_from(nanos.rem_euclid(1_000_000)).unwrap_or_default()
+}

@@ -1,0 +1,99 @@
+//! From an experiment to runs: every variant at every combination of levels, with the very commands.
+//!
+//! A plan is a function of the experiment, the choices on the command line and the measured saturation, and of nothing
+//! else: planning again from a manifest gives the same cells in the same order.
+
+mod axis;
+mod background;
+mod cell;
+mod choices;
+mod resolve;
+mod variant;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_pcg::Pcg64Mcg;
+
+use crate::experiment::{Experiment, Filter};
+pub(crate) use axis::{Axis, Level};
+pub(crate) use cell::Cell;
+pub(crate) use choices::{Budget, Choices, fresh_seed};
+pub(crate) use variant::{ExternalServer, Variant};
+
+/// Everything that will run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) experiment: Experiment,
+    pub(crate) axes: Vec<Axis>,
+    pub(crate) variants: Vec<Variant>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) blocks: u32,
+    /// Passes in which system calls are counted, after the blocks.
+    pub(crate) call_passes: u32,
+    pub(crate) seed: u64,
+    /// Variants that cannot run here: their cells are skipped, no time is planned for them, and nothing is judged of them.
+    pub(crate) unavailable: BTreeSet<usize>,
+    /// Expected duration of one block, seconds.
+    pub(crate) block_s: f64,
+}
+
+impl Plan {
+    /// The cells of a block in the order in which they run: the combinations of levels in a random order, and at each of
+    /// them its variants in one. What is compared most, one variant with another at the same levels, runs within seconds.
+    pub(crate) fn order(&self, block: u32) -> Vec<usize> {
+        let mut random = Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block)));
+        let mut by_levels: BTreeMap<&[usize], Vec<usize>> = BTreeMap::new();
+        for (index, cell) in self.cells.iter().enumerate() {
+            by_levels.entry(&cell.levels).or_default().push(index);
+        }
+        let mut groups: Vec<Vec<usize>> = by_levels.into_values().collect();
+        groups.shuffle(&mut random);
+        groups.iter_mut().for_each(|group| group.shuffle(&mut random));
+        groups.concat()
+    }
+
+    /// What all blocks and passes are expected to take, seconds.
+    pub(crate) fn expected_s(&self) -> f64 {
+        self.block_s * f64::from(self.blocks + self.call_passes)
+    }
+
+    /// The cell of `variant` at `levels`, where the plan has it.
+    pub(crate) fn cell(&self, variant: usize, levels: &[usize]) -> Option<&Cell> {
+        self.cells
+            .iter()
+            .find(|cell| cell.variant == variant && cell.levels == levels)
+    }
+
+    /// The variant of that name.
+    pub(crate) fn variant(&self, name: &str) -> Option<usize> {
+        self.variants.iter().position(|variant| variant.name == name)
+    }
+
+    /// The axis of that name.
+    pub(crate) fn axis(&self, name: &str) -> Option<usize> {
+        self.axes.iter().position(|axis| axis.row.name == name)
+    }
+
+    /// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.
+    pub(crate) fn combinations(&self, along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
+        axis::combinations(&self.axes, along, filter)
+    }
+
+    /// The levels of a combination in words, without the axis `along`; empty where nothing is left to say.
+    pub(crate) fn levels_text(&self, levels: &[usize], along: Option<usize>) -> String {
+        let words: Vec<String> = self
+            .axes
+            .iter()
+            .zip(levels)
+            .enumerate()
+            .filter(|(index, (axis, _))| Some(*index) != along && axis.levels.len() > 1)
+            .map(|(_, (axis, &level))| axis.describe(level))
+            .collect();
+        words.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

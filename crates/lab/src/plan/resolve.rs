@@ -1,0 +1,228 @@
+//! From an experiment to a plan: levels and variants are resolved, cells filtered, blocks counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use c10k_record::Manifest;
+use toml::Spanned;
+
+use super::Plan;
+use super::axis::{Axis, Level, combinations};
+use super::cell::{Cell, cell};
+use super::choices::{Budget, Choices};
+use super::variant::{ExternalServer, Variant};
+use crate::LabError;
+use crate::experiment::options::{self, Kind, Number};
+use crate::experiment::{Experiment, Filter, Settings, VariantSpec, flag_text};
+
+/// More blocks than this are not planned into a budget: intervals shrink with the square root only.
+pub(super) const BLOCKS_MAX: u32 = 30;
+
+impl Plan {
+    /// The plan of a manifest: the same whenever it is asked for.
+    ///
+    /// # Errors
+    /// As [`Plan::resolve`].
+    pub(crate) fn of_manifest(experiment: &Experiment, manifest: &Manifest) -> Result<Self, LabError> {
+        let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
+        Self::resolve(experiment, &Choices::of_manifest(manifest), saturation)
+    }
+
+    /// Resolves `experiment`. `saturation` is the measured rate that levels in percent are fractions of.
+    ///
+    /// # Errors
+    /// [`LabError::NothingMatches`] when the filter leaves no cell.
+    pub(crate) fn resolve(
+        experiment: &Experiment,
+        choices: &Choices,
+        saturation: Option<f64>,
+    ) -> Result<Self, LabError> {
+        let resolver = Resolver { experiment, saturation };
+        let axes = resolver.axes();
+        let variants = resolver.variants();
+        let all = resolver.cells(&axes, &variants);
+        let cells = match &choices.only {
+            None => all,
+            Some(filter) => {
+                let kept: Vec<Cell> = all.iter().filter(|cell| matches(filter, &cell.id)).cloned().collect();
+                if kept.is_empty() {
+                    return Err(LabError::NothingMatches {
+                        filter: filter.clone(),
+                        cells: all.len(),
+                        first: all.first().map(|cell| cell.id.clone()).unwrap_or_default(),
+                    });
+                }
+                kept
+            }
+        };
+        let original = |variant: &Variant| {
+            variant
+                .control_of
+                .map_or(variant.name.clone(), |of| variants[of].name.clone())
+        };
+        let unavailable: BTreeSet<usize> = (0..variants.len())
+            .filter(|&index| choices.unavailable.contains(&original(&variants[index])))
+            .collect();
+        let available = cells.iter().filter(|cell| !unavailable.contains(&cell.variant));
+        let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
+        // A probe is no server whose calls would be those of its requests.
+        let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
+            true => 0,
+            false => choices.call_passes.unwrap_or(experiment.call_passes),
+        };
+        Ok(Self {
+            blocks: blocks(choices, experiment.repeats, call_passes, block_s),
+            call_passes,
+            seed: choices.seed,
+            experiment: experiment.clone(),
+            axes,
+            variants,
+            cells,
+            unavailable,
+            block_s,
+        })
+    }
+
+    /// The cell that drives the reference variant to its limit; `None` where no rate is a fraction of it.
+    pub(crate) fn saturation_cell(&self) -> Option<Cell> {
+        let spec = self.experiment.saturation.as_ref()?;
+        let resolver = Resolver {
+            experiment: &self.experiment,
+            saturation: None,
+        };
+        let index = self.variant(spec.variant.get_ref())?;
+        let mut variant = self.variants[index].clone();
+        variant.load.extend(resolver.settings(&spec.load));
+        variant.load.insert("rate".to_owned(), "max".to_owned());
+        Some(cell(&[], index, &variant, &[]))
+    }
+}
+
+struct Resolver<'a> {
+    experiment: &'a Experiment,
+    saturation: Option<f64>,
+}
+
+impl Resolver<'_> {
+    /// `check` has refused whatever is not a number of its kind, so that nothing is lost by the default.
+    fn value(&self, kind: Kind, text: &str) -> f64 {
+        match options::number(kind, text) {
+            Ok(Number::Absolute(value)) => value,
+            Ok(Number::OfSaturation(share)) => (share * self.saturation.unwrap_or_default()).round(),
+            Err(_) => 0.0,
+        }
+    }
+
+    fn axes(&self) -> Vec<Axis> {
+        let axes = self.experiment.axes.iter().filter_map(|(name, levels)| {
+            let row = options::find(name.get_ref())?;
+            let levels = levels
+                .iter()
+                .filter_map(|level| flag_text(level.get_ref()))
+                .map(|written| Level {
+                    value: self.value(row.kind, &written),
+                    written,
+                })
+                .collect();
+            Some(Axis { row, levels })
+        });
+        axes.collect()
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        let mut variants: Vec<Variant> = self.experiment.variants.iter().map(|spec| self.variant(spec)).collect();
+        if let Some(control) = &self.experiment.control {
+            let original = variants
+                .iter()
+                .position(|variant| variant.name == *control.variant.get_ref());
+            if let Some(original) = original {
+                let mut again = variants[original].clone();
+                again.name.push_str("-again");
+                again.label.push_str(" (again)");
+                again.control_of = Some(original);
+                variants.push(again);
+            }
+        }
+        variants
+    }
+
+    fn variant(&self, spec: &VariantSpec) -> Variant {
+        let mut server = self.settings(&self.experiment.server);
+        server.extend(self.settings(&spec.server));
+        let mut load = self.settings(&self.experiment.load);
+        load.extend(self.settings(&spec.load));
+        let mut probe = self.settings(&self.experiment.probe);
+        probe.extend(self.settings(&spec.probe));
+        let find = |key: &str| {
+            spec.server
+                .get(key)
+                .or_else(|| self.experiment.server.get(key))
+                .map(Spanned::get_ref)
+        };
+        let external = find("command").zip(find("url")).map(|(command, url)| ExternalServer {
+            command: command
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect(),
+            url: url.as_str().unwrap_or_default().to_owned(),
+        });
+        let name = spec.name.get_ref().clone();
+        Variant {
+            label: spec.label.clone().unwrap_or_else(|| name.clone()),
+            name,
+            server,
+            load,
+            probe,
+            external,
+            control_of: None,
+        }
+    }
+
+    fn settings(&self, settings: &Settings) -> BTreeMap<String, String> {
+        let texts = settings.iter().filter_map(|(name, value)| {
+            let row = options::find(name.get_ref())?;
+            let text = flag_text(value.get_ref())?;
+            let text = match options::number(row.kind, &text) {
+                Ok(_) if row.kind == Kind::Rate || row.kind == Kind::Size => {
+                    options::as_flag(row.kind, self.value(row.kind, &text))
+                }
+                _ => text,
+            };
+            Some((row.name.to_owned(), text))
+        });
+        texts.collect()
+    }
+
+    fn cells(&self, axes: &[Axis], variants: &[Variant]) -> Vec<Cell> {
+        let everywhere = Filter::new();
+        let control = self.experiment.control.as_ref();
+        let of_each = variants.iter().enumerate().flat_map(|(index, variant)| {
+            let filter = match (variant.control_of, control) {
+                (Some(_), Some(control)) => &control.filter,
+                _ => &everywhere,
+            };
+            let levels = combinations(axes, None, filter).into_iter();
+            levels.map(move |levels| cell(axes, index, variant, &levels))
+        });
+        of_each.collect()
+    }
+}
+
+/// A filter is alternatives with commas between; an alternative is words, all of which the cell's name contains.
+fn matches(filter: &str, cell: &str) -> bool {
+    filter
+        .split(',')
+        .any(|alternative| alternative.split_whitespace().all(|word| cell.contains(word)))
+}
+
+/// A pass takes about as long as a block.
+fn blocks(choices: &Choices, repeats: u32, call_passes: u32, block_s: f64) -> u32 {
+    let (budget_s, most) = match choices.budget {
+        Budget::None => return choices.repeats.unwrap_or(repeats).max(1),
+        Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(BLOCKS_MAX)),
+        Budget::Stated(budget_s) => (budget_s, repeats),
+    };
+    let fit = (budget_s / block_s.max(f64::MIN_POSITIVE)) as u32;
+    fit.saturating_sub(call_passes).clamp(1, most.max(1))
+}

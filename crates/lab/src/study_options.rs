@@ -1,0 +1,33 @@
+//! What the command line chooses about a study.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a study is run.
+#[derive(Debug, Clone, Default)]
+pub struct StudyOptions {
+    /// The `c10k` executable that serves and loads.
+    pub tool: PathBuf,
+    /// The folder; `c10k-results/NAME` where absent.
+    pub out: Option<PathBuf>,
+    /// As many blocks as fit; the experiment's own number of blocks where absent.
+    pub budget: Option<Duration>,
+    /// The number of blocks, or the most of them where there is a budget.
+    pub repeats: Option<u32>,
+    /// Seed of the order, the schedules and the resampling; a new one where absent. It is recorded.
+    pub seed: Option<u64>,
+    /// Only cells whose name has all words of one of the alternatives between commas.
+    pub only: Option<String>,
+    /// Whether to go on with what the folder holds.
+    pub start: Start,
+}
+
+/// Whether to go on with what the folder holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A new study; a folder that holds one already is refused.
+    #[default]
+    Afresh,
+    /// The cells that are missing; a new study where there is none.
+    Resume,
+}
