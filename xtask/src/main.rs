@@ -40,7 +40,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "tidy",
-        summary: "check the arrows between crates, the style and the links",
+        summary: "tidy [RULE]…: check structure and style; what the rules are, cargo xtask tidy -h",
         run: tidy::run,
     },
     Chore {

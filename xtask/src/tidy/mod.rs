@@ -1,0 +1,126 @@
+//! `cargo xtask tidy [RULE]…`: the structure and the style that a machine can check.
+//!
+//! One rule is one file and one row of [`RULES`]: a function from the tree to its findings.
+
+mod arrows;
+mod circles;
+mod conformance;
+mod decisions;
+mod file_length;
+mod function_length;
+mod links;
+mod tree;
+mod unfinished;
+mod unsafe_code;
+
+use std::path::Path;
+
+use tree::File;
+
+/// A rule: its name on the command line, what must hold, and the function that finds what does not.
+struct Rule {
+    name: &'static str,
+    summary: &'static str,
+    when: When,
+    find: fn(root: &Path, files: &[File]) -> Result<Vec<String>, String>,
+}
+
+/// Which runs include a rule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Every run.
+    Always,
+    /// Only the runs that name the rule: the tree does not obey it yet.
+    Named,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "arrows",
+        summary: "crates depend on each other along the arrows of ARCHITECTURE.md",
+        when: When::Always,
+        find: arrows::find,
+    },
+    Rule {
+        name: "circles",
+        summary: "the modules of a crate do not import each other in a circle",
+        when: When::Named,
+        find: circles::find,
+    },
+    Rule {
+        name: "unsafe",
+        summary: "unsafe code stands in the system crates only",
+        when: When::Always,
+        find: unsafe_code::find,
+    },
+    Rule {
+        name: "file-length",
+        summary: "a Rust file has at most 600 lines",
+        when: When::Always,
+        find: file_length::find,
+    },
+    Rule {
+        name: "function-length",
+        summary: "a function has at most 70 lines",
+        when: When::Always,
+        find: function_length::find,
+    },
+    Rule {
+        name: "unfinished",
+        summary: "no placeholders in the code",
+        when: When::Always,
+        find: unfinished::find,
+    },
+    Rule {
+        name: "links",
+        summary: "links between pages lead somewhere",
+        when: When::Always,
+        find: links::find,
+    },
+    Rule {
+        name: "decisions",
+        summary: "decisions are numbered without a gap",
+        when: When::Always,
+        find: decisions::find,
+    },
+    Rule {
+        name: "conformance",
+        summary: "each rule of the conformance page names tests that exist",
+        when: When::Always,
+        find: conformance::find,
+    },
+];
+
+/// Runs the named rules, or all, and prints every finding.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let named: Vec<String> = std::env::args().skip(2).collect();
+    if let Some(unknown) = named.iter().find(|name| RULES.iter().all(|rule| rule.name != **name)) {
+        let rules: Vec<String> = RULES
+            .iter()
+            .map(|rule| format!("  {:16} {}", rule.name, rule.summary))
+            .collect();
+        return Err(format!(
+            "no rule is called {unknown}; the rules are\n{}",
+            rules.join("\n")
+        ));
+    }
+    let files = tree::files(root)?;
+    let mut count = 0;
+    for rule in RULES {
+        let runs = match named.as_slice() {
+            [] => rule.when == When::Always,
+            names => names.iter().any(|name| name == rule.name),
+        };
+        if !runs {
+            continue;
+        }
+        for finding in (rule.find)(root, &files)? {
+            eprintln!("{}: {finding}", rule.name);
+            count += 1;
+        }
+    }
+    match count {
+        0 => Ok(()),
+        n => Err(format!("{n} findings")),
+    }
+}
