@@ -1,8 +1,20 @@
-//! The rows of the tables as records: what `c10k list` and `c10k doctor` both print.
+//! The rows of the tables as records: what `c10k list` and `c10k doctor` print, and what a study is checked against.
 
 use c10k_event::Mechanism;
-use c10k_record::{MechanismRow, ModelRow};
+use c10k_record::{Inventory, MechanismRow, ModelRow, ProbeRow, SCHEMA};
 use c10k_server::{Dispatch, Model};
+
+/// All rows of all tables, with what can run here and now.
+pub(crate) fn everything() -> Inventory {
+    Inventory {
+        schema: SCHEMA,
+        mechanisms: mechanisms(),
+        models: models(),
+        probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
+        studies: c10k_lab::studies(),
+        guest_studies: c10k_vm::study::STUDIES.iter().map(c10k_vm::study::Study::row).collect(),
+    }
+}
 
 /// Every mechanism, probed here and now.
 pub(crate) fn mechanisms() -> Vec<MechanismRow> {
@@ -13,6 +25,8 @@ pub(crate) fn mechanisms() -> Vec<MechanismRow> {
                 name: mechanism.name().to_owned(),
                 summary: mechanism.summary().to_owned(),
                 trigger: mechanism.triggers().iter().map(ToString::to_string).collect(),
+                wait_calls: mechanism.waits().iter().map(ToString::to_string).collect(),
+                declare_calls: mechanism.declares().iter().map(ToString::to_string).collect(),
                 available: reason.is_none(),
                 emulated: mechanism.emulated(),
                 reason,
@@ -56,6 +70,14 @@ pub(crate) fn print_models(rows: &[ModelRow]) {
     println!("\nmodels");
     for row in rows {
         print_row(&row.name, row.available, &row.summary, row.reason.as_deref());
+    }
+}
+
+/// Prints the probes as aligned lines.
+pub(crate) fn print_probes(rows: &[ProbeRow]) {
+    println!("\nprobes (c10k probe NAME)");
+    for row in rows {
+        println!("  {:<28} {}", row.name, row.summary);
     }
 }
 

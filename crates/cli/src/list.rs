@@ -1,12 +1,10 @@
-//! `c10k list`: what there is.
+//! `c10k list`: the mechanisms, the models, the probes and the studies.
 
 use std::process::ExitCode;
 
-use c10k_record::Inventory;
-
 use crate::{Outcome, inventory};
 
-/// List the mechanisms, the models and the studies
+/// List the mechanisms, the models, the probes and the studies
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print one JSON object on standard output
@@ -15,18 +13,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let found = Inventory {
-        mechanisms: inventory::mechanisms(),
-        models: inventory::models(),
-        studies: c10k_lab::studies(),
-        guest_studies: c10k_vm::study::STUDIES.iter().map(c10k_vm::study::Study::row).collect(),
-    };
+    let found = inventory::everything();
     if args.json {
         println!("{}", serde_json::to_string(&found)?);
         return Ok(ExitCode::SUCCESS);
     }
     inventory::print_mechanisms(&found.mechanisms);
     inventory::print_models(&found.models);
+    inventory::print_probes(&found.probes);
     println!("\nstudies");
     for study in &found.studies {
         println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);

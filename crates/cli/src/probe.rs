@@ -1,88 +1,105 @@
-//! `c10k probe`.
+//! `c10k probe`. The subcommands and their flags are made from the rows of the table of probes.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use c10k_probe::{Options, PROBES};
+use c10k_probe::{Kind, OptionRow, PROBES, Probe};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 
 use crate::Outcome;
 
-/// One measurement that needs no server: tasks, switches, libraries, fan-out
-///
-/// Studies start these; by hand they show what one figure is made of.
-#[derive(clap::Args)]
+/// The command line of `c10k probe`: the name of a probe, and flags that depend on it.
 pub(crate) struct Args {
-    /// Which: process-cost, switch-cost, blocked-tasks, library-cost, fan-out
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// CPUs to use, the most important first [default: those that this process may use, unpinned]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    cpus: Vec<usize>,
-    /// Measured time
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "300ms")]
-    time: Duration,
-    /// The way that is measured; without it, an error names those of the probe
-    #[arg(long, value_name = "WAY", default_value = "")]
-    by: String,
-    /// Tasks on one CPU (`same`) or on two (`cross`)
-    #[arg(long, default_value = "same")]
-    place: String,
-    /// Memory that the parent has touched, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=4096))]
-    parent_mib: u64,
-    /// Tasks in the ring
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..=1000))]
-    tasks: u64,
-    /// Blocked tasks
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    blocked: u64,
-    /// Sources watched
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    sources: u64,
-    /// Sources active at a time
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    active: u64,
-    /// Subscribers
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    subscribers: u64,
-    /// CPU time that a sample takes
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "100us")]
-    sample: Duration,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    probe: String,
+    flags: ArgMatches,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let summary = c10k_probe::run(
-        &args.name,
-        &Options {
-            cpus: args.cpus.clone(),
-            time: args.time,
-            by: args.by.clone(),
-            place: args.place.clone(),
-            parent_mib: args.parent_mib,
-            tasks: args.tasks,
-            blocked: args.blocked,
-            sources: args.sources,
-            active: args.active,
-            subscribers: args.subscribers,
-            sample: args.sample,
-        },
-    )?;
-    if args.json {
+    let probe = c10k_probe::named(&args.probe)?;
+    let cpus: Vec<usize> = args.flags.get_many("cpus").into_iter().flatten().copied().collect();
+    let given = probe.options.iter().filter_map(|option| {
+        let value = args.flags.get_one::<String>(option.name)?;
+        Some((option.name.to_owned(), value.clone()))
+    });
+    let summary = c10k_probe::run(probe, &cpus, &given.collect::<Vec<_>>())?;
+    if args.flags.get_flag("json") {
         println!("{}", serde_json::to_string(&summary)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let what = PROBES.iter().find(|probe| probe.name == summary.probe);
-    println!("{}: {}", summary.probe, what.map_or("", |probe| probe.summary));
-    println!("  {:<12} {}", "operations", summary.operations);
-    for (name, value) in &summary.values {
-        println!("  {name:<12} {value:.3}");
+    println!("{}: {}", probe.name, probe.summary);
+    println!("  {:<30} {:>12}", "operations", summary.operations);
+    for figure in probe.figures {
+        if let Some(value) = summary.values.get(figure.key) {
+            println!("  {:<30} {value:>12.3} {}", figure.label, figure.unit);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    c10k_http::units::duration(text).ok_or_else(|| "give a duration such as 300ms".to_owned())
+impl clap::Args for Args {
+    fn augment_args(command: Command) -> Command {
+        let command = command
+            .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out")
+            .long_about(
+                "Run one measurement that needs no server: tasks, switches, libraries, fan-out\n\nStudies run these; run \
+                 one by hand to see what a figure is made of.",
+            )
+            .subcommand_required(true)
+            // An unknown name gets here, so that the error can list the names.
+            .allow_external_subcommands(true)
+            .subcommand_value_name("NAME")
+            .subcommand_help_heading("Probes");
+        command.subcommands(PROBES.iter().map(subcommand))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Args {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
+        let (probe, flags) = matches.subcommand().ok_or_else(missing)?;
+        Ok(Self {
+            probe: probe.to_owned(),
+            flags: flags.clone(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn subcommand(probe: &Probe) -> Command {
+    let cpus = Arg::new("cpus")
+        .long("cpus")
+        .value_name("LIST")
+        .value_delimiter(',')
+        .value_parser(value_parser!(usize))
+        .help("CPUs to use, the most important first [default: any, not pinned]");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print one JSON object");
+    let command = Command::new(probe.name).about(probe.summary).arg(cpus);
+    command.args(probe.options.iter().map(flag)).arg(json)
+}
+
+fn flag(option: &OptionRow) -> Arg {
+    let flag = Arg::new(option.name).long(option.name);
+    let help = match option.default {
+        Some(default) => format!("{} [default: {default}]", option.summary),
+        None => format!("{} (required)", option.summary),
+    };
+    match option.kind {
+        Kind::Word(words) => flag
+            .value_parser(PossibleValuesParser::new(words))
+            .value_name("WORD")
+            .help(help),
+        Kind::Count(least, most) => flag.value_name("N").help(format!("{help} [{least} to {most}]")),
+        Kind::Duration => flag.value_name("DURATION").help(help),
+    }
 }

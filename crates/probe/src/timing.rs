@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ProbeError;
+use crate::error::ProbeError;
 use c10k_sys::rusage;
 
 /// Operations done, and the time and the CPU that they took.

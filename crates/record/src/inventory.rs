@@ -5,10 +5,14 @@ use serde::{Deserialize, Serialize};
 /// `c10k list --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
     /// Every event mechanism, available here or not.
     pub mechanisms: Vec<MechanismRow>,
     /// Every concurrency model, available here or not.
     pub models: Vec<ModelRow>,
+    /// Every probe: `c10k probe NAME`.
+    pub probes: Vec<ProbeRow>,
     /// Every study that is built in.
     pub studies: Vec<StudyRow>,
     /// Every study in the guest: `c10k vm study NAME`.
@@ -24,6 +28,10 @@ pub struct MechanismRow {
     pub summary: String,
     /// The triggers that it offers: `level`, `edge`, `oneshot`.
     pub trigger: Vec<String>,
+    /// The system calls that it waits with, in the kernel's names, the usual one first.
+    pub wait_calls: Vec<String>,
+    /// The system calls that declare and withdraw a source, in the kernel's names.
+    pub declare_calls: Vec<String>,
     /// Whether it can run here.
     pub available: bool,
     /// Whether it is an emulation of the interface that it is named for.
@@ -45,6 +53,67 @@ pub struct ModelRow {
     pub available: bool,
     /// Why it cannot run here.
     pub reason: Option<String>,
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRow {
+    /// Its name on the command line.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// The options that it takes.
+    pub options: Vec<ProbeOption>,
+    /// The figures that it may print.
+    pub figures: Vec<ProbeFigure>,
+}
+
+/// An option of a probe: a flag of `c10k probe NAME`, and a key of `[probe]` in an experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeOption {
+    /// Its name, without the dashes.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// What its values are.
+    pub kind: OptionKind,
+    /// The words that it may be; empty for the other kinds.
+    pub values: Vec<String>,
+    /// The least that a count may be.
+    pub least: Option<u64>,
+    /// The most that a count may be.
+    pub most: Option<u64>,
+    /// Its value where none is given; `None` if one must be given.
+    pub default: Option<String>,
+    /// Its label where it is the axis of a figure.
+    pub label: String,
+    /// Time that a unit of its value takes to set up and to clean up, microseconds. For expected durations only.
+    pub setup_us: u64,
+}
+
+/// What the values of an option are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptionKind {
+    /// One of several words.
+    Word,
+    /// A whole number.
+    Count,
+    /// A duration such as `300ms`.
+    Duration,
+}
+
+/// A figure of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFigure {
+    /// Its key in [`ProbeSummary::values`](crate::ProbeSummary::values).
+    pub key: String,
+    /// The name of the measure in an experiment.
+    pub measure: String,
+    /// What it is, for axes and tables.
+    pub label: String,
+    /// Its unit.
+    pub unit: String,
 }
 
 /// One built-in study.

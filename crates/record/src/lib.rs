@@ -20,7 +20,10 @@ mod study;
 pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
-pub use inventory::{DoctorCheck, DoctorReport, GuestStudyRow, Inventory, MechanismRow, ModelRow, StudyRow};
+pub use inventory::{
+    DoctorCheck, DoctorReport, GuestStudyRow, Inventory, MechanismRow, ModelRow, OptionKind, ProbeFigure, ProbeOption,
+    ProbeRow, StudyRow,
+};
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,

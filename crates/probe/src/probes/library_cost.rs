@@ -1,25 +1,71 @@
 //! What an event costs through a library, and through the same system calls written by hand.
 //!
-//! The workload is that of libevent's own benchmark: a ring of socket pairs; an event reads a byte and writes one to the
-//! next pair. All use epoll; edge-triggered, but for libevent, which is used as in its own benchmark.
+//! The workload is that of libevent's own benchmark: a ring of socket pairs, where each event reads a byte and writes it to
+//! the next pair. All use epoll with edge triggers, except libevent, which is used as in its own benchmark.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use c10k_competitors::{Libevent, LibeventBase, Polling};
 use c10k_event::{Events, Interest, InterestSet, Mechanism};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use crate::{Figures, Options, Outcome, ProbeError};
+use crate::error::ProbeError;
+use crate::option::{Kind, OptionRow, TIME, names};
+use crate::row::{Figure, Figures, Outcome, Probe};
+use crate::values::Values;
 
-/// The most events that a wait brings, for everybody.
+pub(super) const ROW: Probe = Probe {
+    name: "library-cost",
+    summary: "one event through an event library",
+    options: &[
+        TIME,
+        OptionRow::by(BY, "The library; `inline` is epoll by hand"),
+        OptionRow {
+            name: "sources",
+            summary: "Sources that are watched",
+            // Each takes two descriptors.
+            kind: Kind::Count(2, 9000),
+            default: Some("100"),
+            label: "sources",
+            setup_us: 0,
+        },
+        OptionRow {
+            name: "active",
+            summary: "Sources that are active at a time",
+            kind: Kind::Count(1, 9000),
+            default: Some("1"),
+            label: "active sources",
+            setup_us: 0,
+        },
+    ],
+    figures: &[EVENT_NS],
+    run,
+};
+
+const EVENT_NS: Figure = Figure {
+    key: "event_ns",
+    measure: "event-ns",
+    label: "time of one event",
+    unit: "ns",
+};
+
+type Way = fn(Duration, &Ring) -> Outcome;
+
+const WAYS: [(&str, Way); 5] = [
+    ("inline", inline),
+    ("c10k", ours),
+    ("mio", by_mio),
+    ("polling", by_polling),
+    ("libevent", by_libevent),
+];
+const BY: &[&str] = &names(&WAYS);
+
+/// The most events that a wait returns, for every library.
 const BATCH: usize = 1024;
-
-/// The most sources that may be asked for: each is two descriptors.
-const MOST: u64 = 9_000;
 
 struct Ring {
     readers: Vec<OwnedFd>,
@@ -40,7 +86,7 @@ impl Ring {
         Ok(Self { readers, writers })
     }
 
-    /// Puts a byte into every so manieth pair.
+    /// Writes a byte to `active` pairs at equal distances.
     fn start(&self, active: usize) -> Result<(), ProbeError> {
         let step = (self.writers.len() / active.max(1)).max(1);
         for writer in self.writers.iter().step_by(step).take(active) {
@@ -49,7 +95,7 @@ impl Ring {
         Ok(())
     }
 
-    /// What an event does; how many bytes it passed on. The same code for everybody, and inlined into nobody's loop.
+    /// Handles an event and returns the number of bytes that it passed on. Every library runs the same code, never inlined.
     #[inline(never)]
     fn handle(&self, index: usize) -> u64 {
         let mut bytes = [0; 64];
@@ -63,7 +109,7 @@ impl Ring {
     }
 }
 
-/// A reading end that knows its place.
+/// A reading end and its index in the ring.
 struct Reader<'a> {
     fd: BorrowedFd<'a>,
     index: usize,
@@ -75,31 +121,15 @@ impl AsFd for Reader<'_> {
     }
 }
 
-pub(crate) fn run(options: &Options) -> Outcome {
-    if options.sources > MOST {
-        return Err(ProbeError::Impossible(format!(
-            "--sources {} is more than this probe opens: give at most {MOST}",
-            options.sources
-        )));
-    }
-    let ring = Ring::open(usize::try_from(options.sources.max(2)).unwrap_or(2))?;
-    ring.start(usize::try_from(options.active.max(1)).unwrap_or(1))?;
-    match options.by.as_str() {
-        "inline" => inline(options, &ring),
-        "c10k" => ours(options, &ring),
-        "mio" => by_mio(options, &ring),
-        "polling" => by_polling(options, &ring),
-        "libevent" => by_libevent(options, &ring),
-        other => Err(ProbeError::Way {
-            option: "by",
-            value: other.to_owned(),
-            known: "inline, c10k, mio, polling or libevent",
-        }),
-    }
+fn run(values: &Values) -> Outcome {
+    let size = |name| usize::try_from(values.count(name)).unwrap_or(usize::MAX);
+    let ring = Ring::open(size("sources"))?;
+    ring.start(size("active"))?;
+    values.choice("by", &WAYS)(values.time(), &ring)
 }
 
-/// Turns until the time is over; a turn waits once and tells how many bytes it passed on.
-fn turns(options: &Options, mut turn: impl FnMut() -> Result<u64, ProbeError>) -> Outcome {
+/// Repeats `turn` until the time is over. A turn waits once and returns the number of bytes that it passed on.
+fn turns(time: Duration, mut turn: impl FnMut() -> Result<u64, ProbeError>) -> Outcome {
     for _ in 0..10 {
         turn()?;
     }
@@ -108,23 +138,23 @@ fn turns(options: &Options, mut turn: impl FnMut() -> Result<u64, ProbeError>) -
     loop {
         operations += turn()?;
         let wall = started.elapsed();
-        if wall >= options.time {
+        if wall >= time {
             return Ok(Figures {
                 operations,
-                values: vec![("event_ns", wall.as_secs_f64() * 1e9 / operations.max(1) as f64)],
+                values: vec![(EVENT_NS.key, wall.as_secs_f64() * 1e9 / operations.max(1) as f64)],
             });
         }
     }
 }
 
-fn inline(options: &Options, ring: &Ring) -> Outcome {
+fn inline(time: Duration, ring: &Ring) -> Outcome {
     let set = epoll::create(CreateFlags::CLOEXEC).map_err(ProbeError::call("epoll_create1"))?;
     let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
     for (index, reader) in ring.readers.iter().enumerate() {
         epoll::add(&set, reader, EventData::new_u64(index as u64), flags).map_err(ProbeError::call("epoll_ctl"))?;
     }
     let mut buffer: Vec<epoll::Event> = Vec::with_capacity(BATCH);
-    turns(options, || {
+    turns(time, || {
         buffer.clear();
         epoll::wait(&set, rustix::buffer::spare_capacity(&mut buffer), None).map_err(ProbeError::call("epoll_wait"))?;
         let passed = buffer
@@ -134,7 +164,7 @@ fn inline(options: &Options, ring: &Ring) -> Outcome {
     })
 }
 
-fn ours(options: &Options, ring: &Ring) -> Outcome {
+fn ours(time: Duration, ring: &Ring) -> Outcome {
     let failed = |error: &dyn std::fmt::Display| ProbeError::Impossible(format!("c10k-event: {error}"));
     let mechanism = Mechanism::named("epoll-edge").map_err(|error| failed(&error))?;
     let mut set = InterestSet::open(mechanism).map_err(|error| failed(&error))?;
@@ -147,7 +177,7 @@ fn ours(options: &Options, ring: &Ring) -> Outcome {
             .map_err(|error| failed(&error))?;
     }
     let mut events = Events::with_capacity(BATCH);
-    turns(options, || {
+    turns(time, || {
         set.next_events(&mut events, None).map_err(|error| failed(&error))?;
         let mut passed = 0;
         while let Some(event) = set.take(&mut events) {
@@ -157,7 +187,7 @@ fn ours(options: &Options, ring: &Ring) -> Outcome {
     })
 }
 
-fn by_mio(options: &Options, ring: &Ring) -> Outcome {
+fn by_mio(time: Duration, ring: &Ring) -> Outcome {
     use mio::unix::SourceFd;
     use mio::{Interest, Poll, Token};
     let mut poll = Poll::new().map_err(ProbeError::io("mio"))?;
@@ -168,17 +198,17 @@ fn by_mio(options: &Options, ring: &Ring) -> Outcome {
             .map_err(ProbeError::io("mio"))?;
     }
     let mut events = mio::Events::with_capacity(BATCH);
-    turns(options, || {
+    turns(time, || {
         poll.poll(&mut events, None).map_err(ProbeError::io("mio"))?;
         Ok(events.iter().map(|event| ring.handle(event.token().0)).sum())
     })
 }
 
-fn by_polling(options: &Options, ring: &Ring) -> Outcome {
+fn by_polling(time: Duration, ring: &Ring) -> Outcome {
     let batch = NonZeroUsize::new(BATCH).unwrap_or(NonZeroUsize::MIN);
     let readers = ring.readers.iter().map(AsFd::as_fd);
     let mut poller = Polling::open(readers, batch).map_err(ProbeError::io("polling"))?;
-    turns(options, || {
+    turns(time, || {
         let mut passed = 0;
         poller
             .turn(None, |index| passed += ring.handle(index))
@@ -187,13 +217,13 @@ fn by_polling(options: &Options, ring: &Ring) -> Outcome {
     })
 }
 
-fn by_libevent(options: &Options, ring: &Ring) -> Outcome {
+fn by_libevent(time: Duration, ring: &Ring) -> Outcome {
     let library = Libevent::load().map_err(ProbeError::Impossible)?;
     let readers = ring.readers.iter().map(AsFd::as_fd);
     let passed = Cell::new(0);
     let handle = |index| passed.set(passed.get() + ring.handle(index));
     let mut base = LibeventBase::open(library, readers, handle).map_err(ProbeError::io("libevent"))?;
-    turns(options, || {
+    turns(time, || {
         base.turn(true).map_err(ProbeError::io("libevent"))?;
         Ok(passed.take())
     })

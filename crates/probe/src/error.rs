@@ -1,0 +1,74 @@
+//! Why a probe has no figures.
+
+use std::io;
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// Why a probe has no figures. Each message is one line with the cause and the remedy.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// There is no probe of that name.
+    #[error("no probe is called '{name}'; there are: {known}")]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The probe does not have this option.
+    #[error("{probe} has no option --{option}; it takes {known}")]
+    UnknownOption {
+        /// The probe.
+        probe: &'static str,
+        /// The option given.
+        option: String,
+        /// All options of the probe.
+        known: String,
+    },
+    /// A value does not fit its option.
+    #[error("--{option} '{value}' is not {expected}")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// The value given.
+        value: String,
+        /// What it must be.
+        expected: String,
+    },
+    /// An option without a default is missing.
+    #[error("--{option} is missing; give {expected}")]
+    Missing {
+        /// The option.
+        option: &'static str,
+        /// What it must be.
+        expected: String,
+    },
+    /// This machine cannot do it.
+    #[error("{0}")]
+    Impossible(String),
+    /// A call failed.
+    #[error("{call}: {source}")]
+    Call {
+        /// What was called, and for what.
+        call: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl ProbeError {
+    pub(crate) fn call(call: impl Into<String>) -> impl FnOnce(Errno) -> Self {
+        let call = call.into();
+        move |errno| Self::Call {
+            call,
+            source: errno.into(),
+        }
+    }
+
+    pub(crate) fn io(call: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let call = call.into();
+        move |source| Self::Call { call, source }
+    }
+}
