@@ -30,10 +30,10 @@ pub(crate) struct Args {
     /// Seed of the order, the schedules and the resampling [default: a new one, recorded]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only cells whose name has all these words; alternatives between commas
+    /// Only cells whose name has all these words, levels matched whole: 'epoll idle=10'; alternatives between commas
     #[arg(long, value_name = "FILTER")]
     only: Option<String>,
-    /// Go on with what the folder holds
+    /// Resume an interrupted study: run only the cells that its folder lacks
     #[arg(long)]
     resume: bool,
     /// Print one JSON object per study on standard output
@@ -98,5 +98,5 @@ pub(crate) fn print_entry(entry: &SetEntry, json: bool) {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    c10k_http::units::duration(text).ok_or_else(|| "give a duration such as 90s, 2m or 1h".to_owned())
+    c10k_units::duration::parse(text).map_err(|error| error.to_string())
 }

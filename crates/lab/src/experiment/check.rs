@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use c10k_record::PROBES;
-use toml::{Spanned, Value};
+use toml::Spanned;
 
-use super::options::{self, Kind, Number, Side};
+use super::options::{self, Side};
 use super::source::Source;
-use super::spec::{AdviceSpec, ClaimSpec, Experiment, Filter, Settings, TableSpec, flag_text};
+use super::spec::{AdviceSpec, ClaimSpec, Experiment, LevelFilter, Settings, TableSpec, flag_text};
+use super::value::{Kind, Value};
 use crate::error::LabError;
 use crate::measure::{self, Measure};
 use crate::statistic;
@@ -146,13 +147,13 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn external(&self, name: &Spanned<String>, value: &Spanned<Value>) -> Check {
+    fn external(&self, name: &Spanned<String>, value: &Spanned<toml::Value>) -> Check {
         let right = match name.get_ref().as_str() {
             "url" => value.get_ref().is_str(),
             _ => value
                 .get_ref()
                 .as_array()
-                .is_some_and(|words| !words.is_empty() && words.iter().all(Value::is_str)),
+                .is_some_and(|words| !words.is_empty() && words.iter().all(toml::Value::is_str)),
         };
         if right {
             return Ok(());
@@ -164,7 +165,7 @@ impl Checker<'_> {
         ))
     }
 
-    fn text(&self, value: &Spanned<Value>) -> Result<String, LabError> {
+    fn text(&self, value: &Spanned<toml::Value>) -> Result<String, LabError> {
         flag_text(value.get_ref()).ok_or_else(|| {
             self.source.error(
                 &value.span(),
@@ -174,13 +175,13 @@ impl Checker<'_> {
         })
     }
 
-    fn number(&self, kind: Kind, value: &Spanned<Value>) -> Result<Number, LabError> {
+    fn number(&self, kind: Kind, value: &Spanned<toml::Value>) -> Result<Value, LabError> {
         let text = self.text(value)?;
-        let number = options::number(kind, &text).map_err(|problem| {
+        let number = Value::parse(kind, &text).map_err(|problem| {
             self.source
                 .error(&value.span(), problem, "write one, in quotes if it has a unit")
         })?;
-        if matches!(number, Number::OfSaturation(_)) && self.experiment.saturation.is_none() {
+        if matches!(number, Value::OfSaturation(_)) && self.experiment.saturation.is_none() {
             return Err(self.source.error(
                 &value.span(),
                 format!("'{text}' is a fraction of a saturation that nothing measures"),
@@ -379,7 +380,7 @@ impl Checker<'_> {
         }
     }
 
-    fn filter(&self, filter: &Filter) -> Check {
+    fn filter(&self, filter: &LevelFilter) -> Check {
         for (name, wanted) in filter {
             self.axis(name)?;
             let text = self.text(wanted)?;

@@ -9,10 +9,11 @@ pub(crate) mod options;
 mod parse;
 mod source;
 mod spec;
+pub(crate) mod value;
 
 pub use builtin::{BUILT_IN, BuiltIn};
 pub(crate) use source::Source;
 pub(crate) use spec::{
-    AdviceSpec, ClaimSpec, Experiment, FigureSpec, Filter, PublishedSpec, Scale, Settings, TableSpec, VariantSpec,
+    AdviceSpec, ClaimSpec, Experiment, FigureSpec, LevelFilter, PublishedSpec, Scale, Settings, TableSpec, VariantSpec,
     flag_text,
 };

@@ -67,7 +67,7 @@ fn default_call_passes() -> u32 {
 pub(crate) type Settings = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 /// Axes and the level of each that counts, as written.
-pub(crate) type Filter = BTreeMap<Spanned<String>, Spanned<Value>>;
+pub(crate) type LevelFilter = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 /// One thing to be compared: a server with its options.
 #[derive(Debug, Clone, Deserialize)]
@@ -110,7 +110,7 @@ pub(crate) struct ControlSpec {
     pub(crate) measure: Spanned<String>,
     /// Only at these levels, as written.
     #[serde(default, rename = "where")]
-    pub(crate) filter: Filter,
+    pub(crate) filter: LevelFilter,
 }
 
 /// A claim and the test that judges it.
@@ -134,7 +134,7 @@ pub(crate) struct ClaimSpec {
     pub(crate) along: Option<Spanned<String>>,
     /// Only these levels, as written.
     #[serde(default, rename = "where")]
-    pub(crate) filter: Filter,
+    pub(crate) filter: LevelFilter,
     /// The statistic has to be at least this.
     pub(crate) at_least: Option<f64>,
     /// The statistic has to be at most this.
@@ -228,7 +228,7 @@ pub(crate) struct PublishedSpec {
     pub(crate) variant: Spanned<String>,
     /// … over these levels.
     #[serde(default, rename = "where")]
-    pub(crate) filter: Filter,
+    pub(crate) filter: LevelFilter,
 }
 
 impl Experiment {

@@ -65,6 +65,7 @@ mod tests {
         let level = |&value: &f64| Level {
             written: value.to_string(),
             value,
+            flag: value.to_string(),
         };
         Axis {
             row: options::find("idle").expect("an option"),

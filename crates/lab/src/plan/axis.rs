@@ -2,8 +2,9 @@
 
 use c10k_units::display::thousands;
 
-use crate::experiment::options::{Kind, OptionRow};
-use crate::experiment::{Filter, flag_text};
+use crate::experiment::options::OptionRow;
+use crate::experiment::value::Kind;
+use crate::experiment::{LevelFilter, flag_text};
 
 /// An option that is varied.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct Level {
     pub(crate) written: String,
     /// In the unit of the option, with fractions of the saturation resolved.
     pub(crate) value: f64,
+    /// The same as the flag of a command, exactly.
+    pub(crate) flag: String,
 }
 
 impl Axis {
@@ -39,7 +42,7 @@ impl Axis {
 }
 
 /// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.
-pub(super) fn combinations(axes: &[Axis], along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
+pub(super) fn combinations(axes: &[Axis], along: Option<usize>, filter: &LevelFilter) -> Vec<Vec<usize>> {
     let mut combinations = vec![Vec::new()];
     for (index, axis) in axes.iter().enumerate() {
         let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));

@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn its_options_are_taken_from_those_of_the_measured_generator() {
-        let pairs = [("beside-rate", "10.0"), ("beside-spin", "20ms"), ("rate", "5.0")];
+        let pairs = [("beside-rate", "10"), ("beside-spin", "20ms"), ("rate", "5")];
         let mut load = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let background = take_from(&mut load).expect("both are given");
         assert_eq!(background.path, "/spin/20ms");
         assert!(
-            background.flags.join(" ").starts_with("--rate 10.0 "),
+            background.flags.join(" ").starts_with("--rate 10 "),
             "{:?}",
             background.flags
         );
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn there_is_none_without_a_rate() {
-        let mut load = [("rate".to_owned(), "5.0".to_owned())].into();
+        let mut load = [("rate".to_owned(), "5".to_owned())].into();
         assert_eq!(take_from(&mut load), None);
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use c10k_units::duration;
+
 use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
 use super::variant::Variant;
-use crate::experiment::options::{self, Side};
+use crate::experiment::options::Side;
 
 /// One variant at one combination of levels.
 #[derive(Debug, Clone)]
@@ -74,7 +76,7 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
             Side::Load => &mut load,
             Side::Probe => &mut probe,
         };
-        side.insert(axis.row.name.to_owned(), options::as_flag(axis.row.kind, level.value));
+        side.insert(axis.row.name.to_owned(), level.flag.clone());
     }
     let background = background::take_from(&mut load);
     let path = match (load.remove("path"), load.remove("reply")) {
@@ -85,8 +87,8 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
     let count = |name: &str| number(&load, name) as u64;
     let seconds = |of: &BTreeMap<String, String>, name: &str, default: f64| {
         of.get(name)
-            .and_then(|text| options::duration_s(text))
-            .unwrap_or(default)
+            .and_then(|text| duration::parse(text).ok())
+            .map_or(default, |duration| duration.as_secs_f64())
     };
     let name = probe.remove("name");
     let time = match name {

@@ -16,7 +16,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_pcg::Pcg64Mcg;
 
-use crate::experiment::{Experiment, Filter};
+use crate::experiment::{Experiment, LevelFilter};
 pub(crate) use axis::{Axis, Level};
 pub(crate) use cell::Cell;
 pub(crate) use choices::{Budget, Choices, fresh_seed};
@@ -77,7 +77,7 @@ impl Plan {
     }
 
     /// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.
-    pub(crate) fn combinations(&self, along: Option<usize>, filter: &Filter) -> Vec<Vec<usize>> {
+    pub(crate) fn combinations(&self, along: Option<usize>, filter: &LevelFilter) -> Vec<Vec<usize>> {
         axis::combinations(&self.axes, along, filter)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use c10k_record::Manifest;
+use c10k_units::Filter;
 use toml::Spanned;
 
 use super::Plan;
@@ -11,8 +12,9 @@ use super::cell::{Cell, cell};
 use super::choices::{Budget, Choices};
 use super::variant::{ExternalServer, Variant};
 use crate::LabError;
-use crate::experiment::options::{self, Kind, Number};
-use crate::experiment::{Experiment, Filter, Settings, VariantSpec, flag_text};
+use crate::experiment::options;
+use crate::experiment::value::{Kind, Value};
+use crate::experiment::{Experiment, LevelFilter, Settings, VariantSpec, flag_text};
 
 /// More blocks than this are not planned into a budget: intervals shrink with the square root only.
 pub(super) const BLOCKS_MAX: u32 = 30;
@@ -40,20 +42,8 @@ impl Plan {
         let axes = resolver.axes();
         let variants = resolver.variants();
         let all = resolver.cells(&axes, &variants);
-        let cells = match &choices.only {
-            None => all,
-            Some(filter) => {
-                let kept: Vec<Cell> = all.iter().filter(|cell| matches(filter, &cell.id)).cloned().collect();
-                if kept.is_empty() {
-                    return Err(LabError::NothingMatches {
-                        filter: filter.clone(),
-                        cells: all.len(),
-                        first: all.first().map(|cell| cell.id.clone()).unwrap_or_default(),
-                    });
-                }
-                kept
-            }
-        };
+        let filter = choices.only.as_deref().unwrap_or_default();
+        let cells = selected(all, filter)?;
         let original = |variant: &Variant| {
             variant
                 .control_of
@@ -103,13 +93,10 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// `check` has refused whatever is not a number of its kind, so that nothing is lost by the default.
-    fn value(&self, kind: Kind, text: &str) -> f64 {
-        match options::number(kind, text) {
-            Ok(Number::Absolute(value)) => value,
-            Ok(Number::OfSaturation(share)) => (share * self.saturation.unwrap_or_default()).round(),
-            Err(_) => 0.0,
-        }
+    /// `None` for a word. `check` has refused whatever else is not a value of its kind.
+    fn value(&self, kind: Kind, text: &str) -> Option<Value> {
+        let value = Value::parse(kind, text).ok()?;
+        Some(value.resolved(self.saturation.unwrap_or_default()))
     }
 
     fn axes(&self) -> Vec<Axis> {
@@ -117,10 +104,14 @@ impl Resolver<'_> {
             let row = options::find(name.get_ref())?;
             let levels = levels
                 .iter()
-                .filter_map(|level| flag_text(level.get_ref()))
-                .map(|written| Level {
-                    value: self.value(row.kind, &written),
-                    written,
+                .filter_map(|level| {
+                    let written = flag_text(level.get_ref())?;
+                    let value = self.value(row.kind, &written)?;
+                    Some(Level {
+                        value: value.number(),
+                        flag: value.flag(),
+                        written,
+                    })
                 })
                 .collect();
             Some(Axis { row, levels })
@@ -183,19 +174,14 @@ impl Resolver<'_> {
         let texts = settings.iter().filter_map(|(name, value)| {
             let row = options::find(name.get_ref())?;
             let text = flag_text(value.get_ref())?;
-            let text = match options::number(row.kind, &text) {
-                Ok(_) if row.kind == Kind::Rate || row.kind == Kind::Size => {
-                    options::as_flag(row.kind, self.value(row.kind, &text))
-                }
-                _ => text,
-            };
+            let text = self.value(row.kind, &text).map_or(text, Value::flag);
             Some((row.name.to_owned(), text))
         });
         texts.collect()
     }
 
     fn cells(&self, axes: &[Axis], variants: &[Variant]) -> Vec<Cell> {
-        let everywhere = Filter::new();
+        let everywhere = LevelFilter::new();
         let control = self.experiment.control.as_ref();
         let of_each = variants.iter().enumerate().flat_map(|(index, variant)| {
             let filter = match (variant.control_of, control) {
@@ -209,11 +195,19 @@ impl Resolver<'_> {
     }
 }
 
-/// A filter is alternatives with commas between; an alternative is words, all of which the cell's name contains.
-fn matches(filter: &str, cell: &str) -> bool {
-    filter
-        .split(',')
-        .any(|alternative| alternative.split_whitespace().all(|word| cell.contains(word)))
+/// The cells that `--only` selects.
+fn selected(all: Vec<Cell>, filter: &str) -> Result<Vec<Cell>, LabError> {
+    let Ok(only) = filter.parse::<Filter>();
+    let (count, first) = (all.len(), all.first().map(|cell| cell.id.clone()));
+    let selected: Vec<Cell> = all.into_iter().filter(|cell| only.matches(&cell.id)).collect();
+    if selected.is_empty() {
+        return Err(LabError::NothingMatches {
+            filter: filter.to_owned(),
+            cells: count,
+            first: first.unwrap_or_default(),
+        });
+    }
+    Ok(selected)
 }
 
 /// A pass takes about as long as a block.

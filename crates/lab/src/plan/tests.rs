@@ -5,10 +5,20 @@ use std::collections::BTreeSet;
 use super::resolve::BLOCKS_MAX;
 use super::*;
 use crate::LabError;
+use crate::experiment::Source;
 use crate::testing;
 
 fn plan(choices: &Choices) -> Result<Plan, LabError> {
     Plan::resolve(&testing::experiment(), choices, Some(10_000.0))
+}
+
+fn planned(text: String) -> Plan {
+    let source = Source {
+        file: "t.toml".to_owned(),
+        text,
+    };
+    let experiment = Experiment::parse(&source).expect("nothing is wrong with it");
+    Plan::resolve(&experiment, &Choices::default(), Some(1000.0)).expect("it resolves")
 }
 
 #[test]
@@ -30,7 +40,7 @@ fn every_variant_meets_every_level_once() {
     assert_eq!(cell.server_flags.join(" "), "--mechanism poll --model event-loop");
     assert_eq!(cell.path, "/bytes/92");
     assert!(
-        cell.load_flags.join(" ").contains("--idle 20 --rate 1000.0"),
+        cell.load_flags.join(" ").contains("--idle 20 --rate 1000 "),
         "{:?}",
         cell.load_flags
     );
@@ -103,7 +113,55 @@ fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
 }
 
 #[test]
-fn a_filter_keeps_what_has_all_words_of_an_alternative() {
+fn a_duration_reaches_the_command_and_the_axis_as_it_is_written() {
+    let text = testing::EXPERIMENT
+        .replacen(
+            "idle = [10, 20]\n",
+            "idle = [10, 20]\nwork = [\"500ns\", \"1500ns\"]\n",
+            1,
+        )
+        .replacen("[load]\n", "[load]\nmax-lag = \"1.5ms\"\n", 1)
+        .replacen("duration = \"200ms\"", "duration = \"1h\"", 1);
+    let plan = planned(text);
+    let axis = &plan.axes[plan.axis("work").expect("an axis")];
+    assert_eq!(axis.describe(0), "500 ns of work per request");
+    assert_eq!(axis.describe(1), "1.5 µs of work per request");
+    assert_eq!(
+        axis.levels.iter().map(|level| level.value).collect::<Vec<_>>(),
+        [5e-7, 1.5e-6]
+    );
+    let flags = |cell: &Cell| cell.server_flags.join(" ");
+    assert!(
+        flags(&plan.cells[0]).ends_with("--work 500ns"),
+        "{}",
+        flags(&plan.cells[0])
+    );
+    assert!(
+        flags(&plan.cells[1]).ends_with("--work 1.5us"),
+        "{}",
+        flags(&plan.cells[1])
+    );
+    let load = plan.cells[0].load_flags.join(" ");
+    assert!(
+        load.contains("--duration 1h") && load.contains("--max-lag 1.5ms"),
+        "{load}"
+    );
+    assert_eq!(plan.cells[0].time.duration_s, 3600.0);
+}
+
+#[test]
+fn a_rate_below_one_reaches_the_command_as_it_is_written() {
+    let plan = planned(testing::EXPERIMENT.replacen("rate = [\"10%\"]", "rate = [0.25]", 1));
+    assert!(
+        plan.cells[0]
+            .load_flags
+            .join(" ")
+            .ends_with("--rate 0.25 --timeout 1s --warmup 50ms")
+    );
+}
+
+#[test]
+fn a_filter_keeps_the_cells_that_have_all_words_of_an_alternative() {
     let only = |filter: &str| {
         plan(&Choices {
             only: Some(filter.to_owned()),
@@ -111,6 +169,7 @@ fn a_filter_keeps_what_has_all_words_of_an_alternative() {
         })
     };
     assert_eq!(only("steep idle=20").expect("one matches").cells.len(), 1);
+    assert!(only("idle=2").is_err(), "a level is matched whole");
     assert_eq!(only("steep,flat-again").expect("four match").cells.len(), 4);
     let error = only("nonsense").expect_err("none matches").to_string();
     assert!(error.contains("nonsense") && error.contains("flat idle=10"), "{error}");
@@ -123,12 +182,7 @@ fn a_control_runs_at_its_levels_alone() {
         "measure = \"cpu-us-per-request\"\nwhere = { idle = 20 }\n",
         1,
     );
-    let source = crate::experiment::Source {
-        file: "t.toml".to_owned(),
-        text,
-    };
-    let experiment = Experiment::parse(&source).expect("nothing is wrong with it");
-    let plan = Plan::resolve(&experiment, &Choices::default(), Some(1000.0)).expect("it resolves");
+    let plan = planned(text);
     let again: Vec<&str> = plan
         .cells
         .iter()
