@@ -9,9 +9,12 @@ mod decisions;
 mod file_length;
 mod function_length;
 mod links;
+mod tokens;
 mod tree;
 mod unfinished;
 mod unsafe_code;
+mod variant_names;
+mod words;
 
 use std::path::Path;
 
@@ -46,6 +49,18 @@ const RULES: &[Rule] = &[
         summary: "the modules of a crate do not import each other in a circle",
         when: When::Named,
         find: circles::find,
+    },
+    Rule {
+        name: "variant-names",
+        summary: "no code asks for a mechanism, a model or a probe by its name: what differs is a column of its row",
+        when: When::Named,
+        find: variant_names::find,
+    },
+    Rule {
+        name: "words",
+        summary: "documents, messages and comments use the field's words",
+        when: When::Named,
+        find: words::find,
     },
     Rule {
         name: "unsafe",

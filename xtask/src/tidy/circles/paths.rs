@@ -3,6 +3,8 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::ItemUse;
 
+use super::super::tokens::is_punct;
+
 /// What a stretch of code names.
 #[derive(Default)]
 pub(super) struct Found {
@@ -38,7 +40,6 @@ impl Found {
                 '.' => 2,
                 // A path that begins outside the crate, or the rest of `<T as Trait>::Item`.
                 ':' if is_punct(tokens.get(1), ':') => 2 + path(&tokens[2..]).1,
-                '#' if marks_test(&tokens[1..]) => 2 + item_length(&tokens[2..]),
                 _ => 1,
             },
             TokenTree::Ident(ident) if ident == "use" => self.declaration(tokens),
@@ -67,39 +68,6 @@ impl Found {
             Err(_) => 1,
         }
     }
-}
-
-/// Whether the attribute is one of a test: `[test]`, `[cfg(test)]`, `[cfg(all(test, …))]`.
-fn marks_test(tokens: &[TokenTree]) -> bool {
-    let Some(TokenTree::Group(attribute)) = tokens.first() else {
-        return false;
-    };
-    attribute.delimiter() == Delimiter::Bracket && is_for_tests(&attribute.stream())
-}
-
-/// Whether an attribute's content excludes an item from ordinary builds.
-pub(super) fn is_for_tests(attribute: &TokenStream) -> bool {
-    let text: String = attribute.to_string().split_whitespace().collect();
-    text == "test"
-        || text.starts_with("cfg(test)")
-        || text.starts_with("cfg(all(test")
-        || text.starts_with("cfg(any(test")
-}
-
-/// How many tokens an item has that begins here: to its block, its `;` or, in a list, its `,`.
-fn item_length(tokens: &[TokenTree]) -> usize {
-    let mut has_commas = false;
-    for (index, token) in tokens.iter().enumerate() {
-        match token {
-            TokenTree::Ident(ident) => has_commas |= ["fn", "impl", "struct", "trait"].iter().any(|word| ident == word),
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return index + 1,
-            TokenTree::Punct(punct) if punct.as_char() == ';' || (punct.as_char() == ',' && !has_commas) => {
-                return index + 1;
-            }
-            _ => {}
-        }
-    }
-    tokens.len()
 }
 
 /// The path at the head of the tokens, and how many tokens it has.
@@ -134,8 +102,4 @@ fn names_item(segments: &[String], next: Option<&TokenTree>) -> bool {
         other => is_punct(other, '!') || is_punct(other, ':'),
     };
     is_capital || is_called
-}
-
-fn is_punct(token: Option<&TokenTree>, expected: char) -> bool {
-    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == expected)
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use quote::ToTokens as _;
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 
+use super::super::tokens;
 use super::super::tree::File;
-use super::paths::{Found, is_for_tests, name};
+use super::paths::{Found, name};
 
 /// A module; the first of a crate is its root.
 pub(super) struct Module {
@@ -36,10 +37,7 @@ pub(super) struct Import {
 /// A file that is no Rust, or a module without a file.
 pub(super) fn read(files: &[File], root: &str) -> Result<Vec<Module>, String> {
     let mut reader = Reader {
-        files: files
-            .iter()
-            .map(|file| (file.path.as_str(), file.text.as_str()))
-            .collect(),
+        files: files.iter().map(|file| (file.path.as_str(), file)).collect(),
         modules: Vec::new(),
     };
     reader.file(root, &folder(root), None)?;
@@ -47,15 +45,16 @@ pub(super) fn read(files: &[File], root: &str) -> Result<Vec<Module>, String> {
 }
 
 struct Reader<'a> {
-    files: BTreeMap<&'a str, &'a str>,
+    files: BTreeMap<&'a str, &'a File>,
     modules: Vec<Module>,
 }
 
 impl Reader<'_> {
     /// Reads a module that is a file; its child modules lie in `below`.
     fn file(&mut self, path: &str, below: &str, parent: Option<usize>) -> Result<usize, String> {
-        let text = self.files.get(path).ok_or(format!("{path}: no such file"))?;
-        let parsed = syn::parse_file(text).map_err(|error| format!("{path}: {error}"))?;
+        let file = self.files.get(path).ok_or(format!("{path}: no such file"))?;
+        let parsed: syn::File =
+            syn::parse2(tokens::without_tests(file)?).map_err(|error| format!("{path}: {error}"))?;
         self.module(path, below, parent, &parsed.items)
     }
 
@@ -70,7 +69,7 @@ impl Reader<'_> {
             paths: Vec::new(),
         });
         let mut found = Found::default();
-        for item in items.iter().filter(|item| !has_test_attribute(item)) {
+        for item in items {
             match item {
                 Item::Mod(child) => self.child(file, below, index, child)?,
                 Item::Use(declaration) => self.modules[index].import(declaration),
@@ -176,26 +175,6 @@ fn defined(item: &Item) -> Option<String> {
         _ => return None,
     };
     Some(name(ident))
-}
-
-fn has_test_attribute(item: &Item) -> bool {
-    let attributes = match item {
-        Item::Const(item) => &item.attrs,
-        Item::Enum(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        Item::Macro(item) => &item.attrs,
-        Item::Mod(item) => &item.attrs,
-        Item::Static(item) => &item.attrs,
-        Item::Struct(item) => &item.attrs,
-        Item::Trait(item) => &item.attrs,
-        Item::Type(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        _ => return false,
-    };
-    attributes
-        .iter()
-        .any(|attribute| is_for_tests(&attribute.meta.to_token_stream()))
 }
 
 /// The folder of a file, with the slash.
