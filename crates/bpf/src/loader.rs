@@ -66,9 +66,9 @@ pub enum BpfError {
     #[error("the compiled BPF object does not fit this kernel: {0}")]
     Object(String),
     /// `bpf(2)` refused.
-    #[error("bpf({command}) of {name} is refused: {error}{}{}", remedy(.error), verifier_note(.verifier))]
+    #[error("{command} of {name} is refused: {error}{}{}", remedy(.error), verifier_note(.verifier))]
     Refused {
-        /// The command of `bpf(2)`.
+        /// The call, with its command.
         command: &'static str,
         /// The program or the map.
         name: String,
@@ -85,6 +85,43 @@ pub enum BpfError {
         /// The error of the call.
         error: io::Error,
     },
+}
+
+impl BpfError {
+    /// The call that failed, or what was asked of the kernel.
+    #[must_use]
+    pub fn call(&self) -> &'static str {
+        match self {
+            Self::NoKernelTypes(_) => "reading the kernel's types",
+            Self::Refused { command, .. } => command,
+            Self::Map { .. } => "mmap",
+            Self::KernelTypes(_) | Self::NoFunction(_) | Self::Object(_) => "bpf",
+        }
+    }
+
+    /// The error of that call, if the kernel returned one.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::NoKernelTypes(error) | Self::Refused { error, .. } | Self::Map { error, .. } => Some(error),
+            Self::KernelTypes(_) | Self::NoFunction(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The text of the error without the call and its error.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoKernelTypes(_) => format!(
+                "{KERNEL_BTF} cannot be read: this needs a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted"
+            ),
+            Self::Refused {
+                name, error, verifier, ..
+            } => format!("{name} is not accepted{}{}", remedy(error), verifier_note(verifier)),
+            Self::Map { name, .. } => format!("the BPF map {name} cannot be shared"),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// The usual remedy for an error of `bpf(2)`.
@@ -228,7 +265,7 @@ impl Map {
         };
         // SAFETY: `CreateMap` is the layout of this command and holds no pointer.
         let fd = unsafe { bpf_fd(bpf_cmd::BPF_MAP_CREATE, &attr) }
-            .map_err(|error| refused("BPF_MAP_CREATE", name, error))?;
+            .map_err(|error| refused("bpf(BPF_MAP_CREATE)", name, error))?;
         Ok(Self {
             name: name.to_owned(),
             fd,
@@ -318,7 +355,7 @@ fn attach(object: &Object, hook: Hook, function: u32) -> Result<OwnedFd, BpfErro
     // SAFETY: `RawTracepoint` is the layout of this command; without a name it attaches a tracing program to the function
     // that it was loaded for.
     unsafe { bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attr) }
-        .map_err(|error| refused("BPF_RAW_TRACEPOINT_OPEN", hook.program, error))
+        .map_err(|error| refused("bpf(BPF_RAW_TRACEPOINT_OPEN)", hook.program, error))
 }
 
 fn load(object: &Object, hook: Hook, function: u32, instructions: &[bpf_insn]) -> Result<OwnedFd, BpfError> {
@@ -351,7 +388,7 @@ fn load(object: &Object, hook: Hook, function: u32, instructions: &[bpf_insn]) -
         return Ok(program);
     }
     Err(BpfError::Refused {
-        command: "BPF_PROG_LOAD",
+        command: "bpf(BPF_PROG_LOAD)",
         name: hook.program.to_owned(),
         error,
         verifier: last_line(&log),
@@ -475,7 +512,12 @@ mod tests {
             (libc::EINVAL, "CONFIG_BPF_EVENTS"),
             (libc::E2BIG, "38 programs"),
         ] {
-            let text = refused("BPF_PROG_LOAD", "filter_signal", io::Error::from_raw_os_error(errno)).to_string();
+            let text = refused(
+                "bpf(BPF_PROG_LOAD)",
+                "filter_signal",
+                io::Error::from_raw_os_error(errno),
+            )
+            .to_string();
             assert!(text.contains(words) && !text.contains('\n'), "{text}");
         }
     }

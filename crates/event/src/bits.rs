@@ -1,8 +1,8 @@
-//! How the bit sets of this crate print.
+//! How the bit sets of this crate are printed.
 
 use std::fmt;
 
-/// Writes the names of the bits that are set, joined by `|`, or `nothing` where none is.
+/// Writes the names of the bits that are set, joined by `|`, or `nothing` if none is set.
 pub(crate) fn debug<const N: usize>(
     formatter: &mut fmt::Formatter<'_>,
     nothing: &str,

@@ -1,15 +1,15 @@
-//! What a set has done, in numbers.
+//! Counts of what a set has done.
 
 macro_rules! calls {
-    ($($call:ident = $name:literal,)*) => {
+    ($($(#[$condition:meta])* $call:ident = $name:literal,)*) => {
         /// The system calls that sets make.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Call {
-            $($call,)*
+            $($(#[$condition])* $call,)*
         }
 
         /// The names of [`Call`], in its order.
-        const CALL_NAMES: &[&str] = &[$($name,)*];
+        const CALL_NAMES: &[&str] = &[$($(#[$condition])* $name,)*];
         const CALLS: usize = CALL_NAMES.len();
 
         impl Call {
@@ -27,6 +27,7 @@ calls! {
     EpollPwait2 = "epoll_pwait2",
     EpollWait = "epoll_wait",
     Fstat = "fstat",
+    #[cfg(feature = "io-uring")]
     IoUringEnter = "io_uring_enter",
     Ppoll = "ppoll",
     Pselect6 = "pselect6",
@@ -35,34 +36,33 @@ calls! {
     RtSigtimedwait = "rt_sigtimedwait",
 }
 
-/// What a set has done since it was opened. All numbers only grow.
+/// Counts of what a set has done since it was opened. They never decrease.
 ///
-/// `events` = events that [`take`](crate::InterestSet::take) handed out + `stale_events` + those still in the caller's
-/// batch.
+/// `events` = events returned by [`take`](crate::InterestSet::take) + `stale_events` + events left in the caller's batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Calls of [`next_events`](crate::InterestSet::next_events) that asked the kernel or a backlog.
+    /// Calls of [`next_events`](crate::InterestSet::next_events) that waited, or took events from a backlog.
     pub waits: u64,
     /// Events found, stale ones included.
     pub events: u64,
-    /// Events dropped since their source had been withdrawn or no longer wanted them.
+    /// Events dropped because their source had been withdrawn or its interest no longer included them.
     pub stale_events: u64,
-    /// Signals taken from the queue (real-time-signal mechanisms).
+    /// Signals taken from the queue, by mechanisms with a [signal queue](crate::Mechanism::signal_queue).
     pub signals: u64,
-    /// Of those, signals thrown away unread since an overflow had made them old news.
+    /// Of those, signals discarded because an overflow had made them outdated.
     pub discarded_signals: u64,
-    /// Times the kernel's queue had overflowed: `SIGIO`, or a full completion queue.
+    /// Overflows of the kernel's queue: `SIGIO`, or a full completion queue.
     pub overflows: u64,
-    /// Sweeps over the whole interest set to recover from an overflow.
+    /// Rescans of the whole interest set after an overflow.
     pub rescans: u64,
-    /// Times a [`Waker`](crate::Waker) was heard; several calls may be heard as one.
+    /// Wake-ups by a [`Waker`](crate::Waker); several calls may count as one.
     pub wakeups: u64,
     calls: [u64; CALLS],
 }
 
 impl Counters {
-    /// The system calls made, by name; names without a call are left out.
+    /// The number of system calls by name; names without a call are left out.
     pub fn syscalls(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CALL_NAMES
             .iter()
@@ -71,7 +71,7 @@ impl Counters {
             .filter(|&(_, count)| count > 0)
     }
 
-    /// How many times the named system call was made.
+    /// The number of system calls of this name.
     #[must_use]
     pub fn syscall(&self, name: &str) -> u64 {
         self.syscalls()

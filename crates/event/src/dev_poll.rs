@@ -1,6 +1,9 @@
 //! `/dev/poll` as its manual describes it, emulated on epoll.
 
-use crate::{Call, Counters, mechanism::epoll::Wait};
+use crate::{
+    counters::{Call, Counters},
+    mechanism::EpollWait,
+};
 use c10k_sys::{
     epoll::{self, Control, Event as EpollEvent},
     fork::Process,
@@ -18,17 +21,17 @@ use std::{
 
 pub use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP};
 
-/// Written as the whole of a descriptor's events, it removes the descriptor. The value is that of Linux's headers.
+/// Removes a descriptor if it is all that is written as its events. The value is that of Linux's headers.
 pub const POLLREMOVE: u16 = 0x1000;
 
 /// `struct pollfd` as `/dev/poll` uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct DevPollFd {
-    /// The descriptor's number. `/dev/poll` is about numbers: one may be closed while it is cached.
+    /// The descriptor's number. `/dev/poll` caches numbers: a descriptor may be closed while it is cached.
     pub fd: RawFd,
     /// Written: the events to add to the interest, or exactly [`POLLREMOVE`]. In results: the cached interest.
     pub events: u16,
-    /// In results: what was found. Not looked at when written.
+    /// In results: the conditions found. Ignored when written.
     pub revents: u16,
 }
 
@@ -38,7 +41,7 @@ pub struct DevPollFd {
 pub struct DevPollError {
     /// The operation: `open`, `write`, `DP_POLL`, `DP_ISPOLLED`.
     pub operation: &'static str,
-    /// Its error, the one that `/dev/poll` has for this case where it has one.
+    /// Its error: the one that `/dev/poll` has for this case, if it has one.
     pub errno: Errno,
 }
 
@@ -56,16 +59,16 @@ fn explain(errno: Errno) -> &'static str {
 /// **emulated** on epoll with the semantics of `poll(4D)`:
 ///
 /// - [`write`](Self::write) *adds* events to what is cached for a descriptor; only exactly [`POLLREMOVE`] removes.
-/// - [`poll`](Self::poll), the ioctl `DP_POLL`, tells state, not changes. With a result of 0 the array is untouched.
+/// - [`poll`](Self::poll), the ioctl `DP_POLL`, reports state, not changes. With a result of 0 the array is unchanged.
 /// - [`is_polled`](Self::is_polled), the ioctl `DP_ISPOLLED`, returns the cached interest.
-/// - A cached descriptor that is closed is told as [`POLLNVAL`] until it is removed; one whose number is in use again for
-///   another file gives undefined results, as there.
-/// - The set belongs to the process that used it first. To a child of fork every call is `EACCES`.
-/// - Files without readiness (regular files) are always ready, as for `poll(2)`.
+/// - A cached descriptor that is closed is reported as [`POLLNVAL`] until it is removed. If its number is in use again for
+///   another file, the results are undefined, as with the real device.
+/// - The set belongs to the process that used it first. In a forked child every call fails with `EACCES`.
+/// - Files without readiness (regular files) are always ready, as with `poll(2)`.
 ///
-/// What the emulation costs: noticing closed descriptors takes one pass over all of them at every `DP_POLL` (`ppoll`
-/// with no events), which the real device does not need. The mechanism `dev-poll`, whose sources cannot be closed while
-/// they are cached, leaves that pass out and costs what epoll costs.
+/// The emulation costs more than the real device: to find closed descriptors, every `DP_POLL` checks all of them (`ppoll` with
+/// no events). The sources of the mechanism `dev-poll` cannot be closed while they are cached, so it leaves this check out
+/// and costs the same as epoll.
 ///
 /// ```
 /// use c10k_event::dev_poll::{DevPoll, DevPollFd, POLLIN};
@@ -85,13 +88,13 @@ fn explain(errno: Errno) -> &'static str {
 #[derive(Debug)]
 pub struct DevPoll {
     epoll: OwnedFd,
-    /// What is cached for each number; 0 events are cached too.
+    /// The entry of each number; one with 0 events is cached too.
     cached: Vec<Option<Cached>>,
-    /// How many cached descriptors have no place in the epoll set.
+    /// How many cached descriptors are not in the epoll set.
     unwatched: usize,
-    closing: Closing,
+    closed_descriptors: ClosedDescriptors,
     owner: Option<Process>,
-    wait: Wait,
+    wait: EpollWait,
     buffer: Vec<EpollEvent>,
     check: Vec<PollEntry>,
 }
@@ -99,27 +102,27 @@ pub struct DevPoll {
 #[derive(Clone, Copy, Debug)]
 struct Cached {
     events: u16,
-    place: Place,
+    state: State,
 }
 
-/// How a cached descriptor is looked after.
+/// Where the state of a cached descriptor comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// By epoll.
-    Epoll,
-    /// It has no readiness and is always ready.
+enum State {
+    /// From epoll.
+    FromEpoll,
+    /// The file has no readiness and is always ready.
     AlwaysReady,
-    /// It was not open when it was written.
+    /// The descriptor was not open when it was written.
     Closed,
 }
 
-/// Whether a cached descriptor may be closed.
+/// Whether a cached descriptor can be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing {
-    /// It may, and is to be told.
-    Told,
-    /// The owner of the set sees to it that none is.
-    Precluded,
+pub(crate) enum ClosedDescriptors {
+    /// It can, and must be reported.
+    Reported,
+    /// The owner of the set keeps all of them open.
+    Impossible,
 }
 
 impl DevPoll {
@@ -128,13 +131,12 @@ impl DevPoll {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn open() -> Result<Self, DevPollError> {
-        Self::open_for(Closing::Told).map_err(failed("open"))
+        Self::open_for(ClosedDescriptors::Reported).map_err(failed("open"))
     }
 
-    /// `write(fd, entries)`: adds each entry's events to what is cached for its descriptor, or removes the descriptor
-    /// where the events are exactly [`POLLREMOVE`]. Returns the number of entries. A descriptor that is not open is cached
-    /// all the same, and told as [`POLLNVAL`]; a negative number is passed over, and so is a removal of what is not
-    /// cached.
+    /// `write(fd, entries)`: adds each entry's events to those cached for its descriptor, or removes the descriptor if the
+    /// events are exactly [`POLLREMOVE`]. Returns the number of entries. A descriptor that is not open is cached as well, and
+    /// reported as [`POLLNVAL`]. Negative numbers, and removals of descriptors that are not cached, are ignored.
     ///
     /// # Errors
     /// `EACCES` in a child of fork; `EINVAL` for more entries than `RLIMIT_NOFILE`; `ENOMEM`, `ENOSPC`.
@@ -155,8 +157,8 @@ impl DevPoll {
     }
 
     /// `ioctl(fd, DP_POLL, {results, timeout})`: waits until a cached descriptor is ready and fills the results, at most
-    /// as many as the array holds; returns how many. No timeout waits for ever; the device's resolution is a millisecond,
-    /// the emulation's a nanosecond. With an empty array it only sleeps.
+    /// as many as the array holds; returns their number. `None` waits without a limit. The resolution of the device is a
+    /// millisecond, that of the emulation a nanosecond. With an empty array it only sleeps.
     ///
     /// # Errors
     /// `EACCES` in a child of fork; `EINTR`.
@@ -166,7 +168,7 @@ impl DevPoll {
             .map_err(failed("DP_POLL"))
     }
 
-    /// `ioctl(fd, DP_ISPOLLED, fd)`: the interest cached for a descriptor; `None` where it is not cached.
+    /// `ioctl(fd, DP_ISPOLLED, fd)`: the interest cached for a descriptor; `None` if it is not cached.
     ///
     /// # Errors
     /// `EACCES` in a child of fork.
@@ -175,14 +177,14 @@ impl DevPoll {
         Ok(self.get(fd).map(|cached| cached.events))
     }
 
-    pub(crate) fn open_for(closing: Closing) -> Result<Self, Errno> {
+    pub(crate) fn open_for(closed_descriptors: ClosedDescriptors) -> Result<Self, Errno> {
         Ok(Self {
             epoll: rustix::event::epoll::create(CreateFlags::CLOEXEC)?,
             cached: Vec::new(),
             unwatched: 0,
-            closing,
+            closed_descriptors,
             owner: None,
-            wait: Wait::default(),
+            wait: EpollWait::default(),
             buffer: Vec::new(),
             check: Vec::new(),
         })
@@ -209,12 +211,13 @@ impl DevPoll {
         if index >= self.cached.len() {
             self.cached.resize(index + 1, None);
         }
-        let unwatched = |cached: Option<Cached>| usize::from(cached.is_some_and(|it| it.place != Place::Epoll));
+        let unwatched = |cached: Option<Cached>| usize::from(cached.is_some_and(|it| it.state != State::FromEpoll));
         self.unwatched = self.unwatched + unwatched(cached) - unwatched(self.cached[index]);
         self.cached[index] = cached;
     }
 
-    /// Adds or removes one descriptor. Where closing is precluded, a file without readiness is `EPERM`, as for epoll.
+    /// Adds or removes one descriptor. If closed descriptors are impossible, a file without readiness is `EPERM`, as with
+    /// epoll.
     pub(crate) fn put(&mut self, entry: DevPollFd, counters: &mut Counters) -> Result<(), Errno> {
         let DevPollFd { fd, events, .. } = entry;
         if fd < 0 {
@@ -225,52 +228,52 @@ impl DevPoll {
         }
         let before = self.get(fd);
         let events = before.map_or(0, |cached| cached.events) | events & !POLLREMOVE;
-        let watched = before.is_some_and(|cached| cached.place == Place::Epoll);
+        let watched = before.is_some_and(|cached| cached.state == State::FromEpoll);
         let control = if watched { Control::Modify } else { Control::Add };
-        let place = match self.control(control, fd, events, counters) {
-            // The number is another file's by now: epoll forgot the one before when it was closed.
+        let state = match self.control(control, fd, events, counters) {
+            // The number now belongs to another file: epoll forgot the former one when it was closed.
             Err(Errno::NOENT) => {
                 self.control(Control::Add, fd, events, counters)?;
-                Place::Epoll
+                State::FromEpoll
             }
-            Ok(()) => Place::Epoll,
-            Err(Errno::PERM) if self.closing == Closing::Told => Place::AlwaysReady,
-            Err(Errno::BADF) if self.closing == Closing::Told => Place::Closed,
+            Ok(()) => State::FromEpoll,
+            Err(Errno::PERM) if self.closed_descriptors == ClosedDescriptors::Reported => State::AlwaysReady,
+            Err(Errno::BADF) if self.closed_descriptors == ClosedDescriptors::Reported => State::Closed,
             Err(errno) => return Err(errno),
         };
-        self.set(fd, Some(Cached { events, place }));
+        self.set(fd, Some(Cached { events, state }));
         Ok(())
     }
 
     fn remove(&mut self, fd: RawFd, counters: &mut Counters) -> Result<(), Errno> {
         let Some(cached) = self.get(fd) else { return Ok(()) };
         self.set(fd, None);
-        if cached.place != Place::Epoll {
+        if cached.state != State::FromEpoll {
             return Ok(());
         }
         match self.control(Control::Delete, fd, 0, counters) {
-            // Closed, or closed and opened again: if a duplicate is open, epoll still watches the file and can be told
-            // so by no number. A fresh epoll set is the way out.
+            // The descriptor was closed, or closed and opened again. If a duplicate is open, epoll still watches the file, and
+            // no number names it any more. Only a new epoll set helps.
             Err(Errno::BADF | Errno::NOENT) => self.rebuild(counters),
             outcome => outcome,
         }
     }
 
-    /// Replaces the epoll set by one that has what is cached.
+    /// Replaces the epoll set by a new one with all cached descriptors.
     fn rebuild(&mut self, counters: &mut Counters) -> Result<(), Errno> {
         self.epoll = rustix::event::epoll::create(CreateFlags::CLOEXEC)?;
         for index in 0..self.cached.len() {
-            let Some(cached) = self.cached[index].filter(|cached| cached.place == Place::Epoll) else {
+            let Some(cached) = self.cached[index].filter(|cached| cached.state == State::FromEpoll) else {
                 continue;
             };
             let Ok(fd) = RawFd::try_from(index) else { continue };
-            let place = match self.control(Control::Add, fd, cached.events, counters) {
-                Ok(()) => Place::Epoll,
-                Err(Errno::BADF) => Place::Closed,
-                Err(Errno::PERM) => Place::AlwaysReady,
+            let state = match self.control(Control::Add, fd, cached.events, counters) {
+                Ok(()) => State::FromEpoll,
+                Err(Errno::BADF) => State::Closed,
+                Err(Errno::PERM) => State::AlwaysReady,
                 Err(errno) => return Err(errno),
             };
-            self.set(fd, Some(Cached { place, ..cached }));
+            self.set(fd, Some(Cached { state, ..cached }));
         }
         Ok(())
     }
@@ -292,9 +295,9 @@ impl DevPoll {
             counters.count(Call::Ppoll);
             return c10k_sys::poll::poll(&mut [], timeout);
         }
-        let mut found = match self.closing {
-            Closing::Told => self.find_closed(results, counters)?,
-            Closing::Precluded => 0,
+        let mut found = match self.closed_descriptors {
+            ClosedDescriptors::Reported => self.find_closed(results, counters)?,
+            ClosedDescriptors::Impossible => 0,
         };
         if self.unwatched > 0 {
             found += self.find_always_ready(&mut results[found..]);
@@ -313,7 +316,7 @@ impl DevPoll {
         let closed = found;
         for event in &self.buffer {
             let (fd, revents) = (number_of(event), event.bits() as u16);
-            // A duplicate may keep a closed number's file in the epoll set; that number is told as closed already.
+            // A duplicate may keep the file of a closed number in the epoll set; that number was already reported as closed.
             if results[..closed]
                 .iter()
                 .any(|result| result.fd == fd && result.revents == POLLNVAL)
@@ -327,9 +330,9 @@ impl DevPoll {
         Ok(found)
     }
 
-    /// Waits for at most `room` of the descriptors that epoll looks after, where it looks after all of them, and replaces the
-    /// buffer's content by them: the conditions and the [number](number_of) of each.
-    // See `Kernel`.
+    /// Waits for events if all descriptors are in the epoll set, and replaces the buffer's content by at most `room` of
+    /// them: the conditions and the [number](number_of) of each.
+    // See `mechanism::Kernel` for why this is inlined.
     #[inline(always)]
     pub(crate) fn wait_for_watched(
         &mut self,
@@ -341,7 +344,7 @@ impl DevPoll {
         self.wait.wait(self.epoll.as_fd(), buffer, room, timeout, counters)
     }
 
-    /// Looks for cached numbers that are not open.
+    /// Reports cached numbers that are not open.
     fn find_closed(&mut self, results: &mut [DevPollFd], counters: &mut Counters) -> Result<usize, Errno> {
         let Self { cached, check, .. } = self;
         check.clear();
@@ -367,7 +370,7 @@ impl DevPoll {
 
     fn find_always_ready(&self, results: &mut [DevPollFd]) -> usize {
         let ready = (0..).zip(&self.cached).filter_map(|(fd, cached)| {
-            let cached = cached.filter(|cached| cached.place == Place::AlwaysReady)?;
+            let cached = cached.filter(|cached| cached.state == State::AlwaysReady)?;
             let revents = cached.events & (POLLIN | POLLOUT);
             (revents != 0).then_some(DevPollFd {
                 fd,
@@ -383,7 +386,7 @@ impl DevPoll {
     }
 }
 
-/// The descriptor's number that an event of the device's epoll set is about.
+/// The descriptor's number of an event of the device's epoll set.
 #[inline]
 pub(crate) fn number_of(event: &EpollEvent) -> RawFd {
     (event.data() as u32).cast_signed()

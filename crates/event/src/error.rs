@@ -1,27 +1,33 @@
 //! What can go wrong, by operation.
+//!
+//! All errors of this crate follow one convention. The text of an error is complete and fits on one line: operation, cause
+//! and remedy. [`source`](Error::source) returns nothing, so a report that prints the whole chain repeats nothing. Every
+//! error converts into an [`io::Error`] with the kind of the kernel's error; the `io::Error` contains the original error.
 
 use crate::{Key, Trigger};
 use rustix::io::Errno;
-use std::{error::Error, fmt, os::fd::RawFd};
-
-/// No mechanism has this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no mechanism is called '{name}': use one of {}", crate::mechanism::names())]
-pub struct UnknownMechanism {
-    /// The name that was looked for.
-    pub name: String,
-}
+use std::{error::Error, fmt, io, os::fd::RawFd};
 
 /// Why a mechanism cannot run on this machine, in this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call} is refused here ({errno}): {remedy}")]
-pub struct Unavailable {
-    /// The system call that was refused.
-    pub call: &'static str,
-    /// With what.
-    pub errno: Errno,
-    /// The likely cause and what lifts it.
-    pub remedy: String,
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The kernel refused a system call.
+    #[error("{call} is refused here ({errno}): {remedy}")]
+    Refused {
+        /// The system call.
+        call: &'static str,
+        /// Its error.
+        errno: Errno,
+        /// The likely cause and the remedy.
+        remedy: String,
+    },
+    /// The program was built without a feature of this crate.
+    #[error("the program was built without the feature '{feature}' of c10k-event: build it with that feature")]
+    FeatureMissing {
+        /// The feature.
+        feature: &'static str,
+    },
 }
 
 /// Why a set could not be opened.
@@ -33,11 +39,13 @@ pub enum OpenError {
     Unavailable {
         /// The mechanism's name.
         mechanism: &'static str,
-        /// Why.
+        /// Why it cannot run.
         reason: Unavailable,
     },
-    /// The mechanism has nothing that does what the option says.
-    #[error("opening a set on {mechanism}: it cannot do '{option}': leave the option out or choose another mechanism")]
+    /// The mechanism does not offer what the option asks for.
+    #[error(
+        "opening a set on {mechanism}: it does not offer {option}: leave the option out or choose another mechanism"
+    )]
     UnsupportedOption {
         /// The mechanism's name.
         mechanism: &'static str,
@@ -56,7 +64,7 @@ pub enum OpenError {
     },
 }
 
-/// What a mechanism does not do. Nothing is approximated instead.
+/// What a mechanism does not offer. Nothing is approximated instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsupported {
@@ -66,46 +74,47 @@ pub enum Unsupported {
     /// Waking only one of several sets.
     #[error("it has no exclusive wake-up: declare without it, or use epoll-level or epoll-edge")]
     ExclusiveWakeup,
-    /// Exclusive wake-up together with this interest or trigger.
-    #[error("exclusive wake-up does not go with {0}: ask for READABLE and WRITABLE only")]
+    /// Exclusive wake-up together with this interest.
+    #[error("exclusive wake-up cannot be combined with {0}: ask for READABLE and WRITABLE only")]
     ExclusiveWith(&'static str),
     /// Modifying a source that was declared for exclusive wake-up.
-    #[error("an exclusive source cannot be modified: withdraw and declare it again")]
+    #[error("an exclusive source cannot be modified: withdraw it and declare it again")]
     ModifyExclusive,
-    /// A file that has no readiness: regular files, directories, block devices, and character devices without `poll`.
-    #[error("the file has no readiness to wait for (a regular file, a directory, such a device): just read it")]
+    /// A file without readiness: regular files, directories, block devices, and character devices without `poll`.
+    #[error("the file has no readiness to wait for (a regular file, a directory or such a device): read it directly")]
     FileWithoutReadiness,
-    /// An open file whose signals go elsewhere already (`O_ASYNC` is set): a duplicate of the descriptor is in this set
-    /// or another one, or another process uses it. An open file sends its signals to one place.
-    #[error("the open file sends its signals elsewhere already: withdraw its duplicate there")]
+    /// An open file that already sends its signals elsewhere (`O_ASYNC` is set): a duplicate of the descriptor is in this
+    /// set or another one, or another process uses it. An open file sends its signals to one receiver.
+    #[error("the open file already sends its signals elsewhere: withdraw its duplicate there")]
     SignalsInUse,
     /// A file that cannot send signals about its readiness (no `fasync`), for instance an eventfd or a timerfd.
     #[error("the file sends no signals about its readiness: use another mechanism for it")]
     FileWithoutSignals,
 }
 
-/// Why a source was not declared, or not modified.
+/// Why a source was not declared or not modified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeclareError {
-    /// The mechanism does not do this; see [`Unsupported`].
+    /// The mechanism does not offer this; see [`Unsupported`].
     #[error("{mechanism}: {what}")]
     Unsupported {
         /// The mechanism's name.
         mechanism: &'static str,
-        /// What it does not do.
+        /// What it does not offer.
         what: Unsupported,
     },
-    /// A source with this descriptor number is in the set already.
-    #[error("descriptor {fd} is in the set already: modify its declaration, or declare a duplicate of it")]
+    /// A source with this descriptor number is already in the set.
+    #[error("descriptor {fd} is already in the set: modify its declaration, or declare a duplicate of it")]
     AlreadyDeclared {
         /// The number.
         fd: RawFd,
     },
-    /// The key names no source of this set: it was withdrawn. (Another set's key may name a source here; it carries no set.)
-    #[error("{0:?} names no source of this set: it was withdrawn, or the key is another set's")]
+    /// The key names no source of this set: the source was withdrawn. (A key does not record its set, so the key of another
+    /// set may name a source of this one.)
+    #[error("{0:?} names no source of this set: it was withdrawn, or the key belongs to another set")]
     UnknownKey(Key),
-    /// The source's descriptor is another one than at the declaration: it was replaced through `set[key]`.
+    /// The source's descriptor was replaced through `set[key]` after the declaration.
     #[error("the source's descriptor is {now}, it was {declared}: withdraw a source before replacing its descriptor")]
     DescriptorReplaced {
         /// The number at the declaration.
@@ -113,12 +122,12 @@ pub enum DeclareError {
         /// The number now.
         now: RawFd,
     },
-    /// The set holds 2^32 - 1 sources already, or has used up as many slots.
+    /// The set holds 2^32 - 1 sources, or has used up as many slots.
     #[error("the set has no key left for another source: withdraw some, or open another set")]
     Full,
-    /// The set belongs to another thread or process; see [`Foreign`].
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
+    /// The set belongs to another thread or process.
+    #[error("{0}")]
+    WrongContext(WrongContext),
     /// The kernel refused a call.
     #[error("{call} refused the source ({errno}): {}", remedy(*.errno))]
     System {
@@ -129,11 +138,14 @@ pub enum DeclareError {
     },
 }
 
-/// A source that was not declared, handed back with the reason.
+/// A source that was not declared, returned with the reason.
+///
+/// With `?` it becomes an [`io::Error`], a [`DeclareError`] or a `Box<dyn Error>`; the first two drop the source, which
+/// closes it.
 pub struct Declined<S> {
-    /// The source, which the set does not know.
+    /// The source, which is not in the set.
     pub source: S,
-    /// Why.
+    /// The reason.
     pub error: DeclareError,
 }
 
@@ -152,9 +164,11 @@ impl<S> fmt::Display for Declined<S> {
     }
 }
 
-impl<S> Error for Declined<S> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
+impl<S> Error for Declined<S> {}
+
+impl<S> From<Declined<S>> for DeclareError {
+    fn from(declined: Declined<S>) -> Self {
+        declined.error
     }
 }
 
@@ -162,8 +176,8 @@ impl<S> Error for Declined<S> {
 pub enum WithdrawError<S> {
     /// The key names no source of this set.
     UnknownKey(Key),
-    /// The source is out of the set and here, but the kernel could not be told so: it may still watch the open file for
-    /// as long as a duplicate of it is open. Its events would be dropped as stale.
+    /// The source is out of the set and returned here, but the kernel may still watch the open file for as long as a
+    /// duplicate of it is open. Its events are dropped as stale.
     StillWatched {
         /// The source.
         source: S,
@@ -173,7 +187,7 @@ pub enum WithdrawError<S> {
 }
 
 impl<S> WithdrawError<S> {
-    /// The source, where the set had it.
+    /// The source, if the set had it.
     pub fn into_source(self) -> Option<S> {
         match self {
             Self::UnknownKey(_) => None,
@@ -207,24 +221,24 @@ impl<S> fmt::Display for WithdrawError<S> {
 
 impl<S> Error for WithdrawError<S> {}
 
-/// The set was opened by another thread or process than the one that uses it.
+/// A set was used in another thread or process than it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Foreign {
+pub enum WrongContext {
     /// The mechanism ties a set to the thread that opened it.
     #[error("the set is bound to the thread that opened it: open it in the thread that waits")]
     Thread,
-    /// The process was forked since; the set is the parent's.
+    /// The process was forked after the set was opened; the set belongs to the parent.
     #[error("the set belongs to the parent process (EACCES): open another one in the child")]
     Process,
 }
 
-/// Why a wait failed. An interrupted call is repeated with what is left of the timeout, never reported.
+/// Why a wait failed. An interrupted call is repeated with the rest of the timeout and never reported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
     /// The set belongs to another thread or process.
     #[error("waiting for events: {0}")]
-    Foreign(#[from] Foreign),
+    WrongContext(WrongContext),
     /// The kernel refused the wait.
     #[error("waiting for events: {call} failed ({errno}): {}", remedy(*.errno))]
     System {
@@ -235,7 +249,7 @@ pub enum WaitError {
     },
 }
 
-/// Why a [`Waker`](crate::Waker) could not be made or could not wake.
+/// Why a [`Waker`](crate::Waker) could not be opened or could not wake its set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WakerError {
@@ -247,21 +261,171 @@ pub enum WakerError {
     Wake(Errno),
 }
 
-/// What usually lifts an error of the kernel.
+impl From<WrongContext> for DeclareError {
+    fn from(context: WrongContext) -> Self {
+        Self::WrongContext(context)
+    }
+}
+
+impl From<WrongContext> for WaitError {
+    fn from(context: WrongContext) -> Self {
+        Self::WrongContext(context)
+    }
+}
+
+impl Unavailable {
+    /// The kernel's error, if the kernel is the reason.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            Self::FeatureMissing { .. } => None,
+        }
+    }
+}
+
+impl OpenError {
+    /// The kernel's error, if the kernel is the reason.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Unavailable { reason, .. } => reason.errno(),
+            Self::UnsupportedOption { .. } => None,
+            Self::System { errno, .. } => Some(*errno),
+        }
+    }
+}
+
+impl DeclareError {
+    /// The kernel's error, if the kernel is the reason.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::System { errno, .. } => Some(*errno),
+            Self::WrongContext(context) => context.errno(),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Unsupported { .. } => io::ErrorKind::Unsupported,
+            Self::AlreadyDeclared { .. } => io::ErrorKind::AlreadyExists,
+            Self::UnknownKey(_) => io::ErrorKind::NotFound,
+            Self::DescriptorReplaced { .. } => io::ErrorKind::InvalidInput,
+            Self::Full => io::ErrorKind::QuotaExceeded,
+            Self::WrongContext(_) | Self::System { .. } => kind(self.errno(), io::ErrorKind::PermissionDenied),
+        }
+    }
+}
+
+impl WrongContext {
+    /// The error that the kernel has for this case, for a set of the parent process.
+    #[must_use]
+    pub fn errno(self) -> Option<Errno> {
+        match self {
+            Self::Thread => None,
+            Self::Process => Some(Errno::ACCESS),
+        }
+    }
+}
+
+impl WaitError {
+    /// The kernel's error, if the kernel is the reason.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::WrongContext(context) => context.errno(),
+            Self::System { errno, .. } => Some(*errno),
+        }
+    }
+}
+
+impl WakerError {
+    /// The kernel's error, if the kernel is the reason.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Open(error) => error.errno(),
+            Self::Wake(errno) => Some(*errno),
+        }
+    }
+}
+
+impl From<Unavailable> for io::Error {
+    fn from(error: Unavailable) -> Self {
+        Self::new(kind(error.errno(), io::ErrorKind::Unsupported), error)
+    }
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        Self::new(kind(error.errno(), io::ErrorKind::Unsupported), error)
+    }
+}
+
+impl From<DeclareError> for io::Error {
+    fn from(error: DeclareError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+impl<S> From<Declined<S>> for io::Error {
+    fn from(declined: Declined<S>) -> Self {
+        declined.error.into()
+    }
+}
+
+impl<S> From<WithdrawError<S>> for io::Error {
+    fn from(error: WithdrawError<S>) -> Self {
+        match error {
+            WithdrawError::UnknownKey(key) => DeclareError::UnknownKey(key).into(),
+            WithdrawError::StillWatched { error, .. } => error.into(),
+        }
+    }
+}
+
+impl From<WrongContext> for io::Error {
+    fn from(error: WrongContext) -> Self {
+        Self::new(io::ErrorKind::PermissionDenied, error)
+    }
+}
+
+impl From<WaitError> for io::Error {
+    fn from(error: WaitError) -> Self {
+        Self::new(kind(error.errno(), io::ErrorKind::PermissionDenied), error)
+    }
+}
+
+impl From<WakerError> for io::Error {
+    fn from(error: WakerError) -> Self {
+        match error {
+            WakerError::Open(ref cause) => Self::new(cause.kind(), error),
+            WakerError::Wake(errno) => Self::new(kind(Some(errno), io::ErrorKind::Other), error),
+        }
+    }
+}
+
+/// The kind of the kernel's error, or `otherwise` if the kernel is not the reason.
+fn kind(errno: Option<Errno>, otherwise: io::ErrorKind) -> io::ErrorKind {
+    errno.map_or(otherwise, |errno| io::Error::from(errno).kind())
+}
+
+/// The usual remedy for an error of the kernel.
 fn remedy(errno: Errno) -> &'static str {
     match errno {
         Errno::MFILE => "the process has as many open files as RLIMIT_NOFILE allows: raise it with 'ulimit -n'",
         Errno::NFILE => "the system's table of open files is full: raise fs.file-max",
-        Errno::NOMEM | Errno::NOBUFS => "the kernel is out of memory for this: free some, or watch fewer sources",
+        Errno::NOMEM | Errno::NOBUFS => "the kernel has no memory left for this: free some, or watch fewer sources",
         Errno::NOSPC => {
             "a table of the kernel is full, with epoll fs.epoll.max_user_watches: raise it, or watch fewer sources"
         }
-        Errno::BADF => "a descriptor of the set was closed behind its back: withdraw a source before closing it",
+        Errno::BADF => "a descriptor of the set was closed by other code: withdraw a source before closing it",
         Errno::INVAL => {
-            "more than a limit of this process (ulimit -n, ulimit -i), or an argument that this kernel does not know"
+            "a limit of this process is exceeded (ulimit -n, ulimit -i), or this kernel does not know an argument"
         }
         Errno::AGAIN => "a limit of the user is reached: see 'ulimit -a'",
-        Errno::LOOP => "the sets watch each other in a circle or too deep",
-        _ => "see the call's manual page",
+        Errno::LOOP => "the sets watch each other in a circle, or too many levels deep",
+        _ => "see the manual page of the call",
     }
 }

@@ -6,19 +6,19 @@ use c10k_sys::epoll::Event as Found;
 /// One source's readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whose.
+    /// The source.
     pub key: Key,
-    /// What holds, or held when the kernel noted it: an event is a hint, and the call that follows may still find
-    /// nothing (`EAGAIN`).
+    /// The conditions that held when the kernel noted the event. An event is a hint: the call that follows may still return
+    /// `EAGAIN`.
     pub readiness: Readiness,
 }
 
-/// A batch of events: filled by [`next_events`](crate::InterestSet::next_events), emptied by
-/// [`take`](crate::InterestSet::take). It is allocated once and belongs to the caller.
+/// A batch of events: [`next_events`](crate::InterestSet::next_events) fills it, [`take`](crate::InterestSet::take) empties
+/// it. The caller allocates it once and keeps it.
 #[derive(Debug)]
 pub struct Events {
-    /// In epoll's form, whatever the mechanism, since epoll's kernel side then writes right in here: the bits of `poll(2)`
-    /// and the key. They become [`Readiness`] when they are taken.
+    /// In epoll's form on every mechanism, so that epoll's kernel side writes directly into this buffer: the bits of
+    /// `poll(2)` and the key. They become [`Readiness`] when they are taken.
     found: Vec<Found>,
     /// The next event to take.
     next: usize,
@@ -27,10 +27,10 @@ pub struct Events {
 }
 
 impl Events {
-    /// A buffer for at most `capacity` events a wait.
+    /// A buffer for at most `capacity` events per wait.
     ///
     /// # Panics
-    /// When `capacity` is 0.
+    /// If `capacity` is 0.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         assert!(capacity > 0, "a batch holds at least one event");
@@ -42,13 +42,13 @@ impl Events {
         }
     }
 
-    /// How many events a wait brings at most.
+    /// The most events that a wait returns.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many events are left to take, stale ones included.
+    /// The number of events that are left to take, stale ones included.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.found.len() - self.next
@@ -60,7 +60,7 @@ impl Events {
         self.len() == 0
     }
 
-    /// Whether a [`Waker`](crate::Waker) ended the last wait or was called since the one before.
+    /// Whether a [`Waker`](crate::Waker) ended the last wait, or was called between it and the wait before.
     #[must_use]
     pub const fn woken(&self) -> bool {
         self.woken
@@ -73,32 +73,32 @@ impl Events {
         self.woken = false;
     }
 
-    /// How many more events the batch takes.
+    /// How many more events fit into the batch.
     pub(crate) const fn room(&self) -> usize {
         self.capacity - self.found.len()
     }
 
-    /// Adds an event: the bits of `poll(2)`. The mechanism has seen to it that there is [`room`](Self::room); one event more
-    /// is kept rather than lost.
+    /// Adds an event with the bits of `poll(2)`. The mechanism has checked that there is [`room`](Self::room); an event too
+    /// many is kept.
     #[inline]
     pub(crate) fn push(&mut self, key: Key, bits: u16) {
         self.found.push(Found::new(u32::from(bits), key.to_bits()));
     }
 
-    /// The batch itself, for the kernel to write events into whose user data are keys.
+    /// The buffer, for the kernel to write events with keys as user data into.
     #[inline]
     pub(crate) const fn found(&mut self) -> &mut Vec<Found> {
         &mut self.found
     }
 
-    /// Takes the events of the set's own wake-up channel out, and notes whether there were any.
+    /// Removes the events of the set's own wake-up channel, and notes whether there were any.
     pub(crate) fn take_out_waker(&mut self) {
         let all = self.found.len();
         self.found.retain(|found| found.data() != Key::WAKER.to_bits());
         self.woken = self.found.len() < all;
     }
 
-    /// The next event: whose, and the bits of `poll(2)`.
+    /// The next event: its key and the bits of `poll(2)`.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,

@@ -5,18 +5,17 @@ use std::{
     ops::{BitOr, BitOrAssign},
 };
 
-/// What a program wants to be told about a source: a set of [`READABLE`](Self::READABLE),
+/// The conditions of a source that a program waits for: a set of [`READABLE`](Self::READABLE),
 /// [`WRITABLE`](Self::WRITABLE) and [`PRIORITY`](Self::PRIORITY).
 ///
 /// Errors and the closing of both directions are reported with every non-empty interest, the closing of the peer's
-/// writing half with [`READABLE`](Self::READABLE), as far as the mechanism can tell them (the table is in the crate's
-/// documentation).
+/// writing half with [`READABLE`](Self::READABLE), if the mechanism reports them (the crate's documentation has a table).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interest(u8);
 
 impl Interest {
-    /// Nothing: the source stays in the set and is silent on every mechanism, even about errors, until
-    /// [`modify`](crate::InterestSet::modify) asks for something again.
+    /// Nothing: the source stays in the set and no event of it is reported, not even an error, until
+    /// [`modify`](crate::InterestSet::modify) sets another interest.
     pub const NONE: Self = Self(0);
     /// A read would not block: there is data, the end of the stream, or an error to fetch.
     pub const READABLE: Self = Self(1);
@@ -25,13 +24,13 @@ impl Interest {
     /// Exceptional conditions: out-of-band data of TCP, a state change of a pseudo-terminal in packet mode.
     pub const PRIORITY: Self = Self(1 << 2);
 
-    /// Whether all of `other` is asked for.
+    /// Whether all conditions of `other` are included.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether nothing is asked for.
+    /// Whether no condition is included.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
@@ -66,17 +65,17 @@ impl fmt::Debug for Interest {
     }
 }
 
-/// When a source's readiness is told; a contract that means the same on every mechanism that offers it.
+/// When a source's readiness is reported. A trigger means the same on every mechanism that offers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// At every wait, as long as the condition holds: the event comes again until the source is drained.
+    /// At every wait while the condition holds: the event is repeated until the source is drained.
     Level,
-    /// Once for each change: new data, new room. The program drains the source until `EAGAIN` (or until a short read,
-    /// where it knows that one means the same), or it may never hear of what it left. An edge may come more often than
-    /// the condition changed, never less.
+    /// Once for each change: new data, new room. The program must drain the source until `EAGAIN` (or until a short read,
+    /// for sources where that means the same), otherwise the rest may never be reported. An edge may be reported more
+    /// often than the condition changed, never less often.
     Edge,
-    /// Once; then the source is silent until [`modify`](crate::InterestSet::modify) arms it again, and a condition
-    /// that holds at that moment is told at once.
+    /// Once. After that nothing is reported until [`modify`](crate::InterestSet::modify) arms the source again; a condition
+    /// that holds at that moment is reported at once.
     Oneshot,
 }
 
@@ -98,29 +97,30 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// Which of several sets that watch the same open file are woken by one event.
+/// Which sets one event wakes when several sets watch the same open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Wakeup {
     /// All of them.
     #[default]
     All,
-    /// At least one of those that asked for this, which avoids waking a herd for one connection: `EPOLLEXCLUSIVE`.
-    /// Offered by `epoll-level` and `epoll-edge`, with [`Interest::READABLE`] and [`Interest::WRITABLE`] only; such a
-    /// source cannot be modified, and the closing of the peer's writing half is not told apart.
+    /// At least one of the sets that declared it exclusive, which avoids waking all of them for one connection:
+    /// `EPOLLEXCLUSIVE`. Offered by `epoll-level` and `epoll-edge`, with [`Interest::READABLE`] and
+    /// [`Interest::WRITABLE`] only. Such a source cannot be modified, and the closing of the peer's writing half is not
+    /// reported.
     Exclusive,
 }
 
-/// Whether a declaration also answers with the source's state at that moment.
+/// Whether a declaration also returns the source's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum InitialState {
-    /// It does not; a state that holds at the declaration still comes as an event.
+    /// It does not. A condition that holds at the declaration is reported as an event.
     #[default]
     AsEvent,
-    /// It does, at the price of one zero-timeout `ppoll`; the event comes as well.
+    /// It does, with one zero-timeout `ppoll`. The event is reported as well.
     Returned,
 }
 
-/// One declaration: what to tell about a source, when, and how.
+/// One declaration: which conditions of a source to report, when, and to which sets.
 ///
 /// ```
 /// use c10k_event::{Interest, Trigger, Watch};
@@ -165,25 +165,25 @@ impl Watch {
         }
     }
 
-    /// What is asked for.
+    /// The conditions to report.
     #[must_use]
     pub const fn interest(&self) -> Interest {
         self.interest
     }
 
-    /// When it is told.
+    /// When to report them.
     #[must_use]
     pub const fn trigger(&self) -> Trigger {
         self.trigger
     }
 
-    /// Who is woken.
+    /// Which sets to wake.
     #[must_use]
     pub const fn wakeup(&self) -> Wakeup {
         self.wakeup
     }
 
-    /// Whether the declaration answers with the state.
+    /// Whether the declaration returns the state.
     #[must_use]
     pub const fn initial_state(&self) -> InitialState {
         self.initial_state

@@ -1,27 +1,24 @@
-//! Keys with generations, and the slots that they name.
-
-use crate::Watch;
-use std::os::fd::RawFd;
+//! Keys with generations.
 
 /// Names one declared source of one set.
 ///
-/// A key is a slot's index and the slot's 32-bit generation. The generation changes when the source is withdrawn, so an
-/// old key never names the slot's next source; a slot whose generations are used up is retired. A key means nothing to
-/// another set.
+/// A key is the index of a slot and the slot's 32-bit generation. The generation changes when the source is withdrawn, so an
+/// old key never names the slot's next source. A slot whose generations are used up is not used again. A key has no meaning
+/// in another set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Key {
-    index: u32,
-    generation: u32,
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
 }
 
 impl Key {
-    /// The set's own wake-up channel; no slot has this index.
+    /// The set's own wake-up channel. No slot has this index.
     pub(crate) const WAKER: Self = Self {
         index: u32::MAX,
         generation: 0,
     };
-    /// No source at all, where a table has a place for every descriptor number; no slot has this index.
-    pub(crate) const NOBODY: Self = Self {
+    /// No source, in tables with an entry for every descriptor number. No slot has this index.
+    pub(crate) const NONE: Self = Self {
         index: u32::MAX,
         generation: u32::MAX,
     };
@@ -30,16 +27,13 @@ impl Key {
         self.index as usize
     }
 
-    /// The key as the 64 bits of user data that the kernel carries.
+    /// The key as the 64 bits of user data that the kernel returns with an event.
     pub(crate) const fn to_bits(self) -> u64 {
         (self.generation as u64) << 32 | self.index as u64
     }
 
-    /// The key that [`to_bits`](Self::to_bits) made.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the two halves of the 64 bits are what is wanted"
-    )]
+    /// The key with these [bits](Self::to_bits).
+    #[expect(clippy::cast_possible_truncation, reason = "a key is the two halves of the 64 bits")]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self {
             index: bits as u32,
@@ -48,149 +42,12 @@ impl Key {
     }
 }
 
-/// A declared source and what the set knows of it.
-pub(crate) struct Entry<S> {
-    pub(crate) source: S,
-    pub(crate) watch: Watch,
-    /// The descriptor's number at the declaration.
-    pub(crate) fd: RawFd,
-}
-
-struct Slot<S> {
-    generation: u32,
-    entry: Option<Entry<S>>,
-}
-
-/// The slots of a set: indices are reused, keys are not.
-pub(crate) struct Slots<S> {
-    slots: Vec<Slot<S>>,
-    free: Vec<u32>,
-    occupied: usize,
-}
-
-impl<S> Slots<S> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            occupied: 0,
-        }
-    }
-
-    /// The key that the next [`insert`](Self::insert) will use; `None` when all indices are in use.
-    pub(crate) fn next_key(&self) -> Option<Key> {
-        match self.free.last() {
-            Some(&index) => Some(Key {
-                index,
-                generation: self.slots[index as usize].generation,
-            }),
-            None => {
-                let index = u32::try_from(self.slots.len())
-                    .ok()
-                    .filter(|&index| index < Key::WAKER.index)?;
-                Some(Key { index, generation: 0 })
-            }
-        }
-    }
-
-    /// Fills the slot that [`next_key`](Self::next_key) announced.
-    pub(crate) fn insert(&mut self, key: Key, entry: Entry<S>) {
-        if self.free.last() == Some(&key.index) {
-            self.free.pop();
-            self.slots[key.index()].entry = Some(entry);
-        } else {
-            debug_assert_eq!(key.index(), self.slots.len(), "insert takes the key that next_key gave");
-            self.slots.push(Slot {
-                generation: key.generation,
-                entry: Some(entry),
-            });
-        }
-        self.occupied += 1;
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, key: Key) -> Option<&Entry<S>> {
-        let slot = self.slots.get(key.index())?;
-        // A vacant slot already has the generation of its next tenant, which no key carries yet.
-        if slot.generation == key.generation {
-            slot.entry.as_ref()
-        } else {
-            None
-        }
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry<S>> {
-        let slot = self.slots.get_mut(key.index())?;
-        if slot.generation == key.generation {
-            slot.entry.as_mut()
-        } else {
-            None
-        }
-    }
-
-    /// Empties a slot; from here on its key is stale.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry<S>> {
-        let slot = self.slots.get_mut(key.index())?;
-        if slot.generation != key.generation {
-            return None;
-        }
-        let entry = slot.entry.take()?;
-        self.occupied -= 1;
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            self.free.push(key.index);
-        }
-        Some(entry)
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.occupied
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Entry<S>)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| {
-            slot.entry.as_ref().map(|entry| {
-                (
-                    Key {
-                        index,
-                        generation: slot.generation,
-                    },
-                    entry,
-                )
-            })
-        })
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut Entry<S>)> {
-        (0..).zip(&mut self.slots).filter_map(|(index, slot)| {
-            let generation = slot.generation;
-            slot.entry.as_mut().map(|entry| (Key { index, generation }, entry))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Interest, Trigger};
-
-    fn entry(source: u64) -> Entry<u64> {
-        Entry {
-            source,
-            watch: Watch::new(Interest::READABLE, Trigger::Level),
-            fd: -1,
-        }
-    }
-
-    fn insert(slots: &mut Slots<u64>, source: u64) -> Key {
-        let key = slots.next_key().expect("an index is free");
-        slots.insert(key, entry(source));
-        key
-    }
 
     #[test]
-    fn a_key_survives_the_journey_through_the_kernel() {
+    fn a_key_is_its_bits() {
         for key in [
             Key::WAKER,
             Key {
@@ -204,60 +61,5 @@ mod tests {
         ] {
             assert_eq!(Key::from_bits(key.to_bits()), key);
         }
-    }
-
-    #[test]
-    fn a_removed_key_never_names_the_next_tenant() {
-        let mut slots = Slots::new();
-        let first = insert(&mut slots, 1);
-        assert_eq!(slots.remove(first).map(|entry| entry.source), Some(1));
-        assert!(slots.get(first).is_none());
-        let second = insert(&mut slots, 2);
-        assert_eq!(second.index(), first.index(), "the index is reused");
-        assert_ne!(second, first);
-        assert!(slots.get(first).is_none() && slots.get_mut(first).is_none() && slots.remove(first).is_none());
-        assert_eq!(slots.get(second).map(|entry| entry.source), Some(2));
-    }
-
-    #[test]
-    fn a_slot_without_generations_left_is_retired() {
-        let mut slots = Slots::new();
-        let first = insert(&mut slots, 1);
-        slots.slots[first.index()].generation = u32::MAX;
-        let last = Key {
-            generation: u32::MAX,
-            ..first
-        };
-        assert!(slots.remove(last).is_some());
-        let next = insert(&mut slots, 2);
-        assert_ne!(next.index(), first.index());
-        assert!(slots.get(last).is_none());
-        assert_eq!(slots.len(), 1);
-    }
-
-    #[test]
-    fn slots_agree_with_a_map_over_many_random_steps() {
-        let mut slots = Slots::new();
-        let mut model = std::collections::BTreeMap::new();
-        let mut dead = Vec::new();
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        for step in 0..if cfg!(miri) { 200 } else { 20_000 } {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            if state >> 63 == 0 || model.is_empty() {
-                let key = insert(&mut slots, step);
-                assert!(model.insert(key, step).is_none(), "a key was given out twice");
-            } else {
-                let at = usize::try_from(state >> 33).expect("31 bits") % model.len();
-                let key = *model.keys().nth(at).expect("in range");
-                assert_eq!(slots.remove(key).map(|entry| entry.source), model.remove(&key));
-                dead.push(key);
-            }
-            assert_eq!(slots.len(), model.len());
-        }
-        assert!(dead.iter().all(|&key| slots.get(key).is_none()));
-        let left: Vec<_> = slots.iter().map(|(key, entry)| (key, entry.source)).collect();
-        assert_eq!(left, model.into_iter().collect::<Vec<_>>());
     }
 }

@@ -1,14 +1,14 @@
 //! Every Linux event mechanism behind one safe interest-set API.
 //!
 //! A program declares its *interest set* incrementally and fetches pending events in batches. The set owns the sources
-//! that it watches, so that no source can be closed while the kernel still knows it, and no `unsafe` and no raw
-//! descriptor appear in the caller's code.
+//! that it watches, so no source can be closed while the kernel still watches it. The caller's code needs no `unsafe` and
+//! no raw descriptors.
 //!
 //! ```
 //! use c10k_event::{Events, Interest, InterestSet, Mechanism};
 //! use std::{io::Write, os::unix::net::UnixStream};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> std::io::Result<()> {
 //! let mechanism = Mechanism::named("epoll-edge")?;
 //! let mut set = InterestSet::open(mechanism)?;
 //! let (mut ours, theirs) = UnixStream::pair()?;
@@ -31,70 +31,85 @@
 //!
 //! # The contract
 //!
-//! **Names.** [`declare`](InterestSet::declare) is `declare_interest` and [`next_events`](InterestSet::next_events) is
+//! **Names.** [`declare`](InterestSet::declare) is `declare_interest`, and [`next_events`](InterestSet::next_events) is
 //! `get_next_event`, in batches, of Banga, Mogul and Druschel, *A Scalable and Explicit Event Delivery Mechanism for UNIX*
-//! (USENIX 1999), the interface that Chandra and Mosberger, *Scalability of Linux Event-Dispatch Mechanisms* (USENIX 2001),
-//! measure Linux's mechanisms against. `declare_interest` has a race: what became ready before it is no change, and would
-//! never be told. Here a condition that holds at a declaration is told by the waits that follow, on every mechanism; and
-//! [`Watch::returning_state`] has the declaration answer with the state too, as theirs did.
+//! (USENIX 1999). Chandra and Mosberger, *Scalability of Linux Event-Dispatch Mechanisms* (USENIX 2001), compare Linux's
+//! mechanisms with that interface. `declare_interest` has a race: a condition that became true before the declaration is
+//! not a change and would never be reported. Here a condition that holds at a declaration is reported by the waits that
+//! follow, on every mechanism. With [`Watch::returning_state`] the declaration also returns the state, as theirs did.
 //!
-//! **Events are hints.** An event says what held when the kernel noted it. The call that follows may still find nothing
-//! (`EAGAIN`), and a program must live with that: another thread may have been faster, a datagram's checksum may be wrong, an
-//! edge may be told twice. What is never wrong is *whose* event it is: a [`Key`] carries a generation, and an event of a
-//! source that was withdrawn (a queued signal, a completion under way, the rest of the batch) is dropped and counted.
+//! **Events are hints.** An event says what held when the kernel noted it. The call that follows may still return
+//! `EAGAIN`: another thread may have been faster, a datagram's checksum may be wrong, an edge may be reported twice. The
+//! source of an event is never wrong: a [`Key`] has a generation, and an event of a source that was withdrawn (a queued
+//! signal, a completion, the rest of the batch) is dropped and counted.
 //!
-//! **Triggers.** [`Trigger::Level`] tells a condition at every wait as long as it holds. [`Trigger::Edge`] tells a change
-//! once: drain the source until `EAGAIN`, or what is left may never be told. [`Trigger::Oneshot`] tells once and is silent
-//! until [`modify`](InterestSet::modify). They mean the same on every mechanism that offers them; one that it does not offer
-//! is [`Unsupported::Trigger`] at the declaration. Nothing is approximated. A program that drains its sources at each event,
-//! and modifies a source after each event of the oneshot trigger, is right with all of them. One limit is the kernel's: it
-//! signals no room in a local (UNIX) datagram socket, nor in a local stream socket that was full before it was declared, so
-//! that the signal mechanisms do not tell that those are writable again.
+//! **Triggers.** [`Trigger::Level`] reports a condition at every wait while it holds. [`Trigger::Edge`] reports a change
+//! once: drain the source until `EAGAIN`, or the rest may never be reported. [`Trigger::Oneshot`] reports once and is then
+//! silent until [`modify`](InterestSet::modify). A trigger means the same on every mechanism that offers it; a declaration
+//! with one that the mechanism does not offer fails with [`Unsupported::Trigger`]. Nothing is approximated. A program that
+//! drains its sources at each event, and modifies a source after each oneshot event, is correct with all of them. The
+//! kernel has one limit: it signals no free room in a local (UNIX) datagram socket, nor in a local stream socket that was
+//! full before it was declared, so the signal mechanisms do not report that those become writable again.
 //!
-//! **Readiness.** *Readable* and *writable* mean that the call would not block, as `select(2)` has it: the end of a stream and
-//! a pending error make a source readable. The reasons ([`Readiness::READ_CLOSED`], [`Readiness::WRITE_CLOSED`],
-//! [`Readiness::ERROR`], [`Readiness::PRIORITY`]) are told as far as the mechanism's kernel interface knows them:
+//! **Readiness.** *Readable* and *writable* mean that the call would not block, as with `select(2)`: the end of a stream
+//! and a pending error make a source readable. The reasons ([`Readiness::READ_CLOSED`], [`Readiness::WRITE_CLOSED`],
+//! [`Readiness::ERROR`], [`Readiness::PRIORITY`]) are reported if the mechanism's kernel interface provides them; the
+//! column [`reports`](Descriptor::reports) of each row says which:
 //!
 //! | mechanism | half-close | full close | error | priority |
 //! |---|---|---|---|---|
 //! | `select` | no | no | no | yes |
 //! | `rt-signal`, `rt-signal-batch` | no | yes | yes | yes |
-//! | `signal-per-fd` | no | no: merged signals tell only the first reason | no | yes |
+//! | `signal-per-fd` | no | no: a merged signal has the first reason only | no | yes |
 //! | all others | yes | yes | yes | yes |
 //!
-//! **Fairness.** When more is ready than the batch holds, the rest is told by the waits that follow, and nobody is told twice
-//! before everybody was told once.
+//! **Fairness.** If more sources are ready than the batch holds, the waits that follow report the rest, and no source is
+//! reported twice before each was reported once.
 //!
-//! **Withdrawing.** When [`withdraw`](InterestSet::withdraw) returns, the kernel no longer knows the source; it comes back to the
-//! caller, open. Dropping the set closes its sources. A descriptor may be in a set once. Replacing the descriptor inside a
-//! source through [`get_mut`](InterestSet::get_mut) is a mistake that the set notices where the number changed.
+//! **Withdrawing.** When [`withdraw`](InterestSet::withdraw) returns, the kernel no longer watches the source, and the
+//! caller has it back, open. Dropping the set closes its sources. A descriptor can be in a set only once. Replacing the
+//! descriptor inside a source through [`get_mut`](InterestSet::get_mut) is a mistake; the set detects it if the number
+//! changed.
 //!
-//! **Files.** Regular files, directories, block devices and devices without `poll` are refused on every mechanism
-//! ([`Unsupported::FileWithoutReadiness`]): they have no readiness to wait for. The measure is what epoll refuses.
+//! **Files.** Regular files, directories, block devices and devices without `poll` have no readiness to wait for. Every
+//! mechanism refuses them ([`Unsupported::FileWithoutReadiness`]), and refuses exactly the files that epoll refuses.
 //!
-//! **Time.** Timeouts have nanosecond resolution. An interrupted wait is repeated with what is left of its timeout;
-//! `EINTR` never reaches the caller.
+//! **Time.** Timeouts have a resolution of one nanosecond. An interrupted wait is repeated with the rest of its timeout;
+//! the caller never sees `EINTR`.
 //!
 //! **Threads and processes.** A set may be moved to another thread. Mechanisms that the kernel ties to the opening thread
-//! ([`Threading::Opener`]) refuse to work in another one, with [`Foreign::Thread`]. A [`Waker`] wakes a set from any thread. In a
-//! forked child the parent's sets are refused ([`Foreign::Process`]), and dropping them leaves the parent's untouched.
+//! ([`Threading::Opener`]) fail in another one with [`WrongContext::Thread`]. A [`Waker`] wakes a set from any thread. In a
+//! forked child, the sets of the parent fail with [`WrongContext::Process`], and dropping them does not affect the parent.
 //!
-//! **Costs.** A wait makes the system calls that the mechanism's chapter documents, no more, and allocates nothing once its
-//! buffers have their size; both are asserted by tests. [`Counters`] tell what a set has done.
+//! **Costs.** A wait makes the system calls that the row of its mechanism lists ([`Costs`]), no more, and allocates nothing
+//! once its buffers have grown to their size. Tests assert both. [`Counters`] count what a set has done.
 //!
-//! # Beside others
+//! **Errors.** The text of an error is complete: operation, cause and remedy on one line, without a
+//! [`source`](std::error::Error::source). All errors convert into [`std::io::Error`] with the kind of the kernel's error.
+//! A declaration that fails returns the source in [`Declined`].
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `bpf` | yes | the mechanism `signal-per-fd` |
+//! | `io-uring` | yes | the mechanism `io-uring-poll` |
+//!
+//! Without its feature a mechanism is still listed, and its [`probe`](Mechanism::probe) names the feature.
+//!
+//! # Comparison
 //!
 //! | | this crate | mio | polling | libevent |
 //! |---|---|---|---|---|
-//! | mechanisms on Linux, at run time | all | epoll | epoll | select, poll, epoll |
+//! | mechanisms on Linux, selected at run time | all | epoll | epoll | select, poll, epoll |
 //! | other systems | none | many | many | many |
 //! | triggers | level, edge, oneshot | edge | oneshot, level, edge | level, edge |
 //! | owns its sources | yes | no | no (`add` is unsafe) | no |
 //! | drops stale events | yes | no | no | no |
 //! | timers, buffered I/O | no | no | no | yes |
 //!
-//! The chapters on each mechanism, the measured comparison and the matrix of tests are in the repository under
-//! `docs/event/`.
+//! The folder `docs/event/` of the repository has a chapter on each mechanism, measurements against other libraries, and
+//! the results of the contract suite.
 #![forbid(unsafe_code)]
 
 mod bits;
@@ -102,29 +117,29 @@ mod counters;
 pub mod dev_poll;
 mod error;
 mod events;
-mod home;
+mod fd;
 mod interest;
 mod key;
 mod mechanism;
 mod options;
+mod owner;
 mod readiness;
 mod set;
+mod slots;
 mod waker;
 
 pub use counters::Counters;
 pub use error::{
-    DeclareError, Declined, Foreign, OpenError, Unavailable, UnknownMechanism, Unsupported, WaitError, WakerError,
-    WithdrawError,
+    DeclareError, Declined, OpenError, Unavailable, Unsupported, WaitError, WakerError, WithdrawError, WrongContext,
 };
 pub use events::{Event, Events};
-pub use home::Threading;
 pub use interest::{InitialState, Interest, Trigger, Wakeup, Watch};
 pub use key::Key;
-pub use mechanism::{Descriptor, MECHANISMS, Mechanism};
+pub use mechanism::{
+    CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, MECHANISMS, Mechanism, SignalQueue, UnknownMechanism,
+};
 pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
-pub use readiness::{Fact, Readiness};
+pub use owner::Threading;
+pub use readiness::{Readiness, ReadinessDetail};
 pub use set::{Declared, InterestSet};
 pub use waker::Waker;
-
-use counters::Call;
-use waker::{Channel, ChannelKind};

@@ -1,4 +1,4 @@
-//! What a mechanism tells about a source: [`Readiness`].
+//! What a mechanism reports about a source: [`Readiness`].
 
 use crate::Interest;
 use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP};
@@ -9,10 +9,10 @@ use std::{
 
 /// A set of conditions of a source.
 ///
-/// Two are answers to an interest and mean what `select(2)` means by them, on every mechanism: *readable*, a read would
-/// not block (data, end of stream, or an error to fetch), and *writable*, a write would not block (room, or an error to
-/// fetch). A program that only reads on readable and writes on writable is therefore right on every mechanism. The
-/// other bits say why, as far as the mechanism's kernel interface knows it; the table is in the crate's documentation.
+/// *Readable* and *writable* mean the same as with `select(2)`, on every mechanism: a read would not block (data, end of
+/// stream, or an error to fetch), or a write would not block (room, or an error to fetch). A program that reads on readable
+/// and writes on writable is therefore correct on every mechanism. The other bits give the reason, if the kernel interface
+/// of the mechanism provides it; the crate's documentation has a table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Readiness(u8);
 
@@ -71,7 +71,7 @@ impl Readiness {
         self.contains(Self::WRITE_CLOSED)
     }
 
-    /// An error is pending: `SO_ERROR`, or the next call, tells which.
+    /// An error is pending: `SO_ERROR` or the next call returns it.
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.contains(Self::ERROR)
@@ -97,14 +97,14 @@ impl Readiness {
             .map(|(_, name)| name)
     }
 
-    /// The conditions that `poll(2)`'s result bits tell; epoll's and io_uring's have the same values.
+    /// The conditions of `poll(2)`'s result bits; those of epoll and io_uring have the same values.
     ///
-    /// Errors make a source readable and writable, a hang-up makes it readable, as `select(2)` has it
-    /// (`POLLIN_SET` and `POLLOUT_SET` in `fs/select.c`).
+    /// Errors make a source readable and writable, and a hang-up makes it readable, as with `select(2)` (`POLLIN_SET` and
+    /// `POLLOUT_SET` in `fs/select.c`).
     #[must_use]
     #[inline]
     pub(crate) const fn from_poll(found: u16) -> Self {
-        // What nearly all events say.
+        // Nearly all events are this one.
         if found == POLLIN {
             Self::READABLE
         } else {
@@ -112,7 +112,7 @@ impl Readiness {
         }
     }
 
-    /// Apart, so that the loop around [`from_poll`](Self::from_poll) stays small.
+    /// Out of line, so that the loop around [`from_poll`](Self::from_poll) stays small.
     #[inline(never)]
     const fn from_any_poll(found: u16) -> Self {
         let mut bits = 0;
@@ -137,7 +137,8 @@ impl Readiness {
         Self(bits)
     }
 
-    /// Without the answers to interests that are not `interest`: the reasons stay.
+    /// The conditions that a source with this interest sees: readable, writable and priority only if asked for, the reasons
+    /// always.
     #[must_use]
     #[inline]
     pub(crate) const fn visible_to(self, interest: Interest) -> Self {
@@ -150,10 +151,10 @@ impl Readiness {
     }
 }
 
-/// Something about a source that not every mechanism's kernel interface tells apart from "a read would not block".
+/// A reason for readiness that some mechanisms report and others do not distinguish from "a read would not block".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fact {
-    /// The peer closed its writing half, ours is open: [`Readiness::READ_CLOSED`] alone.
+pub enum ReadinessDetail {
+    /// The peer closed its writing half and ours is open: [`Readiness::READ_CLOSED`] alone.
     HalfClose,
     /// Both directions are closed: [`Readiness::READ_CLOSED`] and [`Readiness::WRITE_CLOSED`].
     FullClose,
@@ -163,7 +164,7 @@ pub enum Fact {
     Priority,
 }
 
-impl Fact {
+impl ReadinessDetail {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::HalfClose, Self::FullClose, Self::Error, Self::Priority];
 
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hang_up_closes_both_directions_and_does_not_block_a_read() {
+    fn a_hang_up_closes_both_directions_and_makes_the_source_readable() {
         let readiness = Readiness::from_poll(POLLHUP);
         assert_eq!(
             readiness,
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_interest_that_was_given_up_is_not_visible_but_its_reason_is() {
+    fn a_condition_outside_the_interest_is_not_visible_but_its_reason_is() {
         let readiness = Readiness::from_poll(POLLIN | POLLRDHUP);
         assert_eq!(readiness.visible_to(Interest::WRITABLE), Readiness::READ_CLOSED);
         assert_eq!(readiness.visible_to(Interest::NONE), Readiness::NONE);

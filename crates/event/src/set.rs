@@ -1,12 +1,14 @@
 //! The interest set.
 
 use crate::{
-    Call, Channel, Counters, DeclareError, Declined, Event, Events, Foreign, InitialState, Interest, Key, Mechanism,
-    OpenError, Options, Readiness, Trigger, WaitError, Waker, WakerError, Watch, WithdrawError,
-    home::Home,
-    key::{Entry, Slots},
-    mechanism::{Kernel, WAKER_WATCH, check},
+    Counters, DeclareError, Declined, Event, Events, InitialState, Interest, Key, Mechanism, OpenError, Options,
+    Readiness, Trigger, Unsupported, WaitError, Waker, WakerError, Watch, WithdrawError, WrongContext,
+    counters::Call,
+    mechanism::Kernel,
+    owner::Owner,
     readiness::poll_bits,
+    slots::{Entry, Slots},
+    waker::{Channel, WAKER_WATCH},
 };
 use c10k_sys::poll::PollEntry;
 use std::{
@@ -16,26 +18,26 @@ use std::{
     time::Duration,
 };
 
-/// A set of sources that owns them and tells when they are ready; see the [crate's documentation](crate).
+/// A set of sources. It owns them and reports when they are ready; see the [crate's documentation](crate).
 pub struct InterestSet<S: AsFd> {
-    // The order is the order of dropping: the kernel forgets the set before its sources are closed.
+    // Fields are dropped in this order: the kernel's side is closed before the sources.
     backend: Kernel,
-    home: Home,
+    owner: Owner,
     channel: Option<Channel>,
     slots: Slots<S>,
     /// Which descriptor numbers are in the set.
     declared: Vec<bool>,
     counters: Counters,
+    mechanism: Mechanism,
 }
 
-/// What a declaration with [`declare_with`](InterestSet::declare_with) answers.
+/// The result of a declaration with [`declare_with`](InterestSet::declare_with).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Declared {
     /// The source's key.
     pub key: Key,
-    /// The source's state just after the declaration, as far as it was asked for ([`InitialState::Returned`]) and as
-    /// far as the interest goes.
+    /// The conditions of the interest that held just after the declaration, if [`InitialState::Returned`] was asked for.
     pub state: Option<Readiness>,
 }
 
@@ -53,42 +55,46 @@ impl<S: AsFd> InterestSet<S> {
     /// # Errors
     /// As [`open`](Self::open), and [`OpenError::UnsupportedOption`].
     pub fn open_with(mechanism: Mechanism, options: &Options) -> Result<Self, OpenError> {
-        let home = Home::here(mechanism.threading()).map_err(|errno| OpenError::System {
+        let owner = Owner::current(mechanism.threading()).map_err(|errno| OpenError::System {
             mechanism: mechanism.name(),
-            call: "madvise",
+            call: Owner::CALL,
             errno,
         })?;
         Ok(Self {
-            backend: mechanism.backend(options)?,
-            home,
+            backend: mechanism.descriptor().open(options)?,
+            owner,
             channel: None,
             slots: Slots::new(),
             declared: Vec::new(),
             counters: Counters::default(),
+            mechanism,
         })
     }
 
     /// The mechanism that the set was opened on.
     #[must_use]
-    pub fn mechanism(&self) -> Mechanism {
-        Mechanism::of(self.backend.descriptor())
+    pub const fn mechanism(&self) -> Mechanism {
+        self.mechanism
     }
 
-    /// Takes a source into the set: the paper's `declare_interest`.
+    /// Adds a source to the set and starts watching it: the paper's `declare_interest`.
     ///
-    /// A condition that holds already is told by the waits that follow, on every mechanism and with every trigger.
+    /// A condition that already holds is reported by the waits that follow, on every mechanism and with every trigger.
     ///
     /// # Errors
-    /// [`Declined`] hands the source back with the [`DeclareError`].
+    /// [`Declined`] returns the source with the [`DeclareError`].
+    #[doc(alias = "register")]
+    #[doc(alias = "add")]
     pub fn declare(&mut self, source: S, interest: Interest, trigger: Trigger) -> Result<Key, Declined<S>> {
         self.declare_with(source, Watch::new(interest, trigger))
             .map(|declared| declared.key)
     }
 
-    /// Takes a source into the set as the [`Watch`] says.
+    /// Adds a source to the set with all options of a declaration.
     ///
     /// # Errors
-    /// [`Declined`] hands the source back with the [`DeclareError`].
+    /// [`Declined`] returns the source with the [`DeclareError`].
+    #[doc(alias = "register")]
     pub fn declare_with(&mut self, source: S, watch: Watch) -> Result<Declared, Declined<S>> {
         match self.try_declare(source.as_fd(), watch) {
             Ok(declared) => {
@@ -101,12 +107,13 @@ impl<S: AsFd> InterestSet<S> {
         }
     }
 
-    /// Replaces a source's interest and trigger, and arms it again: a condition that holds is told again, whatever was
-    /// told before. [`Interest::NONE`] silences the source until the next modification.
+    /// Replaces a source's interest and trigger, and arms it again: a condition that holds is reported again. With
+    /// [`Interest::NONE`] nothing is reported until the next modification.
     ///
     /// # Errors
-    /// [`DeclareError`]; the former declaration stays as it was. Where the kernel failed between the two calls that `dev-poll` and
+    /// [`DeclareError`]; the former declaration is unchanged. If the kernel fails between the two calls that `dev-poll` and
     /// `io-uring-poll` need, the source is not watched until it is modified again.
+    #[doc(alias = "reregister")]
     #[inline]
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {
         let watch = Watch::new(interest, trigger);
@@ -114,19 +121,19 @@ impl<S: AsFd> InterestSet<S> {
             backend,
             slots,
             counters,
+            mechanism,
             ..
         } = self;
         let entry = slots.get_mut(key).ok_or(DeclareError::UnknownKey(key))?;
-        self.home.check()?;
-        // The trigger that the source has was checked when it was declared.
+        self.owner.check()?;
+        // The source's present trigger was checked when it was declared.
         if entry.watch.trigger() != trigger {
-            check(backend.descriptor(), watch)?;
+            mechanism.descriptor().check(watch)?;
         }
         if entry.watch.wakeup() != watch.wakeup() {
-            let what = crate::Unsupported::ModifyExclusive;
             return Err(DeclareError::Unsupported {
-                mechanism: backend.descriptor().name,
-                what,
+                mechanism: mechanism.name(),
+                what: Unsupported::ModifyExclusive,
             });
         }
         let fd = same_descriptor(entry)?;
@@ -140,18 +147,20 @@ impl<S: AsFd> InterestSet<S> {
         Ok(())
     }
 
-    /// Takes a source out of the set and hands it back. The kernel no longer knows it when this returns, events of it
-    /// that are on their way are dropped, and so is the rest of the current batch as far as it is about this source.
+    /// Removes a source from the set and returns it. When this returns, the kernel no longer watches the source, and no
+    /// event of it will be reported: queued ones and those left in the current batch are dropped as stale.
     ///
     /// # Errors
-    /// [`WithdrawError`]: the key is unknown, or the kernel could not be told (the source is handed back all the same).
+    /// [`WithdrawError`]: the key is unknown, or the kernel refused (the source is returned nevertheless).
+    #[doc(alias = "deregister")]
+    #[doc(alias = "delete")]
     pub fn withdraw(&mut self, key: Key) -> Result<S, WithdrawError<S>> {
         let entry = self.slots.remove(key).ok_or(WithdrawError::UnknownKey(key))?;
         self.mark(entry.fd, false);
         let outcome = if entry.watch.interest().is_none() {
             Ok(())
         } else {
-            (self.home.check().map_err(DeclareError::Foreign)).and_then(|()| match same_descriptor(&entry) {
+            (self.owner.check().map_err(DeclareError::WrongContext)).and_then(|()| match same_descriptor(&entry) {
                 Ok(fd) => self.backend.remove(fd, key, &mut self.counters),
                 Err(replaced) => {
                     self.backend.forget(entry.fd, key, &mut self.counters);
@@ -168,84 +177,86 @@ impl<S: AsFd> InterestSet<S> {
         }
     }
 
-    /// Waits for events and fills the batch with at most its capacity of them: the paper's `get_next_event`, in
-    /// batches. Returns how many there are; 0 after the timeout, or when only a [`Waker`] was heard. No timeout waits
-    /// for ever; a zero timeout does not wait; the resolution is that of the kernel's clock, in nanoseconds.
+    /// Waits for events and fills the batch, up to its capacity: the paper's `get_next_event`, in batches. Returns the
+    /// number of events: 0 after the timeout, or if only a [`Waker`] ended the wait. `None` waits without a limit, a zero
+    /// timeout does not wait. The resolution is one nanosecond.
     ///
-    /// An event that was not taken from the batch is not lost: while some are left, this returns them at once and asks
-    /// nobody.
+    /// Events that were not taken from the batch are not lost: while there are any, this returns their number at once,
+    /// without a system call.
     ///
     /// # Errors
     /// [`WaitError`]; never for an interrupted call.
-    // Small: what is rare in it is called. See `Kernel` for why it is part of the caller's loop.
+    // Small, and rare parts are out of line; see `Kernel` for why this is inlined into the caller's loop.
+    #[doc(alias = "wait")]
+    #[doc(alias = "poll")]
     #[inline(always)]
     pub fn next_events(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<usize, WaitError> {
         if !events.is_empty() {
             return Ok(events.len());
         }
-        self.home.check()?;
+        self.owner.check()?;
         events.start();
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
         if let Some(channel) = &self.channel {
-            hear(channel, events, &mut self.counters);
+            take_wakeups(channel, events, &mut self.counters);
         }
         self.counters.events += events.len() as u64;
         Ok(events.len())
     }
 
-    /// The next event of the batch whose source is still in the set and still wants it; the others are dropped and
-    /// counted as stale. `None` when the batch is used up.
+    /// Takes the next event whose source is still in the set and whose conditions are still in the source's interest; the
+    /// others are dropped and counted as stale. `None` if the batch is used up.
     ///
-    /// The batch must be one that this set has filled.
+    /// The batch must have been filled by this set.
     #[inline]
     pub fn take(&mut self, events: &mut Events) -> Option<Event> {
         let (key, bits) = events.pop()?;
-        match self.judge(key, bits) {
+        match self.current_event(key, bits) {
             None => self.take_beyond_stale(events),
             event => event,
         }
     }
 
-    /// As [`take`](Self::take), after an event that was stale.
+    /// Continues [`take`](Self::take) after a stale event.
     #[cold]
     fn take_beyond_stale(&mut self, events: &mut Events) -> Option<Event> {
         loop {
             self.counters.stale_events += 1;
             let (key, bits) = events.pop()?;
-            let event = self.judge(key, bits);
+            let event = self.current_event(key, bits);
             if event.is_some() {
                 return event;
             }
         }
     }
 
-    /// What was found, as an event; `None` when it is stale.
+    /// A found event as the source's interest sees it; `None` if it is stale.
     #[inline]
-    fn judge(&self, key: Key, bits: u16) -> Option<Event> {
+    fn current_event(&self, key: Key, bits: u16) -> Option<Event> {
         let entry = self.slots.get(key)?;
         let readiness = Readiness::from_poll(bits).visible_to(entry.watch.interest());
         (!readiness.is_none()).then_some(Event { key, readiness })
     }
 
-    /// The source behind a key; `None` when it was withdrawn.
+    /// The source that a key names; `None` if it was withdrawn.
     #[must_use]
     #[inline]
     pub fn get(&self, key: Key) -> Option<&S> {
         self.slots.get(key).map(|entry| &entry.source)
     }
 
-    /// The source behind a key, to change; `None` when it was withdrawn.
+    /// The source that a key names, mutably; `None` if it was withdrawn.
     ///
-    /// The descriptor inside must stay the same one: withdraw a source before replacing its descriptor. (The set notices
-    /// when the number changed, and refuses to modify the source.)
+    /// Its descriptor must stay the same: withdraw a source before replacing its descriptor. (If the number has changed, the
+    /// set refuses to modify the source.)
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut S> {
         self.slots.get_mut(key).map(|entry| &mut entry.source)
     }
 
-    /// What a source is declared with; `None` when it was withdrawn.
+    /// A source's declaration; `None` if it was withdrawn.
     #[must_use]
     pub fn watch(&self, key: Key) -> Option<Watch> {
         self.slots.get(key).map(|entry| entry.watch)
@@ -268,28 +279,28 @@ impl<S: AsFd> InterestSet<S> {
         self.slots.iter().map(|(key, entry)| (key, &entry.source))
     }
 
-    /// All keys and sources, to change; as for [`get_mut`](Self::get_mut), each keeps its descriptor.
+    /// All keys and sources, mutably. As for [`get_mut`](Self::get_mut), their descriptors must stay the same.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut S)> {
         self.slots.iter_mut().map(|(key, entry)| (key, &mut entry.source))
     }
 
-    /// What the set has done since it was opened.
+    /// Counts of what the set has done since it was opened.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// A handle that wakes this set from any thread. The channel is opened by the first call.
+    /// A handle that wakes this set from any thread. The first call opens the channel.
     ///
     /// # Errors
-    /// [`WakerError::Open`] when the process has no descriptor left.
+    /// [`WakerError::Open`] if the process has no descriptor left.
     pub fn waker(&mut self) -> Result<Waker, WakerError> {
         if let Some(channel) = &self.channel {
             return Ok(channel.waker());
         }
-        self.home
+        self.owner
             .check()
-            .map_err(|foreign| WakerError::Open(DeclareError::Foreign(foreign)))?;
+            .map_err(|context| WakerError::Open(DeclareError::WrongContext(context)))?;
         let channel = Channel::open(self.backend.channel_kind())?;
         self.backend
             .add(channel.as_fd(), Key::WAKER, WAKER_WATCH, &mut self.counters)
@@ -300,8 +311,8 @@ impl<S: AsFd> InterestSet<S> {
     }
 
     fn try_declare(&mut self, fd: BorrowedFd<'_>, watch: Watch) -> Result<Declared, DeclareError> {
-        self.home.check()?;
-        check(self.backend.descriptor(), watch)?;
+        self.owner.check()?;
+        self.mechanism.descriptor().check(watch)?;
         if self.is_declared(fd.as_raw_fd()) {
             return Err(DeclareError::AlreadyDeclared { fd: fd.as_raw_fd() });
         }
@@ -316,7 +327,7 @@ impl<S: AsFd> InterestSet<S> {
         Ok(Declared { key, state })
     }
 
-    /// A source's state at this moment; nothing where the kernel cannot tell.
+    /// A source's current state; empty if the kernel cannot say.
     fn state(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> Readiness {
         let mut entry = [PollEntry::new(fd, poll_bits(interest))];
         loop {
@@ -342,15 +353,15 @@ impl<S: AsFd> InterestSet<S> {
 }
 
 impl<S: AsFd> Drop for InterestSet<S> {
-    /// Forgets the sources and closes them. In a forked child the parent's set is not touched.
+    /// Stops watching the sources and closes them. In a forked child the parent's set is not touched.
     fn drop(&mut self) {
-        if self.home.check() == Err(Foreign::Process) {
+        if self.owner.check() == Err(WrongContext::Process) {
             return;
         }
         for (_, entry) in self.slots.iter().filter(|(_, entry)| !entry.watch.interest().is_none()) {
             self.backend.abandon(entry.source.as_fd());
         }
-        // A waker may keep it open.
+        // A waker may keep the channel open.
         if let Some(channel) = &self.channel {
             self.backend.abandon(channel.as_fd());
         }
@@ -361,7 +372,7 @@ impl<S: AsFd> Index<Key> for InterestSet<S> {
     type Output = S;
 
     /// # Panics
-    /// When the source was withdrawn; [`get`](InterestSet::get) does not.
+    /// If the source was withdrawn; [`get`](InterestSet::get) does not panic.
     #[inline]
     fn index(&self, key: Key) -> &S {
         self.get(key).unwrap_or_else(|| withdrawn(key))
@@ -370,7 +381,7 @@ impl<S: AsFd> Index<Key> for InterestSet<S> {
 
 impl<S: AsFd> IndexMut<Key> for InterestSet<S> {
     /// # Panics
-    /// When the source was withdrawn; [`get_mut`](InterestSet::get_mut) does not.
+    /// If the source was withdrawn; [`get_mut`](InterestSet::get_mut) does not panic.
     #[inline]
     fn index_mut(&mut self, key: Key) -> &mut S {
         self.get_mut(key).unwrap_or_else(|| withdrawn(key))
@@ -387,16 +398,16 @@ impl<S: AsFd> fmt::Debug for InterestSet<S> {
     }
 }
 
-/// Apart and by value, so that indexing keeps its key in a register.
+/// Out of line and by value, so that indexing keeps its key in a register.
 #[cold]
 fn withdrawn(key: Key) -> ! {
     panic!("{key:?} names no source of this set: it was withdrawn")
 }
 
-/// Takes the wakings out of a batch, and empties their channel if there were any. Apart, so that the waits of sets without
-/// a waker are small enough to become part of the loop around them.
+/// Removes the wake-ups from a batch, and empties their channel if there were any. Out of line, so that the waits of sets
+/// without a waker stay small enough to be inlined into the loop around them.
 #[inline(never)]
-fn hear(channel: &Channel, events: &mut Events, counters: &mut Counters) {
+fn take_wakeups(channel: &Channel, events: &mut Events, counters: &mut Counters) {
     events.take_out_waker();
     if events.woken() {
         counters.count(Call::Read);
@@ -405,7 +416,7 @@ fn hear(channel: &Channel, events: &mut Events, counters: &mut Counters) {
     }
 }
 
-/// The source's descriptor, if it still is the one that was declared.
+/// The source's descriptor, if it is still the declared one.
 fn same_descriptor<S: AsFd>(entry: &Entry<S>) -> Result<BorrowedFd<'_>, DeclareError> {
     let fd = entry.source.as_fd();
     let now = fd.as_raw_fd();

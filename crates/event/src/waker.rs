@@ -1,6 +1,6 @@
-//! Waking a waiting set from elsewhere.
+//! Waking a waiting set from another thread.
 
-use crate::{DeclareError, WakerError};
+use crate::{DeclareError, Interest, Trigger, WakerError, Watch};
 use rustix::{event::EventfdFlags, io::Errno, pipe::PipeFlags};
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -12,19 +12,19 @@ use std::{
 
 /// Wakes the [`InterestSet`](crate::InterestSet) that it came from, from any thread. Clones wake the same set.
 ///
-/// Wakings coalesce: any number of them before the set looks is one, and costs one system call in all. What a thread
-/// did before it called [`wake`](Self::wake) is visible to the thread whose wait says [`woken`](crate::Events::woken).
-/// A waker may outlive its set; it then wakes nobody.
+/// Wake-ups are merged: any number of calls before the set's next wait is one wake-up and costs one system call. What a
+/// thread did before it called [`wake`](Self::wake) is visible to the thread whose wait reports
+/// [`woken`](crate::Events::woken). A waker may outlive its set; it then has no effect.
 #[derive(Clone, Debug)]
 pub struct Waker {
-    shared: Arc<Shared>,
+    channel: Arc<Files>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    /// Set from a waking until the set has heard it.
+struct Files {
+    /// Set from a wake-up until the set has handled it.
     pending: AtomicBool,
-    /// Read by the set alone. Here, so that the writer never writes to a pipe that nobody can read.
+    /// Read by the set alone. Kept open here, so that a write to the pipe never fails with `EPIPE`.
     reader: OwnedFd,
     writer: OwnedFd,
 }
@@ -33,15 +33,15 @@ impl Waker {
     /// Makes the set's current wait return, or its next one if it is not waiting.
     ///
     /// # Errors
-    /// [`WakerError::Wake`] where the kernel refuses the write, which it has no reason to.
+    /// [`WakerError::Wake`] if the kernel refuses the write, which is not expected.
     pub fn wake(&self) -> Result<(), WakerError> {
-        if self.shared.pending.swap(true, Ordering::AcqRel) {
+        if self.channel.pending.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        // Eight bytes are what an eventfd wants; a pipe takes them as well.
+        // An eventfd takes exactly eight bytes; a pipe takes them as well.
         loop {
-            match rustix::io::write(&self.shared.writer, &1_u64.to_ne_bytes()) {
-                // A full channel is readable, which is all that is wanted.
+            match rustix::io::write(&self.channel.writer, &1_u64.to_ne_bytes()) {
+                // A full channel is readable, which is enough.
                 Ok(_) | Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(WakerError::Wake(errno)),
@@ -50,15 +50,18 @@ impl Waker {
     }
 }
 
-/// Which kind of file carries the wakings.
+/// How the channel is declared to mechanisms with the level trigger.
+pub(crate) const WAKER_WATCH: Watch = Watch::new(Interest::READABLE, Trigger::Level);
+
+/// The kind of file that carries wake-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChannelKind {
     Eventfd,
-    /// For mechanisms that need a file which sends signals; an eventfd has no `fasync`.
+    /// For mechanisms that need a file that sends signals; an eventfd has no `fasync`.
     Pipe,
 }
 
-/// The receiving end, as the set has it.
+/// The receiving end, which the set holds.
 #[derive(Debug)]
 pub(crate) struct Channel {
     waker: Waker,
@@ -78,13 +81,13 @@ impl Channel {
                 rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).map_err(failed("pipe2"))?
             }
         };
-        let shared = Arc::new(Shared {
+        let channel = Arc::new(Files {
             pending: AtomicBool::new(false),
             reader,
             writer,
         });
         Ok(Self {
-            waker: Waker { shared },
+            waker: Waker { channel },
         })
     }
 
@@ -92,19 +95,19 @@ impl Channel {
         self.waker.clone()
     }
 
-    /// Empties the channel, so that the next waking is heard again. The order matters: were the mark taken away first,
-    /// the read could swallow the byte of a later waking whose mark then stays for ever.
+    /// Empties the channel, so that the next wake-up is reported again. The order matters: if `pending` was cleared first,
+    /// the read could consume the byte of a later wake-up, and `pending` would stay set for ever.
     pub(crate) fn drain(&self) {
         let mut bytes = [0; 64];
-        // An empty channel (EAGAIN) is drained too; an interrupted read leaves it readable for the next wait.
+        // An empty channel (EAGAIN) needs no reading; after an error it stays readable for the next wait.
         let _ = rustix::io::retry_on_intr(|| rustix::io::read(self, &mut bytes));
-        self.waker.shared.pending.swap(false, Ordering::AcqRel);
+        self.waker.channel.pending.swap(false, Ordering::AcqRel);
     }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.waker.shared.reader.as_fd()
+        self.waker.channel.reader.as_fd()
     }
 }
 
@@ -113,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wakings_before_the_set_looks_cost_one_write() {
+    fn wake_ups_before_the_next_wait_cost_one_write() {
         for kind in [ChannelKind::Eventfd, ChannelKind::Pipe] {
             let channel = Channel::open(kind).expect("descriptors are left");
             for _ in 0..2 {
                 for _ in 0..100 {
-                    channel.waker().wake().expect("waking");
+                    channel.waker().wake().expect("the wake-up");
                 }
-                // An eventfd adds up what is written to it, a pipe keeps it.
+                // An eventfd adds up what is written to it, a pipe queues it.
                 let mut bytes = [0; 64];
                 let count = rustix::io::read(&channel, &mut bytes);
                 assert_eq!((count, bytes[..8] == 1_u64.to_ne_bytes()), (Ok(8), true), "{kind:?}");

@@ -3,7 +3,7 @@
 
 mod support;
 
-use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
+use c10k_event::{CallCounts, Events, EventsPerCall, Interest, InterestSet, Key, Mechanism, Trigger};
 use c10k_testkit::allocations::{Counting, of_this_thread};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
@@ -15,102 +15,7 @@ static ALLOCATOR: Counting = Counting;
 /// System calls by name.
 type Calls = BTreeMap<&'static str, u64>;
 
-/// The documented system calls of one mechanism.
-struct Costs {
-    mechanism: &'static str,
-    declare: &'static [(&'static str, u64)],
-    modify: &'static [(&'static str, u64)],
-    withdraw: &'static [(&'static str, u64)],
-    /// A wait that finds eight sources ready, all waits until it has told them.
-    eight_ready: &'static [(&'static str, u64)],
-    /// A wait with a zero timeout that finds nothing.
-    nothing: &'static [(&'static str, u64)],
-    /// A wait whose timeout passes.
-    timeout: &'static [(&'static str, u64)],
-}
-
-const COSTS: &[Costs] = &[
-    Costs {
-        mechanism: "select",
-        declare: &[("fstat", 1)],
-        modify: &[],
-        withdraw: &[],
-        eight_ready: &[("pselect6", 1)],
-        nothing: &[("pselect6", 1)],
-        timeout: &[("pselect6", 1)],
-    },
-    Costs {
-        mechanism: "poll",
-        declare: &[("fstat", 1)],
-        modify: &[],
-        withdraw: &[],
-        eight_ready: &[("ppoll", 1)],
-        nothing: &[("ppoll", 1)],
-        timeout: &[("ppoll", 1)],
-    },
-    Costs {
-        mechanism: "dev-poll",
-        declare: &[("epoll_ctl", 1)],
-        modify: &[("epoll_ctl", 2)],
-        withdraw: &[("epoll_ctl", 1)],
-        eight_ready: &[("epoll_wait", 1)],
-        nothing: &[("epoll_wait", 1)],
-        timeout: &[("epoll_pwait2", 1)],
-    },
-    Costs {
-        mechanism: "rt-signal",
-        eight_ready: &[("rt_sigtimedwait", 8)],
-        nothing: &[("rt_sigtimedwait", 1)],
-        timeout: &[("rt_sigtimedwait", 1)],
-        ..RT_SIGNAL_BATCH
-    },
-    RT_SIGNAL_BATCH,
-    // The programs in the kernel are spoken to through shared memory.
-    Costs {
-        mechanism: "signal-per-fd",
-        ..RT_SIGNAL_BATCH
-    },
-    EPOLL_LEVEL,
-    Costs {
-        mechanism: "epoll-edge",
-        ..EPOLL_LEVEL
-    },
-    Costs {
-        mechanism: "epoll-oneshot",
-        ..EPOLL_LEVEL
-    },
-    Costs {
-        mechanism: "io-uring-poll",
-        declare: &[("fstat", 1)],
-        modify: &[("io_uring_enter", 1)],
-        withdraw: &[("io_uring_enter", 1)],
-        eight_ready: &[("io_uring_enter", 1)],
-        nothing: &[("io_uring_enter", 1)],
-        timeout: &[("io_uring_enter", 1)],
-    },
-];
-
-const RT_SIGNAL_BATCH: Costs = Costs {
-    mechanism: "rt-signal-batch",
-    declare: &[("fcntl", 5), ("ppoll", 1)],
-    modify: &[("ppoll", 1)],
-    withdraw: &[("fcntl", 2)],
-    eight_ready: &[("read", 1)],
-    nothing: &[("read", 1)],
-    timeout: &[("read", 1), ("rt_sigtimedwait", 1)],
-};
-
-const EPOLL_LEVEL: Costs = Costs {
-    mechanism: "epoll-level",
-    declare: &[("epoll_ctl", 1)],
-    modify: &[("epoll_ctl", 1)],
-    withdraw: &[("epoll_ctl", 1)],
-    eight_ready: &[("epoll_wait", 1)],
-    nothing: &[("epoll_wait", 1)],
-    timeout: &[("epoll_pwait2", 1)],
-};
-
-struct Bench {
+struct Rig {
     set: InterestSet<OwnedFd>,
     events: Events,
     trigger: Trigger,
@@ -118,7 +23,7 @@ struct Bench {
     keys: Vec<Key>,
 }
 
-impl Bench {
+impl Rig {
     fn open(mechanism: Mechanism, sources: usize) -> Self {
         let trigger = mechanism.default_trigger();
         let mut set = InterestSet::open(mechanism).expect("the mechanism was probed");
@@ -131,27 +36,27 @@ impl Bench {
             );
             peers.push(ours);
         }
-        let mut bench = Self {
+        let mut rig = Self {
             set,
             events: Events::with_capacity(64),
             trigger,
             peers,
             keys,
         };
-        bench.wait(Duration::ZERO);
-        bench
+        rig.wait(Duration::ZERO);
+        rig
     }
 
     fn wait(&mut self, timeout: Duration) -> usize {
         self.set
             .next_events(&mut self.events, Some(timeout))
             .expect("the wait succeeds");
-        let mut told = 0;
+        let mut found = 0;
         while let Some(event) = self.set.take(&mut self.events) {
-            told += 1;
+            found += 1;
             assert_eq!(rustix::io::read(&self.set[event.key], &mut [0]), Ok(1));
         }
-        told
+        found
     }
 
     fn write_all(&self) {
@@ -187,8 +92,9 @@ fn pair() -> (OwnedFd, OwnedFd) {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
 }
 
-fn documented(calls: &[(&'static str, u64)]) -> Calls {
-    calls.iter().copied().collect()
+/// The documented system calls of an operation that is done `times` times.
+fn documented(calls: CallCounts, times: u64) -> Calls {
+    calls.iter().map(|&(name, count)| (name, count * times)).collect()
 }
 
 /// The mechanisms that run here; the others are named with their reason.
@@ -202,57 +108,62 @@ fn available() -> impl Iterator<Item = Mechanism> {
 #[test]
 fn every_mechanism_makes_the_documented_system_calls() {
     for mechanism in available() {
-        let costs = COSTS
-            .iter()
-            .find(|costs| costs.mechanism == mechanism.name())
-            .unwrap_or_else(|| panic!("{mechanism} has no row in COSTS"));
-        let mut bench = Bench::open(mechanism, 8);
-        let same = |what: &str, calls: &Calls, wanted| assert_eq!(*calls, documented(wanted), "{mechanism}: {what}");
-        bench.write_all();
-        let calls = bench.calls(|bench| {
-            let mut told = 0;
-            while told < 8 {
-                told += bench.wait(Duration::from_secs(20));
+        let costs = mechanism.costs();
+        let mut rig = Rig::open(mechanism, 8);
+        let same = |what: &str, calls: &Calls, wanted| assert_eq!(*calls, documented(wanted, 1), "{mechanism}: {what}");
+        rig.write_all();
+        let calls = rig.calls(|rig| {
+            let mut found = 0;
+            while found < 8 {
+                found += rig.wait(Duration::from_secs(20));
             }
         });
-        same("eight ready", &calls, costs.eight_ready);
-        bench.rearm_all();
-        let calls = bench.calls(|bench| assert_eq!(bench.wait(Duration::ZERO), 0));
-        same("nothing", &calls, costs.nothing);
-        let calls = bench.calls(|bench| assert_eq!(bench.wait(Duration::from_micros(200)), 0));
-        same("timeout", &calls, costs.timeout);
+        let waits = match mechanism.events_per_call() {
+            EventsPerCall::One => 8,
+            EventsPerCall::Many => 1,
+        };
+        assert_eq!(
+            calls,
+            documented(costs.wait, waits),
+            "{mechanism}: waits for eight events"
+        );
+        rig.rearm_all();
+        let calls = rig.calls(|rig| assert_eq!(rig.wait(Duration::ZERO), 0));
+        same("a wait in vain", &calls, costs.wait_in_vain);
+        let calls = rig.calls(|rig| assert_eq!(rig.wait(Duration::from_micros(200)), 0));
+        same("a wait until its timeout", &calls, costs.wait_until_timeout);
         let (_ours, theirs) = pair();
         let mut key = None;
-        let trigger = bench.trigger;
-        let calls = bench.calls(|bench| key = bench.set.declare(theirs, Interest::READABLE, trigger).ok());
+        let trigger = rig.trigger;
+        let calls = rig.calls(|rig| key = rig.set.declare(theirs, Interest::READABLE, trigger).ok());
         same("declare", &calls, costs.declare);
-        bench.wait(Duration::ZERO);
+        rig.wait(Duration::ZERO);
         let key = key.expect("a socket can be watched");
         let interest = Interest::READABLE | Interest::PRIORITY;
-        let calls = bench.calls(|bench| bench.set.modify(key, interest, trigger).expect("modifying"));
+        let calls = rig.calls(|rig| rig.set.modify(key, interest, trigger).expect("modifying"));
         same("modify", &calls, costs.modify);
-        bench.wait(Duration::ZERO);
-        let calls = bench.calls(|bench| drop(bench.set.withdraw(key).expect("withdrawing")));
+        rig.wait(Duration::ZERO);
+        let calls = rig.calls(|rig| drop(rig.set.withdraw(key).expect("withdrawing")));
         same("withdraw", &calls, costs.withdraw);
     }
 }
 
 #[test]
-fn waiting_and_telling_allocate_nothing_once_the_buffers_have_their_size() {
+fn waiting_allocates_nothing_once_the_buffers_have_their_size() {
     for mechanism in available() {
-        let mut bench = Bench::open(mechanism, 32);
-        let round = |bench: &mut Bench| {
-            bench.write_all();
-            let mut told = 0;
-            while told < 32 {
-                told += bench.wait(Duration::from_secs(20));
+        let mut rig = Rig::open(mechanism, 32);
+        let round = |rig: &mut Rig| {
+            rig.write_all();
+            let mut found = 0;
+            while found < 32 {
+                found += rig.wait(Duration::from_secs(20));
             }
-            bench.rearm_all();
-            bench.wait(Duration::ZERO);
+            rig.rearm_all();
+            rig.wait(Duration::ZERO);
         };
-        (0..10).for_each(|_| round(&mut bench));
+        (0..10).for_each(|_| round(&mut rig));
         let before = of_this_thread();
-        (0..100).for_each(|_| round(&mut bench));
+        (0..100).for_each(|_| round(&mut rig));
         assert_eq!(of_this_thread() - before, 0, "{mechanism}: allocations in 3,200 events");
     }
 }

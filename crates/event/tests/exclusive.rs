@@ -5,7 +5,7 @@
 //! time; and, so that the test is known to be able to tell, that without the option everybody is.
 #![forbid(unsafe_code)]
 
-use c10k_event::{Events, Interest, InterestSet, Mechanism, Waker, Watch};
+use c10k_event::{Events, Interest, InterestSet, Mechanism, Waker, Wakeup, Watch};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{
     os::fd::OwnedFd,
@@ -120,7 +120,7 @@ fn told_of_two(mechanism: Mechanism, watch: Watch) -> usize {
 
 #[test]
 fn an_exclusive_event_wakes_one_set_or_more_but_not_all_each_time() {
-    for mechanism in ["epoll-level", "epoll-edge"].map(|name| Mechanism::named(name).expect("its name")) {
+    for mechanism in Mechanism::all().filter(|mechanism| mechanism.descriptor().wakeups.contains(&Wakeup::Exclusive)) {
         let watch = Watch::new(Interest::READABLE, mechanism.default_trigger());
         assert_eq!(
             told_of_two(mechanism, watch),

@@ -1,10 +1,12 @@
-//! What Linux does with real-time signals about descriptors, fact by fact, and what the library makes of it.
+//! How Linux sends real-time signals about descriptors: the facts that the signal mechanisms are built on.
 //!
-//! The first half asks the kernel itself through `c10k-sys`; the second half asks the library. Facts that need another
-//! limit or may end the process run in a child process.
+//! The tests ask the kernel through `c10k-sys`, without the library. Those that change a limit or may end the process run
+//! in a child process.
 #![forbid(unsafe_code)]
 
-use c10k_event::{DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, OnOverflow, Options, Trigger};
+#[path = "support/sockets.rs"]
+mod sockets;
+
 use c10k_sys::{
     fork::in_child,
     signal::{self, Async, Disposition, Reason, Receiver, Signal, SignalSet, Taken},
@@ -14,14 +16,12 @@ use rustix::{
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
+use sockets::{PATIENCE, SILENCE, stream_pair, write};
 use std::{
     net::{TcpListener, TcpStream},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const HUSH: Duration = Duration::from_millis(5);
 
 /// The signal of the facts about the kernel: each test is a thread of its own, so one serves all.
 fn signal() -> Signal {
@@ -53,7 +53,7 @@ fn pending() -> Vec<Taken> {
 }
 
 fn assert_no_signal() {
-    assert_eq!(signal::wait(&mask(), Some(HUSH)), Err(Errno::AGAIN));
+    assert_eq!(signal::wait(&mask(), Some(SILENCE)), Err(Errno::AGAIN));
 }
 
 fn tcp_pair() -> (OwnedFd, OwnedFd) {
@@ -64,15 +64,6 @@ fn tcp_pair() -> (OwnedFd, OwnedFd) {
         stream.set_nonblocking(true).expect("O_NONBLOCK");
     }
     (client.into(), server.into())
-}
-
-fn stream_pair() -> (OwnedFd, OwnedFd) {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
-}
-
-fn write(fd: impl AsFd, bytes: &[u8]) {
-    assert_eq!(rustix::io::write(fd, bytes), Ok(bytes.len()));
 }
 
 fn limit_queue(signals: u64) {
@@ -353,248 +344,4 @@ fn an_unblocked_real_time_signal_ends_the_process() {
         0
     });
     assert_eq!(status, Ok(None), "ended by a signal");
-}
-
-/// A set on real-time signals with a short queue, and sources with their other ends.
-struct Short {
-    set: InterestSet<OwnedFd>,
-    events: Events,
-    peers: Vec<OwnedFd>,
-}
-
-impl Short {
-    fn open(mechanism: &str, on_overflow: OnOverflow, sources: usize) -> Self {
-        let mut options = Options::default();
-        options.signal_queue = Some(8);
-        options.on_overflow = on_overflow;
-        let mechanism = Mechanism::named(mechanism).expect("it is in the table");
-        let mut set = InterestSet::open_with(mechanism, &options).expect("it opens");
-        let peers = (0..sources)
-            .map(|_| {
-                let (ours, theirs) = stream_pair();
-                set.declare(theirs, Interest::READABLE, Trigger::Edge)
-                    .expect("a socket can be watched");
-                ours
-            })
-            .collect();
-        Self {
-            set,
-            events: Events::with_capacity(16),
-            peers,
-        }
-    }
-
-    fn write_all(&self) {
-        self.peers.iter().for_each(|peer| write(peer, b"x"));
-    }
-
-    /// All events until none comes for a moment.
-    fn told(&mut self) -> Vec<Event> {
-        let mut told = Vec::new();
-        while self
-            .set
-            .next_events(&mut self.events, Some(HUSH))
-            .expect("the wait succeeds")
-            > 0
-        {
-            while let Some(event) = self.set.take(&mut self.events) {
-                told.push(event);
-            }
-        }
-        told
-    }
-
-    fn distinct(told: &[Event]) -> usize {
-        let mut keys: Vec<Key> = told.iter().map(|event| event.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.len()
-    }
-}
-
-/// Runs a check on each of the two mechanisms in a child process; the check says whether it holds.
-fn holds_on_both(check: fn(&str) -> bool) {
-    for mechanism in ["rt-signal", "rt-signal-batch"] {
-        assert_eq!(in_child(|| u8::from(!check(mechanism))), Ok(Some(0)), "{mechanism}");
-    }
-}
-
-#[test]
-fn after_an_overflow_poll_finds_every_source() {
-    holds_on_both(|mechanism| {
-        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
-        short.write_all();
-        let told = short.told();
-        let counters = short.set.counters();
-        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("ppoll") > 50
-    });
-}
-
-#[test]
-fn after_an_overflow_select_finds_every_source() {
-    holds_on_both(|mechanism| {
-        let mut short = Short::open(mechanism, OnOverflow::RescanSelect, 50);
-        short.write_all();
-        let told = short.told();
-        let counters = short.set.counters();
-        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("pselect6") >= 1
-    });
-}
-
-#[test]
-fn what_is_queued_at_an_overflow_is_not_told_twice() {
-    holds_on_both(|mechanism| {
-        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
-        short.write_all();
-        let told = short.told();
-        let counters = short.set.counters();
-        // Every signal but SIGIO was thrown away: the sweep has told everything.
-        let accounted = counters.discarded_signals + counters.overflows == counters.signals;
-        told.len() == 50 && counters.rescans == 1 && counters.overflows == 1 && accounted
-    });
-}
-
-#[test]
-fn a_state_found_before_an_overflow_is_not_told_twice() {
-    holds_on_both(|mechanism| {
-        let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
-        let mut second = Short::open(mechanism, OnOverflow::RescanPoll, 0);
-        let (ours, theirs) = stream_pair();
-        write(&ours, b"x");
-        let watched = second.set.declare(theirs, Interest::READABLE, Trigger::Edge).is_ok();
-        first.write_all();
-        let all = Short::distinct(&first.told()) == 20;
-        watched && all && second.told().len() == 1 && second.set.counters().rescans == 1
-    });
-}
-
-#[test]
-fn a_set_opened_after_an_overflow_has_nothing_to_recover_from() {
-    holds_on_both(|mechanism| {
-        let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
-        first.write_all();
-        let all = Short::distinct(&first.told()) == 20;
-        drop(first);
-        let mut next = Short::open(mechanism, OnOverflow::RescanPoll, 1);
-        all && next.told().is_empty() && next.set.counters().overflows == 0
-    });
-}
-
-#[test]
-fn without_recovery_the_lost_sources_stay_lost() {
-    holds_on_both(|mechanism| {
-        let mut short = Short::open(mechanism, OnOverflow::None, 50);
-        short.write_all();
-        let first = Short::distinct(&short.told());
-        // The paper's hung server: the data is there, nobody is told, and waiting longer does not help.
-        let counters = short.set.counters().clone();
-        let silent = short.told().is_empty();
-        first <= 8 && counters.overflows == 1 && counters.rescans == 0 && silent
-    });
-}
-
-#[test]
-fn one_sigio_makes_every_set_of_the_thread_recover_and_opening_another_does_not_swallow_it() {
-    holds_on_both(|mechanism| {
-        [false, true].into_iter().all(|opens| {
-            let mut sets = [(); 2].map(|()| Short::open(mechanism, OnOverflow::RescanPoll, 20));
-            sets.iter().for_each(Short::write_all);
-            let third = opens.then(|| Short::open(mechanism, OnOverflow::RescanPoll, 1));
-            let all = sets.iter_mut().all(|set| Short::distinct(&set.told()) == 20);
-            all && third.is_none_or(|mut third| third.told().is_empty())
-        })
-    });
-}
-
-#[test]
-fn a_waking_survives_an_overflow() {
-    holds_on_both(|mechanism| {
-        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
-        let waker = short.set.waker().expect("a waker");
-        short.write_all();
-        waker.wake().expect("waking");
-        let mut woken = false;
-        while short
-            .set
-            .next_events(&mut short.events, Some(HUSH))
-            .expect("the wait succeeds")
-            > 0
-        {
-            woken |= short.events.woken();
-            while short.set.take(&mut short.events).is_some() {}
-        }
-        woken | short.events.woken()
-    });
-}
-
-#[test]
-fn signals_of_a_source_withdrawn_and_replaced_under_its_number_are_dropped() {
-    for mechanism in ["rt-signal", "rt-signal-batch"] {
-        let mut set = InterestSet::open(Mechanism::named(mechanism).expect("it is in the table")).expect("it opens");
-        let mut events = Events::with_capacity(16);
-        let (ours, theirs) = stream_pair();
-        let key = set
-            .declare(theirs, Interest::READABLE, Trigger::Edge)
-            .expect("a socket can be watched");
-        for _ in 0..5 {
-            write(&ours, b"x");
-        }
-        let mut slot = set.withdraw(key).expect("the key is current");
-        let (quiet, fresh) = stream_pair();
-        rustix::io::dup2(&fresh, &mut slot).expect("dup2");
-        drop(fresh);
-        let key = set
-            .declare(slot, Interest::READABLE, Trigger::Edge)
-            .expect("a socket can be watched");
-        set.next_events(&mut events, Some(HUSH)).expect("the wait succeeds");
-        assert_eq!(set.take(&mut events), None);
-        let counters = set.counters();
-        assert_eq!((counters.signals, counters.stale_events), (5, 5), "{counters:?}");
-        write(&quiet, b"y");
-        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
-        assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
-        let looked = set.counters().syscall("ppoll");
-        write(&quiet, b"z");
-        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
-        assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
-        assert_eq!(
-            set.counters().syscall("ppoll"),
-            looked,
-            "the queue was seen empty: no doubt is left"
-        );
-    }
-}
-
-#[test]
-fn a_duplicate_of_a_declared_open_file_is_refused() {
-    let mut set = InterestSet::open(Mechanism::named("rt-signal").expect("it is in the table")).expect("it opens");
-    let (_ours, theirs) = stream_pair();
-    let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
-    let key = set
-        .declare(theirs, Interest::READABLE, Trigger::Edge)
-        .expect("a socket can be watched");
-    let declined = set
-        .declare(duplicate, Interest::READABLE, Trigger::Edge)
-        .expect_err("its signals go elsewhere");
-    let what = c10k_event::Unsupported::SignalsInUse;
-    assert_eq!(
-        declined.error,
-        DeclareError::Unsupported {
-            mechanism: "rt-signal",
-            what
-        }
-    );
-    drop(set.withdraw(key).expect("the key is current"));
-    assert!(set.declare(declined.source, Interest::READABLE, Trigger::Edge).is_ok());
-}
-
-#[test]
-fn dropping_the_set_stops_the_signals_of_a_source_that_lives_on() {
-    let (ours, theirs) = stream_pair();
-    let mut set = InterestSet::open(Mechanism::named("rt-signal").expect("it is in the table")).expect("it opens");
-    set.declare(&theirs, Interest::READABLE, Trigger::Edge)
-        .expect("a socket can be watched");
-    drop(set);
-    assert_eq!(signal::async_of(theirs.as_fd()).map(|(state, _)| state), Ok(Async::Off));
-    write(&ours, b"x");
 }

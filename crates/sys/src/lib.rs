@@ -4,7 +4,7 @@
 //! `unsafe` block states the invariant that it relies on and who upholds it. Calls that `rustix` offers safely are not
 //! repeated here.
 //!
-//! The feature `io-uring` (default) adds the modules that drive io_uring.
+//! The feature `io-uring` adds the modules that drive io_uring.
 
 pub mod bind_no_port;
 pub mod cpu_clock;

@@ -130,8 +130,8 @@ pub enum Reason {
     Priority,
     /// `POLL_HUP`: both directions are closed.
     HangUp,
-    /// Not the kernel's doing: a program sent the signal.
-    Foreign,
+    /// A program sent the signal, not the kernel.
+    SentByProgram,
 }
 
 /// One signal taken from the queue.
@@ -141,7 +141,7 @@ pub struct Taken {
     pub signal: Signal,
     /// Why.
     pub reason: Reason,
-    /// `si_fd`: the descriptor's number at the time it was armed; without meaning for [`Reason::Foreign`] and `SIGIO`.
+    /// `si_fd`: the descriptor's number at the time it was armed; without meaning for [`Reason::SentByProgram`] and `SIGIO`.
     pub fd: i32,
 }
 
@@ -155,7 +155,7 @@ impl Taken {
             4 => Reason::Error,
             5 => Reason::Priority,
             6 => Reason::HangUp,
-            _ => Reason::Foreign,
+            _ => Reason::SentByProgram,
         };
         Self {
             signal: Signal(signal),
@@ -342,7 +342,7 @@ fn done(result: i32) -> Result<()> {
 }
 
 /// `rt_tgsigqueueinfo` in its simplest form, `pthread_sigqueue` to the calling thread: queues one signal that is nobody's
-/// readiness ([`Reason::Foreign`]). For filling the queue on purpose.
+/// readiness ([`Reason::SentByProgram`]). For filling the queue on purpose.
 ///
 /// # Errors
 /// `EAGAIN` when the queue is full.

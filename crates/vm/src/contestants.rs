@@ -1,6 +1,6 @@
 //! The contestants of c10k-event's dispatch benchmark: the library, loops written by hand, and other libraries.
 //!
-//! The benchmark's executable goes into the guest as it is. It names its contestants (`--contestants`) and counts one of
+//! The benchmark's executable goes into the guest as it is. It names its contestants (`--competitors`) and counts one of
 //! them (`--count NAME`), which prints a [`c10k_record::CostRecord`] a line.
 
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Contestants {
             path: program.to_owned(),
             why,
         };
-        let output = Command::new(program).arg("--contestants").output();
+        let output = Command::new(program).arg("--competitors").output();
         let output = output.map_err(|error| unfit(error.to_string()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let cells: Vec<_> = text
@@ -47,7 +47,7 @@ impl Contestants {
             .collect();
         if !output.status.success() || cells.is_empty() {
             return Err(unfit(
-                "it names no contestants when it is asked with --contestants".to_owned(),
+                "it names no contestants when it is asked with --competitors".to_owned(),
             ));
         }
         Ok(Self {

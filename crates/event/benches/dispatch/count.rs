@@ -1,11 +1,11 @@
-//! One contestant's cost in the guest of `c10k vm`, where the clock counts instructions: for `c10k vm study vm/peers`.
+//! The cost of one competitor in the guest of `c10k vm`, where the clock counts instructions: for `c10k vm study vm/peers`.
 //!
-//! `--contestants` prints the cells there are, name and load between a tab; `--count NAME` measures one contestant and
-//! prints a [`CostRecord`] a line. Anywhere else the figures are time.
+//! `--competitors` prints all cells, name and load separated by a tab. `--count NAME` measures one competitor and prints one
+//! [`CostRecord`] per line. Outside the guest the figures are times.
 
 use crate::{
-    Entrant,
-    contestants::by_hand,
+    Candidate,
+    loops::by_hand,
     statistics::median,
     workload::{Ring, SIZES, Size, Waiting},
 };
@@ -14,17 +14,17 @@ use c10k_event::Mechanism;
 use c10k_record::{CostCell, CostRecord};
 use std::time::Instant;
 
-/// What stands behind the name of a mechanism for the loop that is written by hand.
+/// The suffix of a mechanism's name that names its hand-written loop.
 const BY_HAND: &str = "/by-hand";
 
-/// Runs of the workload; the median counts.
+/// Runs of the workload; the median is printed.
 const RUNS: usize = 3;
 
-/// Does what the arguments ask for; `None` where they ask for no count.
-pub(crate) fn asked() -> Option<Result<(), String>> {
+/// Runs what the arguments ask for; `None` if they ask for a benchmark.
+pub(crate) fn run() -> Option<Result<(), String>> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next()?.as_str() {
-        "--contestants" => {
+        "--competitors" => {
             for name in names() {
                 SIZES.iter().for_each(|size| println!("{name}\t{}", load(*size)));
             }
@@ -32,7 +32,7 @@ pub(crate) fn asked() -> Option<Result<(), String>> {
         }
         "--count" => Some(match arguments.next() {
             Some(name) => count(&name),
-            None => Err("--count wants one of the names that --contestants prints".to_owned()),
+            None => Err("--count needs one of the names that --competitors prints".to_owned()),
         }),
         _ => None,
     }
@@ -55,8 +55,8 @@ fn count(name: &str) -> Result<(), String> {
         println!("{line}");
         Ok(())
     };
-    let entrant = match entrant(name) {
-        Ok(entrant) => entrant,
+    let candidate = match candidate(name) {
+        Ok(candidate) => candidate,
         Err(reason) => {
             return print(CostRecord::Unavailable {
                 subject: name.to_owned(),
@@ -65,49 +65,49 @@ fn count(name: &str) -> Result<(), String> {
         }
     };
     for size in SIZES {
-        print(CostRecord::Cell(cell(name, entrant, size)?))?;
+        print(CostRecord::Cell(cell(name, candidate, size)?))?;
     }
     Ok(())
 }
 
-/// The contestant of this name; otherwise why it cannot run here.
-fn entrant(name: &str) -> Result<Entrant, String> {
+/// The competitor with this name, or why it cannot run here.
+fn candidate(name: &str) -> Result<Candidate, String> {
     let mechanism = |name: &str| {
         let mechanism = Mechanism::named(name).map_err(|error| error.to_string())?;
         mechanism.probe().map_err(|reason| reason.to_string())?;
         Ok::<_, String>(mechanism)
     };
     match name {
-        "mio" => Ok(Entrant::Mio),
-        "polling" => Ok(Entrant::Polling),
-        "libevent" => Libevent::load().map(Entrant::Libevent),
+        "mio" => Ok(Candidate::Mio),
+        "polling" => Ok(Candidate::Polling),
+        "libevent" => Libevent::load().map(Candidate::Libevent),
         _ => match name.strip_suffix(BY_HAND) {
-            None => mechanism(name).map(Entrant::Ours),
+            None => mechanism(name).map(Candidate::Ours),
             Some(name) => {
                 let mechanism = mechanism(name)?;
                 let ring = Ring::open(1)?;
-                match by_hand(name, &ring) {
-                    Some(_) => Ok(Entrant::ByHand(mechanism)),
-                    None => Err("the benchmark has no loop by hand for this mechanism".to_owned()),
+                match by_hand(mechanism, &ring) {
+                    Some(_) => Ok(Candidate::ByHand(mechanism)),
+                    None => Err("the benchmark has no hand-written loop for this mechanism".to_owned()),
                 }
             }
         },
     }
 }
 
-/// Counts three rounds of the ring's active pairs, 100 writes at least, several times.
-fn cell(name: &str, entrant: Entrant, size: Size) -> Result<CostCell, String> {
+/// Counts three rounds of the ring's active pairs, at least 100 writes, several times.
+fn cell(name: &str, candidate: Candidate, size: Size) -> Result<CostCell, String> {
     let size = Size {
         writes: (3 * size.active).max(100),
         ..size
     };
     let ring = Ring::open(size.pairs)?;
-    let mut contestant = entrant.open(&ring);
+    let mut competitor = candidate.open(&ring);
     let mut run = || {
         let started = Instant::now();
         ring.start(size);
         while !ring.is_done() {
-            contestant.turn(&ring, Waiting::Blocking);
+            competitor.turn(&ring, Waiting::Blocking);
         }
         started.elapsed().as_secs_f64() * 1e9
     };

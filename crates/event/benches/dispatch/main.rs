@@ -1,32 +1,32 @@
-//! `cargo bench -p c10k-event`: libevent's dispatch workload on every mechanism, beside a hand-written loop with the same
-//! system calls, mio, polling and the system's libevent.
+//! `cargo bench -p c10k-event`: libevent's dispatch workload on every mechanism, compared with a hand-written loop with the
+//! same system calls, mio, polling and the system's libevent.
 //!
-//! Contestants are compared in pairs, in one process: the two take turns, in an order drawn by lot, and a ratio is taken for
-//! each turn. Reported are the medians of the ratios with bootstrap intervals. Registering and dispatching are timed apart.
+//! Competitors are compared in pairs, in one process: the two take turns in random order, and each turn gives a ratio. The
+//! report has the medians of the ratios with bootstrap intervals. Registering and dispatching are timed separately.
 //!
-//! Arguments: `--blocks N` (15 unless told), `--only NAME` (a mechanism), `--pairs N` (a size), `--out FILE` (writes the
-//! tables as Markdown too); or `--alone NAME` (a mechanism, `NAME/by-hand`, `mio`, `polling`, `libevent`), which runs one
-//! contestant 100 times, blocking, and times nothing: for a profiler.
+//! Arguments: `--blocks N` (default 15), `--only NAME` (a mechanism), `--pairs N` (a size), `--out FILE` (also writes the
+//! tables as Markdown); or `--alone NAME` (a mechanism, `NAME/by-hand`, `mio`, `polling`, `libevent`), which runs one
+//! competitor 100 times, blocking, without timing it: for a profiler.
 #![forbid(unsafe_code)]
 
-mod contestants;
 mod count;
-mod rivals;
+mod libraries;
+mod loops;
 mod statistics;
 mod workload;
 
 use c10k_competitors::Libevent;
 use c10k_event::Mechanism;
-use contestants::{Contestant, Ours, by_hand};
+use libraries::{Mio, Polling, libevent};
+use loops::{Competitor, Ours, by_hand};
 use rand_pcg::{Pcg64, rand_core::SeedableRng};
-use rivals::{Mio, Polling, libevent};
 use statistics::{below, estimate, median};
 use std::{fmt::Write as _, io::Write as _, time::Instant};
 use workload::{Ring, SIZES, Size, Waiting};
 
-/// What can run the workload.
+/// A competitor before it is opened.
 #[derive(Clone, Copy)]
-enum Entrant {
+enum Candidate {
     Ours(Mechanism),
     ByHand(Mechanism),
     Mio,
@@ -34,27 +34,27 @@ enum Entrant {
     Libevent(Libevent),
 }
 
-impl Entrant {
+impl Candidate {
     fn named(name: &str) -> Result<Self, String> {
         match name {
             "mio" => Ok(Self::Mio),
             "polling" => Ok(Self::Polling),
             "libevent" => Libevent::load().map(Self::Libevent),
             name => {
-                let (mechanism, entrant): (_, fn(Mechanism) -> Self) = match name.strip_suffix("/by-hand") {
+                let (mechanism, candidate): (_, fn(Mechanism) -> Self) = match name.strip_suffix("/by-hand") {
                     Some(mechanism) => (mechanism, Self::ByHand),
                     None => (name, Self::Ours),
                 };
                 let mechanism = Mechanism::named(mechanism).map_err(|unknown| unknown.to_string())?;
-                Ok(entrant(mechanism))
+                Ok(candidate(mechanism))
             }
         }
     }
 
-    fn open<'a>(self, ring: &'a Ring) -> Box<dyn Contestant + 'a> {
+    fn open<'a>(self, ring: &'a Ring) -> Box<dyn Competitor + 'a> {
         match self {
             Self::Ours(mechanism) => Box::new(Ours::open(mechanism, ring)),
-            Self::ByHand(mechanism) => by_hand(mechanism.name(), ring).expect("listed only where there is one"),
+            Self::ByHand(mechanism) => by_hand(mechanism, ring).expect("listed only if there is one"),
             Self::Mio => Box::new(Mio::open(ring)),
             Self::Polling => Box::new(Polling::open(ring)),
             Self::Libevent(library) => libevent(library, ring),
@@ -69,10 +69,10 @@ struct Timing {
     dispatch_ns: f64,
 }
 
-/// Two entrants and the ratio of the first's time to the second's, block by block.
+/// Two candidates and the ratio of the first one's time to the second one's, block by block.
 struct Pair {
     label: String,
-    entrants: [Entrant; 2],
+    candidates: [Candidate; 2],
     timings: Vec<[Timing; 2]>,
     ratios: Vec<f64>,
 }
@@ -93,18 +93,19 @@ impl Arguments {
 }
 
 fn main() -> Result<(), String> {
-    if let Some(counted) = count::asked() {
+    if let Some(counted) = count::run() {
         return counted;
     }
     let arguments = arguments()?;
     if let Some(name) = &arguments.alone {
-        return alone(Entrant::named(name)?, arguments.sizes().next().unwrap_or(SIZES[0]));
+        return alone(Candidate::named(name)?, arguments.sizes().next().unwrap_or(SIZES[0]));
     }
     let files = raise_file_limit(2 * SIZES.iter().map(|size| size.pairs).max().unwrap_or(0) + 100)?;
-    // Before anything is measured for it. Cargo starts a benchmark in its crate's folder; names are those of the repository.
+    // Opened before the measurement. Cargo starts a benchmark in the folder of its crate; paths are relative to the
+    // repository.
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let out = arguments.out.as_ref().map(|path| {
-        // What is there stays until there is something else.
+        // The old content stays until there is a new one.
         let mut how = std::fs::OpenOptions::new();
         how.write(true)
             .create(true)
@@ -140,9 +141,9 @@ fn arguments() -> Result<Arguments, String> {
     };
     let mut given = std::env::args().skip(1);
     while let Some(option) = given.next() {
-        let mut value = || given.next().ok_or_else(|| format!("{option} wants a value"));
+        let mut value = || given.next().ok_or_else(|| format!("{option} needs a value"));
         match option.as_str() {
-            // Cargo says so to every benchmark.
+            // Cargo passes this to every benchmark.
             "--bench" => {}
             "--blocks" => {
                 let value = value()?;
@@ -155,7 +156,7 @@ fn arguments() -> Result<Arguments, String> {
             "--alone" => parsed.alone = Some(value()?),
             other => {
                 return Err(format!(
-                    "{other} is no option: use --blocks N, --only MECHANISM, --pairs N, --out FILE, --alone NAME"
+                    "{other} is not an option: use --blocks N, --only MECHANISM, --pairs N, --out FILE, --alone NAME"
                 ));
             }
         }
@@ -163,21 +164,21 @@ fn arguments() -> Result<Arguments, String> {
     Ok(parsed)
 }
 
-fn alone(entrant: Entrant, size: Size) -> Result<(), String> {
+fn alone(candidate: Candidate, size: Size) -> Result<(), String> {
     let ring = Ring::open(size.pairs)?;
-    let (mut contestant, _) = register(entrant, &ring);
+    let (mut competitor, _) = register(candidate, &ring);
     for _ in 0..100 {
-        dispatch(&mut *contestant, &ring, size, Waiting::Blocking);
+        dispatch(&mut *competitor, &ring, size, Waiting::Blocking);
     }
     Ok(())
 }
 
 fn pairs(arguments: &Arguments) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    let mut add = |label: String, entrants| {
+    let mut add = |label: String, candidates| {
         pairs.push(Pair {
             label,
-            entrants,
+            candidates,
             timings: Vec::new(),
             ratios: Vec::new(),
         });
@@ -187,45 +188,44 @@ fn pairs(arguments: &Arguments) -> Vec<Pair> {
         if let Err(reason) = mechanism.probe() {
             eprintln!("{mechanism}: unavailable here: {reason}");
         } else if has_loop(mechanism) {
-            let entrants = [Entrant::Ours(mechanism), Entrant::ByHand(mechanism)];
-            add(format!("{mechanism} / hand-written loop"), entrants);
+            let candidates = [Candidate::Ours(mechanism), Candidate::ByHand(mechanism)];
+            add(format!("{mechanism} / hand-written loop"), candidates);
         } else {
             eprintln!("{mechanism}: no hand-written loop to compare with");
         }
     }
-    if let Ok(edge) = Mechanism::named("epoll-edge")
-        && wanted("epoll-edge")
-    {
-        add("epoll-edge / mio".to_owned(), [Entrant::Ours(edge), Entrant::Mio]);
+    let usual = Mechanism::default();
+    if wanted(usual.name()) {
+        add(format!("{usual} / mio"), [Candidate::Ours(usual), Candidate::Mio]);
         add(
-            "epoll-edge / polling".to_owned(),
-            [Entrant::Ours(edge), Entrant::Polling],
+            format!("{usual} / polling"),
+            [Candidate::Ours(usual), Candidate::Polling],
         );
         match Libevent::load() {
             Ok(library) => {
-                let label = format!("epoll-edge / libevent {}", library.version());
-                add(label, [Entrant::Ours(edge), Entrant::Libevent(library)]);
+                let label = format!("{usual} / libevent {}", library.version());
+                add(label, [Candidate::Ours(usual), Candidate::Libevent(library)]);
             }
-            Err(reason) => eprintln!("libevent: left out: {reason}"),
+            Err(reason) => eprintln!("libevent: unavailable here: {reason}"),
         }
     }
     pairs
 }
 
 fn has_loop(mechanism: Mechanism) -> bool {
-    Ring::open(1).is_ok_and(|ring| by_hand(mechanism.name(), &ring).is_some())
+    mechanism.descriptor().hand_written.is_some()
 }
 
-/// Times all pairs. Where the descriptors allow two rings at a time, both entrants of a pair are open at once and take
-/// turns in slices of a few milliseconds; then they change rings, and a ratio is the geometric mean of the same slice's on
-/// either ring. With the largest ring they take turns in declaring all its sockets and running.
+/// Times all pairs. If the limit of descriptors allows two rings at a time, both candidates of a pair are open at once and
+/// take turns in slices of a few milliseconds. Then they swap rings; a ratio is the geometric mean of the ratios of the same
+/// slice on both rings. With the largest ring, they take turns in registering all its sockets and running.
 fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize, files: u64) -> Result<(), String> {
     let mut random = Pcg64::seed_from_u64(size.pairs as u64);
     if 4 * size.pairs as u64 + 200 > files {
         let ring = Ring::open(size.pairs)?;
         for block in 0..=blocks {
             for pair in &mut *pairs {
-                let timings = one_after_the_other(pair.entrants, &ring, size, waiting, below(&mut random, 2));
+                let timings = one_after_the_other(pair.candidates, &ring, size, waiting, below(&mut random, 2));
                 // The first block warms up.
                 if block > 0 {
                     pair.ratios.push(timings[0].dispatch_ns / timings[1].dispatch_ns);
@@ -238,8 +238,8 @@ fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize, file
     let rings = [Ring::open(size.pairs)?, Ring::open(size.pairs)?];
     for pair in pairs {
         for _ in 0..blocks.div_ceil(10) {
-            let there = by_turns(pair.entrants, [&rings[0], &rings[1]], size, waiting, &mut random);
-            let back = by_turns(pair.entrants, [&rings[1], &rings[0]], size, waiting, &mut random);
+            let there = by_turns(pair.candidates, [&rings[0], &rings[1]], size, waiting, &mut random);
+            let back = by_turns(pair.candidates, [&rings[1], &rings[0]], size, waiting, &mut random);
             for ([a, b], [c, d]) in there.iter().zip(&back) {
                 pair.ratios
                     .push((a.dispatch_ns / b.dispatch_ns * (c.dispatch_ns / d.dispatch_ns)).sqrt());
@@ -251,33 +251,39 @@ fn measure(pairs: &mut [Pair], size: Size, waiting: Waiting, blocks: usize, file
     Ok(())
 }
 
-fn one_after_the_other(entrants: [Entrant; 2], ring: &Ring, size: Size, waiting: Waiting, first: usize) -> [Timing; 2] {
+fn one_after_the_other(
+    candidates: [Candidate; 2],
+    ring: &Ring,
+    size: Size,
+    waiting: Waiting,
+    first: usize,
+) -> [Timing; 2] {
     let mut timings = [Timing::default(); 2];
     for turn in [first, 1 - first] {
-        let (mut contestant, register_ns) = register(entrants[turn], ring);
+        let (mut competitor, register_ns) = register(candidates[turn], ring);
         timings[turn] = Timing {
             register_ns,
-            dispatch_ns: dispatch(&mut *contestant, ring, size, waiting),
+            dispatch_ns: dispatch(&mut *competitor, ring, size, waiting),
         };
     }
     timings
 }
 
 fn by_turns(
-    entrants: [Entrant; 2],
+    candidates: [Candidate; 2],
     rings: [&Ring; 2],
     size: Size,
     waiting: Waiting,
     random: &mut Pcg64,
 ) -> Vec<[Timing; 2]> {
-    let mut contestants = [register(entrants[0], rings[0]), register(entrants[1], rings[1])];
+    let mut competitors = [register(candidates[0], rings[0]), register(candidates[1], rings[1])];
     let mut slices = Vec::new();
     for slice in 0..=size.slices {
         let mut timings = [Timing::default(); 2];
         let first = below(random, 2);
         for turn in [first, 1 - first] {
-            let (contestant, register_ns) = &mut contestants[turn];
-            let dispatch_ns = dispatch(&mut **contestant, rings[turn], size, waiting);
+            let (competitor, register_ns) = &mut competitors[turn];
+            let dispatch_ns = dispatch(&mut **competitor, rings[turn], size, waiting);
             timings[turn] = Timing {
                 register_ns: *register_ns,
                 dispatch_ns,
@@ -291,21 +297,21 @@ fn by_turns(
     slices
 }
 
-/// Opens a contestant; how long that took, in nanoseconds a source.
+/// Opens a competitor. Returns it and the time for that, in nanoseconds per source.
 #[expect(clippy::cast_precision_loss, reason = "a number of sockets")]
-fn register(entrant: Entrant, ring: &Ring) -> (Box<dyn Contestant + '_>, f64) {
+fn register(candidate: Candidate, ring: &Ring) -> (Box<dyn Competitor + '_>, f64) {
     let started = Instant::now();
-    let contestant = entrant.open(ring);
-    (contestant, nanoseconds(started) / ring.readers().count() as f64)
+    let competitor = candidate.open(ring);
+    (competitor, nanoseconds(started) / ring.readers().count() as f64)
 }
 
-/// Runs the workload once; in nanoseconds an event.
+/// Runs the workload once. Returns the time in nanoseconds per event.
 #[expect(clippy::cast_precision_loss, reason = "a number of events")]
-fn dispatch(contestant: &mut dyn Contestant, ring: &Ring, size: Size, waiting: Waiting) -> f64 {
+fn dispatch(competitor: &mut dyn Competitor, ring: &Ring, size: Size, waiting: Waiting) -> f64 {
     let started = Instant::now();
     ring.start(size);
     while !ring.is_done() {
-        contestant.turn(ring, waiting);
+        competitor.turn(ring, waiting);
     }
     nanoseconds(started) / size.writes as f64
 }
@@ -360,7 +366,7 @@ fn page(tables: &str, blocks: usize) -> String {
     format!(
         "# Dispatch\n\nWritten by `cargo bench -p c10k-event -- --out docs/event/dispatch.md`; Linux {kernel}, {processors} \
          processors, `--blocks {blocks}`.\n\nlibevent's workload: a ring of socket pairs; an event reads a byte and \
-         writes one to the next pair. Each row is a pair of contestants that took turns: the \
+         writes one to the next pair. Each row is a pair of competitors that took turns: the \
          median times of the first and the second, the median of the ratios of each turn, and its bootstrap interval. Below \
          1 the first is faster. The reads and the writes are part of the time, as in libevent's own benchmark.\n{tables}"
     )

@@ -1,17 +1,17 @@
-//! libevent's `bench` workload: a ring of socket pairs; an event reads a byte and writes one to the next pair.
+//! libevent's `bench` workload: a ring of socket pairs. Each event reads a byte and writes one to the next pair.
 
 use std::{
     cell::Cell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-/// `pairs` socket pairs, `active` bytes under way at a time, `writes` bytes written in all.
+/// `pairs` socket pairs, `active` bytes in flight at a time, `writes` bytes written in total.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) pairs: usize,
     pub(crate) active: usize,
     pub(crate) writes: usize,
-    /// How many turns each of two contestants takes while both are open.
+    /// How many turns each of two competitors takes while both are open.
     pub(crate) slices: usize,
 }
 
@@ -37,7 +37,7 @@ pub(crate) const SIZES: [Size; 3] = [
     },
 ];
 
-/// How a contestant waits.
+/// How a competitor waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// Without a timeout.
@@ -46,7 +46,7 @@ pub(crate) enum Waiting {
     Polling,
 }
 
-/// The ring, and how far a run has come.
+/// The ring and the progress of a run.
 pub(crate) struct Ring {
     readers: Vec<OwnedFd>,
     writers: Vec<OwnedFd>,
@@ -96,8 +96,9 @@ impl Ring {
         }
     }
 
-    /// What an event does: reads what is there, one byte unless two chains have met, and passes each byte on. The same code
-    /// for every contestant: inlined into one of them it is 10% faster there, by returns that the kernel makes dear.
+    /// Handles an event: reads the available bytes, one unless two chains have met, and writes each byte to the next pair. The
+    /// same code for every competitor: inlined into one of them it was 10% faster there, because returns are costly after a
+    /// system call.
     #[inline(never)]
     pub(crate) fn handle(&self, fd: BorrowedFd<'_>, index: usize) {
         let mut bytes = [0; 64];

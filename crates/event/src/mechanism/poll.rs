@@ -1,13 +1,18 @@
 //! `poll`: the whole interest set goes to the kernel at every wait (`ppoll`).
 //!
-//! The kernel looks at each entry in turn, so a wait costs time in proportion to the set, ready or not. More entries
-//! than `RLIMIT_NOFILE` are refused with `EINVAL`; an entry that is not an open descriptor answers `POLLNVAL`, which
-//! arrives as an error of that source alone.
+//! The kernel checks each entry in turn, so a wait costs time in proportion to the set, ready or not. More entries than
+//! `RLIMIT_NOFILE` are refused with `EINVAL`. An entry that is not an open descriptor returns `POLLNVAL`, which is
+//! reported as an error of that source alone.
 
-use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness};
+use super::{
+    backend::{Backend, Refused},
+    descriptor::{Costs, Descriptor, EventsPerCall, HandWritten},
+    file_kind::require_readiness,
+    kernel::Kernel,
+};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Key, OpenError, Options, Threading, Trigger, Unavailable, Wakeup,
-    Watch, readiness::poll_bits,
+    Counters, DeclareError, Events, Key, ReadinessDetail, Threading, Trigger, Unavailable, Wakeup, Watch,
+    counters::Call, readiness::poll_bits,
 };
 use c10k_sys::poll::{PollEntry, poll};
 use std::{
@@ -22,34 +27,40 @@ pub(super) static POLL: Descriptor = Descriptor {
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All],
     threading: Threading::Any,
-    tells: Fact::ALL,
+    reports: ReadinessDetail::ALL,
+    busy_poll: false,
     emulated: false,
+    signal_queue: None,
     waits: &["ppoll"],
-    declares: &["fstat"],
-    probe,
-    open: |options| Poll::open(options).map(super::boxed),
+    events_per_call: EventsPerCall::Many,
+    costs: Costs {
+        declare: &[("fstat", 1)],
+        modify: &[],
+        withdraw: &[],
+        wait: &[("ppoll", 1)],
+        wait_in_vain: &[("ppoll", 1)],
+        wait_until_timeout: &[("ppoll", 1)],
+    },
+    hand_written: Some(HandWritten::Poll),
+    probe: |_| probe(),
+    open: |_, _| Ok(Kernel::boxed(Poll::default())),
 };
 
-/// The interest set as the kernel wants it, with the key of each entry beside it.
+/// The array that the kernel gets, and the key of each entry.
 #[derive(Default)]
-pub(crate) struct Poll {
+struct Poll {
     entries: Vec<PollEntry>,
     keys: Vec<Key>,
-    /// Where each key's entry is, by the key's index; the waker's is the last one more than any index.
+    /// The position of each key's entry.
     positions: Positions,
-    /// The entry at which the next batch starts looking, so that a small batch starves nobody.
+    /// The entry at which the next batch starts, so that a small batch starves no source.
     first: usize,
 }
 
 impl Poll {
-    fn open(options: &Options) -> Result<Self, OpenError> {
-        refuse_busy_poll(&POLL, options)?;
-        Ok(Self::default())
-    }
-
-    /// Gathers what a part of the array tells, until all that is `ready` was found; returns the position at which the batch
+    /// Collects the events of a part of the array until `ready` entries were found. Returns the position at which the batch
     /// was full.
-    fn gather(&self, part: Range<usize>, ready: &mut usize, events: &mut Events) -> Option<usize> {
+    fn collect(&self, part: Range<usize>, ready: &mut usize, events: &mut Events) -> Option<usize> {
         let entries = self.entries[part.clone()].iter().zip(&self.keys[part.clone()]);
         for (position, (entry, &key)) in part.zip(entries) {
             if *ready == 0 {
@@ -70,12 +81,8 @@ impl Poll {
 }
 
 impl Backend for Poll {
-    fn descriptor(&self) -> &'static Descriptor {
-        &POLL
-    }
-
     fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
-        require_readiness(&POLL, fd, counters)?;
+        require_readiness(POLL.name, fd, counters)?;
         self.positions.set(key, self.entries.len());
         self.entries.push(PollEntry::new(fd, poll_bits(watch.interest())));
         self.keys.push(key);
@@ -104,11 +111,11 @@ impl Backend for Poll {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         counters.count(Call::Ppoll);
         let mut ready = poll(&mut self.entries, timeout).map_err(Refused::by(Call::Ppoll))?;
-        // A wait after a batch that was too small looks first at what that one left.
+        // After a batch that was too small, the next one starts with the sources that were left.
         let count = self.entries.len();
         let first = if self.first < count { self.first } else { 0 };
-        self.first = match self.gather(first..count, &mut ready, events) {
-            None if first > 0 => self.gather(0..first, &mut ready, events),
+        self.first = match self.collect(first..count, &mut ready, events) {
+            None if first > 0 => self.collect(0..first, &mut ready, events),
             full => full,
         }
         .unwrap_or(0);
@@ -116,15 +123,15 @@ impl Backend for Poll {
     }
 }
 
-/// A position for each key's index.
+/// The position of each key, by the key's index; the waker's key has none.
 #[derive(Default)]
-pub(super) struct Positions {
+struct Positions {
     waker: usize,
     by_index: Vec<usize>,
 }
 
 impl Positions {
-    pub(super) fn set(&mut self, key: Key, position: usize) {
+    fn set(&mut self, key: Key, position: usize) {
         if key == Key::WAKER {
             self.waker = position;
             return;
@@ -135,7 +142,7 @@ impl Positions {
         self.by_index[key.index()] = position;
     }
 
-    pub(super) fn get(&self, key: Key) -> usize {
+    fn get(&self, key: Key) -> usize {
         if key == Key::WAKER {
             self.waker
         } else {
@@ -147,7 +154,7 @@ impl Positions {
 fn probe() -> Result<(), Unavailable> {
     poll(&mut [], Some(Duration::ZERO))
         .map(drop)
-        .map_err(|errno| Unavailable {
+        .map_err(|errno| Unavailable::Refused {
             call: "ppoll",
             errno,
             remedy: "a seccomp profile forbids the call: allow it".to_owned(),

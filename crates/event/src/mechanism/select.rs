@@ -1,13 +1,18 @@
-//! `select`: bit maps of the interest set go in and results come out at every wait (`pselect6`).
+//! `select`: bit maps of the interest set go in, and results come out, at every wait (`pselect6`).
 //!
-//! The kernel looks at every descriptor number up to the highest one, so a wait costs time in proportion to that number.
-//! The raw call knows no `FD_SETSIZE`. It tells three things only: a read would not block, a write would not block, an
+//! The kernel checks every descriptor number up to the highest one, so a wait costs time in proportion to that number. The
+//! raw call knows no `FD_SETSIZE`. It reports three conditions only: a read would not block, a write would not block, an
 //! exceptional condition. One number that is not an open descriptor fails the whole call with `EBADF`.
 
-use super::{Backend, Descriptor, Refused, refuse_busy_poll, require_readiness};
+use super::{
+    backend::{Backend, Refused},
+    descriptor::{Costs, Descriptor, EventsPerCall, HandWritten},
+    file_kind::require_readiness,
+    kernel::Kernel,
+};
 use crate::{
-    Call, Counters, DeclareError, Events, Fact, Interest, Key, OpenError, Options, Threading, Trigger, Unavailable,
-    Wakeup, Watch,
+    Counters, DeclareError, Events, Interest, Key, ReadinessDetail, Threading, Trigger, Unavailable, Wakeup, Watch,
+    counters::Call, fd::index,
 };
 use c10k_sys::{
     poll::{POLLIN, POLLOUT, POLLPRI},
@@ -24,23 +29,34 @@ pub(super) static SELECT: Descriptor = Descriptor {
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All],
     threading: Threading::Any,
-    tells: &[Fact::Priority],
+    reports: &[ReadinessDetail::Priority],
+    busy_poll: false,
     emulated: false,
+    signal_queue: None,
     waits: &["pselect6"],
-    declares: &["fstat"],
-    probe,
-    open: |options| Select::open(options).map(super::boxed),
+    events_per_call: EventsPerCall::Many,
+    costs: Costs {
+        declare: &[("fstat", 1)],
+        modify: &[],
+        withdraw: &[],
+        wait: &[("pselect6", 1)],
+        wait_in_vain: &[("pselect6", 1)],
+        wait_until_timeout: &[("pselect6", 1)],
+    },
+    hand_written: Some(HandWritten::Select),
+    probe: |_| probe(),
+    open: |_, _| Ok(Kernel::boxed(Select::default())),
 };
 
-/// The interest set as three bit maps, and who is behind each number.
+/// The interest set as three bit maps, and the key of each descriptor number.
 #[derive(Default)]
-pub(crate) struct Select {
+struct Select {
     asked: Maps,
     found: Maps,
-    /// The key behind each descriptor number, or [`Key::NOBODY`]. Eight bytes each: after a scan of a thousand sockets none
-    /// of them is in the cache any more.
+    /// The key of each descriptor number, or [`Key::NONE`]. Eight bytes each, since none of them is in the cache after a scan
+    /// of a thousand sockets.
     keys: Vec<Key>,
-    /// The number at which the next batch starts looking, so that a small batch starves nobody.
+    /// The number at which the next batch starts, so that a small batch starves no source.
     first: usize,
 }
 
@@ -53,7 +69,7 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    /// Each map with the interest and the answer that it stands for.
+    /// Each map with the interest that it stands for.
     fn each(&mut self) -> [(&mut FdBits, Interest); 3] {
         [
             (&mut self.read, Interest::READABLE),
@@ -67,7 +83,7 @@ impl Maps {
         self.each().into_iter().for_each(|(map, _)| map.clear(bound));
     }
 
-    /// The answers about one number, as bits of `poll(2)`.
+    /// The results for one number, as bits of `poll(2)`.
     pub(super) fn get(&self, fd: RawFd) -> u16 {
         let maps = [(&self.read, POLLIN), (&self.write, POLLOUT), (&self.except, POLLPRI)];
         maps.into_iter()
@@ -75,7 +91,7 @@ impl Maps {
             .fold(0, |bits, (_, answer)| bits | answer)
     }
 
-    /// Asks about one number.
+    /// Sets the interest in one number.
     pub(super) fn set(&mut self, fd: RawFd, interest: Interest) {
         for (map, asks) in self.each() {
             if interest.contains(asks) {
@@ -88,14 +104,9 @@ impl Maps {
 }
 
 impl Select {
-    fn open(options: &Options) -> Result<Self, OpenError> {
-        refuse_busy_poll(&SELECT, options)?;
-        Ok(Self::default())
-    }
-
-    /// Gathers answers word by word from the number `from` on; returns the number at which the batch was full, or `None`
-    /// when all were gathered.
-    fn gather(&self, from: usize, events: &mut Events) -> Option<usize> {
+    /// Collects results word by word, starting at the number `from`. Returns the number at which the batch was full, or
+    /// `None` if all results were collected.
+    fn collect(&self, from: usize, events: &mut Events) -> Option<usize> {
         let Maps { read, write, except } = &self.found;
         let words = read
             .words()
@@ -115,8 +126,8 @@ impl Select {
                     return Some(fd);
                 }
                 let key = self.keys[fd];
-                if key != Key::NOBODY {
-                    events.push(key, answers(read >> bit, write >> bit, except >> bit));
+                if key != Key::NONE {
+                    events.push(key, poll_result(read >> bit, write >> bit, except >> bit));
                 }
                 any &= any - 1;
             }
@@ -124,35 +135,31 @@ impl Select {
         None
     }
 
-    /// Gathers the answers of the numbers below `end`, which a wait that began there has left; returns where the batch was
-    /// full, or 0.
-    fn gather_before(&mut self, end: usize, events: &mut Events) -> usize {
+    /// Collects the results of the numbers below `end`, where the collection started. Returns the number at which the batch
+    /// was full, or 0.
+    fn collect_before(&mut self, end: usize, events: &mut Events) -> usize {
         for map in [&mut self.found.read, &mut self.found.write, &mut self.found.except] {
             map.truncate(end);
         }
-        self.gather(0, events).unwrap_or(0)
+        self.collect(0, events).unwrap_or(0)
     }
 }
 
-/// What the lowest bit of each map tells, as bits of `poll(2)`.
-fn answers(read: u64, write: u64, except: u64) -> u16 {
-    let told = |map: u64, answer| if map & 1 == 1 { answer } else { 0 };
-    told(read, POLLIN) | told(write, POLLOUT) | told(except, POLLPRI)
+/// The lowest bit of each map, as bits of `poll(2)`.
+fn poll_result(read: u64, write: u64, except: u64) -> u16 {
+    let bit = |map: u64, bit| if map & 1 == 1 { bit } else { 0 };
+    bit(read, POLLIN) | bit(write, POLLOUT) | bit(except, POLLPRI)
 }
 
 impl Backend for Select {
-    fn descriptor(&self) -> &'static Descriptor {
-        &SELECT
-    }
-
     fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
-        require_readiness(&SELECT, fd, counters)?;
+        require_readiness(SELECT.name, fd, counters)?;
         let number = fd.as_raw_fd();
-        let place = place(number);
-        if place >= self.keys.len() {
-            self.keys.resize(place + 1, Key::NOBODY);
+        let index = index(number);
+        if index >= self.keys.len() {
+            self.keys.resize(index + 1, Key::NONE);
         }
-        self.keys[place] = key;
+        self.keys[index] = key;
         self.asked.set(number, watch.interest());
         Ok(())
     }
@@ -168,9 +175,9 @@ impl Backend for Select {
     }
 
     fn forget(&mut self, number: RawFd, _key: Key, _: &mut Counters) {
-        self.keys[place(number)] = Key::NOBODY;
+        self.keys[index(number)] = Key::NONE;
         self.asked.set(number, Interest::NONE);
-        while self.keys.last() == Some(&Key::NOBODY) {
+        while self.keys.last() == Some(&Key::NONE) {
             self.keys.pop();
         }
     }
@@ -187,20 +194,15 @@ impl Backend for Select {
         if found == 0 {
             return Ok(());
         }
-        // A wait after a batch that was too small looks first at what that one left; then at all from the start.
+        // After a batch that was too small, the next one starts with the sources that were left, then with the first ones.
         let first = std::mem::take(&mut self.first);
-        self.first = match self.gather(first, events) {
+        self.first = match self.collect(first, events) {
             Some(full) => full,
-            None if first > 0 => self.gather_before(first, events),
+            None if first > 0 => self.collect_before(first, events),
             None => 0,
         };
         Ok(())
     }
-}
-
-/// A descriptor's number as an index.
-pub(super) fn place(fd: RawFd) -> usize {
-    usize::try_from(fd).unwrap_or_else(|_| unreachable!("an open descriptor has no negative number, as {fd} is"))
 }
 
 fn probe() -> Result<(), Unavailable> {
@@ -213,7 +215,7 @@ fn probe() -> Result<(), Unavailable> {
         Some(Duration::ZERO),
     )
     .map(drop)
-    .map_err(|errno| Unavailable {
+    .map_err(|errno| Unavailable::Refused {
         call: "pselect6",
         errno,
         remedy: "a seccomp profile forbids the call: allow it".to_owned(),

@@ -2,7 +2,8 @@
 
 use crate::Setup;
 use c10k_event::{
-    DeclareError, Event, Events, Fact, Interest, InterestSet, Key, Mechanism, Options, Readiness, Trigger, Unsupported,
+    DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, Options, Readiness, ReadinessDetail, Trigger,
+    Unsupported,
 };
 use c10k_sys::signal::{Signal, SignalSet};
 use rustix::{
@@ -50,8 +51,8 @@ impl Rig {
             .expect("the source can be watched")
     }
 
-    pub(crate) fn tells(&self, fact: Fact) -> bool {
-        self.setup.mechanism.tells().contains(&fact)
+    pub(crate) fn reports(&self, detail: ReadinessDetail) -> bool {
+        self.setup.mechanism.reports().contains(&detail)
     }
 
     /// One wait, and all events that are current.

@@ -1,6 +1,9 @@
 //! The queue of pending signals of one thread, as one set sees it.
 
-use crate::{Call, Counters, mechanism::Refused};
+use crate::{
+    counters::{Call, Counters},
+    mechanism::backend::Refused,
+};
 use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
 use rustix::io::Errno;
 use std::{
@@ -12,17 +15,17 @@ use std::{
     time::Duration,
 };
 
-/// How signals are taken from the queue. A type, so that a wait is compiled for each way: what the other needs would stand
-/// between, in a loop that meets its own code in no cache after each system call.
-pub(crate) trait Dequeue: Send + 'static {
+/// How signals are taken from the queue. A type, so that each way is compiled separately: after a system call the code of a
+/// loop is in no cache, and the code of the other way would take room in it.
+pub(in crate::mechanism) trait Dequeue: Send + 'static {
     const MANY: bool;
 }
 
-/// `rt_sigtimedwait`: one a call.
-pub(crate) struct One;
+/// `rt_sigtimedwait`: one signal per call.
+pub(in crate::mechanism) struct One;
 
-/// `read` of a signalfd: many a call; `rt_sigtimedwait` for the first one when none is pending.
-pub(crate) struct Many;
+/// `read` of a signalfd: many signals per call; `rt_sigtimedwait` waits for the first one if none is pending.
+pub(in crate::mechanism) struct Many;
 
 impl Dequeue for One {
     const MANY: bool = false;
@@ -32,23 +35,23 @@ impl Dequeue for Many {
     const MANY: bool = true;
 }
 
-/// What the sets of one thread share: which real-time signals they use, and the one `SIGIO`.
+/// What the sets of one thread share: the real-time signals in use, and one `SIGIO`.
 #[derive(Debug, Default)]
-struct Shared {
-    /// A bit for each real-time signal in use.
+struct ThreadSignals {
+    /// One bit for each real-time signal in use.
     used: AtomicU64,
     /// How often `SIGIO` was taken.
     overflows: AtomicU64,
 }
 
 thread_local! {
-    static SHARED: Arc<Shared> = Arc::default();
+    static OF_THIS_THREAD: Arc<ThreadSignals> = Arc::default();
 }
 
 /// One set's part of the queue: a real-time signal of its own, and `SIGIO`.
 pub(super) struct Queue<D> {
     dequeue: PhantomData<D>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadSignals>,
     bit: u64,
     signal: Signal,
     mask: SignalSet,
@@ -61,12 +64,12 @@ pub(super) struct Queue<D> {
 
 impl<D: Dequeue> Queue<D> {
     /// Claims the lowest real-time signal that no set of this thread uses, blocks it and `SIGIO` in this thread, and
-    /// empties what an earlier set left in the queue.
+    /// discards the signals that an earlier set left in the queue.
     ///
     /// # Errors
-    /// `EBUSY` when all real-time signals are in use; what `signalfd4` fails with.
+    /// `EBUSY` if all real-time signals are in use; the errors of `signalfd4`.
     pub(super) fn open() -> Result<Self, (&'static str, Errno)> {
-        let shared = SHARED.with(Arc::clone);
+        let shared = OF_THIS_THREAD.with(Arc::clone);
         let used = shared.used.load(Ordering::Relaxed);
         let (bit, signal) = (0..u64::BITS)
             .map(|place| 1 << place)
@@ -95,7 +98,7 @@ impl<D: Dequeue> Queue<D> {
         };
         loop {
             match signal::wait(&queue.mask, Some(Duration::ZERO)) {
-                // It may have befallen another set of this thread, which is to hear of it.
+                // Another set of this thread may have overflowed; it must learn of it.
                 Ok(taken) if taken.signal == Signal::IO => {
                     queue.shared.overflows.fetch_add(1, Ordering::Relaxed);
                 }
@@ -108,22 +111,22 @@ impl<D: Dequeue> Queue<D> {
         Ok(queue)
     }
 
-    /// The signal that the set's sources are to send.
+    /// The signal that the set's sources send.
     pub(super) fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// The thread that they are to send it to.
+    /// The thread that receives it.
     pub(super) fn receiver(&self) -> Receiver {
         self.receiver
     }
 
-    /// Takes at most `max` signals, waiting for the first one; what it took is in [`taken`](Self::taken), save `SIGIO`,
-    /// which [`overflowed`](Self::overflowed) tells.
+    /// Takes at most `max` signals and waits for the first one. They are in [`taken`](Self::taken), except `SIGIO`, which
+    /// [`overflowed`](Self::overflowed) reports.
     ///
     /// # Errors
-    /// `EAGAIN` when the queue was empty until the timeout; `EINTR`.
-    // See `Kernel`.
+    /// `EAGAIN` if the queue was empty until the timeout; `EINTR`.
+    // See `Kernel` for why this is inlined.
     #[inline(always)]
     pub(super) fn take(
         &mut self,
@@ -153,38 +156,38 @@ impl<D: Dequeue> Queue<D> {
         Ok(())
     }
 
-    /// [Takes](Self::take) what is pending at this moment, or much of it, only to be forgotten.
+    /// [Takes](Self::take) pending signals that will be discarded.
     #[cold]
     pub(super) fn drain(&mut self, counters: &mut Counters) -> Result<(), Refused> {
-        /// How many at a time, where many can be taken.
+        /// The most signals that one call takes.
         const DRAIN: usize = 256;
         self.take(DRAIN, Some(Duration::ZERO), counters)
     }
 
-    /// Forgets what the last [`take`](Self::take) took.
+    /// Forgets the signals of the last [`take`](Self::take).
     pub(super) fn forget_taken(&mut self) {
         self.taken.clear();
     }
 
-    /// What the last [`take`](Self::take) took.
+    /// The signals of the last [`take`](Self::take).
     #[inline]
     pub(super) fn taken(&self) -> &[Taken] {
         &self.taken
     }
 
-    /// Whether `SIGIO` was taken, by whichever set of this thread, since the last
+    /// Whether any set of this thread has taken `SIGIO` since the last
     /// [`forget_overflow`](Self::forget_overflow).
     #[inline]
     pub(super) fn overflowed(&self) -> bool {
         self.shared.overflows.load(Ordering::Relaxed) != self.overflows_seen
     }
 
-    /// Notes that this set has dealt with the overflow.
+    /// Notes that this set has handled the overflow.
     pub(super) fn forget_overflow(&mut self) {
         self.overflows_seen = self.shared.overflows.load(Ordering::Relaxed);
     }
 
-    /// Whether none of the set's signals is pending at this moment.
+    /// Whether no signal of this set is pending.
     pub(super) fn is_empty(&self, counters: &mut Counters) -> bool {
         counters.count(Call::RtSigpending);
         !signal::pending().contains(self.signal)
@@ -193,13 +196,13 @@ impl<D: Dequeue> Queue<D> {
 
 impl<D> Drop for Queue<D> {
     fn drop(&mut self) {
-        // The signal stays blocked: some may still be pending, and one that is let through would end the process.
+        // The signal stays blocked: some may still be pending, and an unblocked one would end the process.
         self.shared.used.fetch_and(!self.bit, Ordering::Relaxed);
     }
 }
 
 #[inline]
-fn note(signal: Taken, taken: &mut Vec<Taken>, shared: &Shared) {
+fn note(signal: Taken, taken: &mut Vec<Taken>, shared: &ThreadSignals) {
     if signal.signal == Signal::IO {
         shared.overflows.fetch_add(1, Ordering::Relaxed);
     } else {

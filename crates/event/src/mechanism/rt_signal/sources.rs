@@ -1,6 +1,6 @@
-//! Which sources are behind which descriptor numbers, and which numbers' signals are to be doubted.
+//! The sources by descriptor number, and which numbers' signals are suspect.
 
-use crate::{Interest, Key};
+use crate::{Interest, Key, fd::index};
 use std::os::fd::RawFd;
 
 /// One watched source.
@@ -8,16 +8,16 @@ use std::os::fd::RawFd;
 pub(super) struct Watched {
     pub(super) key: Key,
     pub(super) interest: Interest,
-    /// Whether its signals are in doubt, as far as was known when it was added; the number's [`Doubt`] tells more.
-    doubted: bool,
+    /// Whether its signals were suspect when it was added; the number's [`FormerSource`] says until when.
+    suspect: bool,
 }
 
-/// What is known of a number's former source. Kept apart from [`Watched`], which every signal looks at.
+/// What is known of a number's former source. Separate from [`Watched`], which is read for every signal.
 #[derive(Clone, Copy, Debug, Default)]
-struct Doubt {
-    /// The number of removals at this number's last one: its former source's signals may be in the queue.
+struct FormerSource {
+    /// The count of removals after the former source was removed: its signals may be in the queue.
     removal: u64,
-    /// How many signals will have been taken when none of those can be left.
+    /// When this many signals have been taken, none of them can be left.
     until_taken: u64,
 }
 
@@ -25,41 +25,41 @@ struct Doubt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     Certain,
-    /// It may have been queued about the number's former source.
+    /// It may have been queued for the number's former source.
     Suspect,
 }
 
 /// The sources by descriptor number.
 ///
-/// Removals are counted. A number's signals are in doubt while its last removal is later than the last moment at which
-/// the queue was seen empty: signals are queued and taken in order.
+/// Removals are counted. Signals are queued and taken in order, so a number's signals are suspect while its last removal is
+/// later than the last moment at which the queue was empty.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     by_number: Vec<Option<Watched>>,
-    doubts: Vec<Doubt>,
+    former: Vec<FormerSource>,
     removals: u64,
-    /// The number of removals at the last moment when the queue was seen empty.
+    /// The count of removals at the last moment when the queue was empty.
     clean_through: u64,
 }
 
 impl Sources {
     /// Whether signals of a former source of this number may be in the queue.
-    pub(super) fn is_doubtful(&self, fd: RawFd) -> bool {
-        self.doubts
+    pub(super) fn is_suspect(&self, fd: RawFd) -> bool {
+        self.former
             .get(index(fd))
-            .is_some_and(|doubt| doubt.removal > self.clean_through)
+            .is_some_and(|former| former.removal > self.clean_through)
     }
 
-    /// Adds a source. `until_taken` is the number of signals taken at which the queue as it is now is used up.
+    /// Adds a source. When `until_taken` signals have been taken, no signal that is in the queue now is left.
     pub(super) fn insert(&mut self, fd: RawFd, key: Key, interest: Interest, until_taken: u64) {
-        let doubted = self.is_doubtful(fd);
+        let suspect = self.is_suspect(fd);
         let at = index(fd);
         if at >= self.by_number.len() {
             self.by_number.resize(at + 1, None);
-            self.doubts.resize(at + 1, Doubt::default());
+            self.former.resize(at + 1, FormerSource::default());
         }
-        self.doubts[at].until_taken = until_taken;
-        self.by_number[at] = Some(Watched { key, interest, doubted });
+        self.former[at].until_taken = until_taken;
+        self.by_number[at] = Some(Watched { key, interest, suspect });
     }
 
     /// Replaces a source's interest.
@@ -69,28 +69,28 @@ impl Sources {
         }
     }
 
-    /// Removes a source; its number is doubtful from here on.
+    /// Removes a source. Its number is suspect from here on.
     pub(super) fn remove(&mut self, fd: RawFd) {
         self.removals += 1;
         let at = index(fd);
         if let Some(watched) = self.by_number.get_mut(at) {
             *watched = None;
-            self.doubts[at].removal = self.removals;
+            self.former[at].removal = self.removals;
         }
     }
 
-    /// Notes that the queue is empty at this moment: no signal of a removed source is left.
+    /// Notes that the queue is empty: no signal of a removed source is left.
     pub(super) fn seen_empty(&mut self) {
         self.clean_through = self.removals;
     }
 
-    /// The source of this number, and whether a signal just taken is surely about it; `taken` signals were taken so far.
+    /// The source of this number, and whether a signal just taken is certainly about it. `taken` signals were taken so far.
     #[inline]
     pub(super) fn find(&self, fd: RawFd, taken: u64) -> Option<(Watched, Trust)> {
         let fd = usize::try_from(fd).ok()?;
         let watched = (*self.by_number.get(fd)?)?;
-        let suspect = watched.doubted && {
-            let Doubt { removal, until_taken } = self.doubts[fd];
+        let suspect = watched.suspect && {
+            let FormerSource { removal, until_taken } = self.former[fd];
             removal > self.clean_through && taken <= until_taken
         };
         Some((watched, if suspect { Trust::Suspect } else { Trust::Certain }))
@@ -102,10 +102,6 @@ impl Sources {
             .zip(&self.by_number)
             .filter_map(|(fd, watched)| watched.map(|watched| (fd, watched)))
     }
-}
-
-fn index(fd: RawFd) -> usize {
-    usize::try_from(fd).unwrap_or_else(|_| unreachable!("an open descriptor has no negative number, as {fd} is"))
 }
 
 #[cfg(test)]
@@ -129,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_number_is_doubted_until_the_queue_was_seen_empty() {
+    fn a_reused_number_is_suspect_until_the_queue_was_empty() {
         let mut sources = Sources::default();
         sources.insert(3, KEY, Interest::READABLE, 100);
         sources.remove(3);
@@ -141,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_number_is_trusted_when_the_queue_as_it_was_is_used_up() {
+    fn a_reused_number_is_trusted_after_as_many_signals_as_the_queue_held() {
         let mut sources = Sources::default();
         sources.insert(3, KEY, Interest::READABLE, 8);
         sources.remove(3);
@@ -151,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn the_emptiness_before_a_removal_proves_nothing_about_it() {
+    fn an_empty_queue_before_a_removal_says_nothing_about_it() {
         let mut sources = Sources::default();
         sources.insert(3, KEY, Interest::READABLE, 100);
         sources.seen_empty();
         sources.remove(3);
-        assert!(sources.is_doubtful(3));
-        assert!(!sources.is_doubtful(4));
+        assert!(sources.is_suspect(3));
+        assert!(!sources.is_suspect(4));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     Setup,
     rig::{Rig, drain, tcp_pair, unblock, write},
 };
-use c10k_event::{Fact, Interest, Key, Readiness};
+use c10k_event::{Interest, Key, Readiness, ReadinessDetail};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
@@ -29,9 +29,9 @@ super::cases! {
     a_pipe_whose_reader_is_gone_is_writable: EachTrigger, Beside;
 }
 
-/// Waits until `fact` is told as `wanted`, or, where the mechanism does not know it, at least `plain`.
-fn expect_fact(rig: &mut Rig, key: Key, fact: Fact, wanted: Readiness, plain: Readiness) -> Readiness {
-    if rig.tells(fact) {
+/// Waits until `wanted` and `plain` are reported, or only `plain` if the mechanism does not report the detail.
+fn expect_detail(rig: &mut Rig, key: Key, detail: ReadinessDetail, wanted: Readiness, plain: Readiness) -> Readiness {
+    if rig.reports(detail) {
         rig.expect(key, wanted | plain)
     } else {
         rig.expect(key, plain)
@@ -44,10 +44,10 @@ fn a_half_close_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome 
     let key = rig.declare(theirs, Interest::READABLE);
     write(&ours, b"last");
     rustix::net::shutdown(&ours, Shutdown::Write).expect("a half close");
-    let mut told = expect_fact(
+    let mut told = expect_detail(
         &mut rig,
         key,
-        Fact::HalfClose,
+        ReadinessDetail::HalfClose,
         Readiness::READ_CLOSED,
         Readiness::READABLE,
     );
@@ -70,7 +70,7 @@ fn a_full_close_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome 
     let key = rig.declare(theirs, Interest::READABLE);
     drop(ours);
     let both = Readiness::READ_CLOSED | Readiness::WRITE_CLOSED;
-    let told = expect_fact(&mut rig, key, Fact::FullClose, both, Readiness::READABLE);
+    let told = expect_detail(&mut rig, key, ReadinessDetail::FullClose, both, Readiness::READABLE);
     assert!(!told.is_error(), "{told:?}");
     assert_eq!(rig.drain(key), (Vec::new(), true));
     Outcome::Pass
@@ -82,7 +82,13 @@ fn a_reset_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome {
     let key = rig.declare(theirs, Interest::READABLE);
     rustix::net::sockopt::set_socket_linger(&ours, Some(std::time::Duration::ZERO)).expect("SO_LINGER");
     drop(ours);
-    expect_fact(&mut rig, key, Fact::Error, Readiness::ERROR, Readiness::READABLE);
+    expect_detail(
+        &mut rig,
+        key,
+        ReadinessDetail::Error,
+        Readiness::ERROR,
+        Readiness::READABLE,
+    );
     assert_eq!(rustix::io::read(&rig.set[key], &mut [0; 8]), Err(Errno::CONNRESET));
     Outcome::Pass
 }
@@ -136,8 +142,8 @@ fn a_connection_refused_is_told(setup: Setup) -> Outcome {
     drop(listener);
     let key = rig.declare(connecting(address), Interest::WRITABLE | Interest::READABLE);
     let plain = Readiness::READABLE | Readiness::WRITABLE;
-    expect_fact(&mut rig, key, Fact::Error, Readiness::ERROR, plain);
-    // Nobody listens there; where connect(2) has told so already, the error is spent.
+    expect_detail(&mut rig, key, ReadinessDetail::Error, Readiness::ERROR, plain);
+    // No program listens there. If connect(2) has already returned the error, it is cleared.
     assert!(rustix::net::getpeername(&rig.set[key]).is_err());
     Outcome::Pass
 }
@@ -147,7 +153,7 @@ fn out_of_band_data_is_priority_where_known(setup: Setup) -> Outcome {
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE | Interest::PRIORITY);
     assert_eq!(rustix::net::send(&ours, b"!", SendFlags::OOB), Ok(1));
-    assert!(rig.tells(Fact::Priority), "every mechanism so far knows it");
+    assert!(rig.reports(ReadinessDetail::Priority), "every mechanism reports it");
     rig.expect(key, Readiness::PRIORITY);
     Outcome::Pass
 }

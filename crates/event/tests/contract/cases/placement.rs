@@ -7,7 +7,7 @@ use crate::{
     Setup,
     rig::{PATIENCE, Rig, stream_pair, write},
 };
-use c10k_event::{DeclareError, Foreign, Interest, Readiness, Threading, WaitError, WithdrawError};
+use c10k_event::{DeclareError, Interest, Readiness, Threading, WaitError, WithdrawError, WrongContext};
 use c10k_sys::{
     fork::in_child,
     signal::{self, Async, Receiver, Signal, SignalSet},
@@ -88,14 +88,14 @@ fn a_set_whose_opener_has_ended_works_or_says_why_not(setup: Setup) -> Outcome {
         }
         Threading::Opener => {
             let waited = rig.set.next_events(&mut rig.events, Some(PATIENCE));
-            assert_eq!(waited, Err(WaitError::Foreign(Foreign::Thread)));
+            assert_eq!(waited, Err(WaitError::WrongContext(WrongContext::Thread)));
             let modified = rig.set.modify(key, Interest::READABLE, setup.trigger);
-            assert_eq!(modified, Err(DeclareError::Foreign(Foreign::Thread)));
+            assert_eq!(modified, Err(DeclareError::WrongContext(WrongContext::Thread)));
             let withdrawn = rig.set.withdraw(key);
             assert!(matches!(
                 withdrawn,
                 Err(WithdrawError::StillWatched {
-                    error: DeclareError::Foreign(Foreign::Thread),
+                    error: DeclareError::WrongContext(WrongContext::Thread),
                     ..
                 })
             ));
@@ -155,10 +155,10 @@ fn a_child_that_uses_the_set_is_refused(setup: Setup) -> Outcome {
         let declared = other
             .take()
             .map(|other| rig.set.declare(other, Interest::READABLE, setup.trigger));
-        let foreign = DeclareError::Foreign(Foreign::Process);
-        u8::from(waited != Err(WaitError::Foreign(Foreign::Process)))
-            | u8::from(modified != Err(foreign.clone())) << 1
-            | u8::from(!matches!(declared, Some(Err(declined)) if declined.error == foreign)) << 2
+        let wrong_process = DeclareError::WrongContext(WrongContext::Process);
+        u8::from(waited != Err(WaitError::WrongContext(WrongContext::Process)))
+            | u8::from(modified != Err(wrong_process.clone())) << 1
+            | u8::from(!matches!(declared, Some(Err(declined)) if declined.error == wrong_process)) << 2
     });
     assert_eq!(status, Ok(Some(0)));
     write(&ours, b"x");

@@ -1,7 +1,7 @@
-//! Other event libraries: `mio`, `polling`, and the system's libevent, which is loaded if it is there.
+//! Other event libraries: `mio`, `polling`, and the system's libevent, which is loaded if it is installed.
 
 use crate::{
-    contestants::{BATCH, Contestant, timeout},
+    loops::{BATCH, Competitor, timeout},
     workload::{Ring, Waiting},
 };
 use c10k_competitors::{Libevent, LibeventBase};
@@ -33,7 +33,7 @@ impl Mio {
     }
 }
 
-impl Contestant for Mio {
+impl Competitor for Mio {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         self.poll
             .poll(&mut self.events, timeout(waiting))
@@ -55,7 +55,7 @@ impl<'a> Polling<'a> {
     }
 }
 
-impl Contestant for Polling<'_> {
+impl Competitor for Polling<'_> {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         self.0
             .turn(timeout(waiting), |index| ring.handle(ring.reader(index), index))
@@ -63,17 +63,17 @@ impl Contestant for Polling<'_> {
     }
 }
 
-/// libevent with its best method here, epoll, level-triggered and persistent: as its own benchmark uses it.
+/// libevent with its best method on Linux, epoll, with level-triggered persistent events, as its own benchmark uses it.
 struct Base<'a, F: FnMut(usize)>(LibeventBase<'a, F>);
 
-impl<F: FnMut(usize)> Contestant for Base<'_, F> {
+impl<F: FnMut(usize)> Competitor for Base<'_, F> {
     fn turn(&mut self, _ring: &Ring, waiting: Waiting) {
         self.0.turn(waiting == Waiting::Blocking).expect("the loop runs");
     }
 }
 
 /// A loop of libevent.
-pub(crate) fn libevent(library: Libevent, ring: &Ring) -> Box<dyn Contestant + '_> {
+pub(crate) fn libevent(library: Libevent, ring: &Ring) -> Box<dyn Competitor + '_> {
     let readers = ring.readers().map(|reader| reader.fd);
     let handle = |index| ring.handle(ring.reader(index), index);
     Box::new(Base(LibeventBase::open(library, readers, handle).expect("a base")))

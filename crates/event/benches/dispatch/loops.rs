@@ -1,8 +1,8 @@
-//! Those that are compared: this library on each mechanism, and the loop that one would write by hand with the same
-//! system calls, the same buffers and no more.
+//! This library on each mechanism, and for comparison a loop written by hand with the same system calls, the same buffers
+//! and nothing else.
 
 use crate::workload::{Reader, Ring, Waiting};
-use c10k_event::{Events, Interest, InterestSet, Mechanism, Trigger};
+use c10k_event::{Events, EventsPerCall, HandWritten, Interest, InterestSet, Mechanism, Trigger};
 use c10k_sys::{
     epoll::Event as EpollEvent,
     poll::{POLLIN, POLLRDHUP, PollEntry, poll},
@@ -19,12 +19,12 @@ use std::{
     time::Duration,
 };
 
-/// The most events that a wait brings, for everybody.
+/// The most events that a wait returns, the same for all competitors.
 pub(crate) const BATCH: usize = 4_096;
 
-/// One way to run the workload. It is made with all readers declared, and forgets them when it is dropped.
-pub(crate) trait Contestant {
-    /// Waits once and handles what has come.
+/// One way to run the workload. It is created with all readers registered, and deregisters them when it is dropped.
+pub(crate) trait Competitor {
+    /// Waits once and handles the events.
     fn turn(&mut self, ring: &Ring, waiting: Waiting);
 }
 
@@ -58,7 +58,7 @@ impl<'a> Ours<'a> {
     }
 }
 
-impl Contestant for Ours<'_> {
+impl Competitor for Ours<'_> {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         self.set
             .next_events(&mut self.events, timeout(waiting))
@@ -75,18 +75,14 @@ impl Contestant for Ours<'_> {
     }
 }
 
-/// The hand-written loop for a mechanism's system calls; `None` where this program has none.
-pub(crate) fn by_hand<'a>(mechanism: &str, ring: &'a Ring) -> Option<Box<dyn Contestant + 'a>> {
-    Some(match mechanism {
-        "select" => Box::new(Select::open(ring)),
-        "poll" => Box::new(Poll::open(ring)),
-        "dev-poll" | "epoll-level" => Box::new(Epoll::open(ring, EventFlags::empty())),
-        "epoll-edge" => Box::new(Epoll::open(ring, EventFlags::ET)),
-        "epoll-oneshot" => Box::new(Epoll::open(ring, EventFlags::ONESHOT)),
-        "rt-signal" => Box::new(Signals::open(ring, None)),
-        "rt-signal-batch" => Box::new(Signals::open(ring, Some(BATCH))),
-        "io-uring-poll" => Box::new(Uring::open(ring)),
-        _ => return None,
+/// The hand-written loop with a mechanism's system calls; `None` if its row names none.
+pub(crate) fn by_hand<'a>(mechanism: Mechanism, ring: &'a Ring) -> Option<Box<dyn Competitor + 'a>> {
+    Some(match mechanism.descriptor().hand_written? {
+        HandWritten::Select => Box::new(Select::open(ring)),
+        HandWritten::Poll => Box::new(Poll::open(ring)),
+        HandWritten::Epoll => Box::new(Epoll::open(ring, mechanism.default_trigger())),
+        HandWritten::Signals => Box::new(Signals::open(ring, mechanism.events_per_call())),
+        HandWritten::IoUring => Box::new(Uring::open(ring)),
     })
 }
 
@@ -119,7 +115,7 @@ impl Select {
     }
 }
 
-impl Contestant for Select {
+impl Competitor for Select {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         let words = self.bound.div_ceil(64);
         let [read, write, except] = &mut self.found;
@@ -153,7 +149,7 @@ impl Poll {
     }
 }
 
-impl Contestant for Poll {
+impl Competitor for Poll {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         let mut ready = poll(&mut self.entries, timeout(waiting)).expect("the wait succeeds");
         for (index, entry) in self.entries.iter().enumerate() {
@@ -175,8 +171,13 @@ struct Epoll {
 }
 
 impl Epoll {
-    fn open(ring: &Ring, trigger: EventFlags) -> Self {
+    fn open(ring: &Ring, trigger: Trigger) -> Self {
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("an epoll set");
+        let trigger = match trigger {
+            Trigger::Level => EventFlags::empty(),
+            Trigger::Edge => EventFlags::ET,
+            Trigger::Oneshot => EventFlags::ONESHOT,
+        };
         let flags = EventFlags::IN | EventFlags::RDHUP | trigger;
         for reader in ring.readers() {
             epoll::add(&epoll, reader.fd, EventData::new_u64(reader.index as u64), flags).expect("adding");
@@ -189,7 +190,7 @@ impl Epoll {
     }
 }
 
-impl Contestant for Epoll {
+impl Competitor for Epoll {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         let milliseconds = match waiting {
             Waiting::Blocking => -1,
@@ -215,7 +216,7 @@ struct Signals<'a> {
 }
 
 impl<'a> Signals<'a> {
-    fn open(ring: &'a Ring, batch: Option<usize>) -> Self {
+    fn open(ring: &'a Ring, per_call: EventsPerCall) -> Self {
         let number = Signal::real_time().last().expect("there are real-time signals");
         let mask = SignalSet::of(&[number, Signal::IO]);
         signal::block(&mask);
@@ -229,7 +230,10 @@ impl<'a> Signals<'a> {
             index.resize(index.len().max(place + 1), usize::MAX);
             index[place] = reader.index;
         }
-        let batch = batch.map(|room| (SignalFd::open(&mask).expect("a signalfd"), room));
+        let batch = match per_call {
+            EventsPerCall::One => None,
+            EventsPerCall::Many => Some((SignalFd::open(&mask).expect("a signalfd"), BATCH)),
+        };
         Self {
             ring,
             mask,
@@ -250,7 +254,7 @@ impl<'a> Signals<'a> {
     }
 }
 
-impl Contestant for Signals<'_> {
+impl Competitor for Signals<'_> {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         let Some((signal_fd, room)) = &mut self.batch else {
             return self.one(waiting);
@@ -296,7 +300,7 @@ impl Uring {
     }
 }
 
-impl Contestant for Uring {
+impl Competitor for Uring {
     fn turn(&mut self, ring: &Ring, waiting: Waiting) {
         let wanted = u32::from(waiting == Waiting::Blocking);
         match self.poll_ring.enter(wanted, timeout(waiting)) {

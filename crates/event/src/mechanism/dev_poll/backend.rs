@@ -1,0 +1,99 @@
+//! The kernel's side of a set on the emulated `/dev/poll`.
+
+use crate::{
+    Counters, DeclareError, Events, Key, OpenError, Unsupported, Watch,
+    counters::Call,
+    dev_poll::{ClosedDescriptors, DevPoll, DevPollFd, POLLREMOVE, number_of},
+    fd::index,
+    mechanism::backend::{Backend, Refused},
+    readiness::poll_bits,
+};
+use c10k_sys::epoll::Event as EpollEvent;
+use rustix::io::Errno;
+use std::{
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    time::Duration,
+};
+
+/// An emulated device, and the keys of its descriptors.
+pub(crate) struct DevPollSet {
+    mechanism: &'static str,
+    device: DevPoll,
+    /// The key behind each descriptor number.
+    keys: Vec<Key>,
+}
+
+impl DevPollSet {
+    /// Opens an emulated device for the mechanism of this name.
+    pub(super) fn open(mechanism: &'static str) -> Result<Self, OpenError> {
+        let device = DevPoll::open_for(ClosedDescriptors::Impossible).map_err(|errno| OpenError::System {
+            mechanism,
+            call: "epoll_create1",
+            errno,
+        })?;
+        Ok(Self {
+            mechanism,
+            device,
+            keys: Vec::new(),
+        })
+    }
+
+    fn write(&mut self, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.device
+            .put(DevPollFd { fd, events, revents: 0 }, counters)
+            .map_err(|errno| match errno {
+                Errno::PERM => DeclareError::Unsupported {
+                    mechanism: self.mechanism,
+                    what: Unsupported::FileWithoutReadiness,
+                },
+                errno => DeclareError::System {
+                    call: "epoll_ctl",
+                    errno,
+                },
+            })
+    }
+}
+
+impl Backend for DevPollSet {
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        let number = fd.as_raw_fd();
+        self.write(number, poll_bits(watch.interest()), counters)?;
+        let index = index(number);
+        if index >= self.keys.len() {
+            self.keys.resize(index + 1, key);
+        }
+        self.keys[index] = key;
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        self.remove(fd, key, counters)?;
+        self.write(fd.as_raw_fd(), poll_bits(watch.interest()), counters)
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.write(fd.as_raw_fd(), POLLREMOVE, counters)
+    }
+
+    // See `Kernel` for why this is inlined.
+    #[inline(always)]
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
+        let Self { device, keys, .. } = self;
+        let (room, found) = (events.room(), events.found());
+        device
+            .wait_for_watched(found, room, timeout, counters)
+            .map_err(Refused::by(Call::EpollWait))?;
+        // The device reports numbers; a batch has keys.
+        for event in found {
+            let key = keys[index(number_of(event))];
+            *event = EpollEvent::new(event.bits(), key.to_bits());
+        }
+        Ok(())
+    }
+}

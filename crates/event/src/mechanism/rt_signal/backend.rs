@@ -1,0 +1,442 @@
+//! The kernel's side of a set on real-time signals.
+
+use super::{
+    filter::SignalFilter,
+    queue::{Dequeue, Queue},
+    sources::{Sources, Trust},
+};
+use crate::{
+    Counters, DeclareError, Events, Interest, Key, OnOverflow, OpenError, Options, Readiness, Unavailable, Unsupported,
+    Watch,
+    counters::Call,
+    fd::index,
+    mechanism::{
+        backend::{Backend, Refused},
+        file_kind::require_readiness,
+        select::Maps,
+    },
+    readiness::poll_bits,
+    waker::ChannelKind,
+};
+use c10k_sys::{
+    poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, PollEntry, poll},
+    select::select,
+    signal::{self, Async, Reason, Taken},
+};
+use rustix::{
+    io::{Errno, retry_on_intr},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use std::{
+    collections::VecDeque,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    time::Duration,
+};
+
+/// The kernel's side of a set on real-time signals.
+pub(in crate::mechanism) struct RtSignal<D, F> {
+    mechanism: &'static str,
+    queue: Queue<D>,
+    filter: F,
+    sources: Sources,
+    /// Events found by polling, not by a signal: initial states and the results of a rescan; as bits of `poll(2)`.
+    backlog: VecDeque<(Key, u16)>,
+    /// Whether the queue's turn comes before the backlog's in a batch with room for one event only.
+    is_queues_turn: bool,
+    on_overflow: OnOverflow,
+    /// The most signals that the queue can have held since the set was opened.
+    queue_limit: u64,
+    rescan: Vec<PollEntry>,
+    maps: Maps,
+}
+
+impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
+    /// Opens the queue and the filter for the mechanism of this name.
+    pub(in crate::mechanism) fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
+        let before = getrlimit(Resource::Sigpending);
+        if options.signal_queue.is_some() {
+            setrlimit(
+                Resource::Sigpending,
+                Rlimit {
+                    current: options.signal_queue,
+                    maximum: before.maximum,
+                },
+            )
+            .map_err(|errno| OpenError::System {
+                mechanism,
+                call: "setrlimit",
+                errno,
+            })?;
+        }
+        let queue_limit = before
+            .current
+            .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
+        let queue = Queue::open().map_err(|(call, errno)| match errno {
+            Errno::BUSY => OpenError::Unavailable {
+                mechanism,
+                reason: all_signals_used(),
+            },
+            errno => OpenError::System { mechanism, call, errno },
+        })?;
+        let filter =
+            F::open(queue.signal(), queue.receiver()).map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
+        Ok(Self {
+            mechanism,
+            queue,
+            filter,
+            sources: Sources::default(),
+            backlog: VecDeque::new(),
+            is_queues_turn: false,
+            on_overflow: options.on_overflow,
+            queue_limit,
+            rescan: Vec::new(),
+            maps: Maps::default(),
+        })
+    }
+
+    /// Makes an open file send its signals to this set's thread.
+    fn arm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
+        let refuse = |what| {
+            Err(DeclareError::Unsupported {
+                mechanism: self.mechanism,
+                what,
+            })
+        };
+        let failed = |errno| DeclareError::System { call: "fcntl", errno };
+        counters.count(Call::Fcntl);
+        let (state, flags) = signal::async_of(fd).map_err(failed)?;
+        if state == Async::On {
+            return refuse(Unsupported::SignalsInUse);
+        }
+        counters.count(Call::Fcntl);
+        signal::set_receiver(fd, self.queue.receiver()).map_err(failed)?;
+        counters.count(Call::Fcntl);
+        signal::set_signal(fd, self.queue.signal()).map_err(failed)?;
+        // Before the first signal, so that every signal is counted.
+        self.filter.watch(fd.as_raw_fd()).map_err(failed)?;
+        counters.count(Call::Fcntl);
+        signal::set_async(fd, Async::On, flags).map_err(failed)?;
+        // F_SETFL succeeds without effect if the file has no fasync.
+        counters.count(Call::Fcntl);
+        if signal::async_of(fd).map_err(failed)?.0 == Async::Off {
+            require_readiness(self.mechanism, fd, counters)?;
+            return refuse(Unsupported::FileWithoutSignals);
+        }
+        Ok(())
+    }
+
+    /// Stops an open file from sending signals.
+    fn disarm(fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), Errno> {
+        counters.count(Call::Fcntl);
+        let (_, flags) = signal::async_of(fd)?;
+        counters.count(Call::Fcntl);
+        signal::set_async(fd, Async::Off, flags)
+    }
+
+    /// Polls a source and reports its state with the waits that follow.
+    fn report_state(&mut self, fd: BorrowedFd<'_>, key: Key, interest: Interest, counters: &mut Counters) {
+        let state = poll_now(PollEntry::new(fd, poll_bits(interest)), counters);
+        if is_wanted(state, interest) {
+            self.backlog.push_back((key, state));
+        }
+    }
+
+    /// Takes queued signals for half of the batch's room while the backlog has states to report. A source that is modified
+    /// after each of its events has a state to report at every wait; it must not keep the other sources out.
+    #[inline(never)]
+    fn take_along_with_backlog(&mut self, room: usize, counters: &mut Counters) -> Result<(), Refused> {
+        self.queue.forget_taken();
+        self.is_queues_turn = !self.is_queues_turn;
+        let share = if room == 1 {
+            usize::from(self.is_queues_turn)
+        } else {
+            room / 2
+        };
+        if share == 0 || self.queue.overflowed() {
+            return Ok(());
+        }
+        match self.queue.take(share, Some(Duration::ZERO), counters) {
+            Err(Refused {
+                errno: Errno::AGAIN, ..
+            }) => {
+                self.sources.seen_empty();
+                Ok(())
+            }
+            Err(Refused { errno: Errno::INTR, .. }) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_backlog(&mut self, events: &mut Events) {
+        while events.room() > 0 {
+            let Some((key, bits)) = self.backlog.pop_front() else {
+                return;
+            };
+            events.push(key, bits);
+        }
+    }
+
+    /// Turns one signal into an event, or drops it.
+    #[inline]
+    fn deliver(&self, taken: Taken, events: &mut Events, counters: &mut Counters) {
+        if taken.reason == Reason::SentByProgram {
+            return;
+        }
+        // The next event of this number's source is queued again from here on, whichever source that is by now.
+        let coalesced = self.filter.taken(taken.fd) > 1;
+        let event = self
+            .sources
+            .find(taken.fd, counters.signals)
+            .and_then(|(watched, trust)| {
+                // A signal that stands for several events has the reason of the first one. If the program waits for that
+                // reason only, the others add nothing that its next read or write does not show.
+                let certain =
+                    trust == Trust::Certain && (!coalesced || is_whole_interest(taken.reason, watched.interest));
+                let bits = if certain {
+                    bits_of(taken.reason)
+                } else {
+                    poll_now(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
+                };
+                is_wanted(bits, watched.interest).then_some((watched.key, bits))
+            });
+        match event {
+            Some((key, bits)) => events.push(key, bits),
+            None => {
+                counters.events += 1;
+                counters.stale_events += 1;
+            }
+        }
+    }
+
+    /// Recovers from lost events: discards the queued signals, then polls every source. Events during the rescan are
+    /// signalled again. Without recovery, the signals that were taken together with `SIGIO` are kept.
+    #[cold]
+    fn recover(&mut self, counters: &mut Counters) -> Result<(), Refused> {
+        counters.overflows += 1;
+        if self.on_overflow == OnOverflow::None {
+            self.queue.forget_overflow();
+            return Ok(());
+        }
+        // The signals taken together with `SIGIO` are as outdated as the ones that are left in the queue.
+        let taken = self.queue.taken().len() as u64;
+        // Under constant load the queue may never be empty. As many signals as it can hold are outdated in any case.
+        let before = counters.signals;
+        let until = before.saturating_add(self.queue_limit);
+        while counters.signals < until {
+            match self.queue.drain(counters) {
+                Ok(()) | Err(Refused { errno: Errno::INTR, .. }) => {}
+                Err(Refused {
+                    errno: Errno::AGAIN, ..
+                }) => {
+                    self.sources.seen_empty();
+                    break;
+                }
+                Err(refused) => return Err(refused),
+            }
+        }
+        counters.discarded_signals += counters.signals - before + taken;
+        self.queue.forget_overflow();
+        self.queue.forget_taken();
+        self.filter.clear();
+        self.backlog.clear();
+        counters.rescans += 1;
+        match self.on_overflow {
+            OnOverflow::RescanSelect => self.rescan_select(counters),
+            _ => self.rescan_poll(counters),
+        }
+    }
+
+    fn rescan_poll(&mut self, counters: &mut Counters) -> Result<(), Refused> {
+        let Self {
+            sources,
+            rescan,
+            backlog,
+            ..
+        } = self;
+        rescan.clear();
+        rescan.extend(
+            sources
+                .iter()
+                .map(|(fd, watched)| PollEntry::of_number(fd, poll_bits(watched.interest))),
+        );
+        retry_on_intr(|| {
+            counters.count(Call::Ppoll);
+            poll(rescan, Some(Duration::ZERO))
+        })
+        .map_err(Refused::by(Call::Ppoll))?;
+        for ((_, watched), entry) in sources.iter().zip(rescan) {
+            if is_wanted(entry.found(), watched.interest) {
+                backlog.push_back((watched.key, entry.found()));
+            }
+        }
+        Ok(())
+    }
+
+    fn rescan_select(&mut self, counters: &mut Counters) -> Result<(), Refused> {
+        let Self {
+            sources, maps, backlog, ..
+        } = self;
+        let bound = sources.iter().last().map_or(0, |(fd, _)| index(fd) + 1);
+        retry_on_intr(|| {
+            maps.clear(bound);
+            sources.iter().for_each(|(fd, watched)| maps.set(fd, watched.interest));
+            counters.count(Call::Pselect6);
+            let now = Some(Duration::ZERO);
+            select(bound, &mut maps.read, &mut maps.write, &mut maps.except, now)
+        })
+        .map_err(Refused::by(Call::Pselect6))?;
+        for (fd, watched) in sources.iter() {
+            let bits = maps.get(fd);
+            if bits != 0 {
+                backlog.push_back((watched.key, bits));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
+    fn channel_kind(&self) -> ChannelKind {
+        ChannelKind::Pipe
+    }
+
+    fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
+        let number = fd.as_raw_fd();
+        if self.sources.is_suspect(number) && self.queue.is_empty(counters) {
+            self.sources.seen_empty();
+        }
+        if let Err(error) = self.arm(fd, counters) {
+            self.filter.unwatch(number);
+            return Err(error);
+        }
+        let until_taken = counters.signals.saturating_add(self.queue_limit);
+        self.sources.insert(number, key, watch.interest(), until_taken);
+        self.report_state(fd, key, watch.interest(), counters);
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        self.sources.change(fd.as_raw_fd(), watch.interest());
+        self.report_state(fd, key, watch.interest(), counters);
+        Ok(())
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
+        self.sources.remove(fd.as_raw_fd());
+        let disarmed = Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno });
+        self.filter.unwatch(fd.as_raw_fd());
+        disarmed
+    }
+
+    fn forget(&mut self, number: RawFd, _key: Key, _: &mut Counters) {
+        self.sources.remove(number);
+        self.filter.unwatch(number);
+    }
+
+    fn abandon(&mut self, fd: BorrowedFd<'_>) {
+        // The set is being dropped and its sources are about to be closed, so an error has no consequence.
+        let _ = Self::disarm(fd, &mut Counters::default());
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
+        if self.backlog.is_empty() && !self.queue.overflowed() {
+            match self.queue.take(events.room(), timeout, counters) {
+                Err(Refused {
+                    errno: Errno::AGAIN, ..
+                }) => {
+                    self.sources.seen_empty();
+                    return Ok(());
+                }
+                outcome => outcome?,
+            }
+        } else {
+            self.take_along_with_backlog(events.room(), counters)?;
+        }
+        if self.queue.overflowed() {
+            self.recover(counters)?;
+        }
+        for &signal in self.queue.taken() {
+            self.deliver(signal, events, counters);
+        }
+        if !self.backlog.is_empty() {
+            self.deliver_backlog(events);
+        }
+        if events.is_empty() {
+            // There were signals, but none is an event.
+            return Err(Refused::by(Call::RtSigtimedwait)(Errno::INTR));
+        }
+        Ok(())
+    }
+}
+
+/// The reason of a signal as bits of `poll(2)`. A table, because the processor mispredicts the jump of a `match` after a
+/// system call.
+#[inline]
+fn bits_of(reason: Reason) -> u16 {
+    /// In the order of [`Reason`].
+    const BITS: [u16; 6] = [POLLIN, POLLOUT, POLLERR, POLLPRI, POLLHUP, 0];
+    const { assert!(Reason::In as usize == 0 && Reason::Priority as usize == 3 && Reason::SentByProgram as usize == 5) };
+    BITS[reason as usize]
+}
+
+/// Whether bits of `poll(2)` are visible to an interest.
+#[inline]
+fn is_wanted(bits: u16, interest: Interest) -> bool {
+    !Readiness::from_poll(bits).visible_to(interest).is_none()
+}
+
+/// Whether a signal of this reason says everything that the interest asks for.
+fn is_whole_interest(reason: Reason, interest: Interest) -> bool {
+    matches!(
+        (reason, interest),
+        (Reason::In, Interest::READABLE) | (Reason::Out, Interest::WRITABLE) | (Reason::Priority, Interest::PRIORITY)
+    )
+}
+
+/// A descriptor's current state as bits of `poll(2)`; 0 if the kernel cannot say.
+#[inline(never)]
+fn poll_now(entry: PollEntry, counters: &mut Counters) -> u16 {
+    let mut entry = [entry];
+    loop {
+        counters.count(Call::Ppoll);
+        match poll(&mut entry, Some(Duration::ZERO)) {
+            Err(Errno::INTR) => {}
+            _ => return entry[0].found(),
+        }
+    }
+}
+
+fn all_signals_used() -> Unavailable {
+    Unavailable::Refused {
+        call: "fcntl",
+        errno: Errno::BUSY,
+        remedy: "the sets of this thread use all real-time signals: drop some, or open sets in other threads"
+            .to_owned(),
+    }
+}
+
+/// Opens a set and drops it, in a thread of its own, because opening blocks signals.
+pub(in crate::mechanism) fn probe<D: Dequeue, F: SignalFilter>(mechanism: &'static str) -> Result<(), Unavailable> {
+    let opened = std::thread::scope(|scope| {
+        scope
+            .spawn(|| RtSignal::<D, F>::open(mechanism, &Options::default()).map(drop))
+            .join()
+    });
+    match opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        Ok(()) => Ok(()),
+        Err(OpenError::Unavailable { reason, .. }) => Err(reason),
+        Err(OpenError::System { call, errno, .. }) => Err(Unavailable::Refused {
+            call,
+            errno,
+            remedy: "a limit or a seccomp profile forbids the call".to_owned(),
+        }),
+        Err(OpenError::UnsupportedOption { .. }) => Ok(()),
+    }
+}
