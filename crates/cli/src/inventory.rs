@@ -26,7 +26,6 @@ pub(crate) fn mechanisms() -> Vec<MechanismRow> {
                 summary: mechanism.summary().to_owned(),
                 trigger: mechanism.triggers().iter().map(ToString::to_string).collect(),
                 wait_calls: mechanism.waits().iter().map(ToString::to_string).collect(),
-                declare_calls: mechanism.declares().iter().map(ToString::to_string).collect(),
                 available: reason.is_none(),
                 emulated: mechanism.emulated(),
                 reason,
@@ -44,6 +43,7 @@ pub(crate) fn models() -> Vec<ModelRow> {
                 name: model.name().to_owned(),
                 summary: model.descriptor().summary.to_owned(),
                 mechanisms: model.descriptor().dispatch == Dispatch::Mechanism,
+                one_connection_per_worker: ["preforked", "thread-pool"].contains(&model.name()),
                 available: reason.is_none(),
                 reason,
             }

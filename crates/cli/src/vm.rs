@@ -10,11 +10,12 @@ use std::time::Duration;
 use c10k_event::Mechanism;
 use c10k_record::{CostRecord, GuestRecord};
 use c10k_units::Filter;
+use c10k_vm::workload::Subject;
 use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
 use crate::Outcome;
 
-/// Run an experiment in a guest whose clock is its instruction count.
+/// Run experiments in a guest whose clock is its instruction count.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,7 +27,7 @@ enum Action {
     Doctor(DoctorArgs),
     Test(TestArgs),
     Study(study::Args),
-    /// What a study runs in the guest; elsewhere its figures are time and no instructions.
+    /// What a study runs in the guest. Outside the guest, its figures are time, not instructions.
     #[command(hide = true)]
     Workload(WorkloadArgs),
     /// What process 1 of the guest runs.
@@ -37,19 +38,19 @@ enum Action {
 /// The machine that a guest runs on.
 #[derive(clap::Args)]
 struct MachineArgs {
-    /// Kernel of the guest (a bzImage); without it the newest in /boot. Several are taken one after the other.
+    /// Kernel of the guest (a bzImage) [default: the newest in /boot]. Each of several kernels is booted in turn.
     #[arg(long = "kernel", value_name = "FILE", env = "C10K_KERNEL")]
     kernels: Vec<PathBuf>,
-    /// How the guest is executed; only `tcg` counts its instructions.
+    /// How the guest's instructions are executed; only `tcg` counts them.
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     accel: Accel,
     /// Memory of the guest, MiB.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=65_536))]
     memory: u32,
-    /// Host time within which the guest must finish, seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    time_limit: u64,
-    /// A further kernel parameter, such as `lsm=bpf`; may be given several times.
+    /// The most host time that the guest may take.
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = c10k_units::duration::parse)]
+    time_limit: Duration,
+    /// A kernel parameter to add, such as `lsm=bpf`; may be given several times.
     #[arg(long = "append", value_name = "PARAMETER")]
     parameters: Vec<String>,
 }
@@ -58,35 +59,38 @@ struct MachineArgs {
 enum Accel {
     /// Emulation: exact instruction counts.
     Tcg,
-    /// The host's processor through /dev/kvm: at speed, without the count.
+    /// The host's processor through /dev/kvm: fast, without the count.
     Kvm,
 }
 
-/// Boot a guest that does nothing, and say what it is and whether --accel kvm works here.
+/// Boot a guest that does nothing; print what it is, and whether --accel kvm works here.
 #[derive(clap::Args)]
 struct DoctorArgs {
     #[command(flatten)]
     machine: MachineArgs,
 }
 
-/// Run test executables in the guest; without any, those of c10k-event, which `cargo test --no-run` builds.
+/// Run test executables in the guest; by default the contract suite of c10k-event, which cargo builds.
 #[derive(clap::Args)]
 struct TestArgs {
     #[command(flatten)]
     machine: MachineArgs,
     /// Test executables.
     programs: Vec<PathBuf>,
-    /// Only tests whose name contains this; where it is the name of a mechanism, the guest must offer it.
+    /// Only the tests whose name contains this. If it is the name of a mechanism, that must be available in the guest.
     #[arg(long, value_name = "TEXT", default_value = "signal-per-fd")]
     only: String,
 }
 
 #[derive(clap::Args)]
 struct WorkloadArgs {
-    /// Its name.
+    /// The name of the workload.
     workload: String,
-    /// Who does the work: a mechanism, or a model of the server and its mechanism.
+    /// The subject: a mechanism, or a model of the server and its mechanism.
     subject: String,
+    /// An idle connection occupies a worker of the subject.
+    #[arg(long)]
+    one_connection_per_worker: bool,
     /// Only the cells whose name has all these words; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
@@ -98,14 +102,18 @@ pub(crate) fn run(args: Args) -> Outcome {
         Action::Test(args) => test(&args),
         Action::Study(args) => study::run(&args),
         Action::Workload(args) => {
-            c10k_vm::workload::run(&args.workload, &args.subject, &args.only, &mut std::io::stdout())?;
+            let subject = Subject {
+                name: args.subject,
+                one_connection_per_worker: args.one_connection_per_worker,
+            };
+            c10k_vm::workload::run(&args.workload, &subject, &args.only, &mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Guest => match c10k_vm::guest::run()? {},
     }
 }
 
-/// Prints the last lines of the guest's console above the error, which stays one line.
+/// Prints the last lines of the guest's console before the error, which is one line.
 fn with_console<T>(outcome: Result<T, VmError>) -> Result<T, VmError> {
     outcome.inspect_err(|error| {
         for line in error.console() {
@@ -135,7 +143,7 @@ impl MachineArgs {
 
     fn plan(&self, steps: Vec<Step>) -> Plan {
         let mut plan = Plan::of(steps);
-        plan.time_limit = Duration::from_secs(self.time_limit);
+        plan.time_limit = self.time_limit;
         plan.kernel_parameters.clone_from(&self.parameters);
         plan
     }
@@ -167,7 +175,7 @@ fn describe(machine: &Machine, plan: Plan) -> Result<(), VmError> {
             lsm,
         } = record
         {
-            let unknown = "not told";
+            let unknown = "not reported";
             println!("booted        {kernel}");
             println!("clock source  {}", clock_source.as_deref().unwrap_or(unknown));
             println!("lsm           {}", lsm.as_deref().unwrap_or(unknown));
@@ -180,7 +188,7 @@ fn describe(machine: &Machine, plan: Plan) -> Result<(), VmError> {
     Ok(())
 }
 
-/// Whether `--accel kvm` would work: only booting on it tells.
+/// Prints whether `--accel kvm` works, by booting with it.
 fn describe_kvm(mut machine: Machine, mut plan: Plan) {
     const LIMIT: Duration = Duration::from_secs(60);
     machine.accelerator = Accelerator::Kvm;
@@ -230,7 +238,7 @@ fn test_on(machine: &Machine, args: &TestArgs, programs: &[PathBuf]) -> Result<b
         _ => {}
     }))?;
     if let Some(reason) = unavailable {
-        return Err(format!("{} is not to be had in the guest: {reason}", args.only).into());
+        return Err(format!("{} is not available in the guest: {reason}", args.only).into());
     }
     Ok(report.statuses.iter().all(|status| *status == Some(0)))
 }

@@ -1,4 +1,4 @@
-//! Every mistake of a user is answered with one line that names operation, cause and remedy, and with exit code 2.
+//! Every mistake on the command line is one line that names operation, cause and remedy, and exit code 2.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,16 +13,20 @@ fn c10k(arguments: &[&str]) -> Output {
         .expect("the command starts")
 }
 
-/// Runs the command and checks that it is refused with one line in which every one of `words` occurs.
+/// Runs the command and checks that it is refused with one line that contains all of `words`.
 #[track_caller]
 fn refused(arguments: &[&str], words: &[&str]) {
     let output = c10k(arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?} said {said:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?} printed {stderr:?}");
     assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
-    assert_eq!(said.lines().count(), 1, "{arguments:?} said more than a line: {said:?}");
+    assert_eq!(
+        stderr.lines().count(),
+        1,
+        "{arguments:?} printed more than one line: {stderr:?}"
+    );
     for word in words {
-        assert!(said.contains(word), "{arguments:?}: {said:?} lacks {word:?}");
+        assert!(stderr.contains(word), "{arguments:?}: {stderr:?} lacks {word:?}");
     }
 }
 
@@ -40,9 +44,21 @@ fn an_unknown_command_or_flag_points_to_the_help() {
 }
 
 #[test]
-fn an_unknown_mechanism_or_model_lists_those_there_are() {
+fn an_unknown_mechanism_or_model_is_refused_with_the_names_of_all() {
     refused(&["serve", "--mechanism", "kqueue"], &["kqueue", "epoll-edge", "select"]);
     refused(&["serve", "--model", "actors"], &["actors", "event-loop"]);
+}
+
+#[test]
+fn an_unknown_probe_option_or_value_is_refused_with_those_of_the_row() {
+    refused(&["probe", "nap"], &["nap", "switch-cost", "fan-out"]);
+    refused(&["probe", "fan-out", "--by", "pigeon"], &["pigeon", "shared", "forked"]);
+    refused(&["probe", "fan-out"], &["--by", "shared or forked"]);
+    refused(&["probe", "fan-out", "--by", "shared", "--tasks", "2"], &["--tasks"]);
+    refused(
+        &["probe", "switch-cost", "--by", "pipe", "--tasks", "1"],
+        &["--tasks", "2 to 1000"],
+    );
 }
 
 #[test]
@@ -64,7 +80,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_url_that_is_none_is_refused() {
+fn a_url_that_is_not_one_is_refused() {
     refused(&["load", "not a url"], &["not a url"]);
     refused(&["load", "ftp://127.0.0.1/"], &["http://"]);
 }
@@ -81,7 +97,7 @@ fn a_server_that_does_not_listen_is_named() {
 }
 
 #[test]
-fn a_server_that_is_not_http_is_told_from_one_that_is() {
+fn a_server_that_does_not_speak_http_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("bound");
     let server = thread::spawn(move || {
@@ -89,7 +105,7 @@ fn a_server_that_is_not_http_is_told_from_one_that_is() {
             let mut request = [0; 4096];
             match peer.read(&mut request) {
                 Ok(taken) if request[..taken].starts_with(b"stop") => return,
-                // The client may have heard enough before all is written.
+                // The client may close the connection before everything is written.
                 _ => drop(peer.write_all(b"220 mail.example ESMTP\r\n")),
             }
         }
@@ -102,12 +118,12 @@ fn a_server_that_is_not_http_is_told_from_one_that_is() {
 }
 
 #[test]
-fn an_unknown_study_lists_those_there_are() {
+fn an_unknown_study_is_refused_with_the_names_of_all() {
     refused(&["study", "paper/figure-99"], &["paper/figure-99", "quick"]);
 }
 
 #[test]
-fn a_malformed_experiment_is_answered_with_file_and_line() {
+fn a_malformed_experiment_is_refused_with_file_and_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let broken = written(folder.path(), "broken.toml", "name = \"x\"\nquestion = [\n");
     refused(&["study", &broken], &["broken.toml"]);

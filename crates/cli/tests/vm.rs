@@ -1,4 +1,4 @@
-//! `c10k vm` from the outside: what goes wrong is one line with the remedy, and exit code 2.
+//! `c10k vm` as a command: every error is one line with the remedy, and exit code 2.
 //!
 //! Tests that boot a guest need an emulator and a kernel (`C10K_KERNEL`, or one in /boot). Where they are missing the
 //! reason is printed; with `C10K_REQUIRE=all` that is a failure.
@@ -58,7 +58,7 @@ fn without_a_kernel_the_option_is_named() {
 }
 
 #[test]
-fn a_guest_that_panics_is_told_with_its_last_lines() {
+fn a_panic_is_reported_with_the_last_lines_of_the_console() {
     // The kernel finds no process 1.
     let Some(output) = boot(&["doctor", "--append", "rdinit=/nowhere"]) else {
         return;
@@ -73,11 +73,11 @@ fn a_guest_that_panics_is_told_with_its_last_lines() {
 
 #[test]
 fn a_guest_that_does_not_finish_ends_with_its_time_limit() {
-    // No guest boots in a second of emulation, and a stopped one stays as it is.
+    // No guest boots within a second of emulation, and one that panicked does not end with panic=0.
     let Some(output) = boot(&[
         "doctor",
         "--time-limit",
-        "1",
+        "1s",
         "--append",
         "panic=0",
         "--append",
@@ -93,7 +93,7 @@ fn a_guest_that_does_not_finish_ends_with_its_time_limit() {
 }
 
 #[test]
-fn a_kernel_that_cannot_run_the_programs_is_told_with_what_it_lacks() {
+fn a_mechanism_that_the_kernel_lacks_is_reported_with_the_reason() {
     // The kernel does not describe its types, as one built without CONFIG_DEBUG_INFO_BTF.
     let without = ["--append", "initcall_blacklist=btf_vmlinux_init"];
     let itself = env!("CARGO_BIN_EXE_c10k");
@@ -129,17 +129,17 @@ fn a_guest_boots_reports_and_powers_off() {
 }
 
 #[test]
-fn a_study_that_there_is_not_lists_those_there_are() {
+fn an_unknown_study_is_refused_with_the_names_of_all() {
     let line = refusal(&vm(&["study", "vm/nap"]).output().expect("it starts"));
     assert!(line.contains("vm/request-cost") && line.contains("all"), "{line}");
-    // The same name given to the lab leads here.
+    // `c10k study` with the same name refers to `c10k vm study`.
     let mut lab = Command::new(env!("CARGO_BIN_EXE_c10k"));
     let line = refusal(&lab.args(["study", "vm/peers"]).output().expect("it starts"));
     assert!(line.contains("c10k vm study vm/peers"), "{line}");
 }
 
 #[test]
-fn a_filter_that_matches_nothing_says_what_a_filter_is() {
+fn a_filter_that_matches_nothing_is_refused_with_an_example() {
     let Some(output) = boot(&["study", "vm/burst-cost", "--only", "nonsense"]) else {
         return;
     };
@@ -151,7 +151,7 @@ fn a_filter_that_matches_nothing_says_what_a_filter_is() {
 }
 
 #[test]
-fn a_table_of_another_study_is_no_baseline() {
+fn a_table_of_another_study_is_refused_as_baseline() {
     let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/vm/burst-cost.json");
     let Some(output) = boot(&["study", "vm/dispatch-cost", "--baseline", table]) else {
         return;
@@ -194,7 +194,7 @@ fn a_cell_is_written_and_is_the_same_at_the_next_boot() {
 }
 
 #[test]
-fn the_guest_side_refuses_to_run_elsewhere() {
+fn the_program_of_the_guest_refuses_to_run_outside() {
     let line = refusal(&vm(&["guest"]).output().expect("it starts"));
     assert!(line.contains("process 1"), "{line}");
 }

@@ -30,8 +30,6 @@ pub struct MechanismRow {
     pub trigger: Vec<String>,
     /// The system calls that it waits with, in the kernel's names, the usual one first.
     pub wait_calls: Vec<String>,
-    /// The system calls that declare and withdraw a source, in the kernel's names.
-    pub declare_calls: Vec<String>,
     /// Whether it can run here.
     pub available: bool,
     /// Whether it is an emulation of the interface that it is named for.
@@ -49,6 +47,8 @@ pub struct ModelRow {
     pub summary: String,
     /// Whether it takes `--mechanism`.
     pub mechanisms: bool,
+    /// Whether each of a fixed number of workers serves one connection at a time: N open connections take N workers.
+    pub one_connection_per_worker: bool,
     /// Whether it can run here.
     pub available: bool,
     /// Why it cannot run here.

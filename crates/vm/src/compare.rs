@@ -1,20 +1,20 @@
-//! The comparison of a table with one made before.
+//! The comparison of a table with an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use c10k_record::CostTable;
 use c10k_units::Filter;
 
-/// A cell that is not what it was.
+/// A cell that has changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The subject.
     pub subject: String,
     /// The load.
     pub load: String,
-    /// Instructions for one unit of work before; `None` where the cell is new.
+    /// Instructions per unit of work before; `None` if the cell is new.
     pub before: Option<f64>,
-    /// Instructions for one unit of work now; `None` where the cell is gone.
+    /// Instructions per unit of work now; `None` if the cell was not measured.
     pub now: Option<f64>,
 }
 
@@ -29,14 +29,13 @@ impl std::fmt::Display for Change {
                     "{subject}, {load}: {before:.1} became {now:.1} instructions ({percent:+.2}%)"
                 )
             }
-            (Some(_), None) => write!(formatter, "{subject}, {load}: not measured any more"),
+            (Some(_), None) => write!(formatter, "{subject}, {load}: no longer measured"),
             (None, _) => write!(formatter, "{subject}, {load}: not in the table before"),
         }
     }
 }
 
-/// The cells of `now` that differ from those of `before` by more than `percent`, appeared or disappeared; of those that
-/// `filter` asks for.
+/// The cells that `filter` selects and that differ between the tables by more than `percent`, or are in one table only.
 #[must_use]
 pub fn changes(before: &CostTable, now: &CostTable, filter: &Filter, percent: f64) -> Vec<Change> {
     fn by_name<'t>(table: &'t CostTable, filter: &Filter) -> BTreeMap<(&'t str, &'t str), f64> {
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_beyond_the_gate_names_the_mechanism() {
+    fn a_change_beyond_the_tolerance_names_the_subject() {
         let before = table(&[("poll", 100_000), ("select", 100_000)]);
         let now = table(&[("poll", 100_900), ("select", 101_100)]);
         let found = changes(&before, &now, &Filter::default(), 1.0);
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_is_not_missed() {
+    fn cells_that_the_filter_does_not_select_are_ignored() {
         let (before, now) = (table(&[("poll", 1), ("select", 1)]), table(&[("poll", 1)]));
         let filter = "poll".parse().expect("any text is a filter");
         assert_eq!(changes(&before, &now, &filter, 1.0), []);

@@ -1,8 +1,10 @@
-//! What can go wrong, one line each, with the remedy.
+//! Why a guest could not be started, or did not finish. Each message is one line with the remedy.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use c10k_units::duration;
 
 /// Why a guest could not be started, or did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +22,7 @@ pub enum VmError {
     },
     /// No kernel was named, and none is installed.
     #[error(
-        "no readable kernel in /boot: name one with --kernel FILE (Debian: apt-get download the versioned package that \
+        "there is no readable kernel in /boot: name one with --kernel FILE (Debian: apt-get download the versioned package that \
          linux-image-cloud-amd64 depends on, dpkg-deb --extract it, and take boot/vmlinuz-*)"
     )]
     NoKernel,
@@ -38,7 +40,7 @@ pub enum VmError {
         /// What the host answered.
         error: io::Error,
     },
-    /// A program has no business in the guest.
+    /// A program cannot run in the guest.
     #[error("{path} cannot run in the guest: {why}; name an x86-64 Linux executable that runs here")]
     Program {
         /// The file.
@@ -49,35 +51,35 @@ pub enum VmError {
     /// A temporary file of the host failed.
     #[error("cannot {operation} for the guest: {error}; check the space in the directory for temporary files (TMPDIR)")]
     Host {
-        /// What was tried.
+        /// What failed.
         operation: &'static str,
         /// What the host answered.
         error: io::Error,
     },
-    /// `/dev/kvm` was asked for and cannot be used.
+    /// `/dev/kvm` cannot be opened.
     #[error("/dev/kvm cannot be used: {error}; use --accel tcg, which also counts the instructions exactly")]
     NoKvm {
         /// What the host answered.
         error: io::Error,
     },
-    /// `/dev/kvm` opens, and the emulator fails with it.
+    /// `/dev/kvm` can be opened, but the emulator fails with it.
     #[error(
-        "the emulator cannot run a guest on /dev/kvm here ({status}: {said}); use --accel tcg, which also counts the \
+        "the emulator cannot run a guest on /dev/kvm here ({status}: {last_line}); use --accel tcg, which also counts the \
              instructions exactly"
     )]
     KvmFails {
         /// Its exit status.
         status: String,
         /// The last line that it printed.
-        said: String,
+        last_line: String,
     },
     /// The emulator refused its arguments or died.
-    #[error("the emulator ended with {status}: {said}; see `c10k vm doctor`")]
+    #[error("the emulator ended with {status}: {last_line}; see `c10k vm doctor`")]
     Emulator {
         /// Its exit status.
         status: String,
         /// The last line that it printed.
-        said: String,
+        last_line: String,
     },
     /// The guest's kernel panicked.
     #[error(
@@ -90,7 +92,7 @@ pub enum VmError {
         /// The last lines of the console.
         console: Vec<String>,
     },
-    /// The guest went away without a panic and without finishing.
+    /// The guest ended without a panic and without finishing its plan.
     #[error("the guest ended before its plan did, after {statuses} of {steps} steps; its last console lines are above")]
     Ended {
         /// Steps that ended.
@@ -102,26 +104,27 @@ pub enum VmError {
     },
     /// The time limit passed.
     #[error(
-        "the guest did not finish within {limit:?} ({stage}); its last console lines are above; raise --time-limit, \
-             or name another --kernel if it printed nothing"
+        "the guest did not finish within {limit} ({stage}); its last console lines are above; raise --time-limit, \
+             or name another --kernel if it printed nothing",
+        limit = duration::exact(*.limit)
     )]
     TimeLimit {
         /// The limit.
         limit: Duration,
-        /// How far it came.
+        /// How far the guest got.
         stage: &'static str,
         /// The last lines of the console.
         console: Vec<String>,
     },
     /// A step of a study failed.
-    #[error("{step} failed in the guest: {said}")]
+    #[error("{step} failed in the guest: {last_line}")]
     Step {
         /// Its arguments.
         step: String,
         /// The last line that it printed.
-        said: String,
+        last_line: String,
     },
-    /// No cell of the studies is asked for.
+    /// The filter selects no cell of the studies.
     #[error(
         "no cell matches {filter:?}: give words of a cell's name such as \"epoll-edge idle=10\", with commas between \
              alternatives"
@@ -130,19 +133,19 @@ pub enum VmError {
         /// The filter.
         filter: String,
     },
-    /// A line on the records' port is not a record.
-    #[error("the guest sent a line that is no record: {line:?}; are host and guest the same c10k?")]
+    /// A line on the port for records is not a record.
+    #[error("the guest sent a line that is not a record: {line:?}; check that host and guest run the same c10k")]
     Record {
         /// The line.
         line: String,
     },
-    /// Process 1 was asked of something that is no guest.
+    /// The commands of process 1 were called outside a guest.
     #[error("{0}")]
     NotAGuest(&'static str),
     /// An operation inside the guest failed.
     #[error("the guest cannot {operation}: {error}")]
     Guest {
-        /// What was tried.
+        /// What failed.
         operation: String,
         /// What its kernel answered.
         error: io::Error,
@@ -150,7 +153,7 @@ pub enum VmError {
 }
 
 impl VmError {
-    /// The last lines of the guest's console, where it had one.
+    /// The last lines of the guest's console; empty for an error without any.
     #[must_use]
     pub fn console(&self) -> &[String] {
         match self {

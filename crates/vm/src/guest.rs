@@ -1,8 +1,8 @@
 //! Process 1 of the guest.
 //!
-//! It mounts what programs expect, brings the loopback interface up, runs the steps of the plan one after the other, and
-//! restarts the machine, which the emulator takes as the end. All that it reports is a [`GuestRecord`] on the second
-//! serial port, what the steps print included; the console is the kernel's.
+//! It mounts the usual file systems, brings the loopback interface up, runs the steps of the plan one after the other, and
+//! restarts the machine, on which the emulator exits. It sends everything as [`GuestRecord`]s to the second serial port,
+//! including the output of the steps; the console is the kernel's.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write};
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::system::{RebootCommand, reboot};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use crate::VmError;
+use crate::error::VmError;
 use crate::plan::{self, Plan, Step};
 
 /// The second serial port.
@@ -32,26 +32,26 @@ const MOUNTS: &[(&str, &str)] = &[
     ("securityfs", "/sys/kernel/security"),
 ];
 
-/// Does the work of process 1 and ends the machine. Returns only where it refuses to begin.
+/// Does the work of process 1 and ends the machine. Returns only if it refuses to start.
 ///
 /// # Errors
-/// [`VmError::NotAGuest`] where this is not process 1 of a system that lives in an initramfs with a plan: then nothing was
-/// touched.
+/// [`VmError::NotAGuest`] if this is not process 1 of a system whose root is an initramfs with a plan. Nothing was changed
+/// then.
 pub fn run() -> Result<std::convert::Infallible, VmError> {
-    confirm()?;
+    check_is_guest()?;
     if let Err(error) = work() {
-        // The console is the last resort: without its end record the host reports these lines.
+        // Without the last record, the host shows the lines of the console.
         eprintln!("c10k: {error}");
     }
     let error = match reboot(RebootCommand::Restart) {
-        Ok(()) => io::Error::other("the kernel went on"),
+        Ok(()) => io::Error::other("the kernel did not restart"),
         Err(error) => error.into(),
     };
     Err(failed("restart")(error))
 }
 
-/// Process 1 of a container is not a guest: a guest's root is the initramfs itself, and it has a plan in it.
-fn confirm() -> Result<(), VmError> {
+/// Refuses to run outside a guest, such as in process 1 of a container. A guest's root is an initramfs with a plan in it.
+fn check_is_guest() -> Result<(), VmError> {
     const RAMFS: i64 = 0x8584_58f6;
     const TMPFS: i64 = 0x0102_1994;
     if std::process::id() != 1 {
@@ -78,7 +78,7 @@ fn confirm() -> Result<(), VmError> {
 
 fn work() -> Result<(), VmError> {
     for (kind, target) in MOUNTS {
-        // A mount point inside a file system that has just been mounted may be missing; a kernel may lack a type.
+        // The mount point may be missing in a file system that has just been mounted; a kernel may lack a type.
         let _ = fs::create_dir(target);
         if let Err(error) = mount(*kind, *target, *kind, MountFlags::empty(), None) {
             eprintln!("c10k: mount of {kind} at {target}: {error}");
@@ -97,7 +97,7 @@ fn work() -> Result<(), VmError> {
         run_step(&mut port, index, step)?;
     }
     send(&mut port, &GuestRecord::Done)?;
-    // The port is drained before the machine goes away.
+    // Everything must be sent before the machine restarts.
     rustix::termios::tcdrain(&port).map_err(|error| failed("drain the records' port")(error.into()))
 }
 
@@ -106,7 +106,7 @@ fn read_plan() -> Result<Plan, VmError> {
     serde_json::from_slice(&text).map_err(|error| failed("read its plan")(error.into()))
 }
 
-/// Opens the records' port; nothing on the way may change a byte.
+/// Opens the port for records in raw mode, so that no byte is changed.
 fn open_port() -> Result<File, VmError> {
     let port = OpenOptions::new()
         .read(true)
@@ -129,10 +129,10 @@ fn booted() -> GuestRecord {
 }
 
 fn run_step(port: &mut File, index: usize, step: &Step) -> Result<(), VmError> {
-    // Both outputs are one stream, so that what a step says when it fails stands behind what it printed before.
+    // Standard output and error are one stream, so that their lines stay in order.
     let (output, input) = io::pipe().map_err(failed("make a pipe"))?;
     let second = input.try_clone().map_err(failed("make a pipe"))?;
-    // The command holds the pipe's ends for writing; it is gone before the end for reading waits for them to close.
+    // The `Command` owns the writing ends of the pipe; it is dropped here, so that reading can reach the end of file.
     let started = Command::new(&step.program)
         .args(&step.arguments)
         .env_clear()
@@ -162,7 +162,7 @@ fn run_step(port: &mut File, index: usize, step: &Step) -> Result<(), VmError> {
     send(port, &record)
 }
 
-/// One record is one line and one write.
+/// Sends a record as one line, with one write.
 fn send(port: &mut File, record: &GuestRecord) -> Result<(), VmError> {
     let mut line = serde_json::to_vec(record).map_err(|error| failed("send a record")(error.into()))?;
     line.push(b'\n');

@@ -1,7 +1,7 @@
 //! The guest's whole file system: a cpio archive in the "newc" format (the kernel's
 //! `Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
-//! Every time stamp, inode and owner is fixed, so that the same files make the same archive to the byte.
+//! All time stamps, inodes and owners are fixed, so that the same files always make the same archive.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -34,7 +34,7 @@ impl Initramfs {
         tree
     }
 
-    /// Adds a file that may be executed, and the directories on the way to it.
+    /// Adds an executable file, and the directories of its path.
     pub(crate) fn add(&mut self, path: &Path, contents: Vec<u8>) {
         for directory in path
             .ancestors()

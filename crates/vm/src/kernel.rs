@@ -1,18 +1,18 @@
-//! The kernel file of the guest: where it is found, and what it is.
+//! The kernel file of the guest: how it is found, and what it contains.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::VmError;
+use crate::error::VmError;
 use crate::program::read;
 
-/// Where the header of a bzImage says how far behind offset 0x200 its version text stands
+/// The field in the header of a bzImage that holds the position of its version text, counted from offset 0x200
 /// (`Documentation/arch/x86/boot.rst`, `kernel_version`).
 const VERSION_POINTER: usize = 0x20e;
 
-/// `HdrS`, the mark of that header.
+/// The offset and the text of the mark of that header.
 const MARK: (usize, &[u8]) = (0x202, b"HdrS");
 
 /// A kernel that can be booted.
@@ -27,10 +27,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel in `path`, or else the newest readable one in `/boot`, the host's own first.
+    /// The kernel in `path`. Without a path: the host's own kernel in `/boot`, or else the newest readable one there.
     ///
     /// # Errors
-    /// [`VmError::NoKernel`] where there is none, [`VmError::NotAKernel`], [`VmError::Unreadable`].
+    /// [`VmError::NoKernel`] if there is none, [`VmError::NotAKernel`], [`VmError::Unreadable`].
     pub fn find(path: Option<&Path>) -> Result<Self, VmError> {
         let path = match path {
             Some(path) => path.to_owned(),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_release_stands_in_the_header() {
+    fn the_release_is_read_from_the_header() {
         let image = image(b"6.1.0-13-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP\0");
         assert_eq!(release(&image).as_deref(), Some("6.1.0-13-cloud-amd64"));
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_told_by_its_first_bytes() {
+    fn a_file_that_is_not_a_kernel_is_recognised() {
         assert_eq!(release(b"\x7fELF"), None);
         assert_eq!(release(&vec![0; 4096]), None);
     }

@@ -1,12 +1,12 @@
 //! The deterministic guest: an experiment in a virtual machine whose clock *is* its instruction count.
 //!
 //! `qemu-system-x86_64 -accel tcg -icount shift=0,sleep=off` emulates a machine that executes one instruction in one
-//! nanosecond of its own time. What a mechanism costs is then a number that is the same on every machine, loaded or not,
-//! as long as kernel, program and emulator are the same.
+//! nanosecond of its own time. The cost of a mechanism is then the same number on every machine, loaded or not, as long as
+//! kernel, program and emulator are the same.
 //!
-//! The guest is a kernel file and an initramfs that is made here: a program of the host, the shared libraries that it
-//! needs, and nothing else. That program is process 1 ([`guest::run`]); it runs the commands of a [`Plan`] and reports
-//! on the second serial port as [`c10k_record::GuestRecord`]s, one a line.
+//! The guest consists of a kernel file and an initramfs, which this crate makes: a program of the host and the shared
+//! libraries that it needs. That program is process 1 ([`guest::run`]). It runs the commands of a [`Plan`] and prints one
+//! [`c10k_record::GuestRecord`] per line on the second serial port.
 //!
 //! ```no_run
 //! use c10k_vm::{Guest, Machine, Plan, Step};
@@ -18,12 +18,12 @@
 //! # Ok::<(), c10k_vm::VmError>(())
 //! ```
 //!
-//! The guest has one virtual CPU: contention and cache misses do not show. Cost per event and per request, system calls
-//! and context switches do.
+//! The guest has one virtual CPU. Its figures include the cost of code, system calls and context switches; they do not
+//! include contention and cache misses.
 #![forbid(unsafe_code)]
 
 mod compare;
-mod contestants;
+mod competitors;
 mod error;
 pub mod guest;
 mod initramfs;

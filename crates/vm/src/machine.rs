@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Kernel, VmError};
+use crate::error::VmError;
+use crate::kernel::Kernel;
 
 /// How the guest's instructions are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accelerator {
-    /// By emulation, with the clock bound to the instruction count: exact, and ten to fifty times slower than the host.
+    /// By emulation, with the clock bound to the instruction count: exact, but ten to fifty times slower than the host.
     #[default]
     Tcg,
-    /// By the host's processor through `/dev/kvm`: at speed, and without the count.
+    /// By the host's processor through `/dev/kvm`: fast, but without the count.
     Kvm,
 }
 
-/// A machine that guests can be run on.
+/// A machine that runs guests.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The emulator's command.
@@ -24,7 +25,7 @@ pub struct Machine {
     pub version: String,
     /// The kernel.
     pub kernel: Kernel,
-    /// How it executes.
+    /// How it executes instructions.
     pub accelerator: Accelerator,
     /// Memory of the guest, MiB.
     pub memory_mib: u32,

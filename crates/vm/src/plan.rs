@@ -1,4 +1,4 @@
-//! What a guest is to do.
+//! The plan of a guest: the commands that it runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the plan stands in the guest.
+/// The path of the plan in the guest.
 pub(crate) const PATH: &str = "/plan.json";
 
-/// Commands that are run one after the other, each to its end.
+/// Commands to run one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The commands.
     pub steps: Vec<Step>,
-    /// Open descriptors that a process may have, soft and hard limit.
+    /// The soft and the hard limit of open descriptors per process.
     pub nofile: u64,
-    /// Kernel parameters beside those that every guest gets, such as `lsm=…`.
+    /// Kernel parameters in addition to those of every guest, such as `lsm=…`.
     #[serde(skip)]
     pub kernel_parameters: Vec<String>,
-    /// Host time within which the guest must finish.
+    /// The most host time that the guest may take.
     #[serde(skip, default = "default_limit")]
     pub time_limit: Duration,
 }
@@ -47,7 +47,7 @@ pub struct Step {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Its environment, and nothing else.
+    /// Its whole environment.
     pub environment: BTreeMap<String, String>,
 }
 

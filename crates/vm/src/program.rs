@@ -8,9 +8,9 @@ use object::Endianness;
 use object::elf;
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-use crate::VmError;
+use crate::error::VmError;
 
-/// The files without which `program` does not start; none for a static executable.
+/// The files that `program` needs to start; none for a static executable.
 pub(crate) fn libraries(program: &Path, image: &[u8]) -> Result<Vec<PathBuf>, VmError> {
     let unfit = |why: String| VmError::Program {
         path: program.to_owned(),
@@ -19,7 +19,7 @@ pub(crate) fn libraries(program: &Path, image: &[u8]) -> Result<Vec<PathBuf>, Vm
     let Some(interpreter) = interpreter(image).map_err(|error| unfit(error.to_string()))? else {
         return Ok(Vec::new());
     };
-    // `ld.so --list` is what ldd(1) runs; the program itself does not.
+    // Like ldd(1): `ld.so --list` does not run the program.
     let output = Command::new(&interpreter)
         .arg("--list")
         .arg(program)
@@ -53,7 +53,7 @@ fn listed(text: &str) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Reads a file, or says which could not be read.
+/// Reads a file; an error names it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, VmError> {
     fs::read(path).map_err(|error| VmError::Unreadable {
         path: path.to_owned(),

@@ -1,15 +1,15 @@
-//! Boots a guest, follows its records, and says what became of it.
+//! Boots a guest, reads its records, and reports how it ended.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use c10k_record::GuestRecord;
 use tempfile::TempDir;
 
-use crate::VmError;
+use crate::error::VmError;
 use crate::initramfs::Initramfs;
 use crate::machine::{Accelerator, Machine};
 use crate::plan::{self, Plan};
@@ -18,10 +18,10 @@ use crate::program::{libraries, read};
 /// The program of the host that becomes process 1, by its path in the guest.
 const PROCESS_1: &str = "/c10k";
 
-/// How often the records' file is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the file of records is read.
+const READ_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Lines of the console that an error carries.
+/// Lines of the console in an error.
 const CONSOLE_LINES: usize = 20;
 
 /// A guest that can be booted.
@@ -34,14 +34,14 @@ pub struct Guest<'m> {
 /// How the steps of a plan ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The exit code of each step, in order; `None` where a signal ended it or it could not be started.
+    /// The exit code of each step, in order; `None` if a signal ended it or it could not be started.
     pub statuses: Vec<Option<i32>>,
     /// Host time from start to end.
     pub took: Duration,
 }
 
 impl<'m> Guest<'m> {
-    /// A guest whose process 1 is this very executable.
+    /// A guest whose process 1 is this executable.
     ///
     /// # Errors
     /// [`VmError::NoKvm`], [`VmError::Unreadable`], [`VmError::Program`].
@@ -71,7 +71,7 @@ impl<'m> Guest<'m> {
         Ok(guest)
     }
 
-    /// Puts a program of the host into the guest, with the libraries that it needs.
+    /// Copies a program of the host into the guest, with the libraries that it needs.
     ///
     /// # Errors
     /// [`VmError::Unreadable`], [`VmError::Program`].
@@ -85,19 +85,19 @@ impl<'m> Guest<'m> {
         Ok(())
     }
 
-    /// Boots the guest and waits until it has powered off; every record is handed to `watch` as it comes.
+    /// Boots the guest and waits until it has powered off. `watch` is called with each record as it arrives.
     ///
     /// # Errors
-    /// [`VmError`]: the emulator is missing or refuses, the guest panics, goes away, or does not finish in time.
+    /// [`VmError`]: the emulator is missing or fails, or the guest panics, ends early, or does not finish in time.
     pub fn run(mut self, watch: &mut dyn FnMut(&GuestRecord)) -> Result<Report, VmError> {
         let plan = serde_json::to_vec(&self.plan).map_err(|error| host("write the plan")(error.into()))?;
         self.tree.add(Path::new(plan::PATH), plan);
         let folder = TempDir::with_prefix("c10k-vm-").map_err(host("make a folder"))?;
         let file = |name: &str| folder.path().join(name);
         let (initramfs, console, records) = (file("initramfs"), file("console"), file("records"));
-        let said = file("emulator");
+        let stderr = file("stderr");
         fs::write(&initramfs, self.tree.archive()).map_err(host("write the initramfs"))?;
-        let stderr = File::create(&said).map_err(host("make a file"))?;
+        let stderr_file = File::create(&stderr).map_err(host("make a file"))?;
         fs::write(&records, b"").map_err(host("make a file"))?;
 
         let started = Instant::now();
@@ -106,7 +106,7 @@ impl<'m> Guest<'m> {
             .command(&initramfs, &console, &records, &self.plan.kernel_parameters)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(stderr)
+            .stderr(stderr_file)
             .spawn()
             .map_err(|error| VmError::NoEmulator {
                 emulator: self.machine.emulator.clone(),
@@ -135,16 +135,16 @@ impl<'m> Guest<'m> {
                 took: started.elapsed(),
             });
         }
-        Err(run.unfinished(status, self.plan.steps.len(), console, &said))
+        Err(run.unfinished(status, self.plan.steps.len(), console, &stderr))
     }
 }
 
-/// The emulator's process, which does not outlive its owner.
+/// The emulator's process. Dropping it ends the process.
 struct Emulator(Child);
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // Both fail only where it has already ended and been waited for.
+        // Both fail only if it has already been waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -177,7 +177,7 @@ struct Run {
 }
 
 impl Run {
-    /// Follows the records until the emulator ends; `None` where the deadline came first.
+    /// Reads the records until the emulator ends; `None` if the deadline passes first.
     fn follow(
         &mut self,
         deadline: Instant,
@@ -192,7 +192,7 @@ impl Run {
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(READ_INTERVAL);
         }
     }
 
@@ -217,18 +217,18 @@ impl Run {
         Ok(())
     }
 
-    /// Why the emulator ended before the plan did.
-    fn unfinished(&self, status: ExitStatus, steps: usize, console: Vec<String>, said: &Path) -> VmError {
+    /// Why the emulator ended before its plan was done.
+    fn unfinished(&self, status: ExitStatus, steps: usize, console: Vec<String>, stderr: &Path) -> VmError {
         if let Some(reason) = console.iter().find_map(|line| panic_reason(line)) {
             let reason = reason.to_owned();
             return VmError::Panicked { reason, console };
         }
         if !status.success() {
-            let said = last_lines(&said.to_owned()).pop().unwrap_or_default();
+            let last_line = last_lines(stderr).pop().unwrap_or_default();
             let status = status.to_string();
             return match self.accelerator {
-                Accelerator::Tcg => VmError::Emulator { status, said },
-                Accelerator::Kvm => VmError::KvmFails { status, said },
+                Accelerator::Tcg => VmError::Emulator { status, last_line },
+                Accelerator::Kvm => VmError::KvmFails { status, last_line },
             };
         }
         VmError::Ended {
@@ -245,8 +245,8 @@ fn panic_reason(line: &str) -> Option<&str> {
     Some(reason.trim_end())
 }
 
-/// The last lines of a file that may be large and need not be text.
-fn last_lines(path: &PathBuf) -> Vec<String> {
+/// The last lines of a file, which may be large and may not be text.
+fn last_lines(path: &Path) -> Vec<String> {
     const TAIL: u64 = 16 * 1024;
     let tail = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_from_the_console() {
+    fn a_panic_is_recognised_on_the_console() {
         let line = "[    1.5] Kernel panic - not syncing: No working init found.  Try passing init= option to kernel.";
         assert_eq!(
             panic_reason(line),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_console_is_cut_to_its_last_lines() {
+    fn only_the_last_lines_of_the_console_are_kept() {
         let folder = TempDir::new().expect("space");
         let path = folder.path().join("console");
         let text: String = (0..100).map(|n| format!("line {n}\r\n\r\n")).collect();

@@ -1,6 +1,7 @@
-//! Tables for spreadsheets and for people.
+//! Tables as CSV and as an HTML page.
 
 use c10k_record::{CostCell, CostTable};
+use c10k_units::display::thousands;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
@@ -27,10 +28,10 @@ pub fn csv(table: &CostTable) -> String {
     csv
 }
 
-/// Tables of one kernel as a page that needs nothing beside it.
+/// Tables of one kernel as a self-contained page.
 ///
 /// # Errors
-/// Only where the page's template is wrong.
+/// Only if the page's template is wrong.
 pub fn html(tables: &[CostTable]) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
@@ -93,7 +94,7 @@ impl<'t> Grid<'t> {
             let cell = cells.find(|cell| cell.subject == subject && cell.load == load)?;
             let cost = cell.instructions_per_work();
             Some(Figure {
-                text: grouped(cost),
+                text: thousands(cost),
                 is_least: cost <= least,
             })
         };
@@ -117,19 +118,6 @@ impl<'t> Grid<'t> {
             unavailable: &table.unavailable,
         }
     }
-}
-
-/// Whole instructions, in groups of three digits.
-fn grouped(cost: f64) -> String {
-    let digits = format!("{cost:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -160,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_its_figures_are_and_what_made_them() {
+    fn the_page_names_its_figures_and_the_kernel() {
         let page = html(&[table()]).expect("the template is right");
         for text in [
             "Instructions, one virtual CPU",
@@ -180,17 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_spreadsheet_has_the_figure_and_what_it_is_made_of() {
+    fn a_row_has_the_figure_and_the_counts_that_it_comes_from() {
         let csv = csv(&table());
         assert!(
             csv.contains("\nepoll-edge,idle=10 active=1,5421.0,10,54210,10,0,0\n"),
             "{csv}"
         );
-    }
-
-    #[test]
-    fn digits_are_grouped_from_the_right() {
-        assert_eq!(grouped(999.4), "999");
-        assert_eq!(grouped(1_234_567.0), "1,234,567");
     }
 }

@@ -1,4 +1,4 @@
-//! Studies in the guest: what is measured, and the tables that come of it.
+//! Studies in the guest: what is measured, and the tables of results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,12 @@ use c10k_event::Mechanism;
 use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord, GuestStudyRow, ModelRow, SCHEMA};
 use c10k_units::Filter;
 
-use crate::contestants::Contestants;
-use crate::workload::{self, BARE};
-use crate::{Guest, Machine, Plan, Step, VmError};
+use crate::competitors::Competitors;
+use crate::error::VmError;
+use crate::machine::Machine;
+use crate::plan::{Plan, Step};
+use crate::qemu::Guest;
+use crate::workload::{self, BARE, Subject};
 
 /// One study.
 #[derive(Debug, Clone, Copy)]
@@ -20,51 +23,48 @@ pub struct Study {
     pub question: &'static str,
     /// What one unit of work is.
     pub unit: &'static str,
-    /// How long it takes on the host, roughly: an emulated processor is slow.
+    /// About how long it takes on the host, seconds. An emulated processor is slow.
     pub seconds: u64,
     subjects: Subjects,
 }
 
-/// What a study is about, and what is done with it.
+/// What a study measures, and with which workload.
 #[derive(Debug, Clone, Copy)]
 enum Subjects {
     /// A workload on every mechanism.
     Mechanisms(&'static str),
-    /// A workload on those that have a queue of signals.
+    /// A workload on every mechanism that has a queue of signals.
     SignalMechanisms(&'static str),
-    /// A workload on the server: each mechanism in a loop of one thread, and each model.
-    Servers(&'static str),
-    /// The dispatch benchmark's contestants.
-    Contestants,
+    /// A workload on the server: each mechanism in one model, and each other model, on one mechanism if it takes one.
+    Servers {
+        workload: &'static str,
+        model: &'static str,
+        mechanism: &'static str,
+    },
+    /// The competitors of the dispatch benchmark.
+    Competitors,
 }
-
-/// The mechanisms that have a queue of signals.
-const SIGNALS: &[&str] = &["rt-signal", "rt-signal-batch", "signal-per-fd"];
-
-/// The model and the mechanism that are varied against the other.
-const MODEL: &str = "event-loop";
-const MECHANISM: &str = "epoll-edge";
 
 /// The studies, one row each.
 pub static STUDIES: &[Study] = &[
     Study {
         name: "vm/dispatch-cost",
         question: "How many instructions does it cost to learn of one event?",
-        unit: "one byte written, told, and read until the source would block",
+        unit: "one byte written, reported, and read until the source would block",
         seconds: 60,
         subjects: Subjects::Mechanisms("dispatch"),
     },
     Study {
         name: "vm/burst-cost",
-        question: "What does it cost when a source is written to many times before it is looked at?",
-        unit: "one byte written; those of a burst are told and read together",
+        question: "What does it cost if a source is written several times before it is read?",
+        unit: "one byte written; those of a burst are reported and read together",
         seconds: 20,
         subjects: Subjects::Mechanisms("burst"),
     },
     Study {
         name: "vm/queue-overflow",
         question: "When does the queue of signals overflow, and what does that cost?",
-        unit: "one byte written; those of a burst are told and read together",
+        unit: "one byte written; those of a burst are reported and read together",
         seconds: 20,
         subjects: Subjects::SignalMechanisms("overflow"),
     },
@@ -73,18 +73,22 @@ pub static STUDIES: &[Study] = &[
         question: "How many instructions does a request cost a server, with each mechanism and each model?",
         unit: "one request for 92 bytes, answered; without the client's share",
         seconds: 120,
-        subjects: Subjects::Servers("request"),
+        subjects: Subjects::Servers {
+            workload: "request",
+            model: "event-loop",
+            mechanism: "epoll-edge",
+        },
     },
     Study {
         name: "vm/peers",
         question: "What does an event cost in this library, in a loop written by hand, and in other libraries?",
         unit: "one byte read and one written, on a ring of socket pairs (libevent's benchmark)",
         seconds: 60,
-        subjects: Subjects::Contestants,
+        subjects: Subjects::Competitors,
     },
 ];
 
-/// What studies are to run, and on what.
+/// The studies to run, and what they need.
 #[derive(Debug, Default)]
 pub struct Selection {
     /// The studies.
@@ -93,11 +97,11 @@ pub struct Selection {
     pub filter: Filter,
     /// The server's models.
     pub models: Vec<ModelRow>,
-    /// The dispatch benchmark of c10k-event, for the studies that [need](Study::needs_benchmark) it.
+    /// The dispatch benchmark of c10k-event, if a study [needs](Study::needs_benchmark) it.
     pub benchmark: Option<PathBuf>,
 }
 
-/// One step of a selection's plan: the study that it belongs to, and what the guest runs.
+/// The steps of a plan, each with its study.
 type Steps = Vec<(&'static Study, Step)>;
 
 impl Study {
@@ -110,7 +114,7 @@ impl Study {
     /// Whether it runs the dispatch benchmark of c10k-event.
     #[must_use]
     pub fn needs_benchmark(&self) -> bool {
-        matches!(self.subjects, Subjects::Contestants)
+        matches!(self.subjects, Subjects::Competitors)
     }
 
     /// The study as `c10k list` shows it.
@@ -124,51 +128,77 @@ impl Study {
         }
     }
 
-    /// One step for each subject of which a cell is asked for.
+    /// One step for each subject of which a cell is selected.
     fn steps(&self, filter: &Filter, models: &[ModelRow]) -> Vec<Step> {
-        let all = || Mechanism::all().map(Mechanism::name);
-        let (workload, subjects): (_, Vec<String>) = match self.subjects {
-            Subjects::Mechanisms(workload) => (workload, all().map(str::to_owned).collect()),
-            Subjects::SignalMechanisms(workload) => (workload, SIGNALS.iter().map(|name| (*name).to_owned()).collect()),
-            Subjects::Servers(workload) => {
-                let mechanisms = all().map(|mechanism| format!("{MODEL}/{mechanism}"));
-                let others = models.iter().filter(|model| model.name != MODEL).map(|model| {
-                    let mechanism = if model.mechanisms {
-                        "/".to_owned() + MECHANISM
-                    } else {
-                        String::new()
-                    };
-                    model.name.clone() + &mechanism
-                });
-                let bare = std::iter::once(BARE.to_owned());
-                (workload, bare.chain(mechanisms).chain(others).collect())
-            }
-            Subjects::Contestants => return Vec::new(),
+        let (workload, subjects) = match self.subjects {
+            Subjects::Mechanisms(workload) => (workload, mechanisms(|_| true)),
+            Subjects::SignalMechanisms(workload) => (workload, mechanisms(|row| row.signal_queue().is_some())),
+            Subjects::Servers {
+                workload,
+                model,
+                mechanism,
+            } => (workload, servers(models, model, mechanism)),
+            Subjects::Competitors => return Vec::new(),
         };
         let loads = workload::loads(workload);
-        let asked = subjects
+        let is_selected = |subject: &&Subject| {
+            let mut names = loads.iter().map(|load| format!("{} {load}", subject.name));
+            names.any(|name| filter.matches(&name))
+        };
+        subjects
             .iter()
-            .filter(|subject| loads.iter().any(|load| filter.matches(&format!("{subject} {load}"))));
-        let only = filter.to_string();
-        asked
-            .map(|subject| Step::new("/c10k").arguments(["vm", "workload", workload, subject, "--only", &only]))
+            .filter(is_selected)
+            .map(|subject| step(workload, subject, filter))
             .collect()
     }
 }
 
+fn mechanisms(is_wanted: fn(&Mechanism) -> bool) -> Vec<Subject> {
+    let wanted = Mechanism::all().filter(is_wanted);
+    wanted.map(|mechanism| Subject::named(mechanism.name())).collect()
+}
+
+/// The bare server, the model `varied` on every mechanism, and every other model, on `mechanism` if it takes one.
+fn servers(models: &[ModelRow], varied: &str, mechanism: &str) -> Vec<Subject> {
+    let server = |model: &ModelRow, mechanism: &str| Subject {
+        name: match model.mechanisms {
+            true => format!("{}/{mechanism}", model.name),
+            false => model.name.clone(),
+        },
+        one_connection_per_worker: model.one_connection_per_worker,
+    };
+    let (varied, others): (Vec<_>, Vec<_>) = models.iter().partition(|model| model.name == varied);
+    let varied = varied
+        .into_iter()
+        .flat_map(|model| Mechanism::all().map(move |mechanism| server(model, mechanism.name())));
+    let others = others.into_iter().map(|model| server(model, mechanism));
+    std::iter::once(Subject::named(BARE))
+        .chain(varied)
+        .chain(others)
+        .collect()
+}
+
+fn step(workload: &str, subject: &Subject, filter: &Filter) -> Step {
+    let step = Step::new("/c10k").arguments(["vm", "workload", workload, &subject.name, "--only", &filter.to_string()]);
+    match subject.one_connection_per_worker {
+        true => step.arguments(["--one-connection-per-worker"]),
+        false => step,
+    }
+}
+
 impl Selection {
-    /// Boots one guest, runs the studies in it, and returns a table for each. `watch` is told of each cell as it comes.
+    /// Boots one guest, runs the studies in it, and returns a table for each. `watch` is called with each cell as it arrives.
     ///
     /// # Errors
-    /// [`VmError`]; [`VmError::Step`] where a workload failed, [`VmError::NothingMatches`] where no cell is asked for.
+    /// [`VmError`]; [`VmError::Step`] if a workload failed, [`VmError::NothingMatches`] if no cell is selected.
     pub fn run(
         &self,
         machine: &Machine,
         settings: &Plan,
         watch: &mut dyn FnMut(&Study, &CostCell),
     ) -> Result<Vec<CostTable>, VmError> {
-        let contestants = self.contestants()?;
-        let steps = self.steps(contestants.as_ref());
+        let competitors = self.competitors()?;
+        let steps = self.steps(competitors.as_ref());
         if steps.is_empty() {
             return Err(VmError::NothingMatches {
                 filter: self.filter.to_string(),
@@ -179,34 +209,34 @@ impl Selection {
             ..settings.clone()
         };
         let mut guest = Guest::new(machine, plan)?;
-        if let Some(contestants) = &contestants {
-            contestants.add_to(&mut guest)?;
+        if let Some(competitors) = &competitors {
+            competitors.add_to(&mut guest)?;
         }
-        let mut harvest = Harvest::new(self, machine);
-        let report = guest.run(&mut |record| harvest.take(record, &steps, watch))?;
+        let mut results = Results::new(self, machine);
+        let report = guest.run(&mut |record| results.add(record, &steps, watch))?;
         match report.statuses.iter().position(|status| *status != Some(0)) {
-            None => Ok(harvest.tables()),
+            None => Ok(results.tables()),
             Some(step) => Err(VmError::Step {
                 step: steps[step].1.arguments.join(" "),
-                said: harvest
-                    .said
+                last_line: results
+                    .last_lines
                     .remove(&step)
-                    .unwrap_or_else(|| "it said nothing".to_owned()),
+                    .unwrap_or_else(|| "it printed nothing".to_owned()),
             }),
         }
     }
 
-    fn contestants(&self) -> Result<Option<Contestants>, VmError> {
+    fn competitors(&self) -> Result<Option<Competitors>, VmError> {
         let program = self.benchmark.as_deref();
         let program: Option<&Path> = program.filter(|_| self.studies.iter().any(|study| study.needs_benchmark()));
-        program.map(Contestants::of).transpose()
+        program.map(Competitors::of).transpose()
     }
 
-    fn steps(&self, contestants: Option<&Contestants>) -> Steps {
+    fn steps(&self, competitors: Option<&Competitors>) -> Steps {
         let mut steps = Vec::new();
         for &study in &self.studies {
-            let own = match (study.subjects, contestants) {
-                (Subjects::Contestants, Some(contestants)) => contestants.steps(&self.filter),
+            let own = match (study.subjects, competitors) {
+                (Subjects::Competitors, Some(competitors)) => competitors.steps(&self.filter),
                 _ => study.steps(&self.filter, &self.models),
             };
             steps.extend(own.into_iter().map(|step| (study, step)));
@@ -215,15 +245,15 @@ impl Selection {
     }
 }
 
-/// What comes from the guest.
-struct Harvest<'s> {
+/// The records of a guest, sorted into the tables of their studies.
+struct Results<'s> {
     selection: &'s Selection,
     tables: Vec<CostTable>,
-    /// The last line of each step that is no record.
-    said: BTreeMap<usize, String>,
+    /// The last line of each step that is not a record.
+    last_lines: BTreeMap<usize, String>,
 }
 
-impl<'s> Harvest<'s> {
+impl<'s> Results<'s> {
     fn new(selection: &'s Selection, machine: &Machine) -> Self {
         let table = |study: &&Study| CostTable {
             schema: SCHEMA,
@@ -238,18 +268,18 @@ impl<'s> Harvest<'s> {
         Self {
             selection,
             tables: selection.studies.iter().map(table).collect(),
-            said: BTreeMap::new(),
+            last_lines: BTreeMap::new(),
         }
     }
 
-    /// The tables of the studies of which a cell was asked for.
+    /// The tables of the studies that have a result.
     fn tables(self) -> Vec<CostTable> {
         let mut tables = self.tables;
         tables.retain(|table| !table.cells.is_empty() || !table.unavailable.is_empty());
         tables
     }
 
-    fn take(
+    fn add(
         &mut self,
         record: &GuestRecord,
         steps: &[(&'static Study, Step)],
@@ -271,7 +301,7 @@ impl<'s> Harvest<'s> {
             }
             (Ok(CostRecord::Unavailable { subject, reason }), Some(table)) => table.unavailable.push((subject, reason)),
             _ => {
-                self.said.insert(step, text.clone());
+                self.last_lines.insert(step, text.clone());
             }
         }
     }
@@ -286,6 +316,7 @@ mod tests {
             name: name.to_owned(),
             summary: String::new(),
             mechanisms,
+            one_connection_per_worker: !mechanisms,
             available: true,
             reason: None,
         };
@@ -303,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_a_step_for_each_mechanism_that_is_asked_for() {
+    fn a_plan_has_a_step_for_each_mechanism_that_is_selected() {
         assert_eq!(steps("vm/dispatch-cost", "").len(), Mechanism::all().count());
         assert_eq!(steps("vm/dispatch-cost", "active=100").len(), Mechanism::all().count());
         assert_eq!(steps("vm/dispatch-cost", "active=7"), []);
@@ -329,6 +360,10 @@ mod tests {
         for subject in ["bare", "event-loop/select", "loop-per-core/epoll-edge", "thread-pool"] {
             assert!(subjects.contains(&subject), "{subjects:?}");
         }
+        let occupied = steps
+            .iter()
+            .filter(|step| step.arguments.contains(&"--one-connection-per-worker".to_owned()));
+        assert_eq!(occupied.count(), 1, "thread-pool only");
     }
 
     #[test]

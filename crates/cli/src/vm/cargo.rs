@@ -1,16 +1,16 @@
-//! Executables that are put into the guest and that cargo builds in the source tree.
+//! Executables for the guest that cargo builds in the source tree.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What cargo builds.
 pub(super) struct Target {
-    /// In a sentence.
+    /// Its name in messages.
     what: &'static str,
     arguments: &'static [&'static str],
 }
 
-/// The contract suite of c10k-event. (Its other tests read files of the tree, which is not in the guest.)
+/// The contract suite of c10k-event. (Its other tests read files of the source tree, which is not in the guest.)
 pub(super) const CONTRACT: Target = Target {
     what: "the contract suite of c10k-event",
     arguments: &["test", "--no-run", "--package", "c10k-event", "--test", "contract"],

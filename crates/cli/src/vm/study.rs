@@ -13,7 +13,7 @@ use crate::{Outcome, inventory};
 
 /// Run studies in the guest: exact costs, the same on every machine.
 ///
-/// Exit code 1: a cell is not what it is in the baseline.
+/// The exit code is 1 if a cell differs from the baseline.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -24,18 +24,16 @@ pub(super) struct Args {
     /// Only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
-    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html; with several kernels a folder for
-    /// each of them below it.
+    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// A table made before, or the folder with those of several studies; a cell that changed by more than --tolerance
-    /// ends with exit code 1.
+    /// An earlier table, or a folder of tables. If a cell differs by more than --tolerance, the exit code is 1.
     #[arg(long, value_name = "FILE|DIR")]
     baseline: Option<PathBuf>,
-    /// Change that is let pass, percent.
+    /// Difference from the baseline that is accepted, percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     tolerance: f64,
-    /// The dispatch benchmark for vm/peers; without it cargo builds that of the source tree.
+    /// The dispatch benchmark for vm/peers [default: cargo builds that of the source tree].
     #[arg(long, value_name = "FILE")]
     benchmark: Option<PathBuf>,
     /// Print one JSON object per study and kernel on standard output.
@@ -83,24 +81,24 @@ pub(super) fn run(args: &Args) -> Outcome {
             print_side_by_side(table, other);
         }
     }
-    let mut is_as_before = true;
+    let mut is_unchanged = true;
     for table in tables.iter().flatten() {
         let Some(baseline) = baselines.iter().find(|baseline| baseline.study == table.study) else {
             continue;
         };
         for change in changes(baseline, table, &args.only, args.tolerance) {
             eprintln!("changed: {}: {change}", table.study);
-            is_as_before = false;
+            is_unchanged = false;
         }
     }
-    Ok(if is_as_before {
+    Ok(if is_unchanged {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Those that are named, each once.
+/// The named studies, each once.
 fn studies(names: &[String]) -> Result<Vec<&'static Study>, String> {
     if names.iter().any(|name| name == "all") {
         return Ok(STUDIES.iter().collect());
@@ -109,7 +107,10 @@ fn studies(names: &[String]) -> Result<Vec<&'static Study>, String> {
     for name in names {
         let study = Study::named(name).ok_or_else(|| {
             let names: Vec<_> = STUDIES.iter().map(|study| study.name).collect();
-            format!("no study {name} in the guest; there are {}, or all", names.join(", "))
+            format!(
+                "no study in the guest is called {name}; there are {}, or all",
+                names.join(", ")
+            )
         })?;
         if !studies.iter().any(|known| known.name == study.name) {
             studies.push(study);
@@ -142,7 +143,7 @@ fn measure(
             eprintln!("{subject:28} unavailable: {reason}");
         }
         if let ([], [(subject, reason), ..]) = (table.cells.as_slice(), table.unavailable.as_slice()) {
-            return Err(format!("{subject} is not to be had in the guest: {reason}").into());
+            return Err(format!("{subject} is not available in the guest: {reason}").into());
         }
         if args.json {
             println!("{}", serde_json::to_string(table)?);
@@ -168,7 +169,7 @@ fn print_cell(cell: &CostCell) {
     eprintln!("{subject:28} {load:36} {cost:12.1} {queue}");
 }
 
-/// Two kernels' tables of the same study, cell by cell.
+/// Prints two kernels' tables of the same study next to each other, cell by cell.
 fn print_side_by_side(first: &CostTable, second: &CostTable) {
     eprintln!("\n{}: {} and {}", first.study, first.kernel, second.kernel);
     for cell in &first.cells {
@@ -182,7 +183,7 @@ fn print_side_by_side(first: &CostTable, second: &CostTable) {
     }
 }
 
-/// The table of a study in `path`, or in the folder `path`.
+/// Reads the table of a study from the file or the folder `path`.
 fn read_baseline(path: &Path, study: &Study) -> Result<CostTable, String> {
     let path = match path.is_dir() {
         true => path.join(file_name(study.name)).with_extension("json"),
@@ -205,8 +206,8 @@ fn comparable(baseline: &CostTable, machines: &[Machine]) -> Result<(), String> 
     match other {
         None => Ok(()),
         Some(Machine { kernel, .. }) => Err(format!(
-            "the baseline was made with another kernel file ({}, here {}): name that one with --kernel, or make a \
-             baseline of this one with --out",
+            "the baseline was made with another kernel file ({}, here {}): give that file with --kernel, or make a \
+             baseline with this one with --out",
             baseline.kernel, kernel.release
         )),
     }
@@ -216,7 +217,7 @@ fn file_name(study: &str) -> &str {
     study.rsplit('/').next().unwrap_or(study)
 }
 
-/// Writes the tables for programs (JSON), for spreadsheets (CSV) and for people (HTML).
+/// Writes the tables as JSON, CSV and HTML.
 fn write_tables(folder: &Path, tables: &[CostTable]) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot write the results to {}: {error}", folder.display());
     std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;

@@ -1,8 +1,7 @@
 //! The least that a server can do: accept, read, write, wait for the end, close.
 //!
-//! It is a process of its own that blocks in each call and serves one connection at a time. What it and the client do for
-//! one exchange is the same on both sides: one write, one read that blocks, one switch to the other. So half of an
-//! exchange is the client's share.
+//! It is a process that blocks in each call and serves one connection at a time. In an exchange, client and server do the
+//! same: one write, one read that blocks, one switch to the other. So half of the cost of an exchange is the client's.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use c10k_sys::process::fork;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use super::WorkloadError;
+use super::error::WorkloadError;
 
 /// A running bare server.
 pub(super) struct Bare {
@@ -31,7 +30,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // Both fail only where it has already ended and been waited for.
+        // Both fail only if it has already been waited for.
         let _ = kill_process(self.process, Signal::KILL);
         let _ = waitpid(Some(self.process), WaitOptions::empty());
     }

@@ -1,12 +1,13 @@
-//! What it costs when a source is written to many times before it is looked at.
+//! What it costs if a source is written several times before it is read.
 //!
-//! 64 sources get 10 writes each; then all that is queued is fetched and read. A mechanism that queues an event for each
-//! write tells 640, one that coalesces tells 64.
+//! 64 sources get 10 writes each; then all events are fetched and all sources read. A mechanism that queues an event for each
+//! write reports 640 events, one that merges them reports 64.
 
 use c10k_event::InterestSet;
 
+use super::error::WorkloadError;
 use super::pairs::Pairs;
-use super::{Task, WorkloadError};
+use super::task::Task;
 
 const SOURCES: usize = 64;
 const WRITES: [usize; 2] = [1, 10];
@@ -25,7 +26,7 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
     };
     for writes in WRITES {
         let load = load(writes);
-        if task.asks_for(&load) {
+        if task.is_selected(&load) {
             let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
             pairs.grow_to(SOURCES)?;
             task.print(pairs.measure(&load, SOURCES, writes)?)?;

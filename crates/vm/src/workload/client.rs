@@ -1,24 +1,24 @@
-//! The client: one request after the other, by calls that block.
+//! The client: one request after the other, with calls that block.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use super::WorkloadError;
+use super::error::WorkloadError;
 
-/// What is asked for: the size of document of the paper's smallest load.
+/// The request: for a document as small as the paper's smallest.
 const REQUEST: &[u8] = b"GET /bytes/92 HTTP/1.1\r\nHost: c10k\r\n\r\n";
 
-/// What becomes of a connection after its reply.
+/// What happens to a connection after its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connection {
-    /// The next request takes it too.
+    /// It stays open for the next request.
     Kept,
-    /// It is closed, and the next request makes its own.
+    /// It is closed, and the next request opens another.
     New,
 }
 
 impl Connection {
-    /// All, with their names.
+    /// Both, with their names in a load.
     pub(super) const ALL: [(&'static str, Self); 2] = [("kept", Self::Kept), ("new", Self::New)];
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client that expects replies as long as `reply`.
+    /// A client that expects replies of the length of `reply`.
     pub(super) fn new(address: SocketAddr, reply: &[u8]) -> Self {
         Self {
             address,
@@ -42,9 +42,9 @@ impl Client {
         }
     }
 
-    /// Asks once and returns the whole reply, head and body: every later one is as long.
+    /// Sends one request and returns the whole reply, head and body. Every later reply has the same length.
     pub(super) fn first_reply(address: SocketAddr) -> Result<Vec<u8>, WorkloadError> {
-        let failed = |error| WorkloadError::Io("ask the server", error);
+        let failed = |error| WorkloadError::Io("send a request to the server", error);
         let mut connection = TcpStream::connect(address).map_err(failed)?;
         connection.write_all(REQUEST).map_err(failed)?;
         let mut reply = Vec::new();
@@ -58,8 +58,8 @@ impl Client {
         Ok(reply)
     }
 
-    /// One request and its reply.
-    pub(super) fn ask(&mut self, connection: Connection) -> io::Result<()> {
+    /// Sends one request and reads its reply.
+    pub(super) fn request(&mut self, connection: Connection) -> io::Result<()> {
         let mut stream = match self.kept.take() {
             Some(kept) => kept,
             None => TcpStream::connect(self.address)?,
@@ -109,7 +109,7 @@ mod tests {
         for (_, connection) in Connection::ALL {
             let mut client = Client::new(bare.address, reply);
             for _ in 0..3 {
-                client.ask(connection).expect("it answers");
+                client.request(connection).expect("it answers");
             }
             assert_eq!(client.replies, 3);
         }

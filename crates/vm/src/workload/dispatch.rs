@@ -1,14 +1,15 @@
-//! What it costs to learn of one event, with many sources that are silent.
+//! What it costs to learn of one event while many other sources are silent.
 //!
-//! The unit is one byte written to one source, told, and read until the source would block: the write, the wait, and two
-//! reads, kernel and user together.
+//! The unit of work is one byte: written to a source, reported, and read until the source would block. That is the write, the
+//! wait, and two reads, kernel and user together.
 
 use c10k_event::InterestSet;
 
+use super::error::WorkloadError;
 use super::pairs::Pairs;
-use super::{Task, WorkloadError};
+use super::task::Task;
 
-/// Sources that stay silent, and sources that are written to in every round.
+/// Sources that stay silent, and sources that are written in every round.
 const IDLE: [usize; 4] = [10, 100, 1_000, 5_000];
 const ACTIVE: [usize; 3] = [1, 10, 100];
 
@@ -26,15 +27,15 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
         return Ok(());
     };
     for idle in IDLE {
-        let asked = ACTIVE.map(|active| task.asks_for(&load(idle, active)));
-        if !asked.contains(&true) {
+        let selected = ACTIVE.map(|active| task.is_selected(&load(idle, active)));
+        if !selected.contains(&true) {
             continue;
         }
-        // A set of its own, so that no cell depends on those before it.
+        // Each has a new set, so that no cell depends on those before it.
         let mut pairs = Pairs::new(InterestSet::open(mechanism)?);
-        for (active, asked) in ACTIVE.into_iter().zip(asked) {
+        for (active, selected) in ACTIVE.into_iter().zip(selected) {
             pairs.grow_to(idle + active)?;
-            if asked {
+            if selected {
                 task.print(pairs.measure(&load(idle, active), active, 1)?)?;
             }
         }

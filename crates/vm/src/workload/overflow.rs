@@ -1,12 +1,13 @@
-//! When the queue of signals overflows, and what that costs: the paper's table 1 with signal-per-fd beside.
+//! When the queue of signals overflows, and what that costs: the paper's table 1, with signal-per-fd.
 //!
-//! 200 sources get 10 writes each before anything is fetched, with queues shorter than the sources, as long as them, and
-//! as long as the writes.
+//! 200 sources get 10 writes each before anything is fetched. The queue is half as long as there are sources, as long as there
+//! are sources, or as long as there are writes.
 
 use c10k_event::{InterestSet, Options};
 
+use super::error::WorkloadError;
 use super::pairs::Pairs;
-use super::{Task, WorkloadError};
+use super::task::Task;
 
 const SOURCES: usize = 200;
 const WRITES: usize = 10;
@@ -26,7 +27,7 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
     };
     for queue in QUEUES {
         let load = load(queue);
-        if task.asks_for(&load) {
+        if task.is_selected(&load) {
             let mut options = Options::default();
             options.signal_queue = Some(queue as u64);
             let mut pairs = Pairs::new(InterestSet::open_with(mechanism, &options)?);

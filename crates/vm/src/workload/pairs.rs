@@ -1,4 +1,4 @@
-//! Pairs of sockets as sources: what the workloads on mechanisms share.
+//! Pairs of sockets as sources: the part that the workloads on mechanisms have in common.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use c10k_event::{Events, Interest, InterestSet, Trigger};
 use c10k_record::CostCell;
 
-use super::{WINDOWS, WorkloadError, median};
+use super::error::WorkloadError;
+use super::windows::{WINDOWS, median};
 
-/// How long an event may take before it counts as lost. The guest's clock stands still while nothing runs, so that this
-/// costs no time there.
+/// How long an event may take before it counts as lost. The guest's clock jumps over idle time, so this takes no time there.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 
-/// Writes of a window, at least.
+/// The fewest writes of a window.
 const WRITES: usize = 40;
 
-/// Batch that events are fetched into.
+/// Events of a batch.
 const BATCH: usize = 256;
 
-/// Pairs of sockets of which the near ends are declared.
+/// Pairs of sockets whose near ends are declared.
 pub(super) struct Pairs {
     set: InterestSet<UnixStream>,
     events: Events,
@@ -52,8 +52,8 @@ impl Pairs {
         Ok(())
     }
 
-    /// Writes `writes` times one byte to each of the last `active` pairs, then fetches events and reads every source
-    /// until it would block, until all bytes are read and nothing more is told.
+    /// Writes `writes` times one byte to each of the last `active` pairs. Then fetches events and reads every reported source
+    /// until it would block, until all bytes are read and no event is left.
     fn round(&mut self, active: usize, writes: usize) -> Result<(), WorkloadError> {
         let first = self.far.len() - active;
         for mut far in self.far[first..].iter().cycle().take(active * writes) {
@@ -77,7 +77,7 @@ impl Pairs {
                 }
             }
         }
-        // Of a burst more may be queued than one read has answered: that has to be fetched too.
+        // After a burst, events may be left for bytes that were read already. They are fetched too.
         while writes > 1 && self.set.next_events(&mut self.events, Some(Duration::ZERO))? > 0 {
             while let Some(event) = self.set.take(&mut self.events) {
                 drain(&mut self.set[event.key], &mut self.buffer)?;
@@ -86,8 +86,7 @@ impl Pairs {
         Ok(())
     }
 
-    /// Measures windows of at least [`WRITES`] writes, after two rounds that warm up, and returns the one of median cost:
-    /// the kernel's own work, which falls into a few windows, does not count as the mechanism's.
+    /// Measures windows of at least [`WRITES`] writes, after two rounds of warm-up, and returns the one of median cost.
     pub(super) fn measure(&mut self, load: &str, active: usize, writes: usize) -> Result<CostCell, WorkloadError> {
         let rounds = WRITES.div_ceil(active * writes).max(2);
         for _ in 0..2 {
@@ -120,7 +119,7 @@ impl Pairs {
     }
 }
 
-/// Reads until the source would block; an edge tells no more than that.
+/// Reads until the source would block, as an edge trigger requires.
 fn drain(source: &mut UnixStream, buffer: &mut [u8]) -> Result<u64, WorkloadError> {
     let mut bytes = 0;
     loop {

@@ -1,35 +1,35 @@
 //! What a request costs a server.
 //!
-//! One client asks again and again; the server is a process of its own. Everything that the machine executes in between is
-//! counted, whoever it is charged to: the server, its workers, the kernel's work in their calls, the delivery of the
-//! request and the waking of whoever waits for it (which the kernel does while the *client* runs), processes that are made
-//! and buried. Taken off is the client's own share, which is half of an exchange of the same bytes with a bare server.
+//! One client sends one request after the other; the server is a process of its own. Everything that the machine executes
+//! is counted, whichever process it is charged to: the server and its workers, the kernel's work in their calls, the
+//! delivery of the request and the wake-up of the receiver (which the kernel does while the *client* runs), the start and
+//! the end of processes. The client's share is subtracted: half of an exchange of the same bytes with a bare server.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use c10k_record::CostCell;
 use c10k_sys::scheduling::{Class, enter};
+use c10k_units::duration;
 
 use super::bare::Bare;
 use super::client::{Client, Connection};
-use super::servant::{Servant, Start};
-use super::{Task, WINDOWS, WorkloadError, median};
+use super::error::WorkloadError;
+use super::server_process::{ServerProcess, Start};
+use super::task::{Subject, Task};
+use super::windows::{WINDOWS, median};
 
-/// The subject that is no server of this project: what nothing can be cheaper than.
+/// The subject that is not a server of this project: no server can cost less.
 pub(crate) const BARE: &str = "bare";
 
-/// Whose replies a bare server sends.
-const ANY: &str = "event-loop/epoll-edge";
+/// The server whose replies a bare server repeats.
+const TEMPLATE: &str = "event-loop/epoll-edge";
 
 /// Connections that never send anything.
 const IDLE: [usize; 2] = [0, 2_000];
 
 /// Requests of a window.
 const REQUESTS: usize = 40;
-
-/// Workers beyond one for each idle connection, where a connection occupies one.
-const SPARE: usize = 8;
 
 fn load(idle: usize, connection: &str) -> String {
     format!("idle={idle} connection={connection}")
@@ -43,60 +43,64 @@ pub(super) fn loads() -> Vec<String> {
 }
 
 pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
-    // Client and server run in turns, each until it waits. Elsewhere the scheduler would let the one that is woken break
-    // in or not by how long both ran before, and what a request costs would depend on what was measured before it.
+    // In this class, client and server take turns, each until it waits. In the default class, a process that wakes up may
+    // preempt the other, depending on how long both ran before: a request's cost would depend on earlier measurements.
     enter(Class::Batch).map_err(|error| WorkloadError::Io("enter SCHED_BATCH", error))?;
-    if task.subject == BARE {
+    if task.subject.name == BARE {
         return bare(task);
     }
     for idle in IDLE {
-        let asked = Connection::ALL.map(|(name, _)| task.asks_for(&load(idle, name)));
-        if asked.contains(&true) && !with_idle(task, idle, asked)? {
+        let selected = Connection::ALL.map(|(name, _)| task.is_selected(&load(idle, name)));
+        if selected.contains(&true) && !with_idle(task, idle, selected)? {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Measures what is asked for beside `idle` connections; false, and a record, where the server cannot run here.
-fn with_idle(task: &mut Task<'_>, idle: usize, asked: [bool; 2]) -> Result<bool, WorkloadError> {
-    let workers = if idle == 0 { 0 } else { idle + SPARE };
-    let servant = match Servant::start(task.subject, workers)? {
-        Start::Serving(servant) => servant,
+/// Measures the selected cells with `idle` silent connections. If the server cannot run here, prints that as a record and
+/// returns false.
+fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bool, WorkloadError> {
+    let server = match ServerProcess::start(task.subject, idle)? {
+        Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason).map(|()| false),
     };
     let mut silent = Vec::with_capacity(idle);
     for _ in 0..idle {
-        let connected = TcpStream::connect(servant.address);
+        let connected = TcpStream::connect(server.address);
         silent.push(connected.map_err(|error| WorkloadError::Io("make an idle connection", error))?);
     }
-    let reply = Client::first_reply(servant.address)?;
+    let reply = Client::first_reply(server.address)?;
     let mut replies = 1;
-    for ((name, connection), _) in Connection::ALL.into_iter().zip(asked).filter(|(_, asked)| *asked) {
+    for ((name, connection), _) in Connection::ALL
+        .into_iter()
+        .zip(selected)
+        .filter(|(_, selected)| *selected)
+    {
         let share = exchange(&reply, name, connection)?.instructions / 2;
-        let mut client = Client::new(servant.address, &reply);
+        let mut client = Client::new(server.address, &reply);
         let mut cell = measure(&mut client, &load(idle, name), connection)?;
-        cell.subject = task.subject.to_owned();
+        cell.subject = task.subject.name.clone();
         cell.instructions = cell.instructions.saturating_sub(share);
         replies += client.replies;
         task.print(cell)?;
     }
     drop(silent);
-    servant.stop(replies)?;
+    server.stop(replies)?;
     Ok(true)
 }
 
-/// Half of an exchange with a bare server, which is what that costs.
+/// Measures the bare server: half of an exchange with it.
 fn bare(task: &mut Task<'_>) -> Result<(), WorkloadError> {
-    let servant = match Servant::start(ANY, 0)? {
-        Start::Serving(servant) => servant,
+    let server = match ServerProcess::start(&Subject::named(TEMPLATE), 0)? {
+        Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason),
     };
-    let reply = Client::first_reply(servant.address)?;
-    servant.stop(1)?;
+    let reply = Client::first_reply(server.address)?;
+    server.stop(1)?;
     for (name, connection) in Connection::ALL {
-        // Its one process can have no idle connections beside the one that it serves.
-        if task.asks_for(&load(0, name)) {
+        // Its one process can have no idle connections: it serves one connection at a time.
+        if task.is_selected(&load(0, name)) {
             let mut cell = exchange(&reply, name, connection)?;
             cell.instructions /= 2;
             task.print(cell)?;
@@ -105,7 +109,7 @@ fn bare(task: &mut Task<'_>) -> Result<(), WorkloadError> {
     Ok(())
 }
 
-/// What client and bare server cost together.
+/// Measures an exchange: client and bare server together.
 fn exchange(reply: &[u8], name: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
     let bare = Bare::start(reply)?;
     let mut cell = measure(&mut Client::new(bare.address, reply), &load(0, name), connection)?;
@@ -113,30 +117,30 @@ fn exchange(reply: &[u8], name: &str, connection: Connection) -> Result<CostCell
     Ok(cell)
 }
 
-/// The window of median cost, once windows cost the same: a server may still be making processes for its idle
-/// connections when it answers the first requests.
+/// The window of median cost, measured once consecutive windows cost the same: a server may still be starting workers for
+/// its idle connections when it answers the first requests.
 fn measure(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
-    /// Windows that must agree, within this part of their cost, and windows that may pass before they do.
+    /// How many consecutive windows must agree, and within which part of their cost; and how many windows that may take.
     const AGREE: (usize, u64) = (4, 50);
     const MOST: usize = 2_000;
     let mut last = Vec::new();
-    let settled = |last: &[u64]| {
+    let is_stable = |last: &[u64]| {
         let recent = &last[last.len().saturating_sub(AGREE.0)..];
         let (min, max) = (recent.iter().min(), recent.iter().max());
         recent.len() == AGREE.0 && min.zip(max).is_some_and(|(min, max)| max - min <= min / AGREE.1)
     };
-    while !settled(&last) {
+    while !is_stable(&last) {
         if last.len() == MOST {
             return Err(WorkloadError::Inexact {
                 load: load.to_owned(),
-                why: format!("{MOST} windows of {REQUESTS} requests did not settle"),
+                why: format!("the cost of {MOST} windows of {REQUESTS} requests did not become stable"),
             });
         }
         last.push(window(client, load, connection)?.instructions);
     }
     let busy = Busy::start()?;
     let windows: Result<Vec<_>, _> = (0..WINDOWS).map(|_| window(client, load, connection)).collect();
-    busy.confirm(load)?;
+    busy.check(load)?;
     Ok(median(windows?))
 }
 
@@ -144,8 +148,8 @@ fn window(client: &mut Client, load: &str, connection: Connection) -> Result<Cos
     let started = Instant::now();
     for _ in 0..REQUESTS {
         client
-            .ask(connection)
-            .map_err(|error| WorkloadError::Io("ask the server", error))?;
+            .request(connection)
+            .map_err(|error| WorkloadError::Io("send a request to the server", error))?;
     }
     Ok(CostCell {
         subject: String::new(),
@@ -158,8 +162,8 @@ fn window(client: &mut Client, load: &str, connection: Connection) -> Result<Cos
     })
 }
 
-/// That the processor is never idle while windows are measured: the guest's clock jumps over idle time, which would be
-/// counted as instructions.
+/// Checks that the processor is never idle while windows are measured. The guest's clock jumps over idle time, so idle time
+/// would be counted as instructions.
 struct Busy {
     started: Instant,
     ran: Duration,
@@ -173,21 +177,25 @@ impl Busy {
         })
     }
 
-    fn confirm(&self, load: &str) -> Result<(), WorkloadError> {
+    fn check(&self, load: &str) -> Result<(), WorkloadError> {
         let took = self.started.elapsed();
         let ran = ran()?.saturating_sub(self.ran);
-        // What runs at the moment counts when it is switched out: the two may differ by a few switches.
+        // The kernel adds a process's time when it switches to another, so the two may differ by a few switches.
         if took.saturating_sub(ran) > took / 50 {
             return Err(WorkloadError::Inexact {
                 load: load.to_owned(),
-                why: format!("the processor ran for {ran:?} of {took:?} and was idle for the rest"),
+                why: format!(
+                    "the processor ran for {} of {} and was idle for the rest",
+                    duration::exact(ran),
+                    duration::exact(took)
+                ),
             });
         }
         Ok(())
     }
 }
 
-/// How long processes have run on the first processor: the seventh figure of its line in `/proc/schedstat`
+/// The time that processes have run on the first processor: the seventh number of its line in `/proc/schedstat`
 /// (the kernel's `Documentation/scheduler/sched-stats.rst`).
 fn ran() -> Result<Duration, WorkloadError> {
     let failed = |error| WorkloadError::Io("read /proc/schedstat", error);

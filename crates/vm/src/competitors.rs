@@ -1,19 +1,21 @@
-//! The contestants of c10k-event's dispatch benchmark: the library, loops written by hand, and other libraries.
+//! The competitors of c10k-event's dispatch benchmark: the library, loops written by hand, and other libraries.
 //!
-//! The benchmark's executable goes into the guest as it is. It names its contestants (`--competitors`) and counts one of
-//! them (`--count NAME`), which prints a [`c10k_record::CostRecord`] a line.
+//! The benchmark's executable is copied into the guest. `--competitors` prints the names of its competitors, and `--count NAME`
+//! measures one and prints one [`c10k_record::CostRecord`] per line.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use c10k_units::Filter;
 
-use crate::{Guest, Step, VmError};
+use crate::error::VmError;
+use crate::plan::Step;
+use crate::qemu::Guest;
 
-/// Where the benchmark stands in the guest.
+/// The benchmark's path in the guest.
 const IN_GUEST: &str = "/dispatch";
 
-/// A library that the benchmark loads if it is there, and where the loader of the usual systems looks for it.
+/// A library that the benchmark loads if it is installed, and the folders where it is looked for.
 const LOADED: &str = "libevent_core-2.1.so.7";
 const FOLDERS: [&str; 4] = [
     "/lib/x86_64-linux-gnu",
@@ -22,16 +24,16 @@ const FOLDERS: [&str; 4] = [
     "/usr/lib",
 ];
 
-/// The benchmark, and whom it compares.
+/// The benchmark and its competitors.
 #[derive(Debug)]
-pub(crate) struct Contestants {
+pub(crate) struct Competitors {
     program: PathBuf,
     /// Name and load of each cell.
     cells: Vec<(String, String)>,
 }
 
-impl Contestants {
-    /// Those of the benchmark in `program`.
+impl Competitors {
+    /// The competitors of the benchmark `program`.
     pub(crate) fn of(program: &Path) -> Result<Self, VmError> {
         let unfit = |why: String| VmError::Program {
             path: program.to_owned(),
@@ -46,9 +48,7 @@ impl Contestants {
             .map(|(name, load)| (name.to_owned(), load.to_owned()))
             .collect();
         if !output.status.success() || cells.is_empty() {
-            return Err(unfit(
-                "it names no contestants when it is asked with --competitors".to_owned(),
-            ));
+            return Err(unfit("it prints no names of competitors with --competitors".to_owned()));
         }
         Ok(Self {
             program: program.to_owned(),
@@ -56,13 +56,13 @@ impl Contestants {
         })
     }
 
-    /// One step for each contestant of which a cell is asked for.
+    /// One step for each competitor of which a cell is selected.
     pub(crate) fn steps(&self, filter: &Filter) -> Vec<Step> {
-        let asked = self
+        let selected = self
             .cells
             .iter()
             .filter(|(name, load)| filter.matches(&format!("{name} {load}")));
-        let mut names: Vec<&str> = asked.map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = selected.map(|(name, _)| name.as_str()).collect();
         names.dedup();
         names
             .into_iter()
@@ -70,7 +70,7 @@ impl Contestants {
             .collect()
     }
 
-    /// Puts the benchmark into the guest, with the library that it loads where this host has it.
+    /// Copies the benchmark into the guest, with the library that it loads if this host has it.
     pub(crate) fn add_to(&self, guest: &mut Guest<'_>) -> Result<(), VmError> {
         guest.add(Path::new(IN_GUEST), &self.program)?;
         let mut places = FOLDERS.iter().map(|folder| Path::new(folder).join(LOADED));

@@ -1,4 +1,4 @@
-//! The server that is measured: a process of its own, as for anybody else who uses it.
+//! The server that is measured: `c10k serve`, in a process of its own.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -7,34 +7,36 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use c10k_record::{ServeRecord, ServeSummary};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::WorkloadError;
+use super::error::WorkloadError;
+use super::task::Subject;
 
-/// Exit code of `c10k serve` where model or mechanism cannot run here.
+/// Exit code of `c10k serve` if the model or the mechanism cannot run here.
 const IMPOSSIBLE: i32 = 2;
 
+/// Workers besides those that idle connections occupy.
+const SPARE_WORKERS: usize = 8;
+
 /// A running `c10k serve`.
-pub(super) struct Servant {
+pub(super) struct ServerProcess {
     subject: String,
     process: Child,
     output: BufReader<ChildStdout>,
     pub(super) address: SocketAddr,
 }
 
-/// What became of the start.
+/// The outcome of a start.
 pub(super) enum Start {
-    Serving(Servant),
+    Serving(ServerProcess),
     /// The server says that it cannot run here, and why.
     Unavailable(String),
 }
 
-impl Servant {
-    /// Starts the server that a subject names: `MODEL/MECHANISM`, or `MODEL` where it has none.
-    ///
-    /// A model that keeps a worker to each connection for as long as that lasts gets `workers` of them.
-    pub(super) fn start(subject: &str, workers: usize) -> Result<Start, WorkloadError> {
-        /// Models with a fixed number of workers, of which a silent connection occupies one.
-        const OCCUPIED: [&str; 2] = ["preforked", "thread-pool"];
-        let (model, mechanism) = subject.split_once('/').unwrap_or((subject, ""));
+impl ServerProcess {
+    /// Starts the server that is the subject, and waits until it listens. It will have at least `connections` connections
+    /// open at once.
+    pub(super) fn start(subject: &Subject, connections: usize) -> Result<Start, WorkloadError> {
+        let name = subject.name.as_str();
+        let (model, mechanism) = name.split_once('/').unwrap_or((name, ""));
         let failed = |error| WorkloadError::Io("start the server", error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--idle-timeout", "10000s"]);
@@ -42,8 +44,8 @@ impl Servant {
         if !mechanism.is_empty() {
             command.args(["--mechanism", mechanism]);
         }
-        if OCCUPIED.contains(&model) && workers > 0 {
-            command.args(["--workers", &workers.to_string()]);
+        if subject.one_connection_per_worker && connections > 0 {
+            command.args(["--workers", &(connections + SPARE_WORKERS).to_string()]);
         }
         let mut process = command
             .stdin(Stdio::null())
@@ -51,60 +53,60 @@ impl Servant {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        let output = process.stdout.take().expect("it was piped just now");
+        let output = process.stdout.take().expect("standard output is a pipe");
         let mut output = BufReader::new(output);
         if let Some(ServeRecord::Listening { address, .. }) = next_record(&mut output).map_err(failed)?
             && let Ok(address) = address.parse()
         {
             return Ok(Start::Serving(Self {
-                subject: subject.to_owned(),
+                subject: name.to_owned(),
                 process,
                 output,
                 address,
             }));
         }
-        let mut said = String::new();
+        let mut text = String::new();
         if let Some(mut stderr) = process.stderr.take() {
-            stderr.read_to_string(&mut said).map_err(failed)?;
+            stderr.read_to_string(&mut text).map_err(failed)?;
         }
-        let said = said.lines().last().unwrap_or("it said nothing");
-        let said = said.strip_prefix("c10k: ").unwrap_or(said).to_owned();
+        let last_line = text.lines().last().unwrap_or("it printed nothing");
+        let last_line = last_line.strip_prefix("c10k: ").unwrap_or(last_line).to_owned();
         match process.wait().map_err(failed)?.code() {
-            Some(IMPOSSIBLE) => Ok(Start::Unavailable(said)),
+            Some(IMPOSSIBLE) => Ok(Start::Unavailable(last_line)),
             _ => Err(WorkloadError::Server {
-                subject: subject.to_owned(),
-                what: said,
+                subject: name.to_owned(),
+                problem: last_line,
             }),
         }
     }
 
-    /// Stops it; its own count of replies must be `replies`.
+    /// Stops it. Its own count of replies must be `replies`.
     pub(super) fn stop(mut self, replies: u64) -> Result<(), WorkloadError> {
         let failed = |error| WorkloadError::Io("stop the server", error);
         kill_process(Pid::from_child(&self.process), Signal::TERM).map_err(|error| failed(error.into()))?;
         let summary = next_record(&mut self.output).map_err(failed)?;
         let status = self.process.wait().map_err(failed)?;
-        let told = match summary {
+        let counted = match summary {
             Some(ServeRecord::Summary(summary)) => {
                 let ServeSummary { replies, .. } = *summary;
                 Some(replies)
             }
             _ => None,
         };
-        if status.success() && told == Some(replies) {
+        if status.success() && counted == Some(replies) {
             return Ok(());
         }
-        let told = told.map_or("no".to_owned(), |told| told.to_string());
+        let counted = counted.map_or("no".to_owned(), |counted| counted.to_string());
         Err(WorkloadError::Server {
             subject: std::mem::take(&mut self.subject),
-            what: format!("it ended with {status} and told of {told} replies where {replies} were read"),
+            problem: format!("it ended with {status} and counted {counted} replies; the client read {replies}"),
         })
     }
 }
 
-impl Drop for Servant {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail only where it has already ended and been waited for.
+        // Both fail only if it has already been waited for.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
