@@ -1,4 +1,4 @@
-//! The one place of this crate that reads a clock.
+//! Reads the clocks. No other file of this crate does; everything else takes instants as arguments.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// Now.
+    /// The current time.
     #[must_use]
     pub fn now() -> Self {
         Self(nanoseconds(clock_gettime(ClockId::Monotonic)))
     }
 
-    /// Nanoseconds from `earlier` to here; zero where `earlier` is later.
+    /// Nanoseconds from `earlier` to this instant; zero if `earlier` is later.
     #[must_use]
     pub fn since_ns(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This instant moved on by `duration`, at most to the end of time.
+    /// This instant plus `duration`; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         self.after_ns(duration_ns(duration))
     }
 
-    /// This instant moved on by `ns` nanoseconds, at most to the end of time.
+    /// This instant plus `ns` nanoseconds; saturates.
     #[must_use]
     pub fn after_ns(self, ns: u64) -> Self {
         Self(self.0.saturating_add(ns))
     }
 
-    /// How long it is from `now` to here; zero where it has passed.
+    /// The time from `now` until this instant; zero if it has passed.
     #[must_use]
     pub fn from_now(self, now: Self) -> Duration {
         Duration::from_nanos(self.since_ns(now))

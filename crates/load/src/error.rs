@@ -1,4 +1,4 @@
-//! Why a run could not be made. What a run found out, good or bad, is a [`c10k_record::LoadSummary`] instead.
+//! Why a run could not be started. What a run finds out, good or bad, is a [`c10k_record::LoadSummary`] instead.
 
 use std::io;
 
@@ -7,14 +7,14 @@ use c10k_http::reply::ReplyError;
 
 use crate::endpoint::Endpoint;
 
-/// A run that could not be made.
+/// Why a run could not be started or continued.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The URL cannot be used.
     #[error("reading the URL '{url}': {cause}: give http://HOST:PORT/PATH or unix:SOCKET:/PATH")]
     Url {
-        /// As given.
+        /// The URL as given.
         url: String,
         /// What is wrong with it.
         cause: &'static str,
@@ -24,26 +24,26 @@ pub enum LoadError {
     Resolve {
         /// The host.
         host: String,
-        /// The resolver's answer.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// Options that do not go together.
+    /// The options contradict each other.
     #[error("planning the load: {0}")]
     Plan(&'static str),
-    /// Nothing accepts at the address.
+    /// No server accepts connections at the address.
     #[error("connecting to {address}: {source}: is the server running, and is this its port?")]
     Connect {
         /// The address.
         address: Endpoint,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// What accepts there is not an HTTP server.
-    #[error("asking {address} for the URL: {source}: is this an HTTP/1.x server's port?")]
+    /// The server at the address does not speak HTTP.
+    #[error("requesting the URL from {address}: {source}: is this an HTTP/1.x server's port?")]
     NotHttp {
         /// The address.
         address: Endpoint,
-        /// What is wrong with its answer.
+        /// What is wrong with its reply.
         source: ReplyError,
     },
     /// The event library could not be opened.
@@ -52,12 +52,12 @@ pub enum LoadError {
     /// Waiting for events failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// A system call that the run cannot do without failed.
+    /// A necessary system call failed.
     #[error("{operation}: {source}")]
     System {
         /// The operation.
         operation: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
 }

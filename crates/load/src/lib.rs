@@ -1,75 +1,55 @@
 //! An open-loop HTTP load generator with an idle-connection pool.
 //!
-//! A [`LoadPlan`] says what to do, [`run`] does it and returns a [`LoadReport`] with a [`c10k_record::LoadSummary`].
+//! A [`LoadPlan`] describes a run. [`run`] executes it and returns a [`LoadReport`] with a [`c10k_record::LoadSummary`],
+//! which the [`FORMATS`] write in several formats. [`find_max`] searches the highest rate that a server sustains.
 //!
 //! # The contract
 //!
-//! - **The schedule is the users.** One global, seeded [`schedule`] says when each request is due. It does not know
-//!   connections, threads or replies. Latency counts from the scheduled instant, always; so a server that stalls is
-//!   charged with every request that was due meanwhile (what is known as coordinated omission cannot occur).
-//! - **Everything is accounted.** `intended = sent + never_sent` and
+//! - **The schedule represents the users.** One global schedule with a seed determines when each request is due. It does
+//!   not depend on connections, threads or replies. Latency always counts from the scheduled instant. So a server that
+//!   stalls is charged with every request that was due meanwhile; coordinated omission cannot occur.
+//! - **Every request is accounted for.** `intended = sent + never_sent` and
 //!   `sent = completed + timed_out + errors + in_flight` hold at the end of every run, and [`run`] asserts them. A
-//!   request that got no good answer enters the percentiles with the time limit, its lower bound.
-//! - **An honest word.** A run that was bounded by the generator itself (descriptors, ports, CPU, send lag) or whose
-//!   idle pool was not reached or held is `valid: false` and says why.
-//! - **Time is an argument.** Schedule, lanes, books and verdict never read a clock; [`clock`] is the one file that does.
+//!   request without a good reply enters the percentiles with the time limit, which is its lower bound.
+//! - **A run knows whether it is valid.** A run that was limited by the generator itself (descriptors, ports, CPU, send
+//!   lag), or whose idle pool was not complete, has `valid: false` and the reasons.
+//! - **Time is an argument.** Schedule, engine and statistics never read a clock. In the tests, whole runs are simulated
+//!   in virtual time.
 //!
 //! ```no_run
 //! use c10k_load::{LoadPlan, Target, run};
 //!
 //! let plan = LoadPlan::new(Target::parse("http://127.0.0.1:8080/bytes/92")?);
-//! let summary = run(&plan, |news| eprintln!("{news:?}"))?.summary;
+//! let summary = run(&plan, |event| eprintln!("{event:?}"))?.summary;
 //! println!("p99 {} ns, valid: {}", summary.latency_ns.p99, summary.valid);
 //! # Ok::<(), c10k_load::LoadError>(())
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod account;
-mod churn;
-pub mod clock;
+mod accounting;
+mod clock;
 mod endpoint;
 mod engine;
 mod error;
-pub mod failure;
-pub mod fingerprint;
-pub mod histogram;
-pub mod idle;
-mod lane;
-mod limits;
-pub mod occupancy;
-mod opening;
-pub mod output;
-pub mod pacing;
+mod fingerprint;
+mod net;
+mod output;
 mod plan;
-mod probe;
-pub mod profile;
+mod progress;
 mod report;
 mod run;
-pub mod schedule;
-pub mod search;
-pub mod series;
-pub mod sessions;
-pub mod share;
-mod socket;
-mod sockets;
-pub mod sources;
-pub mod statistics;
-mod target;
-pub mod traffic;
-mod verdict;
-mod watch;
+mod schedule;
+mod search;
+mod stop;
 mod worker;
-mod world;
 
+pub use clock::Moment;
 pub use endpoint::Endpoint;
 pub use error::LoadError;
-pub use limits::Limits;
-pub use pacing::Pace;
-pub use plan::{Bodies, Close, LoadPlan, Pattern, Probe, Rate};
+pub use output::{Destination, FORMATS, OutputFormat, search_text};
+pub use plan::{Arrival, Bodies, Close, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Sessions, Target};
+pub use progress::{Progress, RunEvent};
 pub use report::LoadReport;
 pub use run::{run, run_until};
-pub use schedule::Arrival;
-pub use sessions::Sessions;
-pub use sources::Ports;
-pub use target::{Expected, Target};
-pub use watch::{News, Progress, Stop};
+pub use search::{Criterion, find_max};
+pub use stop::Stop;

@@ -1,23 +1,20 @@
-//! All that a run found.
+//! The results of a run.
 
 use c10k_record::LoadSummary;
 use c10k_sys::rusage::Usage;
 
-use crate::account::Account;
-use crate::sessions::Tally;
-use crate::traffic::Traffic;
+use crate::accounting::request_stats::RequestStats;
+use crate::accounting::traffic::Traffic;
 
-/// The summary and what it was made of.
+/// The summary of a run and the measurements behind it, from which the output formats are made.
 #[derive(Debug, Clone)]
 pub struct LoadReport {
-    /// What `--json` prints.
+    /// The summary that `--json` prints.
     pub summary: LoadSummary,
-    /// The books of all threads: histograms and time series.
-    pub account: Account,
-    /// What went over the wire, from the start of the run.
-    pub traffic: Traffic,
-    /// The sessions, where the plan had them.
-    pub sessions: Option<Tally>,
-    /// CPU time and context switches of the sending threads over the measured time.
-    pub usage: Usage,
+    /// Counts, histograms and time series of the requests.
+    pub(crate) stats: RequestStats,
+    /// Connections and bytes, from the start of the run.
+    pub(crate) traffic: Traffic,
+    /// CPU time and context switches of the sending threads in the measured time.
+    pub(crate) usage: Usage,
 }

@@ -1,19 +1,28 @@
-//! The highest rate that a server holds: doubling until a rate fails, then halving the interval.
+//! Finds the highest rate at which a server meets a criterion: the rate is doubled until it fails, then the interval is
+//! bisected.
 
 use std::time::Duration;
 
 use c10k_record::{LoadSearch, LoadSummary, LoadTrial};
+use c10k_units::display;
 
-/// The search ends when the lowest failing rate is at most this much above the highest that held.
+use crate::LoadError;
+use crate::plan::{LoadPlan, Rate};
+use crate::progress::RunEvent;
+use crate::run::run_until;
+use crate::stop::Stop;
+
+/// The search ends if the lowest rate that failed is at most this factor above the highest one that held.
 const PRECISION: f64 = 1.05;
-/// Below this rate, requests per second, nothing is tried.
+/// The lowest rate that is tried, requests per second.
 const LOWEST: f64 = 1.0;
-/// Rates tried at most.
+/// The maximum number of rates that are tried.
 const RATES_MAX: usize = 40;
-/// Share of the offered rate that must be achieved.
+/// The share of the offered rate that must be achieved.
 const ACHIEVED_MIN: f64 = 0.99;
 
-/// What a rate must hold, beside every request answered and the offered rate achieved: `p99<5ms`.
+/// What a rate must meet: every request is answered, the offered rate is achieved, and a percentile of the latency stays
+/// below a limit, such as `p99<5ms`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Criterion {
     text: String,
@@ -22,7 +31,7 @@ pub struct Criterion {
 }
 
 impl Criterion {
-    /// The share `quantile` (0 to 1) of all requests has a latency below `limit`; `text` is what the record calls it.
+    /// The latency at `quantile` (0 to 1) must be below `limit`. The record shows `text`.
     #[must_use]
     pub fn new(text: &str, quantile: f64, limit: Duration) -> Self {
         Self {
@@ -32,16 +41,10 @@ impl Criterion {
         }
     }
 
-    /// What the latency has to stay below.
-    #[must_use]
-    pub fn limit(&self) -> Duration {
-        self.limit
-    }
-
-    /// What a run did not hold; `None` when it held everything. `latency_ns` is its latency at a quantile.
-    fn broken_by(&self, run: &LoadSummary, latency_ns: impl Fn(f64) -> u64) -> Option<String> {
+    /// Why a run does not meet the criterion; `None` if it does. `latency_ns` is the latency at the quantile.
+    fn violation(&self, run: &LoadSummary, latency_ns: u64) -> Option<String> {
         let lost = run.intended - run.completed;
-        let latency = Duration::from_nanos(latency_ns(self.quantile));
+        let latency = Duration::from_nanos(latency_ns);
         if !run.valid {
             Some(format!("the generator: {}", run.invalid_because.join("; ")))
         } else if lost > 0 {
@@ -52,57 +55,76 @@ impl Criterion {
                 run.rate_achieved, run.rate_offered
             ))
         } else if latency >= self.limit {
-            Some(format!("{} is {latency:.1?}", self.text))
+            let latency = display::seconds(latency.as_secs_f64());
+            Some(format!("{} is {latency}", self.text))
         } else {
             None
         }
     }
 }
 
-/// A run at one rate: its summary, and its latency at a quantile, nanoseconds.
-pub type Trial = (LoadSummary, Box<dyn Fn(f64) -> u64>);
-
-/// Searches from `start` requests per second on. `try_rate` makes a run at a rate; a rate that fails is tried once
-/// more before it counts as failed, so that one hiccup of the machine does not decide. Where it returns `None`, the
-/// search ends with what it has found so far.
+/// Searches the highest rate at which `plan` meets the criterion, starting from the plan's rate. If `stop` is requested,
+/// the search ends with its results so far. `observe` is called at the start of each run and whenever it reports
+/// something.
 ///
 /// # Errors
-/// The first error of `try_rate`.
-pub fn find_max<E>(
+/// [`LoadError`] if the plan has no constant rate, or if a run cannot be started.
+pub fn find_max(
+    plan: &LoadPlan,
+    criterion: &Criterion,
+    stop: &Stop,
+    mut observe: impl FnMut(&LoadPlan, RunEvent),
+) -> Result<LoadSearch, LoadError> {
+    let Rate::PerSecond(start) = plan.rate else {
+        return Err(LoadError::Plan(
+            "--find-max starts from a constant rate: give a number with --rate",
+        ));
+    };
+    search(start, criterion, |rate| {
+        let plan = LoadPlan {
+            rate: Rate::PerSecond(rate),
+            // Replies to the last requests arrive after the measured time; those of the warm-up arrive in it instead.
+            warm_up: plan.warm_up.max(criterion.limit.min(plan.duration)),
+            ..plan.clone()
+        };
+        let report = run_until(&plan, stop, |event| observe(&plan, event))?;
+        let trial = Trial {
+            latency_ns: report.stats.latency.at(criterion.quantile),
+            summary: report.summary,
+        };
+        Ok(Some(trial).filter(|_| stop.requested().is_none()))
+    })
+}
+
+/// A run at one rate.
+struct Trial {
+    summary: LoadSummary,
+    /// The latency at the quantile of the criterion.
+    latency_ns: u64,
+}
+
+/// Searches from `start` requests per second. `run_at` makes a run at a rate. A rate that fails is tried again before it
+/// counts as failed, so that a disturbance of the machine does not decide. If `run_at` returns `None`, the search ends
+/// with its results so far.
+fn search<E>(
     start: f64,
     criterion: &Criterion,
-    mut try_rate: impl FnMut(f64) -> Result<Option<Trial>, E>,
+    mut run_at: impl FnMut(f64) -> Result<Option<Trial>, E>,
 ) -> Result<LoadSearch, E> {
-    let mut search = LoadSearch {
+    let mut found = LoadSearch {
         criterion: criterion.text.clone(),
         ..LoadSearch::default()
     };
     let (mut held, mut failed): (Option<f64>, Option<f64>) = (None, None);
     let mut rate = start;
-    'search: for _ in 0..RATES_MAX {
-        let mut holds = false;
-        for _ in 0..2 {
-            let Some((summary, latency)) = try_rate(rate)? else {
-                search.interrupted = true;
-                break 'search;
-            };
-            let broken = criterion.broken_by(&summary, latency);
-            holds = broken.is_none();
-            search.trials.push(LoadTrial {
-                rate,
-                held: holds,
-                because: broken.unwrap_or_default(),
-                by_generator: !summary.valid,
-            });
-            if holds {
-                search.best = Some(Box::new(summary));
+    for _ in 0..RATES_MAX {
+        match try_twice(rate, criterion, &mut found, &mut run_at)? {
+            TrialResult::Held => held = Some(rate),
+            TrialResult::Failed => failed = Some(rate),
+            TrialResult::Interrupted => {
+                found.interrupted = true;
                 break;
             }
-        }
-        if holds {
-            held = Some(rate);
-        } else {
-            failed = Some(rate);
         }
         rate = match (held, failed) {
             (Some(held), Some(failed)) if failed / held <= PRECISION => break,
@@ -112,18 +134,51 @@ pub fn find_max<E>(
             (None, failed) => failed.unwrap_or(start) / 2.0,
         };
     }
-    search.rate_max = held;
-    // What failed once at a rate that then held was a hiccup.
-    let lowest_failure = search
+    found.rate_max = held;
+    // A failure at or below the highest rate that held was a disturbance.
+    let lowest_failure = found
         .trials
         .iter()
         .filter(|trial| !trial.held && held.is_none_or(|held| trial.rate > held))
         .min_by(|a, b| a.rate.total_cmp(&b.rate));
     if let Some(trial) = lowest_failure {
-        search.limited_by.clone_from(&trial.because);
-        search.by_generator = trial.by_generator;
+        found.limited_by.clone_from(&trial.because);
+        found.by_generator = trial.by_generator;
     }
-    Ok(search)
+    Ok(found)
+}
+
+enum TrialResult {
+    Held,
+    Failed,
+    Interrupted,
+}
+
+/// Tries a rate, and tries it again if it fails. Adds the trials to `found`.
+fn try_twice<E>(
+    rate: f64,
+    criterion: &Criterion,
+    found: &mut LoadSearch,
+    mut run_at: impl FnMut(f64) -> Result<Option<Trial>, E>,
+) -> Result<TrialResult, E> {
+    for _ in 0..2 {
+        let Some(Trial { summary, latency_ns }) = run_at(rate)? else {
+            return Ok(TrialResult::Interrupted);
+        };
+        let violation = criterion.violation(&summary, latency_ns);
+        let held = violation.is_none();
+        found.trials.push(LoadTrial {
+            rate,
+            held,
+            because: violation.unwrap_or_default(),
+            by_generator: !summary.valid,
+        });
+        if held {
+            found.best = Some(Box::new(summary));
+            return Ok(TrialResult::Held);
+        }
+    }
+    Ok(TrialResult::Failed)
 }
 
 #[cfg(test)]
@@ -131,10 +186,14 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    /// A server whose p99 passes the limit above `knee` and which loses requests above twice that.
-    fn search(knee: f64, start: f64) -> LoadSearch {
+    fn trial(summary: LoadSummary, latency_ns: u64) -> Option<Trial> {
+        Some(Trial { summary, latency_ns })
+    }
+
+    /// Searches a server whose p99 exceeds the limit above `knee` and which loses requests above twice that.
+    fn search_knee(knee: f64, start: f64) -> LoadSearch {
         let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
-        let result = find_max(start, &criterion, |rate| {
+        let Ok(found) = search(start, &criterion, |rate| {
             let intended = rate as u64;
             let completed = if rate > 2.0 * knee { intended / 2 } else { intended };
             let run = LoadSummary {
@@ -146,16 +205,15 @@ mod tests {
                 ..LoadSummary::default()
             };
             let p99: u64 = if rate > knee { 6_000_000 } else { 1_000_000 };
-            Ok::<_, Infallible>(Some((run, Box::new(move |_| p99) as _)))
+            Ok::<_, Infallible>(trial(run, p99))
         });
-        let Ok(search) = result;
-        search
+        found
     }
 
     #[test]
     fn the_knee_is_found_from_below_and_from_above() {
         for start in [1.0, 100.0, 12_345.0, 1_000_000.0] {
-            let found = search(12_345.0, start);
+            let found = search_knee(12_345.0, start);
             let rate = found.rate_max.unwrap();
             assert!((12_345.0 / PRECISION..=12_345.0).contains(&rate), "{rate} from {start}");
             assert!(found.limited_by.contains("p99<5ms"), "{}", found.limited_by);
@@ -164,10 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_is_interrupted_keeps_what_it_has_found() {
+    fn an_interrupted_search_keeps_its_results() {
         let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
         let mut tries = 0;
-        let Ok(found) = find_max(100.0, &criterion, |rate| {
+        let Ok(found) = search(100.0, &criterion, |rate| {
             tries += 1;
             let run = LoadSummary {
                 rate_offered: rate,
@@ -175,7 +233,7 @@ mod tests {
                 valid: true,
                 ..LoadSummary::default()
             };
-            Ok::<_, Infallible>((tries <= 3).then_some((run, Box::new(|_| 1u64) as _)))
+            Ok::<_, Infallible>(trial(run, 1).filter(|_| tries <= 3))
         });
         assert_eq!(
             (found.rate_max, found.trials.len(), found.interrupted),
@@ -184,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_holds_nothing_has_no_highest_rate() {
-        let found = search(0.01, 1000.0);
+    fn there_may_be_no_rate_that_holds() {
+        let found = search_knee(0.01, 1000.0);
         assert_eq!((found.rate_max, found.best), (None, None));
         assert!(found.trials.iter().all(|trial| !trial.held));
     }
@@ -194,7 +252,7 @@ mod tests {
     fn a_rate_that_fails_once_is_tried_again() {
         let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
         let mut tried = Vec::new();
-        let Ok(found) = find_max(100.0, &criterion, |rate| {
+        let Ok(found) = search(100.0, &criterion, |rate| {
             tried.push(rate);
             let run = LoadSummary {
                 rate_offered: rate,
@@ -202,16 +260,16 @@ mod tests {
                 valid: true,
                 ..LoadSummary::default()
             };
-            // The machine's hiccup is in the first try; from 150 a second on it is the server.
+            // The first trial is disturbed by the machine; above 150 per second the server fails.
             let p99: u64 = if tried.len() == 1 || rate > 150.0 { 9_000_000 } else { 1 };
-            Ok::<_, Infallible>(Some((run, Box::new(move |_| p99) as _)))
+            Ok::<_, Infallible>(trial(run, p99))
         });
         assert_eq!(tried[..4], [100.0, 100.0, 200.0, 200.0]);
         assert!((150.0 / PRECISION..=150.0).contains(&found.rate_max.unwrap()));
     }
 
     #[test]
-    fn what_a_rate_must_hold_has_exact_limits() {
+    fn the_limits_of_a_criterion_are_exact() {
         let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
         let run = LoadSummary {
             intended: 1000,
@@ -221,23 +279,20 @@ mod tests {
             valid: true,
             ..LoadSummary::default()
         };
-        let below = |quantile: f64| if quantile == 0.99 { 4_999_999 } else { u64::MAX };
-        assert_eq!(criterion.broken_by(&run, below), None);
-        assert_eq!(
-            criterion.broken_by(&run, |_| 5_000_000).as_deref(),
-            Some("p99<5ms is 5.0ms")
-        );
+        let below = 4_999_999;
+        assert_eq!(criterion.violation(&run, below), None);
+        assert_eq!(criterion.violation(&run, 5_000_000).as_deref(), Some("p99<5ms is 5 ms"));
         let slow = LoadSummary {
             rate_achieved: 989.9,
             ..run.clone()
         };
-        assert!(criterion.broken_by(&slow, below).unwrap().contains("989.9 of 1000.0"));
+        assert!(criterion.violation(&slow, below).unwrap().contains("989.9 of 1000.0"));
         let lossy = LoadSummary { completed: 999, ..run };
-        assert!(criterion.broken_by(&lossy, below).unwrap().starts_with("1 of 1000"));
+        assert!(criterion.violation(&lossy, below).unwrap().starts_with("1 of 1000"));
     }
 
     #[test]
-    fn a_run_that_says_nothing_about_the_server_holds_nothing() {
+    fn an_invalid_run_does_not_meet_a_criterion() {
         let criterion = Criterion::new("p99<5ms", 0.99, Duration::from_millis(5));
         let run = LoadSummary {
             invalid_because: vec!["saturated".to_owned()],
@@ -245,7 +300,7 @@ mod tests {
         };
         assert!(
             criterion
-                .broken_by(&run, |_| 0)
+                .violation(&run, 0)
                 .unwrap()
                 .contains("the generator: saturated")
         );

@@ -1,4 +1,5 @@
-//! However much a server sends, the generator holds no more of it: in a program of its own, whose memory can be read.
+//! The generator's memory is bounded, however much a server sends. This is a separate program because it measures the
+//! memory of the process.
 
 mod support;
 
@@ -7,33 +8,33 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use c10k_load::{LoadPlan, Pattern, Probe, Rate, Target, run};
-use support::Peer;
+use support::{HANG, Peer};
 
-/// The most memory that this process had resident so far, KiB.
+/// The maximum resident memory of this process so far, KiB.
 fn resident_max_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Loads a server on 20 connections for half a second.
+/// Loads a server over 20 connections for half a second. Endless replies time out after that.
 fn load(peer: &Peer) {
     let plan = LoadPlan {
         rate: Rate::PerSecond(200.0),
-        pattern: Pattern::InTurn {
+        pattern: Pattern::RoundRobin {
             connections: NonZeroU64::new(20).unwrap(),
             per_connection: None,
         },
         duration: Duration::from_millis(500),
         timeout: Duration::from_millis(500),
         probe: Probe::Skip,
-        lag_bound: Duration::from_secs(60),
+        lag_bound: HANG,
         ..LoadPlan::new(Target::parse(&peer.url("/anything")).unwrap())
     };
     assert!(run(&plan, |_| {}).unwrap().summary.intended > 0);
 }
 
-/// A server that answers with `head` and then `more` for ever.
+/// A server that replies with `head` and then `more` without end.
 fn endless(head: &'static [u8], more: &'static [u8]) -> Peer {
     Peer::answering(move |stream| {
         stream.write_all(head)?;
@@ -67,6 +68,6 @@ fn endless_replies_do_not_fill_the_memory() {
         load(&endless(head, more));
     }
     let grown = resident_max_kib().saturating_sub(before);
-    // 20 heads of 64 KiB, the limit, and the stacks of the server's threads; the replies were gigabytes.
+    // This allows for 20 heads of 64 KiB, the limit, and the stacks of the server's threads. The replies are gigabytes.
     assert!(grown < 8 * 1024, "{grown} KiB");
 }

@@ -1,4 +1,4 @@
-//! `--httperf`: a parser written from httperf(1) reads the output, and its figures agree with the record.
+//! `--httperf`: a parser that was written from httperf(1) reads the output, and the figures agree with the record.
 
 mod support;
 
@@ -7,12 +7,20 @@ use std::io::Write;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use c10k_load::{LoadPlan, LoadReport, Pattern, Probe, Rate, Sessions, Target, output, run};
-use support::{Peer, read_request};
+use c10k_load::{FORMATS, LoadPlan, LoadReport, Pattern, Probe, Rate, Sessions, Target, run};
+use support::{HANG, Peer, read_request};
 
-/// The figures of httperf's output by group and name, read strictly in the order of the manual page.
+/// The report in httperf's layout.
+fn httperf(report: &LoadReport) -> String {
+    let format = FORMATS.iter().find(|format| format.flag == "httperf").unwrap();
+    let mut bytes = Vec::new();
+    (format.write)(report, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The figures of httperf's output by name. The layout must be exactly that of the manual page.
 fn parse(text: &str) -> BTreeMap<String, f64> {
-    // One line of the output each: literal text, and in braces the name of a number.
+    // Each string is a line of the output. Braces contain the name of a number.
     const LAYOUT: &[&str] = &[
         "Maximum connect burst length: {burst}",
         "",
@@ -63,17 +71,17 @@ fn read_line(line: &str, layout: &str, found: &mut BTreeMap<String, f64>) {
         found.insert(name.to_owned(), number);
         rest = &rest[length..];
     }
-    assert!(rest.is_empty(), "{line:?} goes on after {layout:?}");
+    assert!(rest.is_empty(), "{line:?} continues after {layout:?}");
 }
 
-fn load(peer: &Peer, pattern: Pattern) -> LoadReport {
+fn load(peer: &Peer, pattern: Pattern, timeout: Duration) -> LoadReport {
     let plan = LoadPlan {
         rate: Rate::PerSecond(100.0),
         pattern,
         duration: Duration::from_secs(2),
-        timeout: Duration::from_millis(400),
+        timeout,
         probe: Probe::Skip,
-        lag_bound: Duration::from_secs(60),
+        lag_bound: HANG,
         ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
     };
     run(&plan, |_| {}).unwrap()
@@ -92,23 +100,27 @@ fn assert_close(found: &BTreeMap<String, f64>, name: &str, value: f64) {
 #[test]
 fn the_figures_agree_with_the_record() {
     let peer = Peer::replying(*b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let request = format!(
+        "GET /bytes/5 HTTP/1.1\r\nHost: {}\r\nUser-Agent: c10k-load\r\n\r\n",
+        peer.address()
+    );
     for (pattern, connections) in [
         (
-            Pattern::AsNeeded {
+            Pattern::OnDemand {
                 per_connection: NonZeroU64::MIN,
             },
             200.0,
         ),
         (
-            Pattern::InTurn {
+            Pattern::RoundRobin {
                 connections: NonZeroU64::new(5).unwrap(),
                 per_connection: None,
             },
             5.0,
         ),
     ] {
-        let report = load(&peer, pattern);
-        let found = parse(&output::httperf::summary(&report));
+        let report = load(&peer, pattern, HANG);
+        let found = parse(&httperf(&report));
         let run = &report.summary;
         assert_eq!(found["connections"], connections);
         assert_eq!(
@@ -122,9 +134,9 @@ fn the_figures_agree_with_the_record() {
         assert_close(&found, "content", 5.0);
         assert_close(&found, "header", 38.0);
         assert_close(&found, "total", 43.0);
-        assert_close(&found, "req_size", report.traffic.bytes_out as f64 / 200.0);
+        assert_close(&found, "req_size", request.len() as f64);
         assert_eq!((found["s2"], found["s4"], found["errors"]), (200.0, 0.0, 0.0));
-        // Rounded to 0.1 ms each.
+        // Each part is rounded to 0.1 ms.
         let parts = found["connect"] * found["connections"].min(200.0) / 200.0 + found["response"] + found["transfer"];
         assert!(
             (parts - run.service_ns.mean / 1e6).abs() < 0.2,
@@ -136,7 +148,7 @@ fn the_figures_agree_with_the_record() {
 
 #[test]
 fn errors_have_their_columns() {
-    // Of four connections one is silent, one gets an error status, one garbage.
+    // Of every four connections, one is silent, one gets an error status and one gets garbage.
     let peer = Peer::start(|mut stream| {
         static CONNECTIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let reply: &[u8] = match CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 4 {
@@ -149,11 +161,13 @@ fn errors_have_their_columns() {
     });
     let report = load(
         &peer,
-        Pattern::AsNeeded {
+        Pattern::OnDemand {
             per_connection: NonZeroU64::MIN,
         },
+        // Every silent request takes this long.
+        Duration::from_secs(2),
     );
-    let found = parse(&output::httperf::summary(&report));
+    let found = parse(&httperf(&report));
     let run = &report.summary;
     assert_eq!(found["client"], run.timed_out as f64);
     assert_eq!(found["other"], run.errors["malformed"] as f64);
@@ -163,8 +177,8 @@ fn errors_have_their_columns() {
     assert_eq!(found["replies"] + found["errors"], run.sent as f64);
 }
 
-/// What the real httperf prints of 20 connections with two calls each; `None`, with the reason printed, where it is not
-/// installed.
+/// The output of the real httperf for 20 connections with two calls each. If it is not installed, prints that and returns
+/// `None`.
 fn real_httperf(peer: &Peer) -> Option<String> {
     let port = peer.address().port().to_string();
     let mut command = std::process::Command::new("httperf");
@@ -189,7 +203,7 @@ fn real_httperf(peer: &Peer) -> Option<String> {
 fn the_layout_is_that_of_the_real_httperf() {
     let peer = Peer::replying(*b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let Some(text) = real_httperf(&peer) else { return };
-    // Its first line repeats the command.
+    // The first line repeats the command.
     let (command, summary) = text.split_once('\n').unwrap();
     assert!(command.starts_with("httperf "), "{command}");
     let real = parse(summary);
@@ -197,7 +211,7 @@ fn the_layout_is_that_of_the_real_httperf() {
         (real["connections"], real["requests"], real["replies"]),
         (20.0, 40.0, 40.0)
     );
-    // The same load by this generator gives the same figures where they do not depend on time.
+    // For the same load, all figures that do not depend on time are equal.
     let plan = LoadPlan {
         rate: Rate::PerSecond(100.0),
         pattern: Pattern::Sessions(Sessions {
@@ -207,11 +221,12 @@ fn the_layout_is_that_of_the_real_httperf() {
             think: Duration::ZERO,
         }),
         duration: Duration::from_secs(1),
+        timeout: HANG,
         probe: Probe::Skip,
-        lag_bound: Duration::from_secs(60),
+        lag_bound: HANG,
         ..LoadPlan::new(Target::parse(&peer.url("/bytes/5")).unwrap())
     };
-    let own = parse(&output::httperf::summary(&run(&plan, |_| {}).unwrap()));
+    let own = parse(&httperf(&run(&plan, |_| {}).unwrap()));
     for name in [
         "connections",
         "requests",

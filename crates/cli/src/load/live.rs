@@ -1,17 +1,17 @@
-//! How far a run is, as one line on a terminal; nothing where standard error is none.
+//! The progress of a run as one line on the terminal. If standard error is not a terminal, nothing is shown.
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
-use c10k_load::{LoadPlan, News, Progress};
+use c10k_load::{LoadPlan, Progress, RunEvent};
 use c10k_record::LoadPhase;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The line. It is taken away when this is dropped.
+/// The line, which is removed when this is dropped.
 pub(super) struct Live {
     bar: Option<ProgressBar>,
     phase: LoadPhase,
-    /// Connections to be opened before the run.
+    /// The number of connections that are opened before the run.
     connections: u64,
 }
 
@@ -27,15 +27,15 @@ impl Live {
         Self {
             bar,
             phase: LoadPhase::Connecting,
-            connections: plan.idle + plan.pattern.connections(),
+            connections: plan.connections(),
         }
     }
 
-    pub(super) fn show(&mut self, news: News) {
+    pub(super) fn show(&mut self, event: RunEvent) {
         let Some(bar) = &self.bar else { return };
-        match news {
-            News::Phase(phase, _) => self.phase = phase,
-            News::Progress(progress) => {
+        match event {
+            RunEvent::Phase(phase, _) => self.phase = phase,
+            RunEvent::Progress(progress) => {
                 let (position, length) = match self.phase {
                     LoadPhase::Connecting => (progress.connections, self.connections),
                     _ => (milliseconds(progress.done), milliseconds(progress.done + progress.left)),
@@ -65,7 +65,7 @@ fn words(phase: LoadPhase, progress: Progress, wanted: u64) -> String {
         lost,
         ..
     } = progress;
-    // Rounded up: no second is left only when none is.
+    // Rounded up, so that 0 s means that the time is over.
     let seconds = left.as_millis().div_ceil(1000);
     match phase {
         LoadPhase::Connecting => format!("{connections} of {wanted} connections"),
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_phase_says_what_it_is_waiting_for() {
+    fn each_phase_has_its_own_text() {
         let progress = Progress {
             done: Duration::from_secs(3),
             left: Duration::from_millis(6001),

@@ -1,4 +1,4 @@
-//! Runs that are asked to end early.
+//! Runs that are stopped early.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,30 +9,30 @@ use std::thread;
 
 use c10k_record::{LoadPhase, LoadRecord, LoadSearch, LoadSummary};
 
-use crate::support::{Server, calm};
+use crate::support::{Server, relaxed};
 
-/// A server that tells each request that it reads. Its threads end with their clients.
-struct Teller {
+/// A server that reports each request that it receives. Its threads end with their clients.
+struct ReportingServer {
     url: String,
     requests: Receiver<()>,
 }
 
-/// What a [`Teller`] does with a request.
+/// What a [`ReportingServer`] does with a request.
 #[derive(Clone, Copy)]
-enum Manner {
-    Answers,
-    KeepsSilent,
+enum Behavior {
+    Reply,
+    Silence,
 }
 
-impl Teller {
-    fn start(manner: Manner) -> Self {
+impl ReportingServer {
+    fn start(behavior: Behavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/bytes/2", listener.local_addr().expect("bound"));
-        let (tell, requests) = channel();
+        let (report, requests) = channel();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let tell = tell.clone();
-                thread::spawn(move || serve(stream, manner, &tell));
+                let report = report.clone();
+                thread::spawn(move || serve(stream, behavior, &report));
             }
         });
         Self { url, requests }
@@ -45,20 +45,20 @@ impl Teller {
     }
 }
 
-fn serve(mut stream: TcpStream, manner: Manner, tell: &Sender<()>) {
+fn serve(mut stream: TcpStream, behavior: Behavior, report: &Sender<()>) {
     let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
     while let Some(Ok(line)) = lines.next() {
-        // The empty line ends a request.
+        // An empty line ends a request.
         if line.is_empty()
-            && (tell.send(()).is_err() || matches!(manner, Manner::Answers) && stream.write_all(reply).is_err())
+            && (report.send(()).is_err() || matches!(behavior, Behavior::Reply) && stream.write_all(reply).is_err())
         {
             return;
         }
     }
 }
 
-/// A load that is running: its phases have been read up to the measured time.
+/// A load that is running.
 struct Running {
     process: Child,
     stdout: BufReader<ChildStdout>,
@@ -97,7 +97,7 @@ impl Running {
         assert!(status.expect("kill is there").success());
     }
 
-    /// The rest of what it prints, and how it ended.
+    /// Waits for the end of the process; returns the rest of its output and its exit status.
     fn end(mut self) -> (String, std::process::ExitStatus) {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).expect("text");
@@ -105,9 +105,9 @@ impl Running {
     }
 }
 
-/// The summary of a run that was cut short, with everything checked that holds of every such run.
+/// The summary of a run that was stopped early. Asserts what holds for every such run.
 #[track_caller]
-fn cut_short(running: Running) -> LoadSummary {
+fn stopped_early(running: Running) -> LoadSummary {
     let (text, status) = running.end();
     let Some(Ok(LoadRecord::Summary(run))) = text.lines().last().map(serde_json::from_str) else {
         panic!("no summary: {text}")
@@ -124,7 +124,7 @@ fn cut_short(running: Running) -> LoadSummary {
     *run
 }
 
-/// Ten minutes, which no test waits for.
+/// A run of ten minutes, which no test waits for.
 const LONG: &[&str] = &[
     "--duration",
     "10m",
@@ -132,20 +132,22 @@ const LONG: &[&str] = &[
     "500",
     "--max-lag",
     "60s",
+    "--timeout",
+    "60s",
     "--json",
     "--phases",
     "--no-probe",
 ];
 
 #[test]
-fn sigint_and_sigterm_end_a_run_early_and_nothing_is_lost() {
+fn sigint_and_sigterm_end_a_run_early_and_no_request_is_lost() {
     for name in ["INT", "TERM"] {
-        let server = Teller::start(Manner::Answers);
+        let server = ReportingServer::start(Behavior::Reply);
         let mut running = Running::start(&[LONG, &[&server.url, "--idle", "20"]].concat());
         running.wait_for(LoadPhase::Measuring);
         server.wait_for(60);
         running.signal(name);
-        let run = cut_short(running);
+        let run = stopped_early(running);
         let received = 60 + server.requests.try_iter().count() as u64;
         assert_eq!((run.sent, run.completed), (received, received), "{run:?}");
         assert_eq!((run.never_sent, run.idle.open_min), (0, 20));
@@ -154,31 +156,31 @@ fn sigint_and_sigterm_end_a_run_early_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_run_that_is_stopped_in_its_warm_up_has_measured_nothing_and_says_so() {
-    let server = Teller::start(Manner::Answers);
+fn a_run_that_is_stopped_in_its_warm_up_has_measured_nothing() {
+    let server = ReportingServer::start(Behavior::Reply);
     let mut running = Running::start(&[LONG, &[&server.url, "--warmup", "10m"]].concat());
     running.wait_for(LoadPhase::WarmUp);
     server.wait_for(10);
     running.signal("INT");
-    let run = cut_short(running);
+    let run = stopped_early(running);
     assert_eq!((run.intended, run.duration_s, run.rate_achieved), (0, 0.0, 0.0));
 }
 
 #[test]
-fn a_run_that_is_stopped_while_connections_are_opened_says_so() {
-    let server = Teller::start(Manner::Answers);
-    // One connection in ten seconds.
+fn a_run_can_be_stopped_while_connections_are_opened() {
+    let server = ReportingServer::start(Behavior::Reply);
+    // One connection per ten seconds.
     let running = Running::start(&[LONG, &[&server.url, "--idle", "100", "--connect-rate", "0.1"]].concat());
     let mut running = running;
     running.wait_for(LoadPhase::Connecting);
     running.signal("INT");
-    assert_eq!(cut_short(running).intended, 0);
+    assert_eq!(stopped_early(running).intended, 0);
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_replies() {
-    let server = Teller::start(Manner::KeepsSilent);
-    let mut running = Running::start(&[LONG, &[&server.url, "--timeout", "60m"]].concat());
+fn a_second_signal_ends_the_run_without_waiting_for_replies() {
+    let server = ReportingServer::start(Behavior::Silence);
+    let mut running = Running::start(&[LONG, &[server.url.as_str()]].concat());
     running.wait_for(LoadPhase::Measuring);
     server.wait_for(5);
     running.signal("INT");
@@ -188,8 +190,8 @@ fn a_second_signal_does_not_wait_for_replies() {
 }
 
 #[test]
-fn a_search_that_is_interrupted_prints_what_it_has_found() {
-    let server = Teller::start(Manner::Answers);
+fn an_interrupted_search_prints_its_results() {
+    let server = ReportingServer::start(Behavior::Reply);
     let arguments = [
         "--rate",
         "20",
@@ -211,7 +213,7 @@ fn a_search_that_is_interrupted_prints_what_it_has_found() {
     );
 }
 
-/// The connections that a server counts as open, the asking one included.
+/// The number of open connections of a server, including the one that asks.
 fn open_connections(server: &Server) -> u64 {
     let mut stream = server.connect();
     let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -224,18 +226,18 @@ fn open_connections(server: &Server) -> u64 {
 }
 
 #[test]
-fn a_held_run_closes_nothing_before_it_is_let_go() {
+fn a_held_run_keeps_its_connections_open_until_it_is_released() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/2");
     let held = ["--idle", "40", "--connections", "5", "--phases", "--hold"];
-    let mut running = Running::start(&calm(&[&[url.as_str()], &held[..]].concat()));
+    let mut running = Running::start(&relaxed(&[&[url.as_str()], &held[..]].concat()));
     running.wait_for(LoadPhase::Closing);
     assert_eq!(open_connections(&server), 40 + 5 + 1);
-    // Dropping its standard input lets it go.
+    // Closing its standard input releases it.
     drop(running.process.stdin.take());
     let (text, status) = running.end();
     assert!(status.success(), "{text}");
-    // The run's process has ended, so that its connections are closed; the server learns it in its own time.
+    // The process has ended, so its connections are closed. The server may notice that later.
     while open_connections(&server) > 1 {
         thread::yield_now();
     }

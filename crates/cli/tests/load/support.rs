@@ -1,4 +1,4 @@
-//! A server, a load, and what it printed.
+//! Starts a server and a load, and reads what the load prints.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use c10k_record::{LoadRecord, LoadSummary, ServeRecord};
 
-/// `c10k serve` on a free port, ended when dropped.
+/// `c10k serve` on a free port. It is killed when this is dropped.
 pub(crate) struct Server {
     process: Child,
     address: String,
@@ -53,7 +53,7 @@ pub(crate) fn load(arguments: &[&str]) -> Output {
         .expect("the executable starts")
 }
 
-/// The summary that a run printed, with its exit code checked against its judgement.
+/// The summary that a run printed. Asserts that the exit code corresponds to its validity.
 #[track_caller]
 pub(crate) fn summary(output: &Output) -> LoadSummary {
     let text = String::from_utf8_lossy(&output.stdout);
@@ -70,7 +70,7 @@ pub(crate) fn summary(output: &Output) -> LoadSummary {
     *summary
 }
 
-/// Asserts that the run is invalid for a reason that holds all `words`, and returns its summary.
+/// Asserts that the run is invalid and that a reason contains all `words`; returns the summary.
 #[track_caller]
 pub(crate) fn invalid(output: &Output, words: &[&str]) -> LoadSummary {
     let summary = summary(output);
@@ -78,11 +78,11 @@ pub(crate) fn invalid(output: &Output, words: &[&str]) -> LoadSummary {
         .invalid_because
         .iter()
         .any(|reason| words.iter().all(|word| reason.contains(word)));
-    assert!(found, "no reason holds {words:?}: {:?}", summary.invalid_because);
+    assert!(found, "no reason contains {words:?}: {:?}", summary.invalid_because);
     summary
 }
 
-/// Asserts exit code 2, nothing on standard output, and one line on standard error that holds all `words`.
+/// Asserts exit code 2, an empty standard output, and one line on standard error that contains all `words`.
 #[track_caller]
 pub(crate) fn refused(arguments: &[&str], words: &[&str]) {
     let output = load(arguments);
@@ -95,10 +95,20 @@ pub(crate) fn refused(arguments: &[&str], words: &[&str]) {
     }
 }
 
-/// Judged by what is tested, on however busy a machine; short and slow where nothing else is asked for.
-pub(crate) fn calm<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    let mut all = vec!["--max-lag", "60s", "--json"];
-    for default in [["--duration", "300ms"], ["--rate", "200"]] {
+/// Adds limits that only a hang reaches, so that a busy machine does not matter, and a short duration and a low rate as
+/// defaults.
+pub(crate) fn relaxed<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let mut all = relaxed_without_rate(arguments);
+    if !arguments.contains(&"--rate") {
+        all.extend(["--rate", "200"]);
+    }
+    all
+}
+
+/// Like [`relaxed`], for options that exclude `--rate`.
+pub(crate) fn relaxed_without_rate<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec!["--json"];
+    for default in [["--max-lag", "60s"], ["--timeout", "60s"], ["--duration", "300ms"]] {
         if !arguments.contains(&default[0]) {
             all.extend(default);
         }

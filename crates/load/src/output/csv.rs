@@ -1,28 +1,48 @@
-//! The time series as comma-separated values (RFC 4180), a line for each slice.
+//! The time series as comma-separated values (RFC 4180): a header, and a record for each slice.
 
-use std::fmt::Write;
+use std::io;
 
-use crate::LoadReport;
+use super::format::{Destination, OutputFormat};
+use crate::report::LoadReport;
 
-/// Header and lines. Times are in seconds from the start of the measured time, latencies in microseconds.
-#[must_use]
-pub fn series(report: &LoadReport) -> String {
-    let series = &report.account.series;
+pub(super) const ROW: OutputFormat = OutputFormat {
+    flag: "csv",
+    help: "Write the time series to FILE as comma-separated values",
+    conflicts: &["find-max"],
+    destination: Destination::File,
+    write,
+};
+
+const HEADER: [&str; 7] = [
+    "start_s",
+    "width_s",
+    "due",
+    "replies",
+    "lost",
+    "latency_mean_us",
+    "latency_max_us",
+];
+
+/// Times are seconds from the start of the measured time, latencies microseconds.
+fn write(report: &LoadReport, out: &mut dyn io::Write) -> io::Result<()> {
+    let series = &report.stats.series;
     let width = series.width().as_secs_f64();
-    let mut out = String::from("start_s,width_s,due,replies,lost,latency_mean_us,latency_max_us\n");
+    let mut records = csv::Writer::from_writer(out);
+    records.write_record(HEADER)?;
     for (index, slice) in series.slices().iter().enumerate() {
         let start = index as f64 * width;
         let width = width.min(report.summary.duration_s - start);
-        let mean = slice.latency_sum_ns as f64 / slice.replies.max(1) as f64 / 1e3;
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{start},{width},{},{},{},{mean:.3},{:.3}",
-            slice.due,
-            slice.replies,
-            slice.lost,
-            slice.latency_max_ns as f64 / 1e3
-        );
+        let mean_us = slice.latency_sum_ns as f64 / slice.replies.max(1) as f64 / 1e3;
+        let max_us = slice.latency_max_ns as f64 / 1e3;
+        records.write_record([
+            start.to_string(),
+            width.to_string(),
+            slice.due.to_string(),
+            slice.replies.to_string(),
+            slice.lost.to_string(),
+            format!("{mean_us:.3}"),
+            format!("{max_us:.3}"),
+        ])?;
     }
-    out
+    records.flush()
 }

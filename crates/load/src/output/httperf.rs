@@ -1,33 +1,32 @@
-//! httperf's summary, field for field in its layout (httperf(1)), from our own figures.
+//! httperf's summary in httperf's layout (httperf(1)), with the figures of this generator.
 //!
-//! What httperf calls a time is given in milliseconds with one decimal, rates per second, and the number of samples in
-//! parentheses. Where the two tools count differently:
+//! Times are milliseconds with one decimal, rates are per second, and the number of samples is in parentheses. The tools
+//! count differently in these points:
 //!
-//! - Connections and sizes cover the whole run; use it without warm-up, as httperf has none.
-//! - Requests, replies and errors are those of the books. A failure that httperf has no name for (a wrong status is none
-//!   there) counts as `other`.
+//! - Connections and sizes cover the whole run. httperf has no warm-up, so the figures correspond only without one.
+//! - httperf has no kind for some failures; they are counted as `other`. A wrong status is not a failure in httperf.
 //! - httperf samples the reply rate every five seconds; here a sample is a slice of the time series.
 
-use std::fmt::{Result, Write};
+use std::io::{Result, Write};
 
-use crate::LoadReport;
-use crate::account::Account;
-use crate::failure::Failure;
-use crate::histogram::Durations;
+use super::format::{Destination, OutputFormat};
+use crate::accounting::failure::Failure;
+use crate::accounting::histogram::DurationHistogram;
+use crate::accounting::request_stats::RequestStats;
+use crate::report::LoadReport;
+
+pub(super) const ROW: OutputFormat = OutputFormat {
+    flag: "httperf",
+    help: "Print the summary in httperf's layout",
+    conflicts: &["text", "find-max"],
+    destination: Destination::Summary,
+    write,
+};
 
 const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
 
-/// The summary as httperf prints it.
-#[must_use]
-pub fn summary(report: &LoadReport) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = render(report, &mut out);
-    out
-}
-
-fn render(report: &LoadReport, out: &mut String) -> Result {
+fn write(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
     let (run, traffic) = (&report.summary, &report.traffic);
     let seconds = run.duration_s;
     writeln!(out, "Maximum connect burst length: 1\n")?;
@@ -39,10 +38,14 @@ fn render(report: &LoadReport, out: &mut String) -> Result {
         traffic.replies()
     )?;
     connections(report, out)?;
-    let size = ratio(traffic.bytes_out as f64, run.sent as f64);
-    writeln!(out, "\nRequest rate: {} ", rate(run.sent as f64, seconds, "req"))
-        .map(|()| out.truncate(out.len() - 2))?;
-    writeln!(out, "\nRequest size [B]: {size:.1}\n")?;
+    let sent = run.sent as f64;
+    writeln!(
+        out,
+        "\nRequest rate: {:.1} req/s ({:.1} ms/req)",
+        sent / seconds,
+        ratio(seconds * 1e3, sent)
+    )?;
+    writeln!(out, "Request size [B]: {:.1}\n", ratio(traffic.bytes_out as f64, sent))?;
     replies(report, out)?;
     let share = |ns: u64| ns as f64 / NS_PER_S / seconds * 100.0;
     let (user, system) = (report.usage.user_ns, report.usage.system_ns);
@@ -62,10 +65,10 @@ fn render(report: &LoadReport, out: &mut String) -> Result {
         bytes / 1024.0,
         bytes * 8.0 / 1e6
     )?;
-    errors(&report.account, out)
+    errors(&report.stats, out)
 }
 
-fn connections(report: &LoadReport, out: &mut String) -> Result {
+fn connections(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
     let (traffic, seconds) = (&report.traffic, report.summary.duration_s);
     let count = traffic.connections as f64;
     writeln!(
@@ -94,8 +97,8 @@ fn connections(report: &LoadReport, out: &mut String) -> Result {
     )
 }
 
-fn replies(report: &LoadReport, out: &mut String) -> Result {
-    let (traffic, series) = (&report.traffic, &report.account.series);
+fn replies(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
+    let (traffic, series) = (&report.traffic, &report.stats.series);
     let width = series.width().as_secs_f64();
     let rates: Vec<f64> = series
         .whole_slices()
@@ -114,7 +117,7 @@ fn replies(report: &LoadReport, out: &mut String) -> Result {
         rates.len()
     )?;
     let response = mean_ms(&traffic.response);
-    let transfer = (mean_ms(&report.account.service) - response - connect_share_ms(report)).max(0.0);
+    let transfer = (mean_ms(&report.stats.service) - response - connect_share_ms(report)).max(0.0);
     writeln!(out, "Reply time [ms]: response {response:.1} transfer {transfer:.1}")?;
     let all = traffic.replies() as f64;
     let (content, total) = (
@@ -133,28 +136,28 @@ fn replies(report: &LoadReport, out: &mut String) -> Result {
     )
 }
 
-/// The part of the mean service time that is connecting, where a request makes its own connection.
+/// The part of the mean service time that is spent on connecting, if requests open their own connections.
 fn connect_share_ms(report: &LoadReport) -> f64 {
     let traffic = &report.traffic;
     mean_ms(&traffic.connect) * ratio(traffic.connections as f64, traffic.replies() as f64).min(1.0)
 }
 
-fn errors(account: &Account, out: &mut String) -> Result {
-    let count = |failure| account.failed(failure);
+fn errors(stats: &RequestStats, out: &mut dyn Write) -> Result<()> {
+    let count = |failure| stats.failed(failure);
     let named = [
         ("socket-timo", count(Failure::SocketTimeout)),
         ("connrefused", count(Failure::ConnectionRefused)),
         ("connreset", count(Failure::ConnectionReset)),
     ];
     let (no_descriptor, no_address) = (count(Failure::NoDescriptor), count(Failure::NoAddress));
-    // A wrong status is a reply to httperf.
-    let failed: u64 = account.errors().values().sum::<u64>() - count(Failure::BadStatus);
+    // For httperf a reply with a wrong status is a reply.
+    let failed: u64 = stats.errors().values().sum::<u64>() - count(Failure::BadStatus);
     let known: u64 = named.iter().map(|(_, count)| count).sum::<u64>() + no_descriptor + no_address;
     write!(
         out,
         "Errors: total {} client-timo {}",
-        failed + account.timed_out,
-        account.timed_out
+        failed + stats.timed_out,
+        stats.timed_out
     )?;
     for (name, count) in named {
         write!(out, " {name} {count}")?;
@@ -166,15 +169,7 @@ fn errors(account: &Account, out: &mut String) -> Result {
     )
 }
 
-fn rate(count: f64, seconds: f64, what: &str) -> String {
-    format!(
-        "{:.1} {what}/s ({:.1} ms/{what})",
-        count / seconds,
-        ratio(seconds * 1e3, count)
-    )
-}
-
-fn mean_ms(of: &Durations) -> f64 {
+fn mean_ms(of: &DurationHistogram) -> f64 {
     if of.count() == 0 {
         0.0
     } else {
@@ -182,7 +177,7 @@ fn mean_ms(of: &Durations) -> f64 {
     }
 }
 
-/// `a / b`, and 0 where there is nothing to divide by.
+/// `a / b`, or 0 if `b` is 0.
 fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }

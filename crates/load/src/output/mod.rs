@@ -1,7 +1,24 @@
-//! Results as text: one format is one file.
+//! Output formats. A format is one file and one row of [`FORMATS`].
 
-pub mod csv;
-pub mod hgrm;
-pub mod httperf;
-pub mod openmetrics;
-pub mod text;
+mod csv;
+#[cfg(feature = "fake-rows")]
+mod fake;
+mod format;
+mod hgrm;
+mod httperf;
+mod openmetrics;
+mod text;
+
+pub use format::{Destination, OutputFormat};
+pub use text::search as search_text;
+
+/// All output formats. The command line takes its options from this table.
+pub const FORMATS: &[OutputFormat] = &[
+    text::ROW,
+    httperf::ROW,
+    csv::ROW,
+    hgrm::ROW,
+    openmetrics::ROW,
+    #[cfg(feature = "fake-rows")]
+    fake::ROW,
+];

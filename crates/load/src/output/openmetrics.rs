@@ -1,73 +1,25 @@
 //! The summary in the OpenMetrics 1.0 text format.
 
-use std::fmt::Write;
+use std::io;
 
 use c10k_record::{LatencySummary, LoadSummary};
 
+use super::format::{Destination, OutputFormat};
+
+pub(super) const ROW: OutputFormat = OutputFormat {
+    flag: "openmetrics",
+    help: "Write the summary to FILE in the OpenMetrics text format",
+    conflicts: &["find-max"],
+    destination: Destination::File,
+    write: |report, out| summary(&report.summary, out),
+};
+
 const NS_PER_S: f64 = 1e9;
 
-/// All counters and summaries of a run, ended by `# EOF`.
-#[must_use]
-pub fn summary(run: &LoadSummary) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = render(run, &mut out);
-    out
-}
-
-// long: one metric after the other, in the order of the page
-fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
-    let counters = [
-        ("intended", "Requests that the schedule held.", run.intended),
-        ("sent", "Requests that were sent.", run.sent),
-        ("late", "Requests sent later than the bound.", run.late),
-        ("never_sent", "Requests that could not be sent in time.", run.never_sent),
-        ("completed", "Requests answered in full and verified.", run.completed),
-        (
-            "timed_out",
-            "Requests not answered within the time limit.",
-            run.timed_out,
-        ),
-    ];
-    for (name, help, value) in counters {
-        writeln!(
-            out,
-            "# TYPE c10k_load_requests_{name} counter\n# HELP c10k_load_requests_{name} {help}"
-        )?;
-        writeln!(out, "c10k_load_requests_{name}_total {value}")?;
-    }
-    writeln!(
-        out,
-        "# TYPE c10k_load_errors counter\n# HELP c10k_load_errors Requests that failed, by kind."
-    )?;
-    for (kind, count) in &run.errors {
-        writeln!(out, "c10k_load_errors_total{{kind=\"{kind}\"}} {count}")?;
-    }
-    let gauges = [
-        ("rate_offered", "Intended requests per second.", run.rate_offered),
-        ("rate_achieved", "Good replies per second.", run.rate_achieved),
-        (
-            "idle_open_min",
-            "Idle connections open at the least.",
-            run.idle.open_min as f64,
-        ),
-        (
-            "in_flight",
-            "Requests unanswered when the run ended.",
-            run.in_flight as f64,
-        ),
-        (
-            "valid",
-            "Whether the figures describe the server: 1 or 0.",
-            f64::from(u8::from(run.valid)),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        writeln!(
-            out,
-            "# TYPE c10k_load_{name} gauge\n# HELP c10k_load_{name} {help}\nc10k_load_{name} {value}"
-        )?;
-    }
+/// All counters, gauges and summaries of a run, followed by `# EOF`.
+fn summary(run: &LoadSummary, out: &mut dyn io::Write) -> io::Result<()> {
+    counters(run, out)?;
+    gauges(run, out)?;
     durations(
         out,
         "latency",
@@ -92,7 +44,74 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# EOF")
 }
 
-fn durations(out: &mut String, name: &str, help: &str, of: &LatencySummary, count: u64) -> std::fmt::Result {
+fn counters(run: &LoadSummary, out: &mut dyn io::Write) -> io::Result<()> {
+    let counters = [
+        ("intended", "Requests that were due.", run.intended),
+        ("sent", "Requests that were sent.", run.sent),
+        ("late", "Requests that were sent later than the bound.", run.late),
+        (
+            "never_sent",
+            "Requests that could not be sent within the time limit.",
+            run.never_sent,
+        ),
+        (
+            "completed",
+            "Requests that were answered in full and verified.",
+            run.completed,
+        ),
+        (
+            "timed_out",
+            "Requests that were not answered within the time limit.",
+            run.timed_out,
+        ),
+    ];
+    for (name, help, value) in counters {
+        writeln!(
+            out,
+            "# TYPE c10k_load_requests_{name} counter\n# HELP c10k_load_requests_{name} {help}"
+        )?;
+        writeln!(out, "c10k_load_requests_{name}_total {value}")?;
+    }
+    writeln!(
+        out,
+        "# TYPE c10k_load_errors counter\n# HELP c10k_load_errors Requests that failed, by kind."
+    )?;
+    for (kind, count) in &run.errors {
+        writeln!(out, "c10k_load_errors_total{{kind=\"{kind}\"}} {count}")?;
+    }
+    Ok(())
+}
+
+fn gauges(run: &LoadSummary, out: &mut dyn io::Write) -> io::Result<()> {
+    let gauges = [
+        ("rate_offered", "Requests due per second.", run.rate_offered),
+        ("rate_achieved", "Good replies per second.", run.rate_achieved),
+        (
+            "idle_open_min",
+            "The minimum number of open idle connections.",
+            run.idle.open_min as f64,
+        ),
+        (
+            "in_flight",
+            "Requests without a reply at the end of the run.",
+            run.in_flight as f64,
+        ),
+        (
+            "valid",
+            "1 if the figures describe the server, 0 if the generator or the idle pool failed.",
+            f64::from(u8::from(run.valid)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        writeln!(
+            out,
+            "# TYPE c10k_load_{name} gauge\n# HELP c10k_load_{name} {help}\nc10k_load_{name} {value}"
+        )?;
+    }
+    Ok(())
+}
+
+fn durations(out: &mut dyn io::Write, name: &str, help: &str, of: &LatencySummary, count: u64) -> io::Result<()> {
     let name = format!("c10k_load_{name}_seconds");
     writeln!(
         out,
@@ -113,14 +132,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sample_belongs_to_a_declared_family_and_the_text_is_ended() {
+    fn every_sample_belongs_to_a_declared_family_and_the_text_ends_with_eof() {
         let run = LoadSummary {
             errors: [("connreset".to_owned(), 3)].into(),
             sent: 3,
             intended: 3,
             ..Default::default()
         };
-        let text = summary(&run);
+        let mut bytes = Vec::new();
+        summary(&run, &mut bytes).expect("a Vec accepts everything");
+        let text = String::from_utf8(bytes).expect("text");
         assert!(text.ends_with("# EOF\n"));
         let mut family = "";
         let mut families = std::collections::BTreeSet::new();

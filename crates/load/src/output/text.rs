@@ -1,47 +1,46 @@
 //! The summary for people.
 
-use std::fmt::Write;
-use std::time::Duration;
+use std::io;
 
 use c10k_record::{LatencySummary, LoadSearch, LoadSummary, PercentileIntervals};
+use c10k_units::display;
 
-/// The summary of a run in a dozen lines, the verdict last.
-#[must_use]
-pub fn summary(run: &LoadSummary) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = render(run, &mut out);
-    out
-}
+use super::format::{Destination, OutputFormat};
 
-/// The course of a search and what it found.
-#[must_use]
-pub fn search(found: &LoadSearch) -> String {
-    let mut out = String::new();
+pub(super) const ROW: OutputFormat = OutputFormat {
+    flag: "text",
+    help: "Print the summary in this layout: a dozen lines, the verdict last (the default)",
+    conflicts: &["find-max"],
+    destination: Destination::Summary,
+    write: |report, out| summary(&report.summary, out),
+};
+
+/// Writes the trials of a search and its result.
+///
+/// # Errors
+/// The error of `out`.
+pub fn search(found: &LoadSearch, out: &mut dyn io::Write) -> io::Result<()> {
     for trial in &found.trials {
         let verdict = if trial.held { "held" } else { trial.because.as_str() };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {:>12.1} per second: {verdict}", trial.rate);
+        writeln!(out, "  {:>12.1} per second: {verdict}", trial.rate)?;
     }
-    let _ = match found.rate_max {
-        Some(rate) => writeln!(out, "{} holds up to {rate:.1} requests per second", found.criterion),
-        None => writeln!(out, "{} does not hold at any rate that was tried", found.criterion),
-    };
+    match found.rate_max {
+        Some(rate) => writeln!(out, "{} holds up to {rate:.1} requests per second", found.criterion)?,
+        None => writeln!(out, "{} does not hold at any rate that was tried", found.criterion)?,
+    }
     if found.by_generator {
-        out.push_str(
-            "above that the generator was at its limit, not the server: give it a CPU of its own, or more --threads\n",
-        );
+        writeln!(
+            out,
+            "above that the generator was at its limit, not the server: give it its own CPU, or more --threads"
+        )?;
     }
     if found.interrupted {
-        out.push_str("the search was interrupted: a higher rate may hold\n");
+        writeln!(out, "the search was interrupted: a higher rate may hold")?;
     }
-    if let Some(best) = &found.best {
-        out.push_str(&summary(best));
-    }
-    out
+    found.best.as_ref().map_or(Ok(()), |best| summary(best, out))
 }
 
-fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
+fn summary(run: &LoadSummary, out: &mut dyn io::Write) -> io::Result<()> {
     let failed: u64 = run.errors.values().sum();
     writeln!(
         out,
@@ -75,7 +74,7 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
     intervals(out, &run.latency_interval_ns)?;
     percentiles(out, "service", &run.service_ns)?;
     percentiles(out, "send lag", &run.send_lag_ns)?;
-    beside(out, run)?;
+    optional_parts(out, run)?;
     writeln!(
         out,
         "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
@@ -91,13 +90,13 @@ fn render(run: &LoadSummary, out: &mut String) -> std::fmt::Result {
         .try_for_each(|reason| writeln!(out, "  INVALID: {reason}"))
 }
 
-/// Idle connections, sessions and steadiness, where there is something to say.
-fn beside(out: &mut String, run: &LoadSummary) -> std::fmt::Result {
+/// Idle connections, sessions and steadiness, if the run has them.
+fn optional_parts(out: &mut dyn io::Write, run: &LoadSummary) -> io::Result<()> {
     if run.idle.target > 0 {
         let idle = &run.idle;
         writeln!(
             out,
-            "  idle pool  {} asked for, {} open at the least, {} closed by the server, {} replaced",
+            "  idle pool  {} requested, at least {} open, {} closed by the server, {} replaced",
             idle.target, idle.open_min, idle.closed_by_server, idle.replaced
         )?;
     }
@@ -124,16 +123,16 @@ fn beside(out: &mut String, run: &LoadSummary) -> std::fmt::Result {
     Ok(())
 }
 
-/// The 95% intervals of the latency's percentiles, below their columns.
-fn intervals(out: &mut String, of: &PercentileIntervals) -> std::fmt::Result {
-    write!(out, "  {:<10}", "95% sure")?;
+/// The 95% confidence intervals of the percentiles of the latency.
+fn intervals(out: &mut dyn io::Write, of: &PercentileIntervals) -> io::Result<()> {
+    write!(out, "  {:<10}", "95% CI")?;
     for [low, high] in [of.p50, of.p90, of.p99, of.p999] {
         write!(out, " {}..{}", nanoseconds(low as f64), nanoseconds(high as f64))?;
     }
     writeln!(out)
 }
 
-fn percentiles(out: &mut String, name: &str, of: &LatencySummary) -> std::fmt::Result {
+fn percentiles(out: &mut dyn io::Write, name: &str, of: &LatencySummary) -> io::Result<()> {
     write!(out, "  {name:<10}")?;
     for value in [of.min, of.p50, of.p90, of.p99, of.p999, of.max] {
         write!(out, " {:>9}", nanoseconds(value as f64))?;
@@ -142,7 +141,7 @@ fn percentiles(out: &mut String, name: &str, of: &LatencySummary) -> std::fmt::R
 }
 
 fn nanoseconds(ns: f64) -> String {
-    format!("{:.1?}", Duration::from_nanos(ns as u64))
+    display::seconds(ns / 1e9)
 }
 
 #[cfg(test)]
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_figure_of_the_books_and_every_reason_is_shown() {
+    fn every_count_and_every_reason_is_shown() {
         let run = LoadSummary {
             url: "http://h/".into(),
             intended: 1111,
@@ -163,7 +162,9 @@ mod tests {
             ..LoadSummary::default()
         };
         assert!(run.reconciles());
-        let text = summary(&run);
+        let mut bytes = Vec::new();
+        summary(&run, &mut bytes).expect("a Vec accepts everything");
+        let text = String::from_utf8(bytes).expect("text");
         for part in [
             "1111",
             "1010",

@@ -6,8 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-/// A server that handles each connection in a thread of its own with the same function, until it is dropped.
+/// A time limit that only a hang reaches.
+pub(crate) const HANG: Duration = Duration::from_secs(60);
+
+/// A server with a thread per connection. It stops when it is dropped.
 pub(crate) struct Peer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -15,6 +19,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// A server that calls `handle` for each connection.
     pub(crate) fn start(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -28,7 +33,7 @@ impl Peer {
                 let (Ok(stream), handle) = (stream, Arc::clone(&handle)) else {
                     continue;
                 };
-                // The thread ends when its client closes, which every run does before it returns.
+                // The thread ends when its client closes the connection, which every run does before it returns.
                 thread::spawn(move || handle(stream));
             }
         });
@@ -39,7 +44,7 @@ impl Peer {
         }
     }
 
-    /// A server that waits for each request of a connection and then calls `answer`, until that returns an error.
+    /// A server that calls `answer` for each request of a connection until that returns an error.
     pub(crate) fn answering(answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
         Self::start(move |mut stream| {
             let _ = stream.set_nodelay(true);
@@ -65,7 +70,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
+        // Makes the acceptor return from `accept`.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -73,7 +78,7 @@ impl Drop for Peer {
     }
 }
 
-/// Reads one request; false when the client has closed.
+/// Reads a request; returns false if the client has closed the connection.
 pub(crate) fn read_request(stream: &mut impl Read) -> bool {
     let mut seen = [0u8; 4];
     let mut byte = [0];
@@ -87,7 +92,7 @@ pub(crate) fn read_request(stream: &mut impl Read) -> bool {
     true
 }
 
-/// Waits until the client closes.
+/// Waits until the client closes the connection.
 pub(crate) fn wait_for_close(stream: &mut TcpStream) {
     let _ = std::io::copy(stream, &mut std::io::sink());
 }

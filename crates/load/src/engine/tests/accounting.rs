@@ -6,11 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::virtual_world::{Reaction, Script, Welcome, play_until, reply};
-use crate::failure::FAILURES;
+use crate::accounting::failure::FAILURES;
+use crate::plan::Arrival;
+use crate::plan::Sessions;
+use crate::plan::Target;
 use crate::plan::{LoadPlan, Pattern, Rate};
-use crate::schedule::Arrival;
-use crate::sessions::Sessions;
-use crate::target::Target;
 
 const MS: u64 = 1_000_000;
 
@@ -59,11 +59,11 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 fn pattern() -> impl Strategy<Value = Pattern> {
     let count = || (1..5u64).prop_map(|count| NonZeroU64::new(count).unwrap());
     prop_oneof![
-        (count(), proptest::option::of(count())).prop_map(|(connections, per_connection)| Pattern::InTurn {
+        (count(), proptest::option::of(count())).prop_map(|(connections, per_connection)| Pattern::RoundRobin {
             connections,
             per_connection
         }),
-        count().prop_map(|per_connection| Pattern::AsNeeded { per_connection }),
+        count().prop_map(|per_connection| Pattern::OnDemand { per_connection }),
         (count(), count(), 0..60 * MS).prop_map(|(calls, burst, think)| Pattern::Sessions(Sessions {
             total: NonZeroU64::MAX,
             calls,
@@ -125,16 +125,16 @@ proptest! {
             }),
         };
         let played = play_until(&plan, script, stop_ns);
-        let account = played.account;
-        let failed: u64 = FAILURES.iter().map(|row| account.failed(row.failure)).sum();
-        prop_assert_eq!(account.intended, account.sent + account.never_sent);
-        prop_assert_eq!(account.sent, account.completed + account.timed_out + failed);
-        prop_assert_eq!(account.in_flight(), 0);
-        prop_assert_eq!(account.latency.count(), account.intended);
-        prop_assert_eq!(account.service.count(), account.sent);
-        prop_assert_eq!(account.send_lag.count(), account.sent);
-        prop_assert_eq!(account.own_lag.count(), account.intended);
-        prop_assert!(account.occupancy.reconciles(), "{:?}", account.occupancy);
+        let stats = played.stats;
+        let failed: u64 = FAILURES.iter().map(|row| stats.failed(row.failure)).sum();
+        prop_assert_eq!(stats.intended, stats.sent + stats.never_sent);
+        prop_assert_eq!(stats.sent, stats.completed + stats.timed_out + failed);
+        prop_assert_eq!(stats.in_flight(), 0);
+        prop_assert_eq!(stats.latency.count(), stats.intended);
+        prop_assert_eq!(stats.service.count(), stats.sent);
+        prop_assert_eq!(stats.send_lag.count(), stats.sent);
+        prop_assert_eq!(stats.own_lag.count(), stats.intended);
+        prop_assert!(stats.occupancy.reconciles(), "{:?}", stats.occupancy);
         if let Some(sessions) = played.sessions {
             prop_assert!(sessions.started >= sessions.completed + sessions.failed);
             prop_assert!(stop_ns.is_some() || sessions.started > 0);
@@ -144,7 +144,7 @@ proptest! {
                 None => plan.duration,
             };
             let due = rate * measured.as_secs_f64();
-            prop_assert!((account.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", account.intended);
+            prop_assert!((stats.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", stats.intended);
         }
     }
 }

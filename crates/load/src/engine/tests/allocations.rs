@@ -7,14 +7,15 @@ use std::time::Duration;
 use c10k_event::Readiness;
 use c10k_testkit::allocations::{Counting, of_this_thread};
 
+use crate::accounting::failure::Failure;
 use crate::clock::Moment;
-use crate::engine::{Engine, Timetable};
-use crate::failure::Failure;
+use crate::engine::Engine;
+use crate::engine::world::{Link, ReadResult, World};
+use crate::plan::Sessions;
+use crate::plan::Target;
 use crate::plan::{LoadPlan, Pattern, Rate};
-use crate::sessions::Sessions;
-use crate::share::Share;
-use crate::target::Target;
-use crate::world::{Got, Link, World};
+use crate::schedule::thread_share::ThreadShare;
+use crate::schedule::timetable::Timetable;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -26,7 +27,7 @@ const MS: u64 = 1_000_000;
 struct Prompt {
     now: Cell<u64>,
     request_length: usize,
-    /// Replies to be read, by lane.
+    /// Replies to be read, by slot.
     unread: [usize; LANES],
 }
 
@@ -38,30 +39,30 @@ impl World for Prompt {
     }
 
     fn connect(&mut self, _: u32) -> Result<Link, Failure> {
-        Ok(Link::Up)
+        Ok(Link::Connected)
     }
 
     fn connected(&mut self, _: u32) -> Result<(), Failure> {
         Ok(())
     }
 
-    fn write(&mut self, lane: u32, bytes: &[u8]) -> Result<usize, Failure> {
-        self.unread[lane as usize] += bytes.len() / self.request_length;
+    fn write(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, Failure> {
+        self.unread[slot as usize] += bytes.len() / self.request_length;
         Ok(bytes.len())
     }
 
-    fn read(&mut self, lane: u32, buffer: &mut [u8]) -> Result<Got, Failure> {
-        let unread = &mut self.unread[lane as usize];
+    fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<ReadResult, Failure> {
+        let unread = &mut self.unread[slot as usize];
         if *unread == 0 {
-            return Ok(Got::Nothing);
+            return Ok(ReadResult::WouldBlock);
         }
         *unread -= 1;
         buffer[..REPLY.len()].copy_from_slice(REPLY);
-        Ok(Got::Bytes(REPLY.len()))
+        Ok(ReadResult::Bytes(REPLY.len()))
     }
 
-    fn close(&mut self, lane: u32) {
-        self.unread[lane as usize] = 0;
+    fn close(&mut self, slot: u32) {
+        self.unread[slot as usize] = 0;
     }
 }
 
@@ -72,38 +73,38 @@ fn played(plan: &LoadPlan) -> (u64, u64) {
         request_length: plan.target.request.len(),
         unread: [0; LANES],
     };
-    let mut engine = Engine::new(plan, Share { thread: 0, threads: 1 }, world);
+    let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
     engine.start(Timetable::new(plan, Moment(0)));
     let mut before = (0, 0);
     for millisecond in 0..10_000 {
         if millisecond == 1000 {
-            before = (engine.account().completed, of_this_thread());
+            before = (engine.stats().completed, of_this_thread());
         }
-        engine.world.now.set(millisecond * MS);
+        engine.world_mut().now.set(millisecond * MS);
         engine.step();
-        for lane in 0..engine.lane_count() {
-            while engine.world.unread[lane as usize] > 0 {
-                engine.event(lane, Readiness::READABLE);
+        for slot in 0..engine.slot_count() {
+            while engine.world_mut().unread[slot as usize] > 0 {
+                engine.event(slot, Readiness::READABLE);
             }
         }
     }
-    (engine.account().completed - before.0, of_this_thread() - before.1)
+    (engine.stats().completed - before.0, of_this_thread() - before.1)
 }
 
 #[test]
 fn a_request_costs_no_memory() {
     let number = |number| NonZeroU64::new(number).unwrap();
-    let in_turn = |per_connection| Pattern::InTurn {
+    let round_robin = |per_connection| Pattern::RoundRobin {
         connections: number(50),
         per_connection,
     };
     let patterns = [
-        (Rate::PerSecond(2000.0), in_turn(None)),
-        (Rate::Max, in_turn(None)),
-        (Rate::PerSecond(2000.0), in_turn(Some(number(3)))),
+        (Rate::PerSecond(2000.0), round_robin(None)),
+        (Rate::Max, round_robin(None)),
+        (Rate::PerSecond(2000.0), round_robin(Some(number(3)))),
         (
             Rate::PerSecond(2000.0),
-            Pattern::AsNeeded {
+            Pattern::OnDemand {
                 per_connection: number(1),
             },
         ),

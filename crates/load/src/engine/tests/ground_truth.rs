@@ -4,12 +4,12 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::virtual_world::{Reaction, Script, Welcome, play, play_through, reply};
+use crate::accounting::failure::Failure;
+use crate::accounting::histogram::DurationHistogram;
 use crate::clock::Moment;
-use crate::failure::Failure;
-use crate::histogram::Durations;
+use crate::plan::Arrival;
+use crate::plan::Target;
 use crate::plan::{LoadPlan, Pattern, Rate};
-use crate::schedule::Arrival;
-use crate::target::Target;
 
 const MS: u64 = 1_000_000;
 
@@ -22,7 +22,7 @@ fn plan(rate: f64, seconds: u64) -> LoadPlan {
 }
 
 fn connections(count: u64) -> Pattern {
-    Pattern::InTurn {
+    Pattern::RoundRobin {
         connections: NonZeroU64::new(count).unwrap(),
         per_connection: None,
     }
@@ -40,7 +40,7 @@ fn delays(mut delay_ns: impl FnMut(u64, Moment) -> u64 + 'static) -> Script {
 }
 
 /// Asserts that every percentile is that of the true values, to within one unit of the histogram.
-fn assert_percentiles(found: &Durations, mut truth: Vec<u64>) {
+fn assert_percentiles(found: &DurationHistogram, mut truth: Vec<u64>) {
     truth.sort_unstable();
     assert_eq!(found.count(), truth.len() as u64);
     for quantile in [0.001, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0] {
@@ -61,8 +61,8 @@ fn one_reply_in_a_hundred_is_slow() {
         ..plan(1000.0, 20)
     };
     let played = play(&plan, delays(move |n, _| delay(n)));
-    assert_percentiles(&played.account.latency, (0..20_000).map(delay).collect());
-    assert_percentiles(&played.account.service, (0..20_000).map(delay).collect());
+    assert_percentiles(&played.stats.latency, (0..20_000).map(delay).collect());
+    assert_percentiles(&played.stats.service, (0..20_000).map(delay).collect());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_bimodal_mix() {
         ..plan(1000.0, 20)
     };
     let played = play(&plan, delays(move |n, _| delay(n)));
-    assert_percentiles(&played.account.latency, (0..20_000).map(delay).collect());
+    assert_percentiles(&played.stats.latency, (0..20_000).map(delay).collect());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn requests_due_during_a_stall_count_with_the_latency_that_their_users_saw() {
         let due = |n: u64| 1_000 * MS + (n as f64 * gap) as u64;
         let truth: Vec<u64> = (0..(4.0 * rate) as u64).map(|n| answered(due(n)) - due(n)).collect();
         assert!(truth.iter().filter(|&&ns| ns > 2 * MS).count() as f64 >= 0.12 * truth.len() as f64);
-        assert_percentiles(&played.account.latency, truth);
+        assert_percentiles(&played.stats.latency, truth);
     }
 }
 
@@ -130,11 +130,11 @@ fn a_stall_delays_requests_behind_it_on_one_connection_and_all_of_it_is_latency(
     }
     assert!(latency.iter().filter(|&&ns| ns > 10 * MS).count() > 500);
     assert_eq!(service.iter().filter(|&&ns| ns > 10 * MS).count(), 1);
-    assert_percentiles(&played.account.latency, latency);
-    assert_percentiles(&played.account.service, service);
-    assert_percentiles(&played.account.send_lag, lag);
+    assert_percentiles(&played.stats.latency, latency);
+    assert_percentiles(&played.stats.service, service);
+    assert_percentiles(&played.stats.send_lag, lag);
     // The wait was for the connection: the generator itself was never late.
-    assert_eq!(played.account.own_lag.summary().max, 0);
+    assert_eq!(played.stats.own_lag.summary().max, 0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn poisson_arrivals_at_a_single_server_wait_as_queueing_theory_says() {
         pattern: connections(2000),
         ..plan(500.0, 400)
     };
-    let mean = play(&plan, script).account.latency.summary().mean;
+    let mean = play(&plan, script).stats.latency.summary().mean;
     assert!((mean / (1.5 * MS as f64) - 1.0).abs() < 0.03, "mean latency {mean} ns");
 }
 
@@ -168,7 +168,7 @@ fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
         }),
     };
     let timeout = Duration::from_millis(300);
-    let account = play(
+    let stats = play(
         &LoadPlan {
             timeout,
             pattern: connections(10),
@@ -176,14 +176,14 @@ fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
         },
         script,
     )
-    .account;
-    assert_eq!((account.intended, account.completed), (2000, 1000));
+    .stats;
+    assert_eq!((stats.intended, stats.completed), (2000, 1000));
     // Behind a silent connection requests wait, and each still gets the last of its time on a new one.
-    assert_eq!((account.timed_out, account.never_sent), (1000, 0));
-    assert!(account.send_lag.summary().max >= 280 * MS);
-    assert_eq!(account.latency.count(), 2000);
-    assert!(account.latency.at(0.49) <= 2 * MS);
-    assert!(account.latency.at(0.51) >= 300 * MS);
+    assert_eq!((stats.timed_out, stats.never_sent), (1000, 0));
+    assert!(stats.send_lag.summary().max >= 280 * MS);
+    assert_eq!(stats.latency.count(), 2000);
+    assert!(stats.latency.at(0.49) <= 2 * MS);
+    assert!(stats.latency.at(0.51) >= 300 * MS);
 }
 
 #[test]
@@ -195,19 +195,19 @@ fn warm_up_is_not_counted_and_replies_in_the_measured_time_are() {
         pattern: connections(100),
         ..plan(1000.0, 1)
     };
-    let account = play(&plan, script).account;
-    assert_eq!((account.intended, account.completed), (1000, 1000));
-    assert!(account.latency.summary().max <= MS + MS / 1000);
+    let stats = play(&plan, script).stats;
+    assert_eq!((stats.intended, stats.completed), (1000, 1000));
+    assert!(stats.latency.summary().max <= MS + MS / 1000);
     // 50 replies of the warm-up came in the measured time; of its own replies the last came after it.
-    assert_eq!(account.replies_in_window, 1000 + 50 - 1);
+    assert_eq!(stats.replies_in_window, 1000 + 50 - 1);
 }
 
 #[test]
 fn one_connection_per_request_opens_and_closes_one_for_each() {
     let per_connection = NonZeroU64::MIN;
     for pattern in [
-        Pattern::AsNeeded { per_connection },
-        Pattern::InTurn {
+        Pattern::OnDemand { per_connection },
+        Pattern::RoundRobin {
             connections: NonZeroU64::new(50).unwrap(),
             per_connection: Some(per_connection),
         },
@@ -219,16 +219,13 @@ fn one_connection_per_request_opens_and_closes_one_for_each() {
             },
             delays(|_, _| 3 * MS),
         );
-        assert_eq!(
-            (played.account.completed, played.connects, played.open),
-            (1000, 1000, 0)
-        );
+        assert_eq!((played.stats.completed, played.connects, played.open), (1000, 1000, 0));
     }
 }
 
 #[test]
 fn a_connection_carries_as_many_requests_as_asked() {
-    let pattern = Pattern::InTurn {
+    let pattern = Pattern::RoundRobin {
         connections: NonZeroU64::new(3).unwrap(),
         per_connection: NonZeroU64::new(7),
     };
@@ -239,7 +236,7 @@ fn a_connection_carries_as_many_requests_as_asked() {
         },
         delays(|_, _| MS),
     );
-    assert_eq!((played.account.completed, played.connects), (2100, 300));
+    assert_eq!((played.stats.completed, played.connects), (2100, 300));
 }
 
 #[test]
@@ -249,10 +246,10 @@ fn a_closed_loop_sends_when_the_last_reply_is_there() {
         pattern: connections(4),
         ..plan(1.0, 1)
     };
-    let account = play(&plan, delays(|_, _| 10 * MS)).account;
+    let stats = play(&plan, delays(|_, _| 10 * MS)).stats;
     // Four connections, 10 ms each: 400 a second.
-    assert_eq!((account.intended, account.completed), (400, 400));
-    assert_percentiles(&account.latency, vec![10 * MS; 400]);
+    assert_eq!((stats.intended, stats.completed), (400, 400));
+    assert_percentiles(&stats.latency, vec![10 * MS; 400]);
 }
 
 #[test]
@@ -262,10 +259,10 @@ fn a_pipeline_answers_in_order_and_loses_nothing() {
         pattern: connections(2),
         ..plan(1000.0, 1)
     };
-    let account = play(&plan, delays(|_, _| 10 * MS)).account;
-    assert_eq!((account.completed, account.sent), (1000, 1000));
+    let stats = play(&plan, delays(|_, _| 10 * MS)).stats;
+    assert_eq!((stats.completed, stats.sent), (1000, 1000));
     // 2 connections with 8 requests under way, 10 ms each, carry 1,600 a second: nobody waits long.
-    assert!(account.latency.at(0.99) < 15 * MS, "{:?}", account.latency.summary());
+    assert!(stats.latency.at(0.99) < 15 * MS, "{:?}", stats.latency.summary());
 }
 
 #[test]
@@ -276,15 +273,15 @@ fn requests_that_a_connection_takes_in_pieces_arrive_whole() {
             pattern: connections(2),
             ..plan(1000.0, 1)
         };
-        let account = play_through(&plan, delays(|_, _| 3 * MS), None, gulp).account;
-        assert_eq!((account.completed, account.sent), (1000, 1000), "{gulp} at once");
+        let stats = play_through(&plan, delays(|_, _| 3 * MS), None, gulp).stats;
+        assert_eq!((stats.completed, stats.sent), (1000, 1000), "{gulp} at once");
     }
 }
 
 #[test]
 fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
     let plan = LoadPlan {
-        pattern: Pattern::AsNeeded {
+        pattern: Pattern::OnDemand {
             per_connection: NonZeroU64::MIN,
         },
         ..plan(100.0, 1)
@@ -323,14 +320,14 @@ fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
 fn a_pipeline_sends_no_more_on_a_connection_than_it_may_carry() {
     let plan = LoadPlan {
         depth: 4,
-        pattern: Pattern::InTurn {
+        pattern: Pattern::RoundRobin {
             connections: NonZeroU64::new(3).unwrap(),
             per_connection: NonZeroU64::new(5),
         },
         ..plan(300.0, 3)
     };
     let played = play(&plan, delays(|_, _| 30 * MS));
-    assert_eq!((played.account.completed, played.account.failed_in_all()), (900, 0));
+    assert_eq!((played.stats.completed, played.stats.failed_total()), (900, 0));
     assert_eq!(played.connects, 180);
 }
 
@@ -356,7 +353,7 @@ fn what_was_sent_behind_the_last_reply_of_a_connection_is_truncated_and_does_not
         pattern: connections(1),
         ..plan(100.0, 1)
     };
-    let account = play(&plan, script).account;
-    let truncated = account.failed(Failure::Truncated);
-    assert_eq!((truncated, account.timed_out, account.completed), (1, 0, 99));
+    let stats = play(&plan, script).stats;
+    let truncated = stats.failed(Failure::Truncated);
+    assert_eq!((truncated, stats.timed_out, stats.completed), (1, 0, 99));
 }

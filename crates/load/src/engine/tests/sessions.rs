@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::virtual_world::{Played, Reaction, Script, Welcome, play, reply};
+use crate::plan::Sessions;
+use crate::plan::Target;
 use crate::plan::{LoadPlan, Pattern, Rate};
-use crate::sessions::Sessions;
-use crate::target::Target;
 
 const MS: u64 = 1_000_000;
 /// Where the virtual clock starts.
@@ -67,8 +67,8 @@ fn a_burst_is_one_call_and_then_the_others_together_and_the_next_comes_a_thought
     let sessions = played.sessions.unwrap();
     assert_eq!((sessions.started, sessions.completed, sessions.failed), (3, 3, 0));
     assert!(sessions.lifetime.summary().max.abs_diff(44 * MS) <= 44 * MS / 1000);
-    assert_eq!((played.account.intended, played.account.completed), (15, 15));
-    assert_eq!(played.account.latency.summary().max.div_ceil(MS), 2);
+    assert_eq!((played.stats.intended, played.stats.completed), (15, 15));
+    assert_eq!(played.stats.latency.summary().max.div_ceil(MS), 2);
     assert_eq!((played.connects, played.open), (3, 0), "a session is one connection");
 }
 
@@ -97,7 +97,7 @@ fn a_session_whose_call_fails_ends_there() {
     let sessions = played.sessions.unwrap();
     assert_eq!((sessions.started, sessions.completed, sessions.failed), (3, 2, 1));
     assert_eq!(came.len(), 11);
-    assert_eq!((played.account.intended, played.account.completed), (11, 10));
+    assert_eq!((played.stats.intended, played.stats.completed), (11, 10));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_server_that_closes_after_every_reply_gets_a_new_connection_for_what_comes_n
         after_ns: MS,
         bytes: b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
     });
-    assert_eq!((played.account.completed, played.connects), (10, 10));
+    assert_eq!((played.stats.completed, played.connects), (10, 10));
     assert_eq!(played.sessions.unwrap().completed, 2);
 }
 
@@ -125,5 +125,5 @@ fn sessions_that_the_end_of_the_run_cuts_off_are_neither_complete_nor_failed() {
     assert_eq!(totals.cut_off, 4);
     assert_eq!(totals.completed, 96);
     assert!(came.iter().all(|&at| at < 1000));
-    assert_eq!(played.account.intended, came.len() as u64);
+    assert_eq!(played.stats.intended, came.len() as u64);
 }

@@ -7,15 +7,16 @@ use std::rc::Rc;
 
 use c10k_event::Readiness;
 
-use crate::account::Account;
+use crate::accounting::failure::Failure;
+use crate::accounting::request_stats::RequestStats;
+use crate::accounting::session_stats::SessionStats;
+use crate::accounting::traffic::Traffic;
 use crate::clock::Moment;
-use crate::engine::{Engine, Timetable};
-use crate::failure::Failure;
+use crate::engine::Engine;
+use crate::engine::world::{Link, ReadResult, World};
 use crate::plan::LoadPlan;
-use crate::sessions::Tally;
-use crate::share::Share;
-use crate::traffic::Traffic;
-use crate::world::{Got, Link, World};
+use crate::schedule::thread_share::ThreadShare;
+use crate::schedule::timetable::Timetable;
 
 /// What the scripted server does with one request.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +79,7 @@ struct Connection {
     connect: Option<Result<(), Failure>>,
 }
 
-/// When, a number that keeps the order, lane, serial number of the connection, what.
+/// When, a number that keeps the order, slot, serial number of the connection, what.
 type Queued = Reverse<(u64, u64, u32, u64, Happening)>;
 
 /// The world: nothing passes but what [`VirtualWorld::advance`] lets pass.
@@ -113,13 +114,13 @@ impl VirtualWorld {
         }
     }
 
-    fn later(&mut self, after_ns: u64, lane: u32, happening: Happening) {
-        let serial = self.connections[lane as usize].serial;
+    fn later(&mut self, after_ns: u64, slot: u32, happening: Happening) {
+        let serial = self.connections[slot as usize].serial;
         self.order += 1;
         self.queue.push(Reverse((
             self.now.get() + after_ns,
             self.order,
-            lane,
+            slot,
             serial,
             happening,
         )));
@@ -129,12 +130,12 @@ impl VirtualWorld {
         self.queue.peek().map(|Reverse((at, ..))| Moment(*at))
     }
 
-    /// The lane and readiness of the next thing that has happened by now.
+    /// The slot and readiness of the next thing that has happened by now.
     fn advance(&mut self) -> Option<(u32, Readiness)> {
         loop {
             self.next().filter(|at| at.0 <= self.now.get())?;
-            let Reverse((_, _, lane, serial, happening)) = self.queue.pop()?;
-            let connection = &mut self.connections[lane as usize];
+            let Reverse((_, _, slot, serial, happening)) = self.queue.pop()?;
+            let connection = &mut self.connections[slot as usize];
             if connection.serial != serial || !connection.is_open {
                 continue;
             }
@@ -164,7 +165,7 @@ impl VirtualWorld {
                     Readiness::READABLE | Readiness::ERROR
                 }
             };
-            return Some((lane, readiness));
+            return Some((slot, readiness));
         }
     }
 }
@@ -174,12 +175,12 @@ impl World for VirtualWorld {
         Moment(self.now.get())
     }
 
-    fn connect(&mut self, lane: u32) -> Result<Link, Failure> {
-        let index = lane as usize;
+    fn connect(&mut self, slot: u32) -> Result<Link, Failure> {
+        let index = slot as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, Connection::default);
         }
-        assert!(!self.connections[index].is_open, "lane {lane} is connected twice");
+        assert!(!self.connections[index].is_open, "slot {slot} is connected twice");
         let welcome = (self.script.on_connect)(self.connects);
         self.connects += 1;
         if welcome == Welcome::RefuseAtOnce {
@@ -193,23 +194,23 @@ impl World for VirtualWorld {
         };
         self.open += 1;
         match welcome {
-            Welcome::AtOnce => return Ok(Link::Up),
-            Welcome::At(after_ns) => self.later(after_ns, lane, Happening::Connected),
-            Welcome::Refuse { after_ns } => self.later(after_ns, lane, Happening::Refused),
+            Welcome::AtOnce => return Ok(Link::Connected),
+            Welcome::At(after_ns) => self.later(after_ns, slot, Happening::Connected),
+            Welcome::Refuse { after_ns } => self.later(after_ns, slot, Happening::Refused),
             Welcome::Never | Welcome::RefuseAtOnce => {}
         }
         Ok(Link::Connecting)
     }
 
-    fn connected(&mut self, lane: u32) -> Result<(), Failure> {
-        self.connections[lane as usize]
+    fn connected(&mut self, slot: u32) -> Result<(), Failure> {
+        self.connections[slot as usize]
             .connect
             .expect("asked before anything was known")
     }
 
-    fn write(&mut self, lane: u32, bytes: &[u8]) -> Result<usize, Failure> {
-        let connection = &mut self.connections[lane as usize];
-        assert!(connection.is_open, "written to a lane without connection");
+    fn write(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, Failure> {
+        let connection = &mut self.connections[slot as usize];
+        assert!(connection.is_open, "written to a slot without connection");
         if let Some(Err(failure)) = connection.end {
             return Err(failure);
         }
@@ -222,28 +223,28 @@ impl World for VirtualWorld {
         connection.received += taken;
         connection.is_full = taken < bytes.len();
         if connection.is_full {
-            self.later(1, lane, Happening::Room);
+            self.later(1, slot, Happening::Room);
         }
-        while self.connections[lane as usize].received >= self.request.len() {
-            self.connections[lane as usize].received -= self.request.len();
+        while self.connections[slot as usize].received >= self.request.len() {
+            self.connections[slot as usize].received -= self.request.len();
             let reaction = (self.script.on_request)(self.requests, Moment(self.now.get()));
             self.requests += 1;
             match reaction {
-                Reaction::Reply { after_ns, bytes } => self.later(after_ns, lane, Happening::Bytes(bytes)),
+                Reaction::Reply { after_ns, bytes } => self.later(after_ns, slot, Happening::Bytes(bytes)),
                 Reaction::ReplyAndClose { after_ns, bytes } => {
-                    self.later(after_ns, lane, Happening::Bytes(bytes));
-                    self.later(after_ns, lane, Happening::Closed);
+                    self.later(after_ns, slot, Happening::Bytes(bytes));
+                    self.later(after_ns, slot, Happening::Closed);
                 }
-                Reaction::Reset { after_ns } => self.later(after_ns, lane, Happening::Reset),
+                Reaction::Reset { after_ns } => self.later(after_ns, slot, Happening::Reset),
                 Reaction::Silence => {}
             }
         }
         Ok(taken)
     }
 
-    fn read(&mut self, lane: u32, buffer: &mut [u8]) -> Result<Got, Failure> {
-        let connection = &mut self.connections[lane as usize];
-        assert!(connection.is_open, "read from a lane without connection");
+    fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<ReadResult, Failure> {
+        let connection = &mut self.connections[slot as usize];
+        assert!(connection.is_open, "read from a slot without connection");
         let length = connection.inbox.len().min(buffer.len());
         if length > 0 {
             connection
@@ -251,18 +252,18 @@ impl World for VirtualWorld {
                 .drain(..length)
                 .zip(buffer)
                 .for_each(|(byte, place)| *place = byte);
-            return Ok(Got::Bytes(length));
+            return Ok(ReadResult::Bytes(length));
         }
         match connection.end {
-            None => Ok(Got::Nothing),
-            Some(Ok(())) => Ok(Got::End),
+            None => Ok(ReadResult::WouldBlock),
+            Some(Ok(())) => Ok(ReadResult::Closed),
             Some(Err(failure)) => Err(failure),
         }
     }
 
-    fn close(&mut self, lane: u32) {
-        let connection = &mut self.connections[lane as usize];
-        assert!(connection.is_open, "closed a lane without connection");
+    fn close(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot as usize];
+        assert!(connection.is_open, "closed a slot without connection");
         connection.is_open = false;
         self.open -= 1;
     }
@@ -270,9 +271,9 @@ impl World for VirtualWorld {
 
 /// How a virtual run ended.
 pub(super) struct Played {
-    pub(super) account: Account,
+    pub(super) stats: RequestStats,
     pub(super) traffic: Traffic,
-    pub(super) sessions: Option<Tally>,
+    pub(super) sessions: Option<SessionStats>,
     /// Connects tried.
     pub(super) connects: u64,
     /// Connections open at the end.
@@ -294,7 +295,7 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
     const START: u64 = 1_000_000_000;
     let now = Rc::new(Cell::new(START));
     let world = VirtualWorld::new(script, plan.target.request.clone(), gulp, Rc::clone(&now));
-    let mut engine = Engine::new(plan, Share { thread: 0, threads: 1 }, world);
+    let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
     let mut timetable = Timetable::new(plan, Moment(START));
     let mut stop = stop_ns.map(|after| Moment(START + after));
     engine.start(timetable);
@@ -306,8 +307,8 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
             engine.cut(timetable);
         }
         engine.step();
-        while let Some((lane, readiness)) = engine.world.advance() {
-            engine.event(lane, readiness);
+        while let Some((slot, readiness)) = engine.world_mut().advance() {
+            engine.event(slot, readiness);
         }
         if engine.is_drained() && now.get() >= timetable.end.0 {
             break;
@@ -322,7 +323,7 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
         let wakes = [
             engine.next_due(),
             engine.next_deadline(),
-            engine.world.next(),
+            engine.world_mut().next(),
             edge,
             stop,
         ];
@@ -330,10 +331,10 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
         now.set(now.get().max(wake.0));
     }
     Played {
-        account: engine.account().clone(),
+        stats: engine.stats().clone(),
         traffic: engine.traffic().clone(),
         sessions: engine.sessions().cloned(),
-        connects: engine.world.connects,
-        open: engine.world.open,
+        connects: engine.world_mut().connects,
+        open: engine.world_mut().open,
     }
 }

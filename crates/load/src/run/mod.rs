@@ -1,0 +1,227 @@
+//! A run: starts the threads, reports the phases, and combines the results.
+
+mod observer;
+mod summary;
+mod validity;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use c10k_record::LoadPhase;
+
+use crate::LoadError;
+use crate::clock::Moment;
+use crate::fingerprint::Fingerprint;
+use crate::net::limits::Limits;
+use crate::net::probe::{Answer, ask};
+use crate::net::sources::Sources;
+use crate::plan::{Bodies, LoadPlan, Ports, Probe};
+use crate::progress::{RunEvent, ThreadProgress};
+use crate::report::LoadReport;
+use crate::schedule::thread_share::ThreadShare;
+use crate::schedule::timetable::Timetable;
+use crate::stop::Stop;
+use crate::worker::opening::OpeningFailures;
+use crate::worker::{Worker, WorkerReport};
+use observer::Observer;
+use summary::{Observed, summarize};
+use validity::{Descriptors, SecondProbe};
+
+/// Descriptors reserved for everything that is not a connection: standard streams, interest sets, the test request.
+const OTHER_DESCRIPTORS: u64 = 64;
+/// Descriptors reserved for connections that are opened when needed.
+const ON_DEMAND_DESCRIPTORS: u64 = 512;
+/// The time from the start signal to the start of the schedule, so that all threads are ready.
+const HEAD_START: Duration = Duration::from_millis(2);
+/// The minimum time limit of a test request.
+const PROBE_TIMEOUT_MIN: Duration = Duration::from_secs(5);
+
+/// Runs `plan`. `observe` is called in the calling thread at each change of phase and about ten times per second.
+///
+/// The process's soft limit of descriptors is raised to the hard limit.
+///
+/// # Errors
+/// [`LoadError`] if the run cannot be started: contradictory options, no listener, no HTTP server. Later failures are
+/// counted in the summary.
+///
+/// # Panics
+/// If the counts do not reconcile, which is a bug of this crate and cannot be caused by the server.
+pub fn run(plan: &LoadPlan, observe: impl FnMut(RunEvent)) -> Result<LoadReport, LoadError> {
+    run_until(plan, &Stop::default(), observe)
+}
+
+/// Like [`run`], but ends early if `stop` is requested: no further request is due, requests in progress end normally, and
+/// the run is invalid because it was interrupted.
+///
+/// # Errors
+/// See [`run`].
+///
+/// # Panics
+/// See [`run`].
+pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) -> Result<LoadReport, LoadError> {
+    plan.check()?;
+    let mut plan = plan.clone();
+    let limits = Limits::raise_and_read();
+    let probe_timeout = plan.timeout.max(PROBE_TIMEOUT_MIN);
+    if plan.probe == Probe::Ask {
+        let answer = ask(&plan.target, probe_timeout)?;
+        if plan.bodies == Bodies::LikeTheFirst {
+            plan.target.expected.body = Some(expected_body(answer)?);
+        }
+    }
+    let plan = &plan;
+    let progress: Vec<ThreadProgress> = (0..plan.threads).map(|_| ThreadProgress::default()).collect();
+    let mut observer = Observer::new(stop.clone(), progress.clone(), observe);
+    observer.enter(LoadPhase::Connecting);
+    thread::scope(|scope| {
+        let (sender, messages) = channel();
+        let (idle, descriptors) = allowed_idle(plan, limits);
+        let sources = plan_sources(plan, limits);
+        let mut starts = Vec::new();
+        for (thread, progress) in progress.into_iter().enumerate() {
+            let share = ThreadShare {
+                thread: thread as u64,
+                threads: plan.threads as u64,
+            };
+            let (sources, stop) = (sources.clone().starting_at(thread), stop.clone());
+            let (start, started) = channel();
+            starts.push(start);
+            let sender = sender.clone();
+            let worker = move || Worker::new(plan, share, share.of(idle), sources, stop, progress);
+            scope.spawn(move || work(worker, &started, &sender));
+        }
+        drop(sender);
+        let opening_failures = receive_opened(&messages, plan.threads, &mut observer)?;
+        let second_probe = if plan.probe == Probe::Ask && plan.connections() > 0 && stop.requested().is_none() {
+            match ask(&plan.target, probe_timeout) {
+                Ok(Answer::Replied(..)) => SecondProbe::Answered,
+                Ok(Answer::Nothing) | Err(_) => SecondProbe::Unanswered,
+            }
+        } else {
+            SecondProbe::Skipped
+        };
+        let timetable = start_all(plan, &starts);
+        observer.report_phases(plan, timetable);
+        let reports = receive_drained(&messages, plan.threads, &mut observer)?;
+        observer.enter(LoadPhase::Closing);
+        drop(starts);
+        let cut = stop.requested().map_or(timetable, |at| timetable.cut(at));
+        let observed = Observed {
+            descriptors,
+            opening_failures,
+            second_probe,
+            measured: cut.measured(),
+        };
+        Ok(summarize(plan, &reports, &observed))
+    })
+}
+
+/// What a thread reports.
+enum WorkerMessage {
+    Opened(OpeningFailures),
+    Drained(Box<WorkerReport>),
+    Failed(LoadError),
+}
+
+/// The body of the reply to the test request, with which all others are compared.
+fn expected_body(answer: Answer) -> Result<Fingerprint, LoadError> {
+    match answer {
+        Answer::Replied(reply, body) if (200..300).contains(&reply.status) => Ok(body),
+        Answer::Replied(..) => Err(LoadError::Plan(
+            "the reply to the test request is not 2xx, so bodies cannot be compared with it: omit --verify-bodies, or \
+             correct the URL",
+        )),
+        Answer::Nothing => Err(LoadError::Plan(
+            "the test request got no reply, so bodies cannot be compared with it: omit --verify-bodies",
+        )),
+    }
+}
+
+/// The number of idle connections that the descriptors allow, and how many descriptors the plan needs.
+fn allowed_idle(plan: &LoadPlan, limits: Limits) -> (u64, Descriptors) {
+    let for_requests = match plan.pattern.connections() {
+        0 => ON_DEMAND_DESCRIPTORS,
+        connections => connections,
+    };
+    let others = for_requests + OTHER_DESCRIPTORS;
+    let idle = plan.idle.min(limits.descriptors.saturating_sub(others));
+    let descriptors = Descriptors {
+        needed: plan.idle + others,
+        allowed: limits.descriptors,
+    };
+    (idle, descriptors)
+}
+
+fn plan_sources(plan: &LoadPlan, limits: Limits) -> Sources {
+    let per_address = plan.local_ports.map_or(limits.ports_per_address, Ports::count);
+    Sources::plan(&plan.target.address, plan.ports(), per_address, &plan.sources).with_ports(plan.local_ports)
+}
+
+/// A sending thread, from opening its connections to closing them.
+fn work<'p>(
+    worker: impl FnOnce() -> Result<Worker<'p>, LoadError>,
+    started: &Receiver<Timetable>,
+    messages: &Sender<WorkerMessage>,
+) {
+    // Sending fails only if the run was given up, because of an error of another thread. Then nothing is left to do.
+    let mut worker = match worker() {
+        Ok(worker) => worker,
+        Err(error) => return drop(messages.send(WorkerMessage::Failed(error))),
+    };
+    match worker.open_connections() {
+        Ok(failures) => drop(messages.send(WorkerMessage::Opened(failures))),
+        Err(error) => return drop(messages.send(WorkerMessage::Failed(error))),
+    }
+    let Ok(timetable) = started.recv() else { return };
+    drop(messages.send(match worker.run(timetable) {
+        Ok(report) => WorkerMessage::Drained(Box::new(report)),
+        Err(error) => WorkerMessage::Failed(error),
+    }));
+    // Waits until the sender is dropped. Then the connections, which the worker owns, may be closed.
+    let _ = started.recv();
+}
+
+fn receive_opened(
+    messages: &Receiver<WorkerMessage>,
+    threads: usize,
+    observer: &mut Observer<impl FnMut(RunEvent)>,
+) -> Result<OpeningFailures, LoadError> {
+    let mut all = OpeningFailures::new();
+    for _ in 0..threads {
+        match observer.receive(messages) {
+            WorkerMessage::Opened(failures) => {
+                for (failure, count) in failures {
+                    *all.entry(failure).or_insert(0) += count;
+                }
+            }
+            WorkerMessage::Failed(error) => return Err(error),
+            WorkerMessage::Drained(_) => unreachable!("threads drain after they were started"),
+        }
+    }
+    Ok(all)
+}
+
+fn receive_drained(
+    messages: &Receiver<WorkerMessage>,
+    threads: usize,
+    observer: &mut Observer<impl FnMut(RunEvent)>,
+) -> Result<Vec<WorkerReport>, LoadError> {
+    let messages = (0..threads).map(|_| observer.receive(messages));
+    messages
+        .map(|message| match message {
+            WorkerMessage::Drained(report) => Ok(*report),
+            WorkerMessage::Failed(error) => Err(error),
+            WorkerMessage::Opened(_) => unreachable!("all threads have opened their connections before"),
+        })
+        .collect()
+}
+
+fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
+    let timetable = Timetable::new(plan, Moment::now().after(HEAD_START));
+    for thread in starts {
+        // This fails if the thread has ended. Its message with the reason is received next.
+        let _ = thread.send(timetable);
+    }
+    timetable
+}

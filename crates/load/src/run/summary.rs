@@ -1,0 +1,166 @@
+//! Combines the results of the threads into the report of the run.
+
+use std::time::Duration;
+
+use c10k_record::{ClientUse, IdlePool, LoadSummary, SCHEMA};
+use c10k_sys::rusage::Usage;
+
+use super::validity::{Descriptors, IdleTotals, RunFacts, SecondProbe, reasons_against};
+use crate::accounting::confidence::{Steadiness, intervals, steadiness};
+use crate::accounting::request_stats::RequestStats;
+use crate::accounting::session_stats::SessionStats;
+use crate::accounting::traffic::Traffic;
+use crate::plan::LoadPlan;
+use crate::report::LoadReport;
+use crate::worker::WorkerReport;
+use crate::worker::opening::OpeningFailures;
+
+/// What was observed outside the threads.
+pub(super) struct Observed {
+    pub(super) descriptors: Descriptors,
+    pub(super) opening_failures: OpeningFailures,
+    pub(super) second_probe: SecondProbe,
+    /// The measured time, which an early stop shortens.
+    pub(super) measured: Duration,
+}
+
+/// The report of a run.
+///
+/// # Panics
+/// If the counts do not reconcile.
+pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadReport {
+    let stats = total_stats(reports, observed);
+    let usage = reports
+        .iter()
+        .fold(Usage::default(), |sum, report| sum.plus(report.usage));
+    let (client, idle) = (client_use(reports, usage, observed), total_idle(plan, reports));
+    let invalid_because = reasons_against(&RunFacts {
+        plan,
+        stats: &stats,
+        idle,
+        opening_failures: &observed.opening_failures,
+        busiest_thread_percent: client.busiest_thread_percent,
+        descriptors: observed.descriptors,
+        second_probe: observed.second_probe,
+        cut_to: Some(observed.measured).filter(|&measured| measured < plan.duration),
+    });
+    let summary = LoadSummary {
+        schema: SCHEMA,
+        url: plan.target.url.clone(),
+        loop_kind: plan.loop_kind().to_owned(),
+        seed: plan.seed,
+        duration_s: observed.measured.as_secs_f64(),
+        intended: stats.intended,
+        sent: stats.sent,
+        late: stats.late,
+        never_sent: stats.never_sent,
+        completed: stats.completed,
+        timed_out: stats.timed_out,
+        errors: stats.errors(),
+        in_flight: stats.in_flight(),
+        rate_offered: per_second(stats.intended, observed),
+        rate_achieved: per_second(stats.replies_in_window, observed),
+        replies_measured: stats.replies_in_window,
+        due_by_quarter: stats.quarters.due,
+        replies_by_quarter: stats.quarters.replies,
+        in_system_mean: stats.occupancy.mean(),
+        latency_ns: stats.latency.summary(),
+        latency_interval_ns: intervals(&stats.latency),
+        service_ns: stats.service.summary(),
+        send_lag_ns: stats.send_lag.summary(),
+        drift_percent: drift_percent(plan, &stats),
+        idle: IdlePool {
+            target: idle.target,
+            open_min: idle.open_min,
+            closed_by_server: idle.closed_by_server,
+            replaced: idle.replaced,
+        },
+        sessions: total_sessions(reports).as_ref().map(SessionStats::totals),
+        client,
+        valid: invalid_because.is_empty(),
+        invalid_because,
+    };
+    assert_reconciled(&summary, &stats);
+    let mut traffic = Traffic::default();
+    reports.iter().for_each(|report| traffic.add(&report.traffic));
+    LoadReport {
+        summary,
+        stats,
+        traffic,
+        usage,
+    }
+}
+
+fn total_stats(reports: &[WorkerReport], observed: &Observed) -> RequestStats {
+    let (first, others) = reports.split_first().expect("a plan has at least one thread");
+    let mut stats = first.stats.clone();
+    others.iter().for_each(|report| stats.add(&report.stats));
+    stats.series.cut(observed.measured);
+    stats
+}
+
+fn total_idle(plan: &LoadPlan, reports: &[WorkerReport]) -> IdleTotals {
+    let mut idle = IdleTotals {
+        target: plan.idle,
+        ..IdleTotals::default()
+    };
+    reports.iter().for_each(|report| idle.add(&report.idle));
+    idle
+}
+
+fn total_sessions(reports: &[WorkerReport]) -> Option<SessionStats> {
+    let sessions = reports.iter().filter_map(|report| report.sessions.clone());
+    sessions.reduce(|mut sum, one| {
+        sum.add(&one);
+        sum
+    })
+}
+
+fn client_use(reports: &[WorkerReport], usage: Usage, observed: &Observed) -> ClientUse {
+    let thread_percents: Vec<f64> = reports
+        .iter()
+        .map(|report| per_second(report.cpu_ns, observed) / 1e9 * 100.0)
+        .collect();
+    ClientUse {
+        cpu_ns: reports.iter().map(|report| report.cpu_ns).sum(),
+        threads: reports.len() as u64,
+        busiest_thread_percent: thread_percents.iter().copied().fold(0.0, f64::max),
+        thread_percents,
+        context_switches_voluntary: usage.voluntary_switches,
+        context_switches_involuntary: usage.involuntary_switches,
+    }
+}
+
+fn drift_percent(plan: &LoadPlan, stats: &RequestStats) -> Option<f64> {
+    if !plan.is_level() {
+        return None;
+    }
+    match steadiness(&stats.series) {
+        Steadiness::TooShort => None,
+        Steadiness::Steady => Some(0.0),
+        Steadiness::Drifting(percent) => Some(percent),
+    }
+}
+
+/// `count` per second of the measured time; 0 if there was none.
+fn per_second(count: u64, observed: &Observed) -> f64 {
+    if observed.measured.is_zero() {
+        0.0
+    } else {
+        count as f64 / observed.measured.as_secs_f64()
+    }
+}
+
+fn assert_reconciled(summary: &LoadSummary, stats: &RequestStats) {
+    assert!(summary.reconciles(), "the counts do not reconcile: {summary:?}");
+    assert!(
+        stats.occupancy.reconciles(),
+        "the times of the requests do not add up: {:?}",
+        stats.occupancy
+    );
+    assert_eq!(
+        stats.latency.count(),
+        stats.intended - stats.in_flight(),
+        "a request has no latency"
+    );
+}
