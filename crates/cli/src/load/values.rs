@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_load::{Criterion, Ports, Rate, Sessions};
-use c10k_units::ValueError;
 
-pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
-    c10k_units::duration::parse(text)
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    // clap's message already quotes the text.
+    c10k_units::duration::parse(text).map_err(|error| format!("give {}", error.expected()))
 }
 
-pub(super) fn per_second(text: &str) -> Result<f64, ValueError> {
-    c10k_units::rate::parse(text)
+pub(super) fn per_second(text: &str) -> Result<f64, String> {
+    c10k_units::rate::parse(text).map_err(|error| format!("give {}", error.expected()))
 }
 
 pub(super) fn rate(text: &str) -> Result<Rate, String> {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_refused_value_is_answered_with_a_correct_one() {
         let refused = [
-            duration("10").map(drop).map_err(|error| error.to_string()),
+            duration("10").map(drop),
             rate("-5").map(drop),
             rate("1e3").map(drop),
             rate("0").map(drop),

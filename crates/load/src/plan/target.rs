@@ -46,7 +46,7 @@ impl Target {
         }
         let rest = url.strip_prefix("http://").ok_or_else(|| match url.split_once("://") {
             Some(_) => refuse("only http:// is supported"),
-            None => refuse("it does not start with http:// or unix:"),
+            None => refuse("http:// or unix: is missing at its start"),
         })?;
         let rest = rest.split('#').next().unwrap_or(rest);
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
