@@ -1,4 +1,4 @@
-//! Whole runs in virtual time against scripted servers: the peer's behaviour is a function, so the truth is known.
+//! Simulates whole runs in virtual time. The behaviour of the server is a function, so the correct results are known.
 
 mod accounting;
 mod allocations;

@@ -1,11 +1,11 @@
-//! Whatever a server does, every request of the schedule ends in exactly one column of the books.
+//! Whatever the server does, every request of the schedule ends in exactly one way.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::virtual_world::{Reaction, Script, Welcome, play_until, reply};
+use super::virtual_world::{OnConnect, OnRequest, Script, play_until, reply};
 use crate::accounting::failure::FAILURES;
 use crate::plan::Arrival;
 use crate::plan::Sessions;
@@ -15,7 +15,7 @@ use crate::plan::{LoadPlan, Pattern, Rate};
 const MS: u64 = 1_000_000;
 
 fn delay() -> impl Strategy<Value = u64> {
-    // Around the request's time limit of 50 ms, and far from it.
+    // Near the time limit of 50 ms, and far from it.
     prop_oneof![4 => 0..5 * MS, 2 => 40 * MS..60 * MS, 1 => Just(500 * MS)]
 }
 
@@ -37,22 +37,22 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn reaction() -> impl Strategy<Value = Reaction> {
+fn on_request() -> impl Strategy<Value = OnRequest> {
     prop_oneof![
-        8 => (delay(), bytes()).prop_map(|(after_ns, bytes)| Reaction::Reply { after_ns, bytes }),
-        2 => (delay(), bytes()).prop_map(|(after_ns, bytes)| Reaction::ReplyAndClose { after_ns, bytes }),
-        1 => delay().prop_map(|after_ns| Reaction::Reset { after_ns }),
-        1 => Just(Reaction::Silence),
+        8 => (delay(), bytes()).prop_map(|(after_ns, bytes)| OnRequest::Reply { after_ns, bytes }),
+        2 => (delay(), bytes()).prop_map(|(after_ns, bytes)| OnRequest::ReplyAndClose { after_ns, bytes }),
+        1 => delay().prop_map(|after_ns| OnRequest::Reset { after_ns }),
+        1 => Just(OnRequest::Silence),
     ]
 }
 
-fn welcome() -> impl Strategy<Value = Welcome> {
+fn on_connect() -> impl Strategy<Value = OnConnect> {
     prop_oneof![
-        6 => Just(Welcome::AtOnce),
-        3 => delay().prop_map(Welcome::At),
-        1 => delay().prop_map(|after_ns| Welcome::Refuse { after_ns }),
-        1 => Just(Welcome::RefuseAtOnce),
-        1 => Just(Welcome::Never),
+        6 => Just(OnConnect::AtOnce),
+        3 => delay().prop_map(OnConnect::At),
+        1 => delay().prop_map(|after_ns| OnConnect::Refuse { after_ns }),
+        1 => Just(OnConnect::RefuseAtOnce),
+        1 => Just(OnConnect::Never),
     ]
 }
 
@@ -80,7 +80,7 @@ fn plan() -> impl Strategy<Value = LoadPlan> {
         |(pattern, arrival, rate, seed, depth, warm_up)| LoadPlan {
             pattern,
             arrival,
-            // Without a fixed number of connections there is no closed loop.
+            // A closed loop needs a fixed number of connections.
             rate: if pattern.connections() == 0 && rate == Rate::Max {
                 Rate::PerSecond(500.0)
             } else {
@@ -100,27 +100,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_reconcile_against_any_server(
+    fn the_counts_reconcile_whatever_the_server_does(
         plan in plan(),
-        welcomes in prop::collection::vec(welcome(), 1..20),
-        reactions in prop::collection::vec(reaction(), 1..40),
+        on_connects in prop::collection::vec(on_connect(), 1..20),
+        on_requests in prop::collection::vec(on_request(), 1..40),
         stop_ns in proptest::option::weighted(0.3, 0..250 * MS),
     ) {
-        // A closed loop against a server that refuses at once fails as fast as it can count: give it an answer.
-        let calm = plan.rate == Rate::Max;
+        // In virtual time, a closed loop against a server that fails at once never ends: these failures take time.
+        let is_closed = plan.rate == Rate::Max;
         let script = Script {
-            on_connect: Box::new(move |n| match welcomes[n as usize % welcomes.len()] {
-                Welcome::RefuseAtOnce if calm => Welcome::AtOnce,
-                welcome => welcome,
+            on_connect: Box::new(move |n| match on_connects[n as usize % on_connects.len()] {
+                OnConnect::RefuseAtOnce if is_closed => OnConnect::AtOnce,
+                on_connect => on_connect,
             }),
-            on_request: Box::new(move |n, _| match &reactions[n as usize % reactions.len()] {
-                Reaction::Reply { after_ns, bytes } if calm => {
-                    Reaction::Reply { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
+            on_request: Box::new(move |n, _| match &on_requests[n as usize % on_requests.len()] {
+                OnRequest::Reply { after_ns, bytes } if is_closed => {
+                    OnRequest::Reply { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
                 }
-                Reaction::ReplyAndClose { after_ns, bytes } if calm => {
-                    Reaction::ReplyAndClose { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
+                OnRequest::ReplyAndClose { after_ns, bytes } if is_closed => {
+                    OnRequest::ReplyAndClose { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
                 }
-                Reaction::Reset { after_ns } if calm => Reaction::Reset { after_ns: after_ns.max(&MS).to_owned() },
+                OnRequest::Reset { after_ns } if is_closed => OnRequest::Reset { after_ns: after_ns.max(&MS).to_owned() },
                 other => other.clone(),
             }),
         };

@@ -1,4 +1,4 @@
-//! In steady state a request costs no memory: the engine allocates nothing for it, whatever the pattern.
+//! In steady state the engine allocates nothing for a request, whatever the pattern.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -23,17 +23,17 @@ static ALLOCATOR: Counting = Counting;
 const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const MS: u64 = 1_000_000;
 
-/// A server that has answered every request when it is asked for the reply, and that allocates nothing.
-struct Prompt {
+/// A server that answers at once and allocates nothing.
+struct PromptServer {
     now: Cell<u64>,
     request_length: usize,
-    /// Replies to be read, by slot.
+    /// The number of unread replies by slot.
     unread: [usize; LANES],
 }
 
 const LANES: usize = 64;
 
-impl World for Prompt {
+impl World for PromptServer {
     fn now(&self) -> Moment {
         Moment(self.now.get())
     }
@@ -66,9 +66,9 @@ impl World for Prompt {
     }
 }
 
-/// Plays `plan` a millisecond at a time, and returns the requests and the allocations of all but its first second.
-fn played(plan: &LoadPlan) -> (u64, u64) {
-    let world = Prompt {
+/// Simulates `plan` in steps of a millisecond; returns the requests and the allocations after the first second.
+fn simulate(plan: &LoadPlan) -> (u64, u64) {
+    let world = PromptServer {
         now: Cell::new(0),
         request_length: plan.target.request.len(),
         unread: [0; LANES],
@@ -92,7 +92,7 @@ fn played(plan: &LoadPlan) -> (u64, u64) {
 }
 
 #[test]
-fn a_request_costs_no_memory() {
+fn a_request_allocates_nothing() {
     let number = |number| NonZeroU64::new(number).unwrap();
     let round_robin = |per_connection| Pattern::RoundRobin {
         connections: number(50),
@@ -125,7 +125,7 @@ fn a_request_costs_no_memory() {
             duration: Duration::from_secs(10),
             ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
         };
-        let (requests, allocations) = played(&plan);
+        let (requests, allocations) = simulate(&plan);
         assert!(requests > 10_000, "{requests}, {pattern:?}");
         assert_eq!(allocations, 0, "for {requests} requests, {pattern:?}");
     }

@@ -1,9 +1,9 @@
-//! The reported percentiles against those computed from the script.
+//! Compares the reported percentiles with those computed from the script.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::virtual_world::{Reaction, Script, Welcome, play, play_through, reply};
+use super::virtual_world::{OnConnect, OnRequest, Script, play, play_through, reply};
 use crate::accounting::failure::Failure;
 use crate::accounting::histogram::DurationHistogram;
 use crate::clock::Moment;
@@ -28,18 +28,18 @@ fn connections(count: u64) -> Pattern {
     }
 }
 
-/// A server that answers the n-th request, received at an instant, so many nanoseconds later.
+/// A server that answers request n, received at an instant, `delay_ns` later.
 fn delays(mut delay_ns: impl FnMut(u64, Moment) -> u64 + 'static) -> Script {
     Script {
-        on_connect: Box::new(|_| Welcome::AtOnce),
-        on_request: Box::new(move |n, at| Reaction::Reply {
+        on_connect: Box::new(|_| OnConnect::AtOnce),
+        on_request: Box::new(move |n, at| OnRequest::Reply {
             after_ns: delay_ns(n, at),
             bytes: reply(5),
         }),
     }
 }
 
-/// Asserts that every percentile is that of the true values, to within one unit of the histogram.
+/// Asserts that every percentile is that of the true values, within the precision of the histogram.
 fn assert_percentiles(found: &DurationHistogram, mut truth: Vec<u64>) {
     truth.sort_unstable();
     assert_eq!(found.count(), truth.len() as u64);
@@ -83,9 +83,8 @@ fn a_bimodal_mix() {
 }
 
 #[test]
-fn requests_due_during_a_stall_count_with_the_latency_that_their_users_saw() {
-    // The server answers in 1 ms, except that from second 2 of the run, which starts at second 1, it does nothing for
-    // 500 ms.
+fn requests_due_during_a_stall_have_the_latency_of_their_users() {
+    // The server answers in 1 ms. The run starts at second 1; from second 3 the server does nothing for 500 ms.
     let stall = (3_000 * MS, 3_500 * MS);
     let answered = move |at: u64| {
         if (stall.0..stall.1).contains(&at) {
@@ -109,9 +108,9 @@ fn requests_due_during_a_stall_count_with_the_latency_that_their_users_saw() {
 }
 
 #[test]
-fn a_stall_delays_requests_behind_it_on_one_connection_and_all_of_it_is_latency() {
-    // One connection: while it stalls, due requests wait unsent. A closed-loop client would have seen one slow request
-    // in 4,000; the users of the schedule saw 500 and more.
+fn the_wait_behind_a_stalled_request_is_latency() {
+    // There is one connection, so requests wait unsent while it stalls. A closed-loop client would measure one slow request
+    // in 4,000; for the users of the schedule more than 500 are slow.
     let plan = LoadPlan {
         pattern: connections(1),
         ..plan(1000.0, 4)
@@ -133,7 +132,7 @@ fn a_stall_delays_requests_behind_it_on_one_connection_and_all_of_it_is_latency(
     assert_percentiles(&played.stats.latency, latency);
     assert_percentiles(&played.stats.service, service);
     assert_percentiles(&played.stats.send_lag, lag);
-    // The wait was for the connection: the generator itself was never late.
+    // The requests waited for the connection. The generator itself was never late.
     assert_eq!(played.stats.own_lag.summary().max, 0);
 }
 
@@ -155,16 +154,16 @@ fn poisson_arrivals_at_a_single_server_wait_as_queueing_theory_says() {
 }
 
 #[test]
-fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
-    // From second 1 of 2 on the server is silent: half of the requests.
+fn requests_not_answered_in_time_count_with_the_limit() {
+    // In the second half of the run the server is silent.
     let script = Script {
-        on_connect: Box::new(|_| Welcome::AtOnce),
+        on_connect: Box::new(|_| OnConnect::AtOnce),
         on_request: Box::new(|_, at| match at.0 {
-            0..2_000_000_000 => Reaction::Reply {
+            0..2_000_000_000 => OnRequest::Reply {
                 after_ns: MS,
                 bytes: reply(5),
             },
-            _ => Reaction::Silence,
+            _ => OnRequest::Silence,
         }),
     };
     let timeout = Duration::from_millis(300);
@@ -178,7 +177,7 @@ fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
     )
     .stats;
     assert_eq!((stats.intended, stats.completed), (2000, 1000));
-    // Behind a silent connection requests wait, and each still gets the last of its time on a new one.
+    // Requests that wait for a silent connection are sent on a new one shortly before their limit.
     assert_eq!((stats.timed_out, stats.never_sent), (1000, 0));
     assert!(stats.send_lag.summary().max >= 280 * MS);
     assert_eq!(stats.latency.count(), 2000);
@@ -187,8 +186,36 @@ fn requests_not_answered_in_time_stand_at_the_limit_in_the_percentiles() {
 }
 
 #[test]
+fn a_silent_connection_delays_only_its_own_requests() {
+    // Of four connections, the first does not answer until its request times out after 300 ms. Requests 4, 8, …, 28 wait
+    // for it and are then sent on a new connection; the limit of none of them has passed.
+    let script = Script {
+        on_connect: Box::new(|_| OnConnect::AtOnce),
+        on_request: Box::new(|n, _| match n {
+            0 => OnRequest::Silence,
+            _ => OnRequest::Reply {
+                after_ns: MS,
+                bytes: reply(5),
+            },
+        }),
+    };
+    let plan = LoadPlan {
+        timeout: Duration::from_millis(300),
+        duration: Duration::from_millis(300),
+        pattern: connections(4),
+        ..plan(100.0, 1)
+    };
+    let played = play(&plan, script);
+    assert_eq!((played.stats.timed_out, played.stats.never_sent), (1, 0));
+    assert_eq!((played.stats.completed, played.connects), (29, 5));
+    // The 22 requests of the other connections do not wait.
+    assert!(played.stats.latency.at(0.73) <= MS + MS / 1000);
+    assert!(played.stats.latency.at(0.74) > 10 * MS);
+}
+
+#[test]
 fn warm_up_is_not_counted_and_replies_in_the_measured_time_are() {
-    // Warm-up requests take 50 ms, later ones 1 ms: nothing of the former shows in the latencies.
+    // Requests of the warm-up take 50 ms, later ones 1 ms. The latencies contain only the latter.
     let script = delays(|_, at| if at.0 < 2_000_000_000 { 50 * MS } else { MS });
     let plan = LoadPlan {
         warm_up: Duration::from_secs(1),
@@ -198,12 +225,12 @@ fn warm_up_is_not_counted_and_replies_in_the_measured_time_are() {
     let stats = play(&plan, script).stats;
     assert_eq!((stats.intended, stats.completed), (1000, 1000));
     assert!(stats.latency.summary().max <= MS + MS / 1000);
-    // 50 replies of the warm-up came in the measured time; of its own replies the last came after it.
+    // 50 replies of the warm-up arrived in the measured time. The last reply of the measured time arrived after it.
     assert_eq!(stats.replies_in_window, 1000 + 50 - 1);
 }
 
 #[test]
-fn one_connection_per_request_opens_and_closes_one_for_each() {
+fn one_connection_per_request_opens_and_closes_a_connection_for_each() {
     let per_connection = NonZeroU64::MIN;
     for pattern in [
         Pattern::OnDemand { per_connection },
@@ -224,7 +251,7 @@ fn one_connection_per_request_opens_and_closes_one_for_each() {
 }
 
 #[test]
-fn a_connection_carries_as_many_requests_as_asked() {
+fn a_connection_carries_the_planned_number_of_requests() {
     let pattern = Pattern::RoundRobin {
         connections: NonZeroU64::new(3).unwrap(),
         per_connection: NonZeroU64::new(7),
@@ -240,20 +267,20 @@ fn a_connection_carries_as_many_requests_as_asked() {
 }
 
 #[test]
-fn a_closed_loop_sends_when_the_last_reply_is_there() {
+fn a_closed_loop_sends_when_the_last_reply_has_arrived() {
     let plan = LoadPlan {
         rate: Rate::Max,
         pattern: connections(4),
         ..plan(1.0, 1)
     };
     let stats = play(&plan, delays(|_, _| 10 * MS)).stats;
-    // Four connections, 10 ms each: 400 a second.
+    // Four connections with 10 ms per request: 400 requests per second.
     assert_eq!((stats.intended, stats.completed), (400, 400));
     assert_percentiles(&stats.latency, vec![10 * MS; 400]);
 }
 
 #[test]
-fn a_pipeline_answers_in_order_and_loses_nothing() {
+fn pipelined_requests_are_all_answered() {
     let plan = LoadPlan {
         depth: 8,
         pattern: connections(2),
@@ -261,25 +288,25 @@ fn a_pipeline_answers_in_order_and_loses_nothing() {
     };
     let stats = play(&plan, delays(|_, _| 10 * MS)).stats;
     assert_eq!((stats.completed, stats.sent), (1000, 1000));
-    // 2 connections with 8 requests under way, 10 ms each, carry 1,600 a second: nobody waits long.
+    // 2 connections with 8 unanswered requests and 10 ms per request carry 1,600 per second, so no request waits long.
     assert!(stats.latency.at(0.99) < 15 * MS, "{:?}", stats.latency.summary());
 }
 
 #[test]
-fn requests_that_a_connection_takes_in_pieces_arrive_whole() {
-    for gulp in [1, 7, 60] {
+fn requests_that_are_written_in_parts_arrive_complete() {
+    for write_max in [1, 7, 60] {
         let plan = LoadPlan {
             depth: 3,
             pattern: connections(2),
             ..plan(1000.0, 1)
         };
-        let stats = play_through(&plan, delays(|_, _| 3 * MS), None, gulp).stats;
-        assert_eq!((stats.completed, stats.sent), (1000, 1000), "{gulp} at once");
+        let stats = play_through(&plan, delays(|_, _| 3 * MS), None, write_max).stats;
+        assert_eq!((stats.completed, stats.sent), (1000, 1000), "{write_max} at once");
     }
 }
 
 #[test]
-fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
+fn the_traffic_counts_are_those_of_the_server() {
     let plan = LoadPlan {
         pattern: Pattern::OnDemand {
             per_connection: NonZeroU64::MIN,
@@ -287,15 +314,15 @@ fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
         ..plan(100.0, 1)
     };
     let script = Script {
-        on_connect: Box::new(|_| Welcome::At(5 * MS)),
-        on_request: Box::new(|_, _| Reaction::Reply {
+        on_connect: Box::new(|_| OnConnect::At(5 * MS)),
+        on_request: Box::new(|_, _| OnRequest::Reply {
             after_ns: 3 * MS,
             bytes: reply(5),
         }),
     };
     let traffic = play(&plan, script).traffic;
     assert_percentiles(&traffic.connect, vec![5 * MS; 100]);
-    // The connect is no part of the server's response.
+    // The response time excludes the connect.
     assert_percentiles(&traffic.response, vec![3 * MS; 100]);
     assert_percentiles(&traffic.lifetime, vec![8 * MS; 100]);
     assert_eq!((traffic.connections, traffic.open, traffic.open_max), (100, 0, 1));
@@ -317,7 +344,7 @@ fn what_went_over_the_wire_is_what_the_server_saw_of_it() {
 }
 
 #[test]
-fn a_pipeline_sends_no_more_on_a_connection_than_it_may_carry() {
+fn pipelining_respects_the_number_of_requests_per_connection() {
     let plan = LoadPlan {
         depth: 4,
         pattern: Pattern::RoundRobin {
@@ -332,17 +359,17 @@ fn a_pipeline_sends_no_more_on_a_connection_than_it_may_carry() {
 }
 
 #[test]
-fn what_was_sent_behind_the_last_reply_of_a_connection_is_truncated_and_does_not_wait_for_its_limit() {
+fn requests_behind_the_last_reply_of_a_connection_fail_at_once() {
     let close = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
     let script = Script {
-        on_connect: Box::new(|_| Welcome::AtOnce),
+        on_connect: Box::new(|_| OnConnect::AtOnce),
         on_request: Box::new(move |n, _| match n {
-            0 => Reaction::Reply {
+            0 => OnRequest::Reply {
                 after_ns: 25 * MS,
                 bytes: close.into(),
             },
-            1 => Reaction::Silence,
-            _ => Reaction::Reply {
+            1 => OnRequest::Silence,
+            _ => OnRequest::Reply {
                 after_ns: MS,
                 bytes: reply(5),
             },

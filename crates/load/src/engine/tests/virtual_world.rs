@@ -1,4 +1,4 @@
-//! Connections and a server in virtual time.
+//! A server and its connections, simulated in virtual time.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -18,22 +18,22 @@ use crate::plan::LoadPlan;
 use crate::schedule::thread_share::ThreadShare;
 use crate::schedule::timetable::Timetable;
 
-/// What the scripted server does with one request.
+/// What the scripted server does when it receives a request.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Reaction {
-    /// Sends these bytes so long after the request came.
+pub(super) enum OnRequest {
+    /// Sends these bytes `after_ns` later.
     Reply { after_ns: u64, bytes: Vec<u8> },
-    /// Sends these bytes and closes.
+    /// Sends these bytes `after_ns` later and closes the connection.
     ReplyAndClose { after_ns: u64, bytes: Vec<u8> },
-    /// Resets the connection.
+    /// Resets the connection `after_ns` later.
     Reset { after_ns: u64 },
-    /// Nothing, for ever.
+    /// Never replies.
     Silence,
 }
 
-/// What the scripted server does with one connect.
+/// What the scripted server does with a connect.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Welcome {
+pub(super) enum OnConnect {
     At(u64),
     AtOnce,
     Refuse { after_ns: u64 },
@@ -41,10 +41,10 @@ pub(super) enum Welcome {
     Never,
 }
 
-/// The server: its decisions for the n-th connect and the n-th request, at the instant they come.
+/// What the server does with connect n, and with request n, which arrives at an instant.
 pub(super) struct Script {
-    pub(super) on_connect: Box<dyn FnMut(u64) -> Welcome>,
-    pub(super) on_request: Box<dyn FnMut(u64, Moment) -> Reaction>,
+    pub(super) on_connect: Box<dyn FnMut(u64) -> OnConnect>,
+    pub(super) on_request: Box<dyn FnMut(u64, Moment) -> OnRequest>,
 }
 
 /// A reply with a body of `length` bytes.
@@ -57,7 +57,7 @@ pub(super) fn reply(length: usize) -> Vec<u8> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum WorldEvent {
     Connected,
     Refused,
     Bytes(Vec<u8>),
@@ -70,26 +70,26 @@ enum Happening {
 struct Connection {
     serial: u64,
     is_open: bool,
-    /// Bytes of a request that has not come whole.
+    /// Received bytes of an incomplete request.
     received: usize,
-    /// Whether it takes nothing for now.
+    /// Whether it accepts no bytes at the moment.
     is_full: bool,
-    inbox: VecDeque<u8>,
+    unread: VecDeque<u8>,
     end: Option<Result<(), Failure>>,
     connect: Option<Result<(), Failure>>,
 }
 
-/// When, a number that keeps the order, slot, serial number of the connection, what.
-type Queued = Reverse<(u64, u64, u32, u64, Happening)>;
+/// The time, a number that keeps the order, the slot, the serial number of the connection, and the event.
+type Queued = Reverse<(u64, u64, u32, u64, WorldEvent)>;
 
-/// The world: nothing passes but what [`VirtualWorld::advance`] lets pass.
+/// The simulated world. Events happen only in [`VirtualWorld::advance`].
 pub(super) struct VirtualWorld {
     now: Rc<Cell<u64>>,
     script: Script,
-    /// What every request is.
+    /// The bytes of every request.
     request: Vec<u8>,
-    /// Bytes that a connection takes at once.
-    gulp: usize,
+    /// The maximum number of bytes that a write accepts.
+    write_max: usize,
     connects: u64,
     requests: u64,
     connections: Vec<Connection>,
@@ -99,12 +99,12 @@ pub(super) struct VirtualWorld {
 }
 
 impl VirtualWorld {
-    fn new(script: Script, request: Vec<u8>, gulp: usize, now: Rc<Cell<u64>>) -> Self {
+    fn new(script: Script, request: Vec<u8>, write_max: usize, now: Rc<Cell<u64>>) -> Self {
         Self {
             now,
             script,
             request,
-            gulp,
+            write_max,
             connects: 0,
             requests: 0,
             connections: Vec::new(),
@@ -114,53 +114,48 @@ impl VirtualWorld {
         }
     }
 
-    fn later(&mut self, after_ns: u64, slot: u32, happening: Happening) {
+    fn later(&mut self, after_ns: u64, slot: u32, event: WorldEvent) {
         let serial = self.connections[slot as usize].serial;
         self.order += 1;
-        self.queue.push(Reverse((
-            self.now.get() + after_ns,
-            self.order,
-            slot,
-            serial,
-            happening,
-        )));
+        self.queue
+            .push(Reverse((self.now.get() + after_ns, self.order, slot, serial, event)));
     }
 
     fn next(&self) -> Option<Moment> {
         self.queue.peek().map(|Reverse((at, ..))| Moment(*at))
     }
 
-    /// The slot and readiness of the next thing that has happened by now.
+    /// The slot and readiness of the next event that has happened by now.
     fn advance(&mut self) -> Option<(u32, Readiness)> {
         loop {
             self.next().filter(|at| at.0 <= self.now.get())?;
-            let Reverse((_, _, slot, serial, happening)) = self.queue.pop()?;
+            let Reverse((_, _, slot, serial, event)) = self.queue.pop()?;
             let connection = &mut self.connections[slot as usize];
             if connection.serial != serial || !connection.is_open {
                 continue;
             }
-            let readiness = match happening {
-                Happening::Connected => {
+            let readiness = match event {
+                WorldEvent::Connected => {
                     connection.connect = Some(Ok(()));
                     Readiness::WRITABLE
                 }
-                Happening::Refused => {
+                WorldEvent::Refused => {
                     connection.connect = Some(Err(Failure::ConnectionRefused));
                     Readiness::ERROR
                 }
-                Happening::Bytes(bytes) => {
-                    connection.inbox.extend(bytes);
+                WorldEvent::Bytes(bytes) => {
+                    connection.unread.extend(bytes);
                     Readiness::READABLE
                 }
-                Happening::Room => {
+                WorldEvent::Room => {
                     connection.is_full = false;
                     Readiness::WRITABLE
                 }
-                Happening::Closed => {
+                WorldEvent::Closed => {
                     connection.end = Some(Ok(()));
                     Readiness::READABLE | Readiness::READ_CLOSED
                 }
-                Happening::Reset => {
+                WorldEvent::Reset => {
                     connection.end = Some(Err(Failure::ConnectionReset));
                     Readiness::READABLE | Readiness::ERROR
                 }
@@ -181,9 +176,9 @@ impl World for VirtualWorld {
             self.connections.resize_with(index + 1, Connection::default);
         }
         assert!(!self.connections[index].is_open, "slot {slot} is connected twice");
-        let welcome = (self.script.on_connect)(self.connects);
+        let on_connect = (self.script.on_connect)(self.connects);
         self.connects += 1;
-        if welcome == Welcome::RefuseAtOnce {
+        if on_connect == OnConnect::RefuseAtOnce {
             return Err(Failure::ConnectionRefused);
         }
         let serial = self.connections[index].serial + 1;
@@ -193,11 +188,11 @@ impl World for VirtualWorld {
             ..Connection::default()
         };
         self.open += 1;
-        match welcome {
-            Welcome::AtOnce => return Ok(Link::Connected),
-            Welcome::At(after_ns) => self.later(after_ns, slot, Happening::Connected),
-            Welcome::Refuse { after_ns } => self.later(after_ns, slot, Happening::Refused),
-            Welcome::Never | Welcome::RefuseAtOnce => {}
+        match on_connect {
+            OnConnect::AtOnce => return Ok(Link::Connected),
+            OnConnect::At(after_ns) => self.later(after_ns, slot, WorldEvent::Connected),
+            OnConnect::Refuse { after_ns } => self.later(after_ns, slot, WorldEvent::Refused),
+            OnConnect::Never | OnConnect::RefuseAtOnce => {}
         }
         Ok(Link::Connecting)
     }
@@ -205,38 +200,41 @@ impl World for VirtualWorld {
     fn connected(&mut self, slot: u32) -> Result<(), Failure> {
         self.connections[slot as usize]
             .connect
-            .expect("asked before anything was known")
+            .expect("the result is not known yet")
     }
 
     fn write(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, Failure> {
         let connection = &mut self.connections[slot as usize];
-        assert!(connection.is_open, "written to a slot without connection");
+        assert!(connection.is_open, "write to a slot without a connection");
         if let Some(Err(failure)) = connection.end {
             return Err(failure);
         }
         if connection.is_full {
             return Ok(0);
         }
-        let taken = bytes.len().min(self.gulp);
+        let taken = bytes.len().min(self.write_max);
         let wanted = self.request.iter().cycle().skip(connection.received);
-        assert!(bytes[..taken].iter().eq(wanted.take(taken)), "not a request: {bytes:?}");
+        assert!(
+            bytes[..taken].iter().eq(wanted.take(taken)),
+            "these are not the bytes of a request: {bytes:?}"
+        );
         connection.received += taken;
         connection.is_full = taken < bytes.len();
         if connection.is_full {
-            self.later(1, slot, Happening::Room);
+            self.later(1, slot, WorldEvent::Room);
         }
         while self.connections[slot as usize].received >= self.request.len() {
             self.connections[slot as usize].received -= self.request.len();
-            let reaction = (self.script.on_request)(self.requests, Moment(self.now.get()));
+            let on_request = (self.script.on_request)(self.requests, Moment(self.now.get()));
             self.requests += 1;
-            match reaction {
-                Reaction::Reply { after_ns, bytes } => self.later(after_ns, slot, Happening::Bytes(bytes)),
-                Reaction::ReplyAndClose { after_ns, bytes } => {
-                    self.later(after_ns, slot, Happening::Bytes(bytes));
-                    self.later(after_ns, slot, Happening::Closed);
+            match on_request {
+                OnRequest::Reply { after_ns, bytes } => self.later(after_ns, slot, WorldEvent::Bytes(bytes)),
+                OnRequest::ReplyAndClose { after_ns, bytes } => {
+                    self.later(after_ns, slot, WorldEvent::Bytes(bytes));
+                    self.later(after_ns, slot, WorldEvent::Closed);
                 }
-                Reaction::Reset { after_ns } => self.later(after_ns, slot, Happening::Reset),
-                Reaction::Silence => {}
+                OnRequest::Reset { after_ns } => self.later(after_ns, slot, WorldEvent::Reset),
+                OnRequest::Silence => {}
             }
         }
         Ok(taken)
@@ -244,11 +242,11 @@ impl World for VirtualWorld {
 
     fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Result<ReadResult, Failure> {
         let connection = &mut self.connections[slot as usize];
-        assert!(connection.is_open, "read from a slot without connection");
-        let length = connection.inbox.len().min(buffer.len());
+        assert!(connection.is_open, "read from a slot without a connection");
+        let length = connection.unread.len().min(buffer.len());
         if length > 0 {
             connection
-                .inbox
+                .unread
                 .drain(..length)
                 .zip(buffer)
                 .for_each(|(byte, place)| *place = byte);
@@ -263,43 +261,43 @@ impl World for VirtualWorld {
 
     fn close(&mut self, slot: u32) {
         let connection = &mut self.connections[slot as usize];
-        assert!(connection.is_open, "closed a slot without connection");
+        assert!(connection.is_open, "close of a slot without a connection");
         connection.is_open = false;
         self.open -= 1;
     }
 }
 
-/// How a virtual run ended.
+/// The results of a simulated run.
 pub(super) struct Played {
     pub(super) stats: RequestStats,
     pub(super) traffic: Traffic,
     pub(super) sessions: Option<SessionStats>,
-    /// Connects tried.
+    /// The number of connects.
     pub(super) connects: u64,
-    /// Connections open at the end.
+    /// The number of open connections at the end.
     pub(super) open: i64,
 }
 
-/// Plays a whole run in virtual time. The generator is never late: time passes only while it waits.
+/// Simulates a whole run. The generator is never late, because time passes only while it waits.
 pub(super) fn play(plan: &LoadPlan, script: Script) -> Played {
     play_until(plan, script, None)
 }
 
-/// The same, asked to stop so many nanoseconds after the start.
+/// Like [`play`], but a stop is requested `stop_ns` after the start.
 pub(super) fn play_until(plan: &LoadPlan, script: Script, stop_ns: Option<u64>) -> Played {
     play_through(plan, script, stop_ns, usize::MAX)
 }
 
-/// The same over connections that take no more than `gulp` bytes at once.
-pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>, gulp: usize) -> Played {
+/// Like [`play_until`], but a write accepts at most `write_max` bytes.
+pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>, write_max: usize) -> Played {
     const START: u64 = 1_000_000_000;
     let now = Rc::new(Cell::new(START));
-    let world = VirtualWorld::new(script, plan.target.request.clone(), gulp, Rc::clone(&now));
+    let world = VirtualWorld::new(script, plan.target.request.clone(), write_max, Rc::clone(&now));
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
     let mut timetable = Timetable::new(plan, Moment(START));
     let mut stop = stop_ns.map(|after| Moment(START + after));
     engine.start(timetable);
-    // No run lasts longer than its schedule and one time limit.
+    // A run ends at the latest one time limit after its schedule.
     let last = timetable.end.after(plan.timeout).after_ns(1);
     loop {
         if let Some(at) = stop.take_if(|at| at.0 <= now.get()) {
@@ -315,7 +313,7 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
         }
         assert!(now.get() <= last.0, "the run does not end");
         if engine.is_busy() {
-            // A closed loop against a server that takes no time would stand still.
+            // Time must pass in a closed loop against a server that answers at once.
             now.set(now.get() + 1);
             continue;
         }
