@@ -62,7 +62,7 @@ fn option(format: &'static OutputFormat) -> Arg {
 }
 
 impl Outputs {
-    /// Creates the files. This is done before the run, so that no run is made in vain.
+    /// Creates the files. Called before the run, so that a wrong path is reported at once.
     pub(super) fn create_files(&self) -> Result<Files, String> {
         let files = self.files.iter().map(|(format, path)| {
             let file = File::create(path).map_err(|error| not_writable(path, &error))?;

@@ -28,10 +28,10 @@ struct PromptServer {
     now: Cell<u64>,
     request_length: usize,
     /// The number of unread replies by slot.
-    unread: [usize; LANES],
+    unread: [usize; SLOTS],
 }
 
-const LANES: usize = 64;
+const SLOTS: usize = 64;
 
 impl World for PromptServer {
     fn now(&self) -> Moment {
@@ -71,7 +71,7 @@ fn simulate(plan: &LoadPlan) -> (u64, u64) {
     let world = PromptServer {
         now: Cell::new(0),
         request_length: plan.target.request.len(),
-        unread: [0; LANES],
+        unread: [0; SLOTS],
     };
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
     engine.start(Timetable::new(plan, Moment(0)));
