@@ -3,24 +3,25 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use c10k_lab::{CompareOptions, Comparison, compare};
+use c10k_lab::{CompareOptions, compare, comparison_text};
+use c10k_record::ComparisonRecord;
 
 use crate::Outcome;
 
 /// Compare two result folders cell by cell: what differs in the environment, then every cell with its verdict
 ///
-/// As a regression gate: exit code 1 when a cell of B is worse than in A by more than the bound, when a cell or a study that A
-/// has is missing in B, or when nothing could be compared; 0 otherwise; 2 for folders that cannot be compared.
+/// As a regression gate: exit code 1 if a cell of B is worse than in A by more than the bound, if B lacks a cell or a study
+/// that A has, or if nothing could be compared; 0 otherwise; 2 for folders that cannot be compared.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder that is measured against: of a study, or of several
+    /// The baseline: the folder of a study, or of several
     a: PathBuf,
-    /// The folder that is judged
+    /// The folder that is compared with the baseline
     b: PathBuf,
-    /// What is compared; may be given several times [default: CPU per request; of a probe, what its operation costs]
+    /// The measure to compare; may be given several times [default: CPU per request; for a probe, the cost of its operation]
     #[arg(long = "measure", value_name = "NAME")]
     measures: Vec<String>,
-    /// By how much B may be worse, percent; smaller differences are equivalence
+    /// By how much B may be worse, percent; smaller differences count as equivalent
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     bound: f64,
     /// Print one JSON object per study on standard output
@@ -38,18 +39,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if args.json {
             println!("{}", serde_json::to_string(comparison)?);
         } else {
-            println!("{}", comparison.summary());
+            println!("{}", comparison_text(comparison));
         }
     }
-    let holds = comparisons.iter().all(Comparison::is_success);
+    let holds = comparisons.iter().all(ComparisonRecord::is_success);
     Ok(ExitCode::from(u8::from(!holds)))
 }
 
+/// A share in percent; the percent sign may be left out.
 fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>();
-    number
+    let number = text.strip_suffix('%').unwrap_or(text);
+    c10k_units::share::parse(&format!("{number}%"))
         .ok()
-        .filter(|percent| (0.0..1000.0).contains(percent))
-        .map(|percent| percent / 100.0)
+        .filter(|share| *share < 10.0)
         .ok_or_else(|| "give a percentage such as 5%".to_owned())
 }

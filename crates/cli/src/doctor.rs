@@ -16,6 +16,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let report = DoctorReport {
+        schema: c10k_record::SCHEMA,
         checks: c10k_host::doctor::examine(&c10k_host::facts::read()),
         mechanisms: inventory::mechanisms(),
         models: inventory::models(),

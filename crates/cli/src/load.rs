@@ -42,6 +42,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             && printed.is_ok()
         {
             printed = print_json(&LoadRecord::Phase {
+                schema: c10k_record::SCHEMA,
                 phase,
                 monotonic_ns: at.0,
             });

@@ -94,6 +94,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let address = server.address();
     if args.json {
         let record = ServeRecord::Listening {
+            schema: c10k_record::SCHEMA,
             address: address.to_string(),
             pid: std::process::id(),
         };

@@ -154,7 +154,7 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
         let line = lines.next().expect("another record").expect("text");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     };
-    let ServeRecord::Listening { address, pid } = record() else {
+    let ServeRecord::Listening { address, pid, .. } = record() else {
         panic!("not the listening record")
     };
     let target = &cell.load_command[2];

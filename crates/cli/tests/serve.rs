@@ -55,7 +55,7 @@ fn two_records_frame_a_run() {
             .spawn()
             .expect("starts");
         let mut records = BufReader::new(server.stdout.take().expect("piped"));
-        let ServeRecord::Listening { address, pid } = record(&mut records) else {
+        let ServeRecord::Listening { address, pid, .. } = record(&mut records) else {
             panic!("not the listening record")
         };
         assert_eq!(pid, server.id());

@@ -43,7 +43,7 @@ mod study_options;
 #[cfg(test)]
 mod testing;
 
-pub use compare::{CellComparison, Change, CompareOptions, Comparison, Difference, Pairing, compare};
+pub use compare::{CompareOptions, compare, comparison_text};
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
 pub use judge::{Advice, Estimate, Ground, Judgement, NoiseFloor, Verdict};

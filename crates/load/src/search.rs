@@ -112,6 +112,7 @@ fn search<E>(
     mut run_at: impl FnMut(f64) -> Result<Option<Trial>, E>,
 ) -> Result<LoadSearch, E> {
     let mut found = LoadSearch {
+        schema: c10k_record::SCHEMA,
         criterion: criterion.text.clone(),
         ..LoadSearch::default()
     };

@@ -1,22 +1,49 @@
 //! The versioned schema of everything that `c10k` prints for other programs.
 //!
-//! `c10k serve --json`, `c10k load --json`, `c10k list --json`, `c10k doctor --json` and the files of a study folder are
-//! made of these types and nothing else. The lab reads only them, so that a server or a generator that prints the same
-//! objects is measured in the same way as ours.
+//! Every `--json` output and every JSON file of a results folder is one of these types, and nothing else. The lab reads
+//! only these types: a server or a generator that prints the same objects is measured in the same way as ours.
 //!
-//! Every figure carries its unit last in its name (`cpu_user_ns`, `duration_s`). Fields are only ever added; a change
-//! of meaning raises [`SCHEMA`].
+//! | output | type |
+//! |---|---|
+//! | `c10k serve --json`, `/stats` | [`ServeRecord`], [`ServeSummary`] |
+//! | `c10k load --json`, with `--find-max` | [`LoadRecord`], [`LoadSearch`] |
+//! | `c10k probe --json` | [`ProbeSummary`] |
+//! | `c10k study NAME --json`, `c10k report --json` | [`StudyRecord`] |
+//! | `c10k study all --json`, `overview.json` | [`SetEntry`], [`SetRecord`] |
+//! | `c10k compare --json` | [`ComparisonRecord`] |
+//! | `c10k list --json`, `c10k doctor --json` | [`Inventory`], [`DoctorReport`] |
+//! | `c10k vm study --json` | [`CostTable`] |
+//! | `manifest.json`, `records.ndjson`, `calls.ndjson`, `set.json` | [`Manifest`], [`CellRecord`], [`CallRecord`], [`SetManifest`] |
+//!
+//! [`csv`] writes every CSV file.
+//!
+//! # Rules
+//!
+//! * Every object has [`SCHEMA`] in its field `schema`.
+//! * Figures are numbers, never text. The unit is last in the name (`cpu_user_ns`, `duration_s`); where the measure is
+//!   chosen at run time, a field `unit` has it. An interval is two fields, `low` and `high`.
+//! * A figure that could not be measured is `null`, never a guess.
+//! * Fields are only added. A field that was added later reads as its default from an older file. A change of meaning
+//!   raises [`SCHEMA`], and readers keep reading the old number.
 #![forbid(unsafe_code)]
 
+mod claim;
+mod comparison;
 mod cost;
+pub mod csv;
 mod guest;
 mod host;
 mod inventory;
 mod load;
+mod outcome;
 mod probe;
 mod serve;
 mod study;
 
+pub use claim::{
+    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, EstimateRecord, Form, NoiseFloor, Verdict,
+};
+pub use comparison::{CellComparison, Change, ComparisonRecord, EnvironmentDifference, Pairing};
 pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
@@ -27,6 +54,9 @@ pub use inventory::{
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,
+};
+pub use outcome::{
+    CellCounts, SetEntry, SetManifest, SetRecord, StudyEnd, StudyRecord, TableColumn, TableRecord, TableRow,
 };
 pub use probe::{PROBES, ProbeSummary};
 pub use serve::{ServeRecord, ServeSummary};

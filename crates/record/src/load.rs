@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum LoadRecord {
     /// The generator has entered a phase. Whoever meters the server reads its meters at `measuring` and `measured`.
     Phase {
+        /// [`crate::SCHEMA`]; 0 from a generator that does not print it.
+        #[serde(default)]
+        schema: u32,
         /// The phase entered.
         phase: LoadPhase,
         /// `CLOCK_MONOTONIC` at that instant, nanoseconds.
@@ -196,6 +199,9 @@ pub struct LoadSummary {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename = "search")]
 pub struct LoadSearch {
+    /// [`crate::SCHEMA`].
+    #[serde(default)]
+    pub schema: u32,
     /// What a rate had to hold, as asked for; besides, every request answered and 99% of the offered rate achieved.
     pub criterion: String,
     /// The highest rate that held, requests per second; absent when none did. A rate 5% above it failed.

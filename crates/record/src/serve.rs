@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum ServeRecord {
     /// The listener accepts connections.
     Listening {
+        /// [`crate::SCHEMA`]; 0 from a server that does not print it.
+        #[serde(default)]
+        schema: u32,
         /// The bound address, with the port that the kernel chose where 0 was asked for.
         address: String,
         /// Process id of the server (of the master where there are children).

@@ -30,7 +30,9 @@ fn a_run_prints_its_phases_and_then_its_summary() {
     let phases: Vec<(LoadPhase, u64)> = text
         .lines()
         .filter_map(|line| match serde_json::from_str(line).expect("a record") {
-            LoadRecord::Phase { phase, monotonic_ns } => Some((phase, monotonic_ns)),
+            LoadRecord::Phase {
+                phase, monotonic_ns, ..
+            } => Some((phase, monotonic_ns)),
             LoadRecord::Summary(_) => None,
         })
         .collect();

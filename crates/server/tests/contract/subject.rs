@@ -319,6 +319,7 @@ pub(crate) fn serve() -> ExitCode {
     let stop = Stop::new();
     stop.on_signals().expect("signals can be waited for");
     print(&ServeRecord::Listening {
+        schema: c10k_record::SCHEMA,
         address: server.address().to_string(),
         pid: std::process::id(),
     });

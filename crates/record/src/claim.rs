@@ -1,0 +1,189 @@
+//! A claim with its verdict and the numbers that decided it; the advice and the noise floor of a study.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What the measured blocks say about a claim, or about one number of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Every interval lies within the bounds.
+    Confirmed,
+    /// At least one interval lies outside the bounds.
+    Refuted,
+    /// An interval crosses a bound, or there are too few valid blocks for an interval.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The word that stands in the records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Refuted => "refuted",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What a statistic is: how its numbers are averaged over blocks, and how they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A number in the unit of the measure.
+    Plain,
+    /// A part of one: 0.05 is five percent.
+    Share,
+    /// A factor: 2 is twice as much. Averaged as a logarithm.
+    Factor,
+    /// A level of the axis, in the unit of the axis.
+    Level,
+}
+
+impl Form {
+    /// The word that stands in the records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Share => "share",
+            Self::Factor => "factor",
+            Self::Level => "level",
+        }
+    }
+}
+
+/// A claim with its verdict and the numbers that decided it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimRecord {
+    /// Short name of the claim.
+    pub claim: String,
+    /// The claim in words.
+    pub text: String,
+    /// Who made it, and where.
+    pub source: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was tested.
+    pub test: ClaimTest,
+    /// The numbers, one for each variant and combination of levels. Empty where none of the variants can run here.
+    pub estimates: Vec<EstimateRecord>,
+    /// The result as one sentence of the study's answer.
+    pub sentence: String,
+    /// What would settle the claim; absent where it is settled.
+    pub needs: Option<ClaimNeeds>,
+}
+
+/// The test of a claim: a statistic of a measure against bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimTest {
+    /// Name of the statistic.
+    pub statistic: String,
+    /// Name of the measure.
+    pub measure: String,
+    /// The axis along which the statistic is computed.
+    pub along: Option<String>,
+    /// The variant that is compared with.
+    pub against: Option<String>,
+    /// The lower bound.
+    pub at_least: Option<f64>,
+    /// The upper bound.
+    pub at_most: Option<f64>,
+    /// What the bounds and the estimates are.
+    pub form: Form,
+    /// Unit of the bounds and the estimates (`ns`, `µs`, `ms`, `s`, `KiB`, `%`, `/s`); empty for shares, factors and plain
+    /// counts.
+    pub unit: String,
+}
+
+/// One number with its interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EstimateRecord {
+    /// Variant, levels and the measured part of the axis, in words.
+    pub of: String,
+    /// Name of the variant.
+    pub variant: String,
+    /// The levels at which the number was computed, each in the unit of its axis; without the axis of the test.
+    pub levels: BTreeMap<String, f64>,
+    /// The median over the blocks; absent without a valid block.
+    pub value: Option<f64>,
+    /// Lower end of the interval; absent with fewer than two valid blocks.
+    pub low: Option<f64>,
+    /// Upper end of the interval; absent with fewer than two valid blocks.
+    pub high: Option<f64>,
+    /// Unit of the three numbers, as in [`ClaimTest::unit`].
+    pub unit: String,
+    /// Confidence of this interval alone, a part of one. All intervals of a study together hold with 0.95.
+    pub confidence: f64,
+    /// Valid blocks.
+    pub blocks: usize,
+    /// The verdict on this number alone.
+    pub verdict: Verdict,
+}
+
+/// What would settle an inconclusive claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ClaimNeeds {
+    /// About this many blocks, if they spread like the measured ones.
+    Blocks {
+        /// How many.
+        blocks: u32,
+        /// Whether the measure is read in counting passes, so that as many passes are needed.
+        call_passes: bool,
+    },
+    /// More blocks than is reasonable: a value lies too near its bound.
+    TooManyBlocks {
+        /// More than this many.
+        over: u32,
+    },
+    /// Two valid blocks of each cell that the claim looks at.
+    ValidBlocks,
+    /// A machine where one of its variants can run.
+    AnotherMachine,
+}
+
+/// What to use for a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdviceRecord {
+    /// The workload; reads after "where".
+    pub when: String,
+    /// What to use.
+    pub take: String,
+    /// The claims that the advice rests on.
+    pub because: Vec<AdviceGround>,
+    /// The first of those claims whose verdict is another one; the advice is given only where this is absent.
+    pub withheld_by: Option<String>,
+}
+
+/// A claim that advice rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdviceGround {
+    /// Short name of the claim; its numbers are among the study's claims.
+    pub claim: String,
+    /// The verdict that the claim must have.
+    pub wanted: Verdict,
+}
+
+/// The A/A control: one variant that ran twice under two names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoiseFloor {
+    /// Name of the variant.
+    pub variant: String,
+    /// Its label in reports.
+    pub label: String,
+    /// Name of the measure that was compared.
+    pub measure: String,
+    /// The largest difference between the two (median over blocks), percent.
+    pub difference_percent: f64,
+    /// The largest difference in a single block, percent.
+    pub worst_block_percent: f64,
+    /// Comparisons made, one for each combination of levels.
+    pub comparisons: usize,
+    /// Comparisons that called the two different at the confidence of the study's intervals, which is wrong.
+    pub called_different: usize,
+}
