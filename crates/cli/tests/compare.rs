@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use c10k_record::{Change, ComparisonRecord, Pairing, SCHEMA};
 
 const EXPERIMENT: &str = r#"
 name = "small"
@@ -53,6 +53,14 @@ fn c10k(arguments: &[&str]) -> Output {
     output.expect("the command starts")
 }
 
+/// The one comparison that was printed.
+#[track_caller]
+fn comparison(output: &Output) -> ComparisonRecord {
+    let found: ComparisonRecord = serde_json::from_slice(&output.stdout).expect("a comparison");
+    assert_eq!(found.schema, SCHEMA);
+    found
+}
+
 /// Runs the study into a folder of the given name and returns its path.
 fn study(folder: &Path, name: &str, work: &str, variant: &str, seed: &str) -> String {
     let file = folder.join(format!("{name}.toml"));
@@ -83,10 +91,20 @@ fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
         "{}",
         String::from_utf8_lossy(&itself.stderr)
     );
-    let found: Value = serde_json::from_slice(&itself.stdout).expect("an object");
-    assert_eq!(found["environment"], serde_json::json!([]));
-    assert_eq!(found["pairing"], "blocks");
-    assert_eq!(found["cells"][0]["verdict"], "equivalent", "{found}");
+    let found = comparison(&itself);
+    assert_eq!(found.environment, []);
+    assert_eq!(found.pairing, Pairing::Blocks);
+    let cell = &found.cells[0];
+    assert_eq!(cell.verdict, Change::Equivalent, "{found:?}");
+    assert_eq!(
+        (cell.ratio, cell.ratio_low, cell.ratio_high),
+        (Some(1.0), Some(1.0), Some(1.0))
+    );
+    assert_eq!(
+        (cell.measure.as_str(), cell.unit.as_str()),
+        ("cpu-us-per-request", "µs")
+    );
+    assert_eq!((cell.blocks_a, cell.blocks_b), (3, 3));
 
     let slower = c10k(&["compare", &base, &slow, "--json", "--bound", "10%"]);
     assert_eq!(
@@ -95,10 +113,14 @@ fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
         "{}",
         String::from_utf8_lossy(&slower.stdout)
     );
-    let found: Value = serde_json::from_slice(&slower.stdout).expect("an object");
-    assert_eq!(found["cells"][0]["verdict"], "worse", "{found}");
-    assert_eq!(found["pairing"], "independent", "another experiment");
-    assert_eq!(found["environment"][0]["what"], "experiment");
+    let found = comparison(&slower);
+    assert_eq!(found.cells[0].verdict, Change::Worse, "{found:?}");
+    assert!(
+        found.cells[0].b > Some(5000.0),
+        "5 ms of work are in CPU per request: {found:?}"
+    );
+    assert_eq!(found.pairing, Pairing::Independent, "another experiment");
+    assert_eq!(found.environment[0].what, "experiment");
 
     let words = c10k(&["compare", &base, &slow]);
     let text = String::from_utf8_lossy(&words.stdout);
@@ -141,8 +163,9 @@ fn a_cell_that_no_longer_runs_is_lost_and_fails_the_gate() {
     .expect("it can be written");
     let found = c10k(&["compare", &base, &lost, "--json"]);
     assert_eq!(found.status.code(), Some(1));
-    let found: Value = serde_json::from_slice(&found.stdout).expect("an object");
-    assert_eq!(found["cells"][0]["verdict"], "lost", "{found}");
+    let found = comparison(&found);
+    assert_eq!(found.cells[0].verdict, Change::Lost, "{found:?}");
+    assert_eq!(found.cells[0].b, None);
 }
 
 #[test]
@@ -160,6 +183,5 @@ fn a_probe_is_compared_by_what_its_operation_costs() {
         "{}",
         String::from_utf8_lossy(&found.stderr)
     );
-    let found: Value = serde_json::from_slice(&found.stdout).expect("an object");
-    assert_eq!(found["cells"][0]["measure"], "cost-us", "{found}");
+    assert_eq!(comparison(&found).cells[0].measure, "cost-us");
 }
