@@ -43,18 +43,20 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         left -= u32::from(!done);
         let outcome = one(root, &tool, &out, number)?;
         count(&outcome, &mut score);
+        let estimate = &outcome["claims"][0]["estimates"][0];
+        let figure = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);
         println!(
-            "run {number:2}: {} of {} comparisons with itself called different ({:.1}% apart); 5% slower: {} {} ({})",
+            "run {number:2}: {} of {} comparisons with itself called different ({:.1}% apart); 5% slower: {} {:.3} times \
+             ({:.3} to {:.3})",
             outcome["noise_floor"]["called_different"],
             outcome["noise_floor"]["comparisons"],
-            outcome["noise_floor"]["percent"].as_f64().unwrap_or(f64::NAN),
-            outcome["judgements"][0]["verdict"].as_str().unwrap_or("none"),
-            outcome["judgements"][0]["estimates"][0]["value"]
-                .as_str()
-                .unwrap_or("none"),
-            outcome["judgements"][0]["estimates"][0]["interval"]
-                .as_str()
-                .unwrap_or("none"),
+            outcome["noise_floor"]["difference_percent"]
+                .as_f64()
+                .unwrap_or(f64::NAN),
+            outcome["claims"][0]["verdict"].as_str().unwrap_or("none"),
+            figure("value"),
+            figure("low"),
+            figure("high"),
         );
     }
     verdict(score)
@@ -87,8 +89,8 @@ fn count(outcome: &Value, score: &mut Score) {
     score.runs += 1;
     score.comparisons += floor["comparisons"].as_u64().unwrap_or_default();
     score.called_different += floor["called_different"].as_u64().unwrap_or_default();
-    score.floor_percent.extend(floor["percent"].as_f64());
-    score.found += u64::from(outcome["judgements"][0]["verdict"] == "confirmed");
+    score.floor_percent.extend(floor["difference_percent"].as_f64());
+    score.found += u64::from(outcome["claims"][0]["verdict"] == "confirmed");
 }
 
 fn verdict(mut score: Score) -> Result<(), String> {

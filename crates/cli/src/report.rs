@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if args.json {
             set.studies.iter().for_each(|entry| study::print_entry(entry, true));
         } else {
-            println!("{}", set.summary());
+            println!("{}", c10k_lab::set_text(&set));
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use c10k_lab::{Ended, Outcome as Study, SetEntry, Start, StudyOptions, run_set, run_study};
+use c10k_lab::{Start, StudyOptions, run_set, run_study, set_text, study_text};
+use c10k_record::{SetEntry, StudyEnd, StudyRecord};
 
 use crate::Outcome;
 
@@ -69,7 +70,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         names => {
             let set = run_set(names, &options, |entry| print_entry(entry, args.json))?;
             if !args.json {
-                println!("{}", set.summary());
+                println!("{}", set_text(&set));
             }
             set.is_success()
         }
@@ -78,11 +79,11 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 /// Prints what a study came to: as JSON for programs, as a table for people.
-pub(crate) fn print(study: &Study, json: bool) -> Result<(), serde_json::Error> {
+pub(crate) fn print(study: &StudyRecord, json: bool) -> Result<(), serde_json::Error> {
     if json {
         println!("{}", serde_json::to_string(study)?);
     } else {
-        println!("{}", study.summary());
+        println!("{}", study_text(study));
     }
     Ok(())
 }
@@ -92,8 +93,8 @@ pub(crate) fn print_entry(entry: &SetEntry, json: bool) {
     match (json, &entry.ended) {
         // Serialising these types cannot fail: they hold no map with other keys than text.
         (true, _) => println!("{}", serde_json::to_string(entry).unwrap_or_default()),
-        (false, Ended::Concluded { outcome }) => println!("{}\n", outcome.summary()),
-        (false, Ended::Failed { .. } | Ended::NotRun { .. }) => {}
+        (false, StudyEnd::Concluded { outcome }) => println!("{}\n", study_text(outcome)),
+        (false, StudyEnd::Failed { .. } | StudyEnd::NotRun { .. }) => {}
     }
 }
 

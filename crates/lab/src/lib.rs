@@ -9,14 +9,14 @@
 //! they print (`c10k-record`), so that any other server is measured in the same way.
 //!
 //! ```no_run
-//! use c10k_lab::{StudyOptions, run_study};
+//! use c10k_lab::{StudyOptions, run_study, study_text};
 //!
 //! let options = StudyOptions {
 //!     tool: std::env::current_exe()?,
 //!     ..StudyOptions::default()
 //! };
 //! let outcome = run_study("quick", &options)?;
-//! println!("{}", outcome.summary());
+//! println!("{}", study_text(&outcome));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -29,7 +29,6 @@ mod folder;
 mod format;
 mod judge;
 mod measure;
-mod outcome;
 mod plan;
 mod progress;
 mod report;
@@ -46,8 +45,7 @@ mod testing;
 pub use compare::{CompareOptions, compare, comparison_text};
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
-pub use judge::{Advice, Estimate, Ground, Judgement, NoiseFloor, Verdict};
-pub use outcome::{CellCounts, Outcome, StudyTable};
-pub use set::{Ended, SetEntry, SetOutcome, is_set, redraw_set, run_set};
+pub use report::study_text;
+pub use set::{is_set, redraw_set, run_set, set_text};
 pub use study::{redraw, run_study, studies};
 pub use study_options::{Start, StudyOptions};

@@ -1,22 +1,10 @@
 //! What a claim is decided by: one number per block, from the values of one variant (and of the one it is compared
 //! with). One row each.
 
+pub(crate) use c10k_record::Form;
 use c10k_units::display::{seconds, significant};
 
 use crate::stats;
-
-/// How the numbers of several blocks are averaged and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// A number in the unit of the measure.
-    Plain,
-    /// A part of one, written in percent.
-    Share,
-    /// A factor: averaged as a logarithm, written with ×.
-    Factor,
-    /// A level of the axis, in its unit.
-    Level,
-}
 
 /// A number in its form, with three significant digits.
 pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {

@@ -28,6 +28,20 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+/// Minimum, first quartile, median, third quartile and maximum, each interpolated between its two neighbours; `None` of
+/// nothing.
+pub(crate) fn spread(values: &[f64]) -> Option<[f64; 5]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    Some([0.0, 0.25, 0.5, 0.75, 1.0].map(|quantile| {
+        let position = quantile * last as f64;
+        let below = position.floor();
+        let (low, high) = (sorted[below as usize], sorted[position.ceil() as usize]);
+        low + (high - low) * (position - below)
+    }))
+}
+
 /// An interval for the centre of what `values` are draws of: the hull of the bootstrap's percentile interval of the
 /// median and of Student's interval of the mean.
 ///
@@ -252,5 +266,12 @@ mod tests {
         let found = slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]).expect("three places");
         assert!((found - 2.0).abs() < 1e-12);
         assert_eq!(slope(&[(1.0, 1.0), (1.0, 2.0)]), None);
+    }
+
+    #[test]
+    fn a_spread_is_five_numbers_in_order() {
+        assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[2.0]), Some([2.0; 5]));
+        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Some([1.0, 1.75, 2.5, 3.25, 4.0]));
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use c10k_record::{CellStatus, StudyRow};
+use c10k_record::{CellCounts, CellStatus, SCHEMA, StudyRecord, StudyRow};
 
 use crate::experiment::{BUILT_IN, Experiment, Source};
-use crate::outcome::{CellCounts, Outcome};
 use crate::progress::Progress;
 use crate::results::{self, StudyData};
 use crate::study_options::StudyOptions;
@@ -17,13 +16,13 @@ use crate::{LabError, judge, report, run};
 ///
 /// # Errors
 /// Whatever makes the study impossible as a whole; a cell that cannot run is a record and no error.
-pub fn run_study(name: &str, options: &StudyOptions) -> Result<Outcome, LabError> {
+pub fn run_study(name: &str, options: &StudyOptions) -> Result<StudyRecord, LabError> {
     run_source(&Source::find(name)?, options)
 }
 
 /// Runs in a thread of its own: the lab leaves the server's CPU to the server, and the caller keeps all of its CPUs for
 /// the next study.
-pub(crate) fn run_source(source: &Source, options: &StudyOptions) -> Result<Outcome, LabError> {
+pub(crate) fn run_source(source: &Source, options: &StudyOptions) -> Result<StudyRecord, LabError> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let mut progress = Progress::new();
@@ -42,7 +41,7 @@ pub(crate) fn run_source(source: &Source, options: &StudyOptions) -> Result<Outc
 ///
 /// # Errors
 /// When the folder holds no study, is damaged, or cannot be written.
-pub fn redraw(folder: &Path) -> Result<Outcome, LabError> {
+pub fn redraw(folder: &Path) -> Result<StudyRecord, LabError> {
     conclude(&results::read(folder)?)
 }
 
@@ -61,9 +60,9 @@ pub fn studies() -> Vec<StudyRow> {
     rows.collect()
 }
 
-fn conclude(study: &StudyData) -> Result<Outcome, LabError> {
-    let judgements = judge::judge(&study.plan, &study.records);
-    let advice = judge::advise(&study.plan.experiment, &judgements);
+fn conclude(study: &StudyData) -> Result<StudyRecord, LabError> {
+    let claims = judge::judge(&study.plan, &study.records);
+    let advice = judge::advise(&study.plan.experiment, &claims);
     let noise_floor = judge::noise_floor(&study.plan, &study.records);
     let mut cells = CellCounts::default();
     for record in &study.records {
@@ -73,12 +72,13 @@ fn conclude(study: &StudyData) -> Result<Outcome, LabError> {
             CellStatus::Skipped => cells.skipped += 1,
         }
     }
-    let mut outcome = Outcome {
+    let mut outcome = StudyRecord {
+        schema: SCHEMA,
         study: study.manifest.study.clone(),
         folder: study.folder.clone(),
         report: study.folder.join("report.html"),
         answer: String::new(),
-        judgements,
+        claims,
         advice,
         noise_floor,
         tables: report::tables(&study.plan, &study.records),

@@ -1,6 +1,8 @@
 //! A small experiment and records with a known truth, for tests.
 
-use c10k_record::{CellRecord, CellStatus, LoadSummary, Meters, SCHEMA, ServeSummary};
+use c10k_record::{
+    CellRecord, CellStatus, ClaimRecord, ClaimTest, Form, LoadSummary, Meters, SCHEMA, ServeSummary, Verdict,
+};
 
 use crate::experiment::{Experiment, Source};
 
@@ -129,5 +131,28 @@ pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
         }),
         probe: None,
         calls: None,
+    }
+}
+
+/// A claim with this verdict and without numbers.
+pub(crate) fn claim(name: &str, verdict: Verdict) -> ClaimRecord {
+    ClaimRecord {
+        claim: name.to_owned(),
+        text: format!("the claim {name}"),
+        source: String::new(),
+        verdict,
+        test: ClaimTest {
+            statistic: "change".to_owned(),
+            measure: "cpu-us-per-request".to_owned(),
+            along: Some("idle".to_owned()),
+            against: None,
+            at_least: None,
+            at_most: Some(0.1),
+            form: Form::Share,
+            unit: String::new(),
+        },
+        estimates: Vec::new(),
+        sentence: String::new(),
+        needs: None,
     }
 }

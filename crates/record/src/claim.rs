@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 /// What the measured blocks say about a claim, or about one number of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Verdict {
     /// Every interval lies within the bounds.
     Confirmed,
@@ -127,7 +126,6 @@ pub struct EstimateRecord {
 /// What would settle an inconclusive claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum ClaimNeeds {
     /// About this many blocks, if they spread like the measured ones.
     Blocks {

@@ -143,6 +143,8 @@ pub struct GuestStudyRow {
 /// `c10k doctor --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorReport {
+    /// [`crate::SCHEMA`].
+    pub schema: u32,
     /// Facts and limits of the machine.
     pub checks: Vec<DoctorCheck>,
     /// Every event mechanism.

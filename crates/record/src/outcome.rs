@@ -149,7 +149,6 @@ pub struct SetEntry {
 /// How a study of a set ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ended", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum StudyEnd {
     /// It was run and its claims have verdicts.
     Concluded {

@@ -1,7 +1,8 @@
 //! What would settle a claim that these runs have not settled: how many blocks, if they spread as those that there are.
 
+use c10k_record::{ClaimNeeds, Verdict};
+
 use super::scale::Scale;
-use super::verdict::Verdict;
 use crate::stats;
 
 /// Nobody is advised to run more blocks than this.
@@ -84,28 +85,15 @@ fn fewest(mut low: u32, enough: impl Fn(u32) -> bool) -> Option<u32> {
     Some(low)
 }
 
-/// What the numbers of a claim need together, in words; `None` where all are settled. `per_pass`: its measure is read in the
-/// passes in which system calls are counted, each of them beside a block.
-pub(super) fn in_words(needs: &[Needs], per_pass: bool) -> Option<String> {
-    let blocks = |count: u32| {
-        let how = if per_pass {
-            format!("call-passes = {count} and --repeats {count}")
-        } else {
-            format!("--repeats {count}")
-        };
-        format!("about {count} blocks, if they spread as these do ({how})")
-    };
+/// What the numbers of a claim need together; `None` if all are settled. `call_passes`: the measure is read in the counting
+/// passes, one for each block.
+pub(super) fn of_claim(needs: &[Needs], call_passes: bool) -> Option<ClaimNeeds> {
     let refuting = needs.iter().filter(|need| matches!(need, Needs::Refuting(_))).min();
-    match refuting.or_else(|| needs.iter().max())? {
+    match *refuting.or_else(|| needs.iter().max())? {
         Needs::Nothing => None,
-        Needs::Confirming(count) | Needs::Refuting(count) => Some(blocks(*count)),
-        Needs::TooMany => Some(format!(
-            "more than {MOST} blocks, if they spread as these do: a value lies too near its bound"
-        )),
-        Needs::Valid => Some(
-            "two valid blocks at least of every cell that it looks at; why they are missing stands with the cells"
-                .to_owned(),
-        ),
+        Needs::Confirming(blocks) | Needs::Refuting(blocks) => Some(ClaimNeeds::Blocks { blocks, call_passes }),
+        Needs::TooMany => Some(ClaimNeeds::TooManyBlocks { over: MOST }),
+        Needs::Valid => Some(ClaimNeeds::ValidBlocks),
     }
 }
 
@@ -173,18 +161,33 @@ mod tests {
         let settled = needs(Verdict::Confirmed, Scale::Plain, &[1.0], (None, None), 0.95, 1);
         assert_eq!(settled, Needs::Nothing);
         assert_eq!(open(Scale::Plain, &[1.0], (None, Some(2.0))), Needs::Valid);
-        assert_eq!(in_words(&[Needs::Nothing, Needs::Nothing], false), None);
+        assert_eq!(of_claim(&[Needs::Nothing, Needs::Nothing], false), None);
     }
 
     #[test]
     fn the_most_that_any_number_needs_is_said_and_the_least_that_refutes() {
-        let said = |needs: &[Needs], per_pass| in_words(needs, per_pass).expect("it is open");
         let two = [Needs::Confirming(12), Needs::Nothing, Needs::Confirming(7)];
-        assert!(said(&two, false).contains("about 12 blocks") && said(&two, false).contains("--repeats 12"));
-        assert!(said(&two, true).contains("call-passes = 12 and --repeats 12"));
-        assert!(said(&[Needs::TooMany, Needs::Confirming(3)], false).contains("more than 1000 blocks"));
-        assert!(said(&[Needs::TooMany, Needs::Valid], false).contains("two valid blocks"));
+        for call_passes in [false, true] {
+            let expected = ClaimNeeds::Blocks {
+                blocks: 12,
+                call_passes,
+            };
+            assert_eq!(of_claim(&two, call_passes), Some(expected));
+        }
+        let too_many = [Needs::TooMany, Needs::Confirming(3)];
+        assert_eq!(
+            of_claim(&too_many, false),
+            Some(ClaimNeeds::TooManyBlocks { over: MOST })
+        );
+        assert_eq!(
+            of_claim(&[Needs::TooMany, Needs::Valid], false),
+            Some(ClaimNeeds::ValidBlocks)
+        );
         let refuted = [Needs::TooMany, Needs::Refuting(8), Needs::Valid, Needs::Refuting(20)];
-        assert!(said(&refuted, false).contains("about 8 blocks"));
+        let expected = ClaimNeeds::Blocks {
+            blocks: 8,
+            call_passes: false,
+        };
+        assert_eq!(of_claim(&refuted, false), Some(expected));
     }
 }

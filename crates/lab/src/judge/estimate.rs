@@ -1,20 +1,20 @@
 //! One number with its interval and its own verdict.
 
+use c10k_record::{EstimateRecord, Verdict};
+
 use super::blocks_to_settle::{Needs, needs};
 use super::samples::Raw;
 use super::scale::{Scale, interval};
-use super::verdict::{Estimate, Verdict};
 use crate::experiment::ClaimSpec;
 use crate::experiment::options;
 use crate::experiment::value::Kind;
 use crate::measure::Measure;
-use crate::statistic::{Form, Statistic, number};
+use crate::statistic::{Form, Statistic};
 use crate::stats::{self, Interval};
 
 /// What was found of one number.
 pub(super) struct Found {
-    pub(super) estimate: Estimate,
-    pub(super) is_measured: bool,
+    pub(super) estimate: EstimateRecord,
     pub(super) needs: Needs,
 }
 
@@ -42,15 +42,15 @@ pub(super) fn estimate(
             }
         }
     };
-    let unit = unit(claim, statistic, measure);
-    let write = |value: f64| number(statistic.form, unit, value);
-    let estimate = Estimate {
+    let estimate = EstimateRecord {
         of: raw.of.clone(),
-        value: centre.map_or_else(|| "none".to_owned(), write),
-        interval: interval.map_or_else(
-            || "none".to_owned(),
-            |interval| format!("{} … {}", write(interval.low), write(interval.high)),
-        ),
+        variant: raw.variant.clone(),
+        levels: raw.levels.clone(),
+        value: centre,
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
+        unit: unit(claim, statistic, measure).to_owned(),
+        confidence,
         blocks: raw.per_block.len(),
         verdict,
     };
@@ -60,7 +60,6 @@ pub(super) fn estimate(
     let run = if measure.is_per_pass() { 0 } else { run };
     Found {
         estimate,
-        is_measured: centre.is_some(),
         needs: needs(verdict, scale, &raw.per_block, bounds, confidence, run),
     }
 }

@@ -11,9 +11,8 @@ mod levels;
 mod noise_floor;
 mod samples;
 mod scale;
-mod verdict;
 
-use c10k_record::CellRecord;
+use c10k_record::{CellRecord, ClaimNeeds, ClaimRecord, ClaimTest, Verdict};
 
 use crate::experiment::ClaimSpec;
 use crate::measure::Measure;
@@ -21,15 +20,13 @@ use crate::plan::Plan;
 use crate::results::Results;
 use crate::statistic::{Statistic, number};
 pub(crate) use advice::advise;
-pub use advice::{Advice, Ground};
 use blocks_to_settle::Needs;
 use estimate::{Found, estimate, unit};
 pub(crate) use noise_floor::noise_floor;
 use samples::{confidence, raw_claims};
-pub use verdict::{Estimate, Judgement, NoiseFloor, Verdict};
 
 /// Judges every claim of the plan's experiment.
-pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
+pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<ClaimRecord> {
     let results = Results::new(plan, records);
     let claims = raw_claims(plan, &results);
     let confidence = confidence(plan, &claims);
@@ -54,7 +51,7 @@ pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<Judgement> {
         .collect()
 }
 
-fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: Vec<Found>) -> Judgement {
+fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: Vec<Found>) -> ClaimRecord {
     let any = |wanted: Verdict| found.iter().any(|found| found.estimate.verdict == wanted);
     let verdict = if any(Verdict::Refuted) {
         Verdict::Refuted
@@ -63,12 +60,16 @@ fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: 
     } else {
         Verdict::Confirmed
     };
-    let telling =
-        |found: &&Found| found.is_measured && (found.estimate.verdict == verdict || verdict == Verdict::Confirmed);
+    let telling = |found: &&Found| {
+        found.estimate.value.is_some() && (found.estimate.verdict == verdict || verdict == Verdict::Confirmed)
+    };
     let numbers: Vec<String> = found
         .iter()
         .filter(telling)
-        .map(|found| format!("{}: {}", found.estimate.of, found.estimate.value))
+        .filter_map(|Found { estimate, .. }| {
+            let value = number(statistic.form, &estimate.unit, estimate.value?);
+            Some(format!("{}: {value}", estimate.of))
+        })
         .collect();
     let numbers = match numbers.as_slice() {
         [] if found.is_empty() => "it cannot run here".to_owned(),
@@ -85,47 +86,38 @@ fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: 
         Some(words) => words.replace("{}", &numbers),
         None => format!("{} ({numbers})", claim.text.trim_end_matches('.')),
     };
-    Judgement {
-        id: claim.id.get_ref().clone(),
+    let needs = match verdict {
+        Verdict::Inconclusive if found.is_empty() => Some(ClaimNeeds::AnotherMachine),
+        Verdict::Inconclusive => {
+            let needs: Vec<Needs> = found.iter().map(|found| found.needs).collect();
+            blocks_to_settle::of_claim(&needs, measure.is_per_pass())
+        }
+        _ => None,
+    };
+    ClaimRecord {
+        claim: claim.id.get_ref().clone(),
         text: claim.text.clone(),
         source: claim.source.clone(),
         verdict,
-        test: test_in_words(claim, statistic, measure),
-        settles: match verdict {
-            Verdict::Inconclusive if found.is_empty() => Some(
-                "a machine where it can run; why it cannot here stands with the cells that do not count".to_owned(),
-            ),
-            Verdict::Inconclusive => {
-                let needs: Vec<Needs> = found.iter().map(|found| found.needs).collect();
-                blocks_to_settle::in_words(&needs, measure.is_per_pass())
-            }
-            Verdict::Confirmed | Verdict::Refuted => None,
-        },
+        test: test(claim, statistic, measure),
         estimates: found.into_iter().map(|found| found.estimate).collect(),
         sentence,
+        needs,
     }
 }
 
-fn test_in_words(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> String {
-    let unit = unit(claim, statistic, measure);
-    let write = |value: f64| number(statistic.form, unit, value);
-    let mut words = match statistic.reads {
-        "" => measure.label.to_owned(),
-        reads => format!("{}, {reads}", measure.label),
-    };
-    if let Some(along) = claim.along.as_ref().filter(|_| statistic.needs_axis) {
-        words.push_str(&format!(" along {}", along.get_ref()));
+fn test(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> ClaimTest {
+    let along = claim.along.as_ref().filter(|_| statistic.needs_axis);
+    ClaimTest {
+        statistic: statistic.name.to_owned(),
+        measure: measure.name.to_owned(),
+        along: along.map(|name| name.get_ref().clone()),
+        against: claim.against.as_ref().map(|name| name.get_ref().clone()),
+        at_least: claim.at_least,
+        at_most: claim.at_most,
+        form: statistic.form,
+        unit: unit(claim, statistic, measure).to_owned(),
     }
-    if let Some(against) = &claim.against {
-        words.push_str(&format!(" against {}", against.get_ref()));
-    }
-    let bounds = match (claim.at_least, claim.at_most) {
-        (Some(low), Some(high)) => format!(": between {} and {}", write(low), write(high)),
-        (Some(low), None) => format!(": at least {}", write(low)),
-        (None, Some(high)) => format!(": at most {}", write(high)),
-        (None, None) => String::new(),
-    };
-    words + &bounds
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The A/A control: how far two runs of the same server differ.
 
-use c10k_record::CellRecord;
+use c10k_record::{CellRecord, NoiseFloor};
 
 use super::samples::{confidence, control_pairs, raw_claims};
 use super::scale::interval;
-use super::verdict::NoiseFloor;
 use crate::measure;
 use crate::plan::Plan;
 use crate::results::Results;
@@ -19,9 +18,10 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
     let confidence = confidence(plan, &raw_claims(plan, &results));
     let original = plan.variants.iter().find_map(|variant| variant.control_of)?;
     let mut floor = NoiseFloor {
-        variant: plan.variants[original].label.clone(),
-        measure: measure.label.to_owned(),
-        percent: 0.0,
+        variant: plan.variants[original].name.clone(),
+        label: plan.variants[original].label.clone(),
+        measure: measure.name.to_owned(),
+        difference_percent: 0.0,
         worst_block_percent: 0.0,
         comparisons: 0,
         called_different: 0,
@@ -38,7 +38,7 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
             continue;
         };
         floor.comparisons += 1;
-        floor.percent = floor.percent.max(100.0 * (centre - 1.0).abs());
+        floor.difference_percent = floor.difference_percent.max(100.0 * (centre - 1.0).abs());
         for ratio in &ratios {
             floor.worst_block_percent = floor.worst_block_percent.max(100.0 * (ratio - 1.0).abs());
         }

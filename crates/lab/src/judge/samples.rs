@@ -14,7 +14,11 @@ const FAMILY_ERROR: f64 = 0.05;
 
 /// What a statistic is in each block, of one variant at one combination of levels.
 pub(super) struct Raw {
+    /// Variant, levels and the measured part of the axis, in words.
     pub(super) of: String,
+    pub(super) variant: String,
+    /// The levels, without the axis of the test.
+    pub(super) levels: BTreeMap<String, f64>,
     pub(super) per_block: Vec<f64>,
 }
 
@@ -84,18 +88,24 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                     (statistic.of)(&Values { own, other })
                 })
                 .collect();
-            let levels = plan.levels_text(&levels, along);
+            let text = plan.levels_text(&levels, along);
             let label = plan.variants[variant].label.clone();
-            let parts = [
-                Some(label),
-                Some(levels).filter(|levels| !levels.is_empty()),
-                range.text(),
-            ];
+            let parts = [Some(label), Some(text).filter(|text| !text.is_empty()), range.text()];
             raws.push(Raw {
                 of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+                variant: plan.variants[variant].name.clone(),
+                levels: values(plan, &levels, along),
                 per_block,
             });
         }
     }
     raws
+}
+
+/// The levels of a combination as numbers by axis, without the axis `along`.
+fn values(plan: &Plan, levels: &[usize], along: Option<usize>) -> BTreeMap<String, f64> {
+    let axes = plan.axes.iter().zip(levels).enumerate();
+    axes.filter(|(index, _)| Some(*index) != along)
+        .map(|(_, (axis, &level))| (axis.row.name.to_owned(), axis.levels[level].value))
+        .collect()
 }

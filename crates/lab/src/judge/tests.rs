@@ -33,7 +33,7 @@ fn plan() -> Plan {
 fn verdicts(plan: &Plan, records: &[CellRecord]) -> Vec<(String, Verdict)> {
     judge(plan, records)
         .into_iter()
-        .map(|judgement| (judgement.id, judgement.verdict))
+        .map(|claim| (claim.claim, claim.verdict))
         .collect()
 }
 
@@ -57,13 +57,15 @@ fn a_claim_that_is_not_settled_says_how_many_blocks_would_settle_it() {
     let found = judge(&plan, &records(&plan, 3, 0.4, 0.9));
     let open: Vec<_> = found
         .iter()
-        .filter(|judgement| judgement.verdict == Verdict::Inconclusive)
+        .filter(|claim| claim.verdict == Verdict::Inconclusive)
         .collect();
     assert!(!open.is_empty(), "{found:?}");
-    for judgement in &found {
-        let settles = judgement.settles.as_deref().unwrap_or_default();
-        let is_open = judgement.verdict == Verdict::Inconclusive;
-        assert_eq!(settles.contains("if they spread as these do"), is_open, "{judgement:?}");
+    for claim in &found {
+        let in_blocks = matches!(
+            claim.needs,
+            Some(ClaimNeeds::Blocks { .. } | ClaimNeeds::TooManyBlocks { .. })
+        );
+        assert_eq!(in_blocks, claim.verdict == Verdict::Inconclusive, "{claim:?}");
     }
 }
 
@@ -78,10 +80,9 @@ fn a_claim_that_is_wrong_is_refuted() {
 #[test]
 fn one_block_settles_nothing() {
     let plan = plan();
-    for judgement in judge(&plan, &records(&plan, 1, 0.4, 0.0)) {
-        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{}", judgement.id);
-        let settles = judgement.settles.expect("it is not settled");
-        assert!(settles.contains("two valid blocks"), "{settles}");
+    for claim in judge(&plan, &records(&plan, 1, 0.4, 0.0)) {
+        assert_eq!(claim.verdict, Verdict::Inconclusive, "{}", claim.claim);
+        assert_eq!(claim.needs, Some(ClaimNeeds::ValidBlocks));
     }
 }
 
@@ -96,8 +97,8 @@ fn invalid_and_skipped_cells_do_not_count() {
     }
     let found = judge(&plan, &records);
     assert_eq!(found[0].verdict, Verdict::Confirmed);
-    for judgement in &found[1..] {
-        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{judgement:?}");
+    for claim in &found[1..] {
+        assert_eq!(claim.verdict, Verdict::Inconclusive, "{claim:?}");
     }
 }
 
@@ -111,7 +112,18 @@ fn a_sentence_carries_the_numbers() {
         "{}",
         found[0].sentence
     );
-    assert!(found[1].test.contains("at least +50.0%"), "{}", found[1].test);
+    let estimate = &found[1].estimates[0];
+    assert_eq!((estimate.variant.as_str(), estimate.blocks), ("steep", 5));
+    assert!(
+        (estimate.value.expect("it was measured") - 1.2).abs() < 1e-9,
+        "{estimate:?}"
+    );
+    assert!(
+        estimate.low <= estimate.value && estimate.value <= estimate.high,
+        "{estimate:?}"
+    );
+    assert_eq!(estimate.levels, [("rate".to_owned(), 1000.0)].into());
+    assert_eq!(found[1].test.at_least, Some(0.5));
 }
 
 #[test]
@@ -120,7 +132,7 @@ fn the_control_states_the_noise_floor() {
     let quiet = noise_floor(&plan, &records(&plan, 5, 0.4, 0.0)).expect("there is a control");
     assert_eq!(quiet.comparisons, 2);
     assert_eq!(quiet.called_different, 0);
-    assert!(quiet.percent < 1e-9);
+    assert!(quiet.difference_percent < 1e-9);
     let loud = noise_floor(&plan, &records(&plan, 5, 0.4, 0.1)).expect("there is a control");
-    assert!(loud.percent > 0.5 && loud.worst_block_percent >= loud.percent);
+    assert!(loud.difference_percent > 0.5 && loud.worst_block_percent >= loud.difference_percent);
 }

@@ -1,17 +1,16 @@
 //! The answer in one paragraph: the extremes first, then what was confirmed, refuted and left open.
 
-use c10k_record::CellRecord;
+use c10k_record::{CellRecord, StudyRecord, Verdict};
 
 use c10k_units::display::significant;
 
-use crate::judge::Verdict;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::statistic::{Form, number};
-use crate::{Outcome, measure, stats};
+use crate::{measure, stats};
 
 /// Writes the paragraph from the records and the verdicts.
-pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> String {
+pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &StudyRecord) -> String {
     if outcome.cells.measured == 0 {
         return format!(
             "Nothing could be measured here: {} cells were skipped and {} are invalid. The reasons stand below.",
@@ -20,11 +19,8 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &Outcome) -> 
     }
     let mut sentences: Vec<String> = extremes(plan, records).into_iter().collect();
     let said = |verdict: Verdict| -> Vec<&str> {
-        let with = outcome
-            .judgements
-            .iter()
-            .filter(|judgement| judgement.verdict == verdict);
-        with.map(|judgement| judgement.sentence.trim_end_matches('.')).collect()
+        let with = outcome.claims.iter().filter(|claim| claim.verdict == verdict);
+        with.map(|claim| claim.sentence.trim_end_matches('.')).collect()
     };
     sentences.extend(
         said(Verdict::Confirmed)

@@ -1,64 +1,68 @@
 //! Tables laid out as the source's: one variant, an axis down, an axis and its measures across, the published numbers beside.
 
-use c10k_record::CellRecord;
-
+use c10k_record::{CellRecord, TableColumn, TableRecord, TableRow};
 use c10k_units::display::{significant, thousands};
 
+use super::tables::Table;
 use crate::experiment::TableSpec;
+use crate::measure::Measure;
 use crate::plan::{Axis, Plan};
 use crate::results::Results;
-use crate::{StudyTable, measure, stats};
+use crate::{measure, stats};
 
 /// Every table of the plan's experiment.
-pub(crate) fn tables(plan: &Plan, records: &[CellRecord]) -> Vec<StudyTable> {
+pub(crate) fn tables(plan: &Plan, records: &[CellRecord]) -> Vec<TableRecord> {
     let results = Results::new(plan, records);
     let specs = plan.experiment.tables.iter();
     specs.filter_map(|spec| table(plan, &results, spec)).collect()
 }
 
 /// Names were checked when the experiment was read.
-fn table(plan: &Plan, results: &Results, spec: &TableSpec) -> Option<StudyTable> {
+fn table(plan: &Plan, results: &Results, spec: &TableSpec) -> Option<TableRecord> {
     let variant = plan.variant(spec.variant.get_ref())?;
     let down = plan.axis(spec.rows.get_ref())?;
     let across = plan.axis(spec.columns.get_ref())?;
-    let columns: Vec<(usize, &str, &str)> = (0..plan.axes[across].levels.len())
+    let columns: Vec<(usize, &Measure, &str)> = (0..plan.axes[across].levels.len())
         .flat_map(|level| {
             let measures = spec.measures.iter().zip(&spec.heads);
-            measures.map(move |(measure, head)| (level, measure.get_ref().as_str(), head.as_str()))
+            measures.filter_map(move |(name, head)| Some((level, measure::find(name.get_ref())?, head.as_str())))
         })
         .collect();
-    let label = |level: usize, head: &str| format!("{head}, {}", plan.axes[across].describe(level));
-    let mut heading = vec![plan.axes[down].row.name.to_owned()];
-    heading.extend(columns.iter().map(|(level, _, head)| label(*level, head)));
-    heading.push(spec.published_as.clone());
-    heading.extend(
-        columns
-            .iter()
-            .map(|(level, _, head)| format!("published: {}", label(*level, head))),
-    );
     let rows = spec.published.iter().enumerate().map(|(row, published)| {
-        let ours = columns.iter().map(|(column, name, _)| {
+        let values = columns.iter().map(|(column, measure, _)| {
             let mut levels = vec![0; plan.axes.len()];
             levels[down] = row;
             levels[across] = *column;
-            let values: Vec<f64> = measure::find(name)
-                .zip(plan.cell(variant, &levels))
-                .map(|(measure, cell)| results.values(&cell.id, measure).into_values().collect())
-                .unwrap_or_default();
-            stats::median(&values).map_or_else(|| "–".to_owned(), count)
+            let cell = plan.cell(variant, &levels)?;
+            let values: Vec<f64> = results.values(&cell.id, measure).into_values().collect();
+            stats::median(&values)
         });
-        let first = describe(&plan.axes[down], row);
-        std::iter::once(first)
-            .chain(ours)
-            .chain(published.get_ref().iter().cloned())
-            .collect()
+        let mut published = published.get_ref().iter().cloned();
+        TableRow {
+            heading: describe(&plan.axes[down], row),
+            level: plan.axes[down].levels[row].value,
+            values: values.collect(),
+            published_level: published.next().unwrap_or_default(),
+            published: published.collect(),
+        }
     });
-    Some(StudyTable {
-        id: spec.id.get_ref().clone(),
+    let rows = rows.collect();
+    let columns = columns.iter().map(|(level, measure, head)| TableColumn {
+        heading: format!("{head}, {}", plan.axes[across].describe(*level)),
+        level: plan.axes[across].levels[*level].value,
+        measure: measure.name.to_owned(),
+        unit: measure.unit.to_owned(),
+    });
+    Some(TableRecord {
+        table: spec.id.get_ref().clone(),
         title: spec.title.clone(),
         caption: spec.caption.clone(),
-        rows: rows.collect(),
-        heading,
+        variant: plan.variants[variant].name.clone(),
+        rows_axis: plan.axes[down].row.name.to_owned(),
+        columns_axis: plan.axes[across].row.name.to_owned(),
+        published_heading: spec.published_as.clone(),
+        columns: columns.collect(),
+        rows,
     })
 }
 
@@ -80,10 +84,35 @@ fn count(value: f64) -> String {
     }
 }
 
-/// A table as text, its columns as wide as their widest field.
-pub(super) fn text(table: &StudyTable) -> String {
-    let all = || std::iter::once(&table.heading).chain(&table.rows);
-    let widths: Vec<usize> = (0..table.heading.len())
+/// The heading and the rows of a table as text for people.
+pub(super) fn words(table: &TableRecord) -> Table {
+    let headings = || table.columns.iter().map(|column| column.heading.clone());
+    let mut heading = vec![table.rows_axis.clone()];
+    heading.extend(headings());
+    heading.push(table.published_heading.clone());
+    heading.extend(headings().map(|heading| format!("published: {heading}")));
+    let rows = table.rows.iter().map(|row| {
+        let mut fields = vec![row.heading.clone()];
+        fields.extend(
+            row.values
+                .iter()
+                .map(|value| value.map_or_else(|| "–".to_owned(), count)),
+        );
+        fields.push(row.published_level.clone());
+        fields.extend(row.published.iter().cloned());
+        fields
+    });
+    Table {
+        rows: rows.collect(),
+        heading,
+    }
+}
+
+/// A table as text for a terminal, its columns as wide as their widest field.
+pub(super) fn text(table: &TableRecord) -> String {
+    let Table { heading, rows } = words(table);
+    let all = || std::iter::once(&heading).chain(&rows);
+    let widths: Vec<usize> = (0..heading.len())
         .map(|column| {
             all()
                 .filter_map(|row| row.get(column))
@@ -132,9 +161,11 @@ published = [["1", "504728", "0"], ["2", "40", "40"]]
         let server = record.server.as_mut().expect("it has one");
         (server.signals, server.overflows) = (700, 3);
         let found = tables(&plan, &[record]);
-        assert_eq!(found[0].rows[0], ["10", "–", "–", "1", "504728", "0"]);
-        assert_eq!(found[0].rows[1], ["20", "700", "3", "2", "40", "40"]);
-        assert_eq!(found[0].heading.len(), 6);
+        assert_eq!(found[0].rows[1].values, [Some(700.0), Some(3.0)]);
+        let Table { heading, rows } = words(&found[0]);
+        assert_eq!(rows[0], ["10", "–", "–", "1", "504728", "0"]);
+        assert_eq!(rows[1], ["20", "700", "3", "2", "40", "40"]);
+        assert_eq!(heading.len(), 6);
         assert!(text(&found[0]).lines().count() == 4, "{}", text(&found[0]));
     }
 }

@@ -3,49 +3,40 @@
 mod answer;
 mod axis;
 mod crosstab;
+mod csv;
 mod figure;
 mod page;
 mod tables;
 mod terminal;
+mod views;
+mod words;
+
+use c10k_record::StudyRecord;
 
 use crate::results::StudyData;
-use crate::{LabError, Outcome, folder};
+use crate::{LabError, folder};
 
 pub(crate) use answer::answer;
 pub(crate) use crosstab::tables;
 pub(crate) use page::STYLE;
+pub use terminal::study_text;
 
 /// Writes `report.html`, one `*.csv` per table and one `*.svg` per figure into the study's folder.
-pub(crate) fn write(study: &StudyData, outcome: &Outcome) -> Result<(), LabError> {
+pub(crate) fn write(study: &StudyData, outcome: &StudyRecord) -> Result<(), LabError> {
+    let write = |name: &str, text: &str| folder::write_whole(&study.folder.join(name), text.as_bytes());
     let figures = figure::draw_all(&study.plan, &study.records)?;
     for figure in &figures {
-        let name = format!("{}.svg", figure.file);
-        folder::write_whole(&study.folder.join(name), figure.wide.as_bytes())?;
+        write(&format!("{}.svg", figure.file), &figure.wide)?;
     }
-    let cells = tables::cells(&study.plan, &study.records);
-    let proof = tables::proof(&study.plan, &study.records);
-    for (name, text) in [
-        ("cells.csv", tables::csv(&cells)),
-        (
-            "records.csv",
-            tables::csv(&tables::records(&study.plan, &study.records)),
-        ),
-        ("verdicts.csv", tables::csv(&tables::verdicts(outcome))),
-    ] {
-        folder::write_whole(&study.folder.join(name), text.as_bytes())?;
-    }
+    write("cells.csv", &csv::cells(&study.plan, &study.records)?)?;
+    write("records.csv", &csv::records(&study.plan, &study.records)?)?;
+    write("verdicts.csv", &csv::verdicts(outcome)?)?;
     for table in &outcome.tables {
-        let rows = tables::Table {
-            heading: table.heading.clone(),
-            rows: table.rows.clone(),
-        };
-        let name = format!("{}.csv", table.id);
-        folder::write_whole(&study.folder.join(name), tables::csv(&rows).as_bytes())?;
+        write(&format!("{}.csv", table.table), &csv::table(table)?)?;
     }
-    let calls = tables::calls(&study.plan, &study.records);
-    if let Some(calls) = &calls {
-        folder::write_whole(&study.folder.join("calls.csv"), tables::csv(calls).as_bytes())?;
+    if let Some(calls) = csv::calls(&study.plan, &study.records) {
+        write("calls.csv", &calls?)?;
     }
-    let page = page::render(study, outcome, &figures, &cells, &proof, calls.as_ref())?;
+    let page = page::render(study, outcome, &figures)?;
     folder::write_whole(&outcome.report, page.as_bytes())
 }

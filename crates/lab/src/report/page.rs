@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use c10k_record::{CellStatus, HostFacts, Manifest};
+use c10k_record::{CellStatus, HostFacts, Manifest, StudyRecord};
 use c10k_units::display::thousands;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::figure::Figure;
-use super::tables::Table;
+use super::tables::{self, Table};
+use super::views::{self, AdviceView, ClaimView, NoiseFloorView, TableView};
 use crate::experiment::{PublishedSpec, flag_text};
 use crate::plan::Plan;
 use crate::results::{Results, StudyData};
 use crate::statistic::{Form, number};
-use crate::{LabError, Outcome, measure, stats};
+use crate::{LabError, measure, stats};
 
 const TEMPLATE: &str = include_str!("report.html");
 pub(crate) const STYLE: &str = include_str!("report.css");
@@ -27,12 +28,16 @@ struct Page<'a> {
     question: &'a str,
     source: Option<&'a str>,
     study: &'a str,
-    outcome: &'a Outcome,
+    answer: &'a str,
+    claims: Vec<ClaimView<'a>>,
+    advice: Vec<AdviceView<'a>>,
+    noise_floor: Option<NoiseFloorView<'a>>,
+    tables: Vec<TableView<'a>>,
     figures: Vec<FigureContext<'a>>,
     published: Vec<Published<'a>>,
-    cells: &'a Table,
-    proof: &'a Table,
-    calls: Option<&'a Table>,
+    cells: Table,
+    proof: Table,
+    calls: Option<Table>,
     counting: String,
     troubles: Vec<Trouble>,
     notes: Vec<String>,
@@ -74,14 +79,7 @@ struct Trouble {
 }
 
 /// Renders the page.
-pub(super) fn render(
-    study: &StudyData,
-    outcome: &Outcome,
-    figures: &[Figure],
-    cells: &Table,
-    proof: &Table,
-    calls: Option<&Table>,
-) -> Result<String, LabError> {
+pub(super) fn render(study: &StudyData, outcome: &StudyRecord, figures: &[Figure]) -> Result<String, LabError> {
     let mut environment = Environment::new();
     environment
         .add_template("report.html", TEMPLATE)
@@ -111,22 +109,22 @@ pub(super) fn render(
         question: &experiment.question,
         source: experiment.source.as_deref(),
         study: &experiment.name,
-        outcome,
+        answer: &outcome.answer,
+        claims: outcome.claims.iter().map(ClaimView::of).collect(),
+        advice: views::advice(outcome),
+        noise_floor: outcome.noise_floor.as_ref().map(NoiseFloorView::of),
+        tables: outcome.tables.iter().map(TableView::of).collect(),
         figures,
         published,
-        cells,
-        proof,
-        calls,
+        cells: tables::cells(&study.plan, &study.records),
+        proof: tables::proof(&study.plan, &study.records),
+        calls: tables::calls(&study.plan, &study.records),
         counting: counting(study),
         troubles: troubles(study),
         notes: notes(study),
         accounting: accounting(study),
         saturation: study.manifest.saturation.as_ref().map(saturation_words),
-        comparisons: outcome
-            .judgements
-            .iter()
-            .map(|judgement| judgement.estimates.len())
-            .sum(),
+        comparisons: outcome.claims.iter().map(|claim| claim.estimates.len()).sum(),
         blocks: results.blocks(),
         cell_count: study.plan.cells.len(),
         manifest: &study.manifest,

@@ -1,4 +1,4 @@
-//! The tables of a study as rows of text: for the page and as comma-separated files.
+//! The tables of a study as rows of text, for the page.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use c10k_record::{CallRecord, CellRecord, CellStatus};
 use c10k_units::display::significant;
 use serde::Serialize;
 
-use crate::measure::{MEASURES, Measure};
+use crate::measure::Measure;
 use crate::plan::Plan;
 use crate::results::Results;
-use crate::{Outcome, measure, stats};
+use crate::{measure, stats};
 
 /// A heading and its rows, all of the same length.
 #[derive(Debug, Default, Serialize)]
@@ -52,6 +52,18 @@ fn columns(plan: &Plan) -> Vec<(&'static Measure, String)> {
         }
     }
     columns
+}
+
+/// The measures of `cells.csv`: those of the table of cells and those of what the generator did.
+pub(super) fn measures(plan: &Plan) -> Vec<&'static Measure> {
+    let shown = columns(plan).into_iter().map(|(measure, _)| measure);
+    let mut measures: Vec<&Measure> = Vec::new();
+    for measure in shown.chain(PROOF.iter().filter_map(|(name, _)| measure::find(name))) {
+        if measures.iter().all(|other| other.name != measure.name) {
+            measures.push(measure);
+        }
+    }
+    measures
 }
 
 /// What shows that the generator was not the limit.
@@ -177,88 +189,6 @@ pub(super) fn calls(plan: &Plan, records: &[CellRecord]) -> Option<Table> {
     (!rows.is_empty()).then_some(Table { heading, rows })
 }
 
-/// Every measure of every record, for spreadsheets.
-pub(super) fn records(plan: &Plan, records: &[CellRecord]) -> Table {
-    let mut heading: Vec<String> = ["cell", "variant", "block", "position", "status"]
-        .map(str::to_owned)
-        .into();
-    heading.extend(plan.axes.iter().map(|axis| axis.row.name.to_owned()));
-    heading.extend(MEASURES.iter().map(|measure| measure.name.to_owned()));
-    let rows = records.iter().map(|record| {
-        let status = match record.status {
-            CellStatus::Measured => "measured",
-            CellStatus::Invalid => "invalid",
-            CellStatus::Skipped => "skipped",
-        };
-        let mut row = vec![
-            record.cell.clone(),
-            record.variant.clone(),
-            record.block.to_string(),
-            record.position.to_string(),
-            status.to_owned(),
-        ];
-        let text = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        row.extend(
-            plan.axes
-                .iter()
-                .map(|axis| text(record.levels.get(axis.row.name).copied())),
-        );
-        row.extend(MEASURES.iter().map(|measure| text((measure.read)(record))));
-        row
-    });
-    Table {
-        rows: rows.collect(),
-        heading,
-    }
-}
-
-/// Every number that a verdict rests on.
-pub(super) fn verdicts(outcome: &Outcome) -> Table {
-    let heading = [
-        "claim",
-        "verdict",
-        "test",
-        "of",
-        "value",
-        "interval",
-        "blocks",
-        "this alone",
-    ];
-    let rows = outcome.judgements.iter().flat_map(|judgement| {
-        judgement.estimates.iter().map(|estimate| {
-            vec![
-                judgement.id.clone(),
-                judgement.verdict.word().to_owned(),
-                judgement.test.clone(),
-                estimate.of.clone(),
-                estimate.value.clone(),
-                estimate.interval.clone(),
-                estimate.blocks.to_string(),
-                estimate.verdict.word().to_owned(),
-            ]
-        })
-    });
-    Table {
-        heading: heading.map(str::to_owned).into(),
-        rows: rows.collect(),
-    }
-}
-
-/// RFC 4180: fields with a comma, a quote or a line end are quoted, lines end with CR LF.
-pub(super) fn csv(table: &Table) -> String {
-    let field = |text: &String| {
-        if text.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text.clone()
-        }
-    };
-    std::iter::once(&table.heading)
-        .chain(&table.rows)
-        .map(|row| row.iter().map(field).collect::<Vec<_>>().join(",") + "\r\n")
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,19 +196,10 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        let table = Table {
-            heading: vec!["a".to_owned(), "b,c".to_owned()],
-            rows: vec![vec!["say \"x\"".to_owned(), "1".to_owned()]],
-        };
-        assert_eq!(csv(&table), "a,\"b,c\"\r\n\"say \"\"x\"\"\",1\r\n");
-    }
-
-    #[test]
     fn every_row_is_as_long_as_its_heading() {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
         let all = [testing::record("flat idle=10 rate=10%", 0, 0.1)];
-        for table in [cells(&plan, &all), proof(&plan, &all), records(&plan, &all)] {
+        for table in [cells(&plan, &all), proof(&plan, &all)] {
             assert!(!table.rows.is_empty());
             for row in &table.rows {
                 assert_eq!(row.len(), table.heading.len());

@@ -2,50 +2,46 @@
 
 use std::fmt::Write as _;
 
-use super::crosstab;
-use crate::Outcome;
+use c10k_record::StudyRecord;
 
-impl Outcome {
-    /// The verdict table and the report's path, for a terminal.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        summary(self)
-    }
-}
+use super::{crosstab, words};
+use crate::measure;
 
-fn summary(outcome: &Outcome) -> String {
+/// The verdict table and the report's path, for a terminal.
+#[must_use]
+pub fn study_text(outcome: &StudyRecord) -> String {
     let mut text = String::new();
     let width = outcome
-        .judgements
+        .claims
         .iter()
-        .map(|judgement| judgement.verdict.word().len())
+        .map(|claim| claim.verdict.word().len())
         .max()
         .unwrap_or_default();
-    for judgement in &outcome.judgements {
+    for claim in &outcome.claims {
         line(
             &mut text,
-            format_args!("{:width$}  {}", judgement.verdict.word(), judgement.text),
+            format_args!("{:width$}  {}", claim.verdict.word(), claim.text),
         );
-        line(&mut text, format_args!("{:width$}  {}", "", judgement.test));
-        for estimate in &judgement.estimates {
+        line(&mut text, format_args!("{:width$}  {}", "", words::test(&claim.test)));
+        for estimate in &claim.estimates {
+            let own_verdict = match estimate.verdict == claim.verdict {
+                true => String::new(),
+                false => format!(" {}", estimate.verdict.word()),
+            };
             line(
                 &mut text,
                 format_args!(
-                    "{:width$}    {}: {} ({}; {} blocks){}",
+                    "{:width$}    {}: {} ({}; {} blocks){own_verdict}",
                     "",
                     estimate.of,
-                    estimate.value,
-                    estimate.interval,
+                    words::value(claim, estimate),
+                    words::interval(claim, estimate),
                     estimate.blocks,
-                    if estimate.verdict == judgement.verdict {
-                        String::new()
-                    } else {
-                        format!(" {}", estimate.verdict.word())
-                    }
                 ),
             );
         }
-        if let Some(settles) = &judgement.settles {
+        if let Some(needs) = claim.needs {
+            let settles = words::needs(needs);
             line(
                 &mut text,
                 format_args!("{:width$}  What would settle it: {settles}", ""),
@@ -58,11 +54,15 @@ fn summary(outcome: &Outcome) -> String {
             format_args!(
                 "Noise floor: {} run twice under two names differed by {:.1}% at most ({}; {} of {} comparisons called \
                  different).",
-                floor.variant, floor.percent, floor.measure, floor.called_different, floor.comparisons
+                floor.label,
+                floor.difference_percent,
+                measure::find(&floor.measure).map_or(floor.measure.as_str(), |measure| measure.label),
+                floor.called_different,
+                floor.comparisons
             ),
         );
     }
-    for advice in outcome.advice.iter().filter(|advice| advice.withheld.is_none()) {
+    for advice in outcome.advice.iter().filter(|advice| advice.withheld_by.is_none()) {
         line(
             &mut text,
             format_args!("Advice: where {}: {}", advice.when, advice.take),

@@ -1,15 +1,14 @@
-//! The overview of a set: a page that leads to the reports, the same as JSON, and a summary for a terminal.
+//! The overview of a set: a page that links to the reports, and the same as JSON.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
+use c10k_record::{SetEntry, SetManifest, SetRecord, StudyEnd, Verdict};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
-use super::{Ended, SetEntry, SetManifest, SetOutcome};
 use crate::report::STYLE;
-use crate::{BUILT_IN, LabError, Verdict, folder};
+use crate::{BUILT_IN, LabError, folder};
 
 const TEMPLATE: &str = include_str!("overview.html");
 
@@ -41,7 +40,7 @@ fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
         .filter_map(|entry| Some((entry, &entry.outcome()?.advice)));
     let given = concluded.flat_map(|(entry, advice)| advice.iter().map(move |advice| (entry, advice)));
     given
-        .filter(|(_, advice)| advice.withheld.is_none())
+        .filter(|(_, advice)| advice.withheld_by.is_none())
         .filter_map(|(entry, advice)| {
             Some(AdviceRow {
                 when: &advice.when,
@@ -55,9 +54,9 @@ fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
 }
 
 /// How many claims held, and what became of the studies that say nothing.
-pub(super) fn answer(set: &SetOutcome) -> String {
+pub(super) fn answer(set: &SetRecord) -> String {
     let [confirmed, refuted, open] =
-        [Verdict::Confirmed, Verdict::Refuted, Verdict::Inconclusive].map(|verdict| set.verdicts(verdict));
+        [Verdict::Confirmed, Verdict::Refuted, Verdict::Inconclusive].map(|verdict| set.count(verdict));
     let mut words = format!(
         "{} of {} studies were run. Of their {} claims, {confirmed} are confirmed on this machine, {refuted} are refuted \
          and {open} are not settled.",
@@ -65,12 +64,12 @@ pub(super) fn answer(set: &SetOutcome) -> String {
         set.studies.len(),
         confirmed + refuted + open,
     );
-    let names = |wanted: fn(&Ended) -> bool| -> Vec<&str> {
+    let names = |wanted: fn(&StudyEnd) -> bool| -> Vec<&str> {
         let entries = set.studies.iter().filter(|entry| wanted(&entry.ended));
         entries.map(|entry| entry.study.as_str()).collect()
     };
-    let failed = names(|ended| matches!(ended, Ended::Failed { .. }));
-    let empty = names(|ended| matches!(ended, Ended::Concluded { outcome } if outcome.cells.measured == 0));
+    let failed = names(|ended| matches!(ended, StudyEnd::Failed { .. }));
+    let empty = names(|ended| matches!(ended, StudyEnd::Concluded { outcome } if outcome.cells.measured == 0));
     for (lead, names) in [(" Failed: ", failed), (" Nothing could be measured in: ", empty)] {
         if !names.is_empty() {
             words.push_str(lead);
@@ -82,14 +81,14 @@ pub(super) fn answer(set: &SetOutcome) -> String {
 }
 
 /// Writes `index.html` and `overview.json` into the folder of the set.
-pub(super) fn write(set: &SetOutcome, manifest: &SetManifest) -> Result<(), LabError> {
+pub(super) fn write(set: &SetRecord, manifest: &SetManifest) -> Result<(), LabError> {
     let json = serde_json::to_vec_pretty(set).map_err(|error| LabError::Report(error.to_string()))?;
     folder::write_whole(&set.folder.join("overview.json"), &json)?;
     let page = render(set, manifest).map_err(|error| LabError::Report(error.to_string()))?;
     folder::write_whole(&set.report, page.as_bytes())
 }
 
-fn render(set: &SetOutcome, manifest: &SetManifest) -> Result<String, minijinja::Error> {
+fn render(set: &SetRecord, manifest: &SetManifest) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_template("overview.html", TEMPLATE)?;
     let page = Page {
@@ -126,53 +125,14 @@ fn run_again(manifest: &SetManifest) -> String {
     command.trim_end().to_owned()
 }
 
-/// A line per study, its verdicts counted, then the answer.
-pub(super) fn terminal(set: &SetOutcome) -> String {
-    let mut text = String::new();
-    let width = set
-        .studies
-        .iter()
-        .map(|entry| entry.study.len())
-        .max()
-        .unwrap_or_default();
-    for entry in &set.studies {
-        let words = match &entry.ended {
-            Ended::Concluded { outcome } => {
-                let count = |verdict| {
-                    let with = outcome
-                        .judgements
-                        .iter()
-                        .filter(|judgement| judgement.verdict == verdict);
-                    with.count()
-                };
-                format!(
-                    "{} confirmed, {} refuted, {} inconclusive; {} cells measured, {} invalid, {} skipped",
-                    count(Verdict::Confirmed),
-                    count(Verdict::Refuted),
-                    count(Verdict::Inconclusive),
-                    outcome.cells.measured,
-                    outcome.cells.invalid,
-                    outcome.cells.skipped
-                )
-            }
-            Ended::Failed { reason } => format!("failed: {reason}"),
-            Ended::NotRun { reason } => format!("not run: {reason}"),
-        };
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{:width$}  {words}", entry.study);
-    }
-    let _ = write!(text, "{}\nOverview: {}", set.answer, set.report.display());
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::{Advice, Ground};
-    use crate::{CellCounts, Outcome};
+    use c10k_record::{AdviceGround, AdviceRecord, CellCounts, StudyRecord};
 
-    fn entry(ended: Ended) -> SetEntry {
+    fn entry(ended: StudyEnd) -> SetEntry {
         SetEntry {
+            schema: 1,
             study: "paper/one".to_owned(),
             title: "One".to_owned(),
             question: "Why?".to_owned(),
@@ -181,14 +141,15 @@ mod tests {
         }
     }
 
-    fn concluded(advice: Vec<Advice>) -> Ended {
-        Ended::Concluded {
-            outcome: Box::new(Outcome {
+    fn concluded(advice: Vec<AdviceRecord>) -> StudyEnd {
+        StudyEnd::Concluded {
+            outcome: Box::new(StudyRecord {
+                schema: 1,
                 study: "paper/one".to_owned(),
                 folder: "paper/one".into(),
                 report: "paper/one/report.html".into(),
                 answer: "So.".to_owned(),
-                judgements: Vec::new(),
+                claims: Vec::new(),
                 advice,
                 noise_floor: None,
                 tables: Vec::new(),
@@ -197,16 +158,15 @@ mod tests {
         }
     }
 
-    fn advised(take: &str, withheld: Option<&str>) -> Advice {
-        Advice {
+    fn advised(take: &str, withheld_by: Option<&str>) -> AdviceRecord {
+        AdviceRecord {
             when: "it idles".to_owned(),
             take: take.to_owned(),
-            because: vec![Ground {
+            because: vec![AdviceGround {
                 claim: "flat".to_owned(),
-                test: "a test".to_owned(),
-                cells: Vec::new(),
+                wanted: Verdict::Confirmed,
             }],
-            withheld: withheld.map(str::to_owned),
+            withheld_by: withheld_by.map(str::to_owned),
         }
     }
 
@@ -226,11 +186,12 @@ mod tests {
 
     #[test]
     fn the_overview_gathers_the_advice_that_is_given_and_how_to_run_it_again() {
-        let failed = Ended::Failed {
+        let failed = StudyEnd::Failed {
             reason: "no room".to_owned(),
         };
         let advice = vec![advised("epoll", None), advised("select", Some("it is open"))];
-        let set = SetOutcome {
+        let set = SetRecord {
+            schema: 1,
             folder: "all".into(),
             report: "all/index.html".into(),
             answer: "So.".to_owned(),

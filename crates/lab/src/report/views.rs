@@ -1,0 +1,121 @@
+//! What the page shows of a study's outcome: its numbers as text.
+
+use c10k_record::{ClaimRecord, NoiseFloor, StudyRecord, TableRecord};
+use serde::Serialize;
+
+use super::tables::Table;
+use super::{crosstab, words};
+use crate::measure;
+
+/// A claim.
+#[derive(Serialize)]
+pub(super) struct ClaimView<'a> {
+    claim: &'a str,
+    text: &'a str,
+    source: &'a str,
+    verdict: &'static str,
+    test: String,
+    estimates: Vec<EstimateView<'a>>,
+    needs: Option<String>,
+}
+
+/// One number of a claim.
+#[derive(Serialize)]
+struct EstimateView<'a> {
+    of: &'a str,
+    value: String,
+    interval: String,
+    blocks: usize,
+    verdict: &'static str,
+}
+
+/// Advice, given or withheld.
+#[derive(Serialize)]
+pub(super) struct AdviceView<'a> {
+    when: &'a str,
+    take: &'a str,
+    because: Vec<GroundView<'a>>,
+    withheld: Option<String>,
+}
+
+/// A claim that advice rests on.
+#[derive(Serialize)]
+struct GroundView<'a> {
+    claim: &'a str,
+    test: String,
+    numbers: Vec<String>,
+}
+
+/// The A/A control.
+#[derive(Serialize)]
+pub(super) struct NoiseFloorView<'a> {
+    #[serde(flatten)]
+    floor: &'a NoiseFloor,
+    measure_label: &'a str,
+}
+
+/// A table in the layout of the source.
+#[derive(Serialize)]
+pub(super) struct TableView<'a> {
+    title: &'a str,
+    caption: &'a str,
+    #[serde(flatten)]
+    table: Table,
+}
+
+impl<'a> ClaimView<'a> {
+    pub(super) fn of(claim: &'a ClaimRecord) -> Self {
+        let estimates = claim.estimates.iter().map(|estimate| EstimateView {
+            of: &estimate.of,
+            value: words::value(claim, estimate),
+            interval: words::interval(claim, estimate),
+            blocks: estimate.blocks,
+            verdict: estimate.verdict.word(),
+        });
+        Self {
+            claim: &claim.claim,
+            text: &claim.text,
+            source: &claim.source,
+            verdict: claim.verdict.word(),
+            test: words::test(&claim.test),
+            estimates: estimates.collect(),
+            needs: claim.needs.map(words::needs),
+        }
+    }
+}
+
+/// All advice of a study.
+pub(super) fn advice(study: &StudyRecord) -> Vec<AdviceView<'_>> {
+    let views = study.advice.iter().map(|advice| AdviceView {
+        when: &advice.when,
+        take: &advice.take,
+        because: words::grounds(study, &advice.because)
+            .map(|claim| GroundView {
+                claim: &claim.claim,
+                test: words::ground(claim),
+                numbers: words::numbers(claim),
+            })
+            .collect(),
+        withheld: words::withheld(study, advice),
+    });
+    views.collect()
+}
+
+impl<'a> NoiseFloorView<'a> {
+    pub(super) fn of(floor: &'a NoiseFloor) -> Self {
+        Self {
+            measure_label: measure::find(&floor.measure).map_or(&floor.measure, |measure| measure.label),
+            floor,
+        }
+    }
+}
+
+impl<'a> TableView<'a> {
+    pub(super) fn of(table: &'a TableRecord) -> Self {
+        Self {
+            title: &table.title,
+            caption: &table.caption,
+            table: crosstab::words(table),
+        }
+    }
+}

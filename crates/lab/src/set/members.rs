@@ -1,0 +1,75 @@
+//! The studies of a set before they run, and the part of the budget that each gets.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::experiment::{Experiment, Source};
+use crate::{BUILT_IN, LabError};
+
+/// One study of a set before it runs.
+pub(super) struct Member {
+    pub(super) source: Source,
+    pub(super) experiment: Experiment,
+}
+
+/// The names of all built-in studies if `all` is among `names`; otherwise `names`.
+pub(super) fn expanded(names: &[String]) -> Vec<String> {
+    if names.iter().any(|name| name == "all") {
+        BUILT_IN.iter().map(|study| study.name.to_owned()).collect()
+    } else {
+        names.to_vec()
+    }
+}
+
+/// Reads every experiment before the first one runs: a mistake in the last file must not show up half an hour later.
+pub(super) fn members(names: &[String]) -> Result<Vec<Member>, LabError> {
+    let mut taken = BTreeSet::new();
+    let members = names.iter().map(|name| {
+        let source = Source::find(name)?;
+        let experiment = Experiment::parse(&source)?;
+        if !taken.insert(experiment.name.clone()) {
+            return Err(LabError::Usage {
+                option: "NAME|FILE",
+                problem: format!(
+                    "two studies are called '{}', which is also their folder",
+                    experiment.name
+                ),
+            });
+        }
+        Ok(Member { source, experiment })
+    });
+    members.collect()
+}
+
+/// The part of the remaining budget for the first of `coming`: in proportion to the durations that the studies state.
+pub(super) fn part(left_s: f64, coming: &[Member]) -> Duration {
+    let stated = |member: &Member| member.experiment.seconds.max(1) as f64;
+    let all: f64 = coming.iter().map(stated).sum();
+    let share = coming.first().map_or(0.0, stated) / all.max(1.0);
+    Duration::from_secs_f64(left_s.max(0.0) * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_divided_by_the_stated_durations() {
+        let all = members(&["quick".to_owned(), "paper/idle-connections".to_owned()]).expect("both are built in");
+        let first = part(300.0, &all);
+        let rest = part(300.0 - first.as_secs_f64(), &all[1..]);
+        assert!(first < rest);
+        assert!((first + rest).abs_diff(Duration::from_secs(300)) < Duration::from_millis(1));
+        assert_eq!(part(-1.0, &all), Duration::ZERO, "what is overspent is not owed");
+    }
+
+    #[test]
+    fn a_mistake_in_any_of_them_is_found_before_the_first_runs() {
+        let error = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            members(&names).err().expect("refused").to_string()
+        };
+        assert!(error(&["quick", "paper/nothing"]).contains("paper/nothing"));
+        assert!(error(&["quick", "quick"]).contains("two studies are called 'quick'"));
+    }
+}
