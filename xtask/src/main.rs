@@ -4,6 +4,7 @@
 mod bpf;
 mod fuzz;
 mod matrix;
+mod package;
 mod tidy;
 mod trial;
 
@@ -30,7 +31,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "fuzz",
-        summary: "fuzz [TARGET]… [--minutes M] [--merge]: run the fuzz targets, 10 minutes of CPU each",
+        summary: "[TARGET]… [--minutes M] [--merge]: run the fuzz targets, 10 minutes of CPU each",
         run: fuzz::run,
     },
     Chore {
@@ -39,8 +40,13 @@ const CHORES: &[Chore] = &[
         run: matrix::run,
     },
     Chore {
+        name: "package",
+        summary: "[OPTION]…: build every published crate from its packaged sources, and rehearse the uploads",
+        run: package::run,
+    },
+    Chore {
         name: "tidy",
-        summary: "tidy [RULE]…: check structure and style; what the rules are, cargo xtask tidy -h",
+        summary: "[RULE]…: check structure and style; `cargo xtask tidy -h` lists the rules",
         run: tidy::run,
     },
     Chore {

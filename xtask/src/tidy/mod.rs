@@ -9,6 +9,7 @@ mod decisions;
 mod file_length;
 mod function_length;
 mod links;
+mod rust_version;
 mod tokens;
 mod tree;
 mod unfinished;
@@ -49,6 +50,12 @@ const RULES: &[Rule] = &[
         summary: "the modules of a crate do not import each other in a circle",
         when: When::Named,
         find: circles::find,
+    },
+    Rule {
+        name: "rust-version",
+        summary: "the declared minimum Rust version is the lowest that the dependencies and the code allow",
+        when: When::Always,
+        find: rust_version::find,
     },
     Rule {
         name: "variant-names",
