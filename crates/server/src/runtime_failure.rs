@@ -5,6 +5,7 @@
 //! other failures are: an error, of one line. A panic within a turn of a connection is this crate's own mistake, and goes
 //! its usual way.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -83,7 +84,7 @@ fn watch(runtime: &Runtime, seen: &Arc<Seen>, in_turn: fn() -> bool) -> Arc<Hook
         // The first one is the cause.
         let _ = seen
             .message
-            .set(panic.payload_as_str().unwrap_or("no message").to_owned());
+            .set(message(panic.payload()).unwrap_or("no message").to_owned());
         seen.told.notify_one();
         while thread::current().id() != caller {
             // The runtime's debug build aborts the process where a worker unwinds. It is not waited for.
@@ -91,4 +92,10 @@ fn watch(runtime: &Runtime, seen: &Arc<Seen>, in_turn: fn() -> bool) -> Arc<Hook
         }
     }));
     previous
+}
+
+/// The text of a panic: `panic!("text")` and `panic!("{value}")`.
+fn message(payload: &dyn Any) -> Option<&str> {
+    let formatted = || payload.downcast_ref::<String>().map(String::as_str);
+    payload.downcast_ref::<&str>().copied().or_else(formatted)
 }
