@@ -119,7 +119,7 @@ fn a_master_that_is_killed_while_it_forks_leaves_nobody_behind() {
         server.wait().expect("it was killed");
         let (tell, ended) = channel();
         thread::spawn(move || tell.send(output.read_to_end(&mut Vec::new())));
-        let ended = ended.recv_timeout(Duration::from_secs(30));
+        let ended = ended.recv_timeout(Duration::from_secs(60));
         // Those left behind, if any, are in the master's process group.
         let _ = Command::new("kill")
             .args(["-s", "KILL", "--", &format!("-{pid}")])

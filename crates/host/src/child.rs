@@ -162,7 +162,7 @@ mod tests {
         let stdout = child.inner().stdout.take().expect("it was piped");
         BufReader::new(stdout).read_line(&mut line).expect("grep prints a line");
         assert_eq!(line.split_whitespace().last(), Some(cpu.to_string().as_str()));
-        assert!(child.wait_for(Duration::from_secs(10)).expect("wait").is_some());
+        assert!(child.wait_for(Duration::from_secs(60)).expect("wait").is_some());
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         let sleeper: u32 = line.trim().parse().expect("a process id");
         assert!(alive(sleeper));
         drop(child);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while alive(sleeper) && Instant::now() < deadline {
             std::thread::yield_now();
         }
@@ -194,7 +194,7 @@ mod tests {
             pid
         });
         let pid = starter.join().expect("the thread ends");
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while alive(pid) && Instant::now() < deadline {
             std::thread::yield_now();
         }

@@ -38,7 +38,7 @@ fn next(ring: &mut StreamRing) -> Completion {
         if let Some(completion) = ring.pop() {
             return completion;
         }
-        ring.enter(Some(Duration::from_secs(30)))
+        ring.enter(Some(Duration::from_secs(60)))
             .expect("a completion within 30 seconds");
     }
 }

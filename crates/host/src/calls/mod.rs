@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(lines.next().expect("a line").expect("UTF-8"), "done");
         counting.stop().expect("it answers");
         drop(stdin);
-        child.wait_for(Duration::from_secs(20)).expect("it can be waited for");
+        child.wait_for(Duration::from_secs(60)).expect("it can be waited for");
         counting.finish().expect("it has counted")
     }
 
