@@ -4,6 +4,15 @@ use c10k_event::Mechanism;
 use c10k_record::{Inventory, MechanismRow, ModelRow, ProbeRow, SCHEMA};
 use c10k_server::{Dispatch, Model};
 
+/// What the lab needs of the rows.
+pub(crate) fn lab_rows() -> c10k_lab::Rows {
+    let waits = Mechanism::all().flat_map(Mechanism::waits);
+    c10k_lab::Rows {
+        wait_calls: waits.map(ToString::to_string).collect(),
+        probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
+    }
+}
+
 /// All rows of all tables, with what can run here and now.
 pub(crate) fn everything() -> Inventory {
     Inventory {
@@ -86,5 +95,17 @@ fn print_row(name: &str, available: bool, what: &str, reason: Option<&str>) {
     println!("  {answer}  {name:<22} {what}");
     if let Some(reason) = reason {
         println!("       {:22} {reason}", "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_built_in_experiment_fits_the_rows() {
+        c10k_lab::register(super::lab_rows());
+        for study in c10k_lab::BUILT_IN {
+            c10k_lab::check(study.name).expect(study.name);
+        }
+        assert_eq!(c10k_lab::studies().len(), c10k_lab::BUILT_IN.len());
     }
 }

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error),
     };
+    c10k_lab::register(inventory::lab_rows());
     let outcome = match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),

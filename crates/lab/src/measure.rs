@@ -1,6 +1,10 @@
 //! Every figure that can be judged or drawn: one row each, read from a cell's record.
 
+use std::sync::LazyLock;
+
 use c10k_record::{CallRecord, CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
+
+use crate::rows;
 
 /// One measure.
 pub(crate) struct Measure {
@@ -10,11 +14,25 @@ pub(crate) struct Measure {
     pub(crate) label: &'static str,
     /// Its unit; empty for plain numbers.
     pub(crate) unit: &'static str,
-    /// Reads it from a record; `None` where the record does not have it.
-    pub(crate) read: fn(&CellRecord) -> Option<f64>,
+    reading: Reading,
+}
+
+/// Where the value of a measure comes from.
+enum Reading {
+    Record(fn(&CellRecord) -> Option<f64>),
+    /// A figure that a probe prints, by its key.
+    Figure(&'static str),
 }
 
 impl Measure {
+    /// Its value in a record; `None` if the record does not have it.
+    pub(crate) fn read(&self, record: &CellRecord) -> Option<f64> {
+        match self.reading {
+            Reading::Record(read) => read(record),
+            Reading::Figure(key) => record.probe.as_ref()?.values.get(key).copied(),
+        }
+    }
+
     /// Whether it is read in the passes in which system calls are counted, rather than in the blocks.
     pub(crate) fn is_per_pass(&self) -> bool {
         self.name.starts_with("syscall")
@@ -31,23 +49,16 @@ const fn measure(
         name,
         label,
         unit,
-        read,
+        reading: Reading::Record(read),
     }
 }
 
-/// Calls that wait for events, of whatever server does not say what it waits with: those that are used for nothing else.
-/// `read` is none of them, though a server may wait with it (for a signalfd).
-const WAITS: &[&str] = &[
-    "epoll_pwait",
-    "epoll_pwait2",
-    "epoll_wait",
-    "io_uring_enter",
-    "poll",
-    "ppoll",
-    "pselect6",
-    "rt_sigtimedwait",
-    "select",
-];
+/// Calls that servers of other projects wait for events with, besides those of the mechanisms' rows.
+const OTHER_WAITS: &[&str] = &["epoll_pwait", "io_uring_enter", "poll", "select"];
+
+/// Calls that a server may wait with, but that it also uses for other things: `read` takes signals from a signalfd, and
+/// data from files. They count as waits only if the server reports that it waits with them.
+const AMBIGUOUS_WAITS: &[&str] = &["read"];
 
 /// A row for one call that a claim may be about.
 macro_rules! by_name {
@@ -61,7 +72,7 @@ macro_rules! by_name {
     };
 }
 
-pub(crate) const MEASURES: &[Measure] = &[
+static MEASURES: &[Measure] = &[
     measure("cpu-percent", "CPU used by the server", "%", |record| {
         share_percent(record, |meters| Some(meters.cpu_run_ns))
     }),
@@ -254,27 +265,6 @@ pub(crate) const MEASURES: &[Measure] = &[
         let bytes = meters.slab_growth_bytes? + meters.stacks_growth_bytes? + meters.page_tables_growth_bytes?;
         Some(bytes as f64 / 1024.0)
     }),
-    measure("cost-us", "time of one operation", "µs", |record| {
-        probe(record, "cost_us")
-    }),
-    measure("cpu-us", "CPU of one operation", "µs", |record| {
-        probe(record, "cpu_us")
-    }),
-    measure("wake-us-p50", "wake-up time, median", "µs", |record| {
-        probe(record, "wake_p50_us")
-    }),
-    measure("task-kib", "memory per blocked task", "KiB", |record| {
-        probe(record, "task_kib")
-    }),
-    measure("sample-us", "time to make a sample", "µs", |record| {
-        probe(record, "sample_us")
-    }),
-    measure("send-us", "time to send a sample to all", "µs", |record| {
-        probe(record, "send_us")
-    }),
-    measure("event-ns", "time of one event", "ns", |record| {
-        probe(record, "event_ns")
-    }),
     measure(
         "pss-kib-per-connection",
         "server's memory per connection",
@@ -298,15 +288,35 @@ pub(crate) const MEASURES: &[Measure] = &[
     ),
 ];
 
+/// The figures of the registered probes; one that several probes print is one measure.
+static FIGURES: LazyLock<Vec<Measure>> = LazyLock::new(|| {
+    let mut measures: Vec<Measure> = Vec::new();
+    for figure in rows::get().probes.iter().flat_map(|probe| &probe.figures) {
+        if measures.iter().all(|measure| measure.name != figure.measure) {
+            measures.push(Measure {
+                name: &figure.measure,
+                label: &figure.label,
+                unit: &figure.unit,
+                reading: Reading::Figure(&figure.key),
+            });
+        }
+    }
+    measures
+});
+
+/// Every measure.
+pub(crate) fn all() -> impl Iterator<Item = &'static Measure> {
+    MEASURES.iter().chain(FIGURES.iter())
+}
+
 /// The measure of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Measure> {
-    MEASURES.iter().find(|measure| measure.name == name)
+    all().find(|measure| measure.name == name)
 }
 
 /// All names, for messages.
 pub(crate) fn names() -> String {
-    let names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
-    names.join(", ")
+    all().map(|measure| measure.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Measure {
@@ -331,10 +341,6 @@ pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
 
 fn read_signals(server: &ServeSummary) -> u64 {
     server.signals.saturating_sub(server.discarded_signals)
-}
-
-fn probe(record: &CellRecord, name: &str) -> Option<f64> {
-    record.probe.as_ref()?.values.get(name).copied()
 }
 
 fn kib(bytes: Option<u64>) -> Option<f64> {
@@ -388,17 +394,20 @@ fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<f64> {
     calls_per_request(calls, count)
 }
 
-/// A server on one of our mechanisms says what that waits with: the same call may be a wait on one mechanism and no wait on
-/// another (`read`, of a signalfd or of a file; `ppoll`, of the whole set or of one source that has just been declared).
+/// A server with an event mechanism reports the calls that it waits with. The same call may be a wait on one mechanism and
+/// not on another: `read` of a signalfd or of a file, `ppoll` of the whole set or of one source that was just declared.
+/// For any other server, every call that is only used for waiting counts.
 fn waits_per_request(record: &CellRecord) -> Option<f64> {
-    let told = record.server.as_ref().map_or(&[][..], |server| &server.wait_calls);
-    counted(record, |name| {
-        if told.is_empty() {
-            WAITS.contains(&name)
+    let reported = record.server.as_ref().map_or(&[][..], |server| &server.wait_calls);
+    let is_wait = |name: &str| {
+        if reported.is_empty() {
+            let known = rows::get().wait_calls.iter().any(|wait| wait == name) || OTHER_WAITS.contains(&name);
+            known && !AMBIGUOUS_WAITS.contains(&name)
         } else {
-            told.iter().any(|wait| wait == name)
+            reported.iter().any(|wait| wait == name)
         }
-    })
+    };
+    counted(record, is_wait)
 }
 
 /// A count of the counting pass per request.
@@ -413,7 +422,7 @@ mod tests {
     use crate::testing::record;
 
     fn value(name: &str, record: &CellRecord) -> Option<f64> {
-        (find(name).expect("it is in the table").read)(record)
+        find(name).expect("it is in the table").read(record)
     }
 
     #[test]
@@ -465,6 +474,20 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_of_a_probe_is_a_measure() {
+        let mut record = record("a", 0, 0.2);
+        record.probe = Some(c10k_record::ProbeSummary {
+            values: [("fake_ns".to_owned(), 7.0)].into(),
+            ..c10k_record::ProbeSummary::default()
+        });
+        assert_eq!(value("fake-ns", &record), Some(7.0));
+        assert_eq!(
+            find("fake-ns").map(Measure::label_with_unit).as_deref(),
+            Some("time of a fake [ns]")
+        );
+    }
+
+    #[test]
     fn nothing_is_divided_by_nothing() {
         let mut record = record("a", 0, 0.2);
         let load = record.load.as_mut().expect("it has one");
@@ -496,9 +519,9 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+        let mut names: Vec<&str> = all().map(|measure| measure.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), MEASURES.len());
+        assert_eq!(names.len(), all().count());
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Results<'a> {
     pub(crate) fn values(&self, cell: &str, measure: &Measure) -> BTreeMap<u32, f64> {
         self.of(cell)
             .filter(|record| record.status == CellStatus::Measured)
-            .filter_map(|record| Some((record.block, (measure.read)(record)?)))
+            .filter_map(|record| Some((record.block, measure.read(record)?)))
             .collect()
     }
 

@@ -45,12 +45,20 @@ pub fn redraw(folder: &Path) -> Result<StudyRecord, LabError> {
     conclude(&results::read(folder)?)
 }
 
+/// Reads and checks the built-in study or the experiment file called `name`.
+///
+/// # Errors
+/// The first mistake, with file, line and remedy.
+pub fn check(name: &str) -> Result<(), LabError> {
+    Experiment::parse(&Source::find(name)?).map(drop)
+}
+
 /// The built-in studies for `c10k list`.
 #[must_use]
 pub fn studies() -> Vec<StudyRow> {
     let rows = BUILT_IN.iter().filter_map(|built_in| {
         let source = Source::find(built_in.name).ok()?;
-        let experiment = Experiment::parse(&source).ok()?;
+        let experiment = Experiment::read(&source).ok()?;
         Some(StudyRow {
             name: experiment.name,
             question: experiment.question,

@@ -1,10 +1,47 @@
 //! A small experiment and records with a known truth, for tests.
 
 use c10k_record::{
-    CellRecord, CellStatus, ClaimRecord, ClaimTest, Form, LoadSummary, Meters, SCHEMA, ServeSummary, Verdict,
+    CellRecord, CellStatus, ClaimRecord, ClaimTest, Form, LoadSummary, Meters, OptionKind, ProbeFigure, ProbeOption,
+    ProbeRow, SCHEMA, ServeSummary, Verdict,
 };
 
 use crate::experiment::{Experiment, Source};
+use crate::rows::Rows;
+
+/// Rows that no build has: a wait of its own, and a probe of its own.
+pub(crate) fn rows() -> Rows {
+    let option = |name: &str, kind, values: &[&str], default: Option<&str>, setup_us| ProbeOption {
+        name: name.to_owned(),
+        summary: String::new(),
+        kind,
+        values: values.iter().map(|&word| word.to_owned()).collect(),
+        least: None,
+        most: None,
+        default: default.map(str::to_owned),
+        label: format!("{name} of the probe"),
+        setup_us,
+    };
+    Rows {
+        wait_calls: ["epoll_wait", "ppoll", "read", "rt_sigtimedwait", "fake_wait"]
+            .map(str::to_owned)
+            .into(),
+        probes: vec![ProbeRow {
+            name: "fake-probe".to_owned(),
+            summary: String::new(),
+            options: vec![
+                option("time", OptionKind::Duration, &[], Some("300ms"), 0),
+                option("by", OptionKind::Word, &["one"], None, 0),
+                option("fakes", OptionKind::Count, &[], Some("1"), 500_000),
+            ],
+            figures: vec![ProbeFigure {
+                key: "fake_ns".to_owned(),
+                measure: "fake-ns".to_owned(),
+                label: "time of a fake".to_owned(),
+                unit: "ns".to_owned(),
+            }],
+        }],
+    }
+}
 
 /// Two variants, two levels, a rate in percent, a control, three claims.
 pub(crate) const EXPERIMENT: &str = r#"

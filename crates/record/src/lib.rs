@@ -58,7 +58,7 @@ pub use load::{
 pub use outcome::{
     CellCounts, SetEntry, SetManifest, SetRecord, StudyEnd, StudyRecord, TableColumn, TableRecord, TableRow,
 };
-pub use probe::{PROBES, ProbeSummary};
+pub use probe::ProbeSummary;
 pub use serve::{ServeRecord, ServeSummary};
 pub use study::{CallRecord, CellRecord, CellStatus, Manifest, Meters, Saturation};
 

@@ -4,15 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Every probe, in the order in which `c10k probe --help` shows them.
-pub const PROBES: &[&str] = &[
-    "process-cost",
-    "switch-cost",
-    "blocked-tasks",
-    "library-cost",
-    "fan-out",
-];
-
 /// The result of one run of a probe.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSummary {

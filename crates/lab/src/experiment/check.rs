@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use c10k_record::PROBES;
+use c10k_record::OptionKind;
 use toml::Spanned;
 
 use super::options::{self, Side};
@@ -11,7 +11,7 @@ use super::spec::{AdviceSpec, ClaimSpec, Experiment, LevelFilter, Settings, Tabl
 use super::value::{Kind, Value};
 use crate::error::LabError;
 use crate::measure::{self, Measure};
-use crate::statistic;
+use crate::{rows, statistic};
 
 /// Keys of `[server]` that are not options of `c10k serve`: they replace it.
 const EXTERNAL: &[&str] = &["command", "url"];
@@ -57,25 +57,19 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn is_probe(&self) -> bool {
-        !self.experiment.probe.is_empty()
-    }
-
     fn settings(&self, side: Side, settings: &Settings) -> Check {
         for (name, value) in settings {
             if side == Side::Server && EXTERNAL.contains(&name.get_ref().as_str()) {
                 self.external(name, value)?;
                 continue;
             }
-            let row = options::find(name.get_ref())
-                .filter(|row| row.side == side)
-                .ok_or_else(|| {
-                    self.source.error(
-                        &name.span(),
-                        format!("unknown option '{}'", name.get_ref()),
-                        format!("known here: {}", options::names(side)),
-                    )
-                })?;
+            let row = options::find(side, name.get_ref()).ok_or_else(|| {
+                self.source.error(
+                    &name.span(),
+                    format!("unknown option '{}'", name.get_ref()),
+                    format!("known here: {}", options::names(side)),
+                )
+            })?;
             let text = self.text(value)?;
             if row.kind != Kind::Word && !(row.kind == Kind::Rate && text == "max") {
                 self.number(row.kind, value)?;
@@ -121,28 +115,43 @@ impl Checker<'_> {
                 "a study has either [server] and [load], or [probe]",
             ));
         }
-        for name in variants
-            .iter()
-            .map(|variant| &variant.probe)
-            .chain([probe])
-            .filter_map(|settings| settings.get("name"))
-        {
-            let known = name.get_ref().as_str().is_some_and(|name| PROBES.contains(&name));
-            if !known {
+        variants.iter().try_for_each(|variant| self.probed(&variant.probe))
+    }
+
+    /// The probe of a variant exists and takes the options that it gets.
+    fn probed(&self, own: &Settings) -> Check {
+        let common = &self.experiment.probe;
+        let Some((key, value)) = own.get_key_value("name").or_else(|| common.get_key_value("name")) else {
+            let first = common.first_key_value().map_or(0..0, |(name, _)| name.span());
+            let remedy = format!("add name = \"…\": {}", rows::probe_names());
+            return Err(self.source.error(&first, "[probe] has no name", remedy));
+        };
+        let Some(row) = value.get_ref().as_str().and_then(rows::probe) else {
+            return Err(self.source.error(
+                &key.span(),
+                format!("no probe is called {}", value.get_ref()),
+                format!("there are: {}", rows::probe_names()),
+            ));
+        };
+        let settings = common.iter().chain(own).map(|(name, value)| (name, Some(value)));
+        let axes = self.experiment.axes.keys().map(|name| (name, None));
+        for (name, value) in settings.chain(axes).filter(|(name, _)| name.get_ref() != "name") {
+            let Some(option) = row.options.iter().find(|option| option.name == *name.get_ref()) else {
+                let known: Vec<&str> = row.options.iter().map(|option| option.name.as_str()).collect();
                 return Err(self.source.error(
                     &name.span(),
-                    format!("no probe is called {}", name.get_ref()),
-                    format!("there are: {}", PROBES.join(", ")),
+                    format!("the probe {} has no option '{}'", row.name, name.get_ref()),
+                    format!("it has: {}", known.join(", ")),
+                ));
+            };
+            let word = value.and_then(|value| value.get_ref().as_str());
+            if option.kind == OptionKind::Word && !option.values.iter().any(|known| Some(known.as_str()) == word) {
+                return Err(self.source.error(
+                    &name.span(),
+                    format!("'{}' of the probe {} has another value", option.name, row.name),
+                    format!("it is one of: {}", option.values.join(", ")),
                 ));
             }
-        }
-        if !probe.contains_key("name") && variants.iter().any(|variant| !variant.probe.contains_key("name")) {
-            let first = probe.first_key_value().map_or(0..0, |(name, _)| name.span());
-            return Err(self.source.error(
-                &first,
-                "[probe] has no name",
-                format!("add name = \"…\": {}", PROBES.join(", ")),
-            ));
         }
         Ok(())
     }
@@ -228,20 +237,14 @@ impl Checker<'_> {
 
     fn axes(&self) -> Check {
         for (name, levels) in &self.experiment.axes {
-            let row = options::find(name.get_ref())
-                .filter(|row| row.kind != Kind::Word && (row.side == Side::Probe) == self.is_probe())
-                .ok_or_else(|| {
-                    let known: Vec<&str> = options::OPTIONS
-                        .iter()
-                        .filter(|row| row.kind != Kind::Word && (row.side == Side::Probe) == self.is_probe())
-                        .map(|row| row.name)
-                        .collect();
-                    self.source.error(
-                        &name.span(),
-                        format!("unknown axis '{}'", name.get_ref()),
-                        format!("axes are: {}", known.join(", ")),
-                    )
-                })?;
+            let row = self.experiment.axis_option(name.get_ref()).ok_or_else(|| {
+                let known: Vec<&str> = self.experiment.axis_options().map(|row| row.name).collect();
+                self.source.error(
+                    &name.span(),
+                    format!("unknown axis '{}'", name.get_ref()),
+                    format!("axes are: {}", known.join(", ")),
+                )
+            })?;
             if levels.is_empty() {
                 return Err(self
                     .source
@@ -269,7 +272,7 @@ impl Checker<'_> {
             return Ok(());
         };
         self.variant(&saturation.variant)?;
-        if self.is_probe() {
+        if self.experiment.is_probe() {
             return Err(self.source.error(
                 &saturation.variant.span(),
                 "a probe has no saturation",

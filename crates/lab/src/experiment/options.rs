@@ -2,7 +2,12 @@
 //!
 //! The row decides how the file is checked, how a value is read, which flag it becomes, and how an axis is labelled.
 
+use std::sync::LazyLock;
+
+use c10k_record::OptionKind;
+
 use super::value::Kind;
+use crate::rows;
 
 /// Whose option it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +38,7 @@ const fn row(name: &'static str, side: Side, kind: Kind, label: &'static str) ->
     }
 }
 
-pub(crate) const OPTIONS: &[OptionRow] = &[
+static OPTIONS: &[OptionRow] = &[
     row("model", Side::Server, Kind::Word, "model"),
     row("mechanism", Side::Server, Kind::Word, "mechanism"),
     row("accept", Side::Server, Kind::Word, "accept policy"),
@@ -70,39 +75,72 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row("path", Side::Load, Kind::Word, "path"),
     row("reply", Side::Load, Kind::Size, "reply size [bytes]"),
-    row("beside-rate", Side::Load, Kind::Rate, "requests beside, per second"),
     row(
-        "beside-spin",
+        "background-rate",
+        Side::Load,
+        Kind::Rate,
+        "background requests per second",
+    ),
+    row(
+        "background-spin",
         Side::Load,
         Kind::Duration,
-        "CPU time of a request beside",
+        "CPU time of a background request",
     ),
-    row("name", Side::Probe, Kind::Word, "probe"),
-    row("time", Side::Probe, Kind::Duration, "measured time"),
-    row("by", Side::Probe, Kind::Word, "by"),
-    row("place", Side::Probe, Kind::Word, "place"),
-    row("parent-mib", Side::Probe, Kind::Count, "MiB of the parent's memory"),
-    row("tasks", Side::Probe, Kind::Count, "tasks in the ring"),
-    row("blocked", Side::Probe, Kind::Count, "blocked tasks"),
-    row("sources", Side::Probe, Kind::Count, "sources"),
-    row("active", Side::Probe, Kind::Count, "active sources"),
-    row("subscribers", Side::Probe, Kind::Count, "subscribers"),
-    row("sample", Side::Probe, Kind::Duration, "work for a sample"),
 ];
 
-/// Options of `[load]` that are for the second generator and not for the measured one.
-pub(crate) const BACKGROUND: &[&str] = &["beside-rate", "beside-spin"];
+/// Options of `[load]` that are for the background load and not for the measured generator: its rate, and the CPU time of
+/// each of its requests.
+pub(crate) const BACKGROUND: [&str; 2] = ["background-rate", "background-spin"];
 
-pub(crate) fn find(name: &str) -> Option<&'static OptionRow> {
-    OPTIONS.iter().find(|row| row.name == name)
+/// Former names, which the experiments of stored studies still use.
+const FORMER: [(&str, &str); 2] = [("beside-rate", BACKGROUND[0]), ("beside-spin", BACKGROUND[1])];
+
+/// `name`, which selects the probe, and the options of the registered probes; one that several probes take is one option.
+static PROBE_OPTIONS: LazyLock<Vec<OptionRow>> = LazyLock::new(|| {
+    let mut rows = vec![row("name", Side::Probe, Kind::Word, "probe")];
+    for option in rows::get().probes.iter().flat_map(|probe| &probe.options) {
+        if rows.iter().all(|row| row.name != option.name) {
+            let kind = match option.kind {
+                OptionKind::Word => Kind::Word,
+                OptionKind::Count => Kind::Count,
+                OptionKind::Duration => Kind::Duration,
+            };
+            rows.push(row(&option.name, Side::Probe, kind, &option.label));
+        }
+    }
+    rows
+});
+
+/// The current name of an option.
+pub(crate) fn current(name: &str) -> &str {
+    FORMER
+        .iter()
+        .find(|(former, _)| *former == name)
+        .map_or(name, |(_, current)| current)
+}
+
+/// The options of one side.
+pub(crate) fn of(side: Side) -> impl Iterator<Item = &'static OptionRow> {
+    OPTIONS
+        .iter()
+        .chain(PROBE_OPTIONS.iter())
+        .filter(move |row| row.side == side)
+}
+
+/// The option of that name, by its current or its former name.
+pub(crate) fn find(side: Side, name: &str) -> Option<&'static OptionRow> {
+    of(side).find(|row| row.name == current(name))
+}
+
+/// The option of that name, of whichever side: for its kind.
+pub(crate) fn find_any(name: &str) -> Option<&'static OptionRow> {
+    [Side::Server, Side::Load, Side::Probe]
+        .into_iter()
+        .find_map(|side| find(side, name))
 }
 
 /// The names of one side, for messages.
 pub(crate) fn names(side: Side) -> String {
-    let names: Vec<&str> = OPTIONS
-        .iter()
-        .filter(|row| row.side == side)
-        .map(|row| row.name)
-        .collect();
-    names.join(", ")
+    of(side).map(|row| row.name).collect::<Vec<_>>().join(", ")
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
+use super::options::{self, OptionRow, Side};
+use super::value::Kind;
+
 /// One question.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -232,6 +235,29 @@ pub(crate) struct PublishedSpec {
 }
 
 impl Experiment {
+    /// Whether a probe runs in place of a server and a generator.
+    pub(crate) fn is_probe(&self) -> bool {
+        !self.probe.is_empty()
+    }
+
+    /// The options that can be axes: they have numbers, and are of the processes that run.
+    pub(crate) fn axis_options(&self) -> impl Iterator<Item = &'static OptionRow> {
+        let sides = if self.is_probe() {
+            &[Side::Probe][..]
+        } else {
+            &[Side::Server, Side::Load]
+        };
+        sides
+            .iter()
+            .flat_map(|&side| options::of(side))
+            .filter(|row| row.kind != Kind::Word)
+    }
+
+    /// The option that an axis of this name varies.
+    pub(crate) fn axis_option(&self, name: &str) -> Option<&'static OptionRow> {
+        self.axis_options().find(|row| row.name == options::current(name))
+    }
+
     pub(crate) fn variant(&self, name: &str) -> Option<&VariantSpec> {
         self.variants.iter().find(|variant| variant.name.get_ref() == name)
     }

@@ -69,7 +69,7 @@ pub(super) fn unit(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) 
     if statistic.form != Form::Level {
         return measure.unit;
     }
-    let axis = claim.along.as_ref().and_then(|name| options::find(name.get_ref()));
+    let axis = claim.along.as_ref().and_then(|name| options::find_any(name.get_ref()));
     match axis.map(|row| row.kind) {
         Some(Kind::Duration) => "s",
         Some(Kind::Rate) => "/s",

@@ -30,10 +30,9 @@ impl Range {
         };
         match seen.as_slice() {
             [] | [_] if axis.levels.len() > 1 => Self::Point,
-            [first, .., last] if seen.len() < axis.levels.len() => Self::Part(format!(
-                "only {} from {} to {}",
-                axis.row.name, first.written, last.written
-            )),
+            [first, .., last] if seen.len() < axis.levels.len() => {
+                Self::Part(format!("only {} from {} to {}", axis.name, first.written, last.written))
+            }
             _ => Self::Whole,
         }
     }
@@ -68,7 +67,8 @@ mod tests {
             flag: value.to_string(),
         };
         Axis {
-            row: options::find("idle").expect("an option"),
+            name: "idle".to_owned(),
+            row: options::find_any("idle").expect("an option"),
             levels: levels.iter().map(level).collect(),
         }
     }

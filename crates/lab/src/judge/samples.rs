@@ -106,6 +106,6 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
 fn values(plan: &Plan, levels: &[usize], along: Option<usize>) -> BTreeMap<String, f64> {
     let axes = plan.axes.iter().zip(levels).enumerate();
     axes.filter(|(index, _)| Some(*index) != along)
-        .map(|(_, (axis, &level))| (axis.row.name.to_owned(), axis.levels[level].value))
+        .map(|(_, (axis, &level))| (axis.name.clone(), axis.levels[level].value))
         .collect()
 }

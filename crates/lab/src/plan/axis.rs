@@ -9,6 +9,8 @@ use crate::experiment::{LevelFilter, flag_text};
 /// An option that is varied.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
+    /// As the experiment names it: the current or the former name of the option.
+    pub(crate) name: String,
     pub(crate) row: &'static OptionRow,
     pub(crate) levels: Vec<Level>,
 }
@@ -31,12 +33,12 @@ impl Axis {
         match self.row.kind {
             Kind::Count => format!("{} {}", thousands(level.value), self.row.label),
             Kind::Rate if level.written.ends_with('%') => {
-                format!("{} {} ({}/s)", self.row.name, level.written, thousands(level.value))
+                format!("{} {} ({}/s)", self.name, level.written, thousands(level.value))
             }
             Kind::Rate => format!("{} requests/s", thousands(level.value)),
             Kind::Size => format!("{} bytes", thousands(level.value)),
             Kind::Duration => format!("{} of {}", self.row.kind.text(level.value), self.row.label),
-            Kind::Word => format!("{} {}", self.row.name, level.written),
+            Kind::Word => format!("{} {}", self.name, level.written),
         }
     }
 }
@@ -45,7 +47,9 @@ impl Axis {
 pub(super) fn combinations(axes: &[Axis], along: Option<usize>, filter: &LevelFilter) -> Vec<Vec<usize>> {
     let mut combinations = vec![Vec::new()];
     for (index, axis) in axes.iter().enumerate() {
-        let wanted = filter.get(axis.row.name).and_then(|value| flag_text(value.get_ref()));
+        let wanted = filter
+            .get(axis.name.as_str())
+            .and_then(|value| flag_text(value.get_ref()));
         let levels: Vec<usize> = if along == Some(index) {
             vec![0]
         } else {

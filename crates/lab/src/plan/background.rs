@@ -14,12 +14,8 @@ pub(crate) struct BackgroundLoad {
 
 /// Takes the options of the second generator out of those of the measured one.
 pub(super) fn take_from(load: &mut BTreeMap<String, String>) -> Option<BackgroundLoad> {
-    let [rate, spin] = options::BACKGROUND else {
-        return None;
-    };
-    let spin = load.remove(*spin);
-    let rate = load.remove(*rate).zip(spin);
-    let (rate, spin) = rate?;
+    let [rate, spin] = options::BACKGROUND.map(|name| load.remove(name));
+    let (rate, spin) = rate.zip(spin)?;
     // Longer than any cell: it is stopped when the measured generator has ended.
     let flags = [
         "--rate",
@@ -43,7 +39,7 @@ mod tests {
 
     #[test]
     fn its_options_are_taken_from_those_of_the_measured_generator() {
-        let pairs = [("beside-rate", "10"), ("beside-spin", "20ms"), ("rate", "5")];
+        let pairs = [("background-rate", "10"), ("background-spin", "20ms"), ("rate", "5")];
         let mut load = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let background = take_from(&mut load).expect("both are given");
         assert_eq!(background.path, "/spin/20ms");

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use c10k_record::ProbeOption;
 use c10k_units::duration;
 
 use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
 use super::variant::Variant;
 use crate::experiment::options::Side;
+use crate::rows;
 
 /// One variant at one combination of levels.
 #[derive(Debug, Clone)]
@@ -50,12 +52,6 @@ const CONNECTS_PER_S: f64 = 12_000.0;
 /// Starting and stopping two processes and reading the meters, seconds: for the expected duration only.
 const CELL_OVERHEAD_S: f64 = 0.2;
 
-/// Processes or threads that a probe starts and ends per second: for the expected duration only.
-const BLOCKED_PER_S: f64 = 6_000.0;
-
-/// How long a probe measures unless told, seconds.
-const PROBE_TIME_S: f64 = 0.3;
-
 impl CellTime {
     /// Expected duration of a cell with that many connections.
     pub(crate) fn expected_s(&self, connections: u64) -> f64 {
@@ -70,7 +66,7 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
     let mut id = variant.name.clone();
     for (axis, &level) in axes.iter().zip(levels) {
         let level = &axis.levels[level];
-        id.push_str(&format!(" {}={}", axis.row.name, level.written));
+        id.push_str(&format!(" {}={}", axis.name, level.written));
         let side = match axis.row.side {
             Side::Server => &mut server,
             Side::Load => &mut load,
@@ -91,17 +87,13 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
             .map_or(default, |duration| duration.as_secs_f64())
     };
     let name = probe.remove("name");
-    let time = match name {
+    let time = match &name {
         None => CellTime {
             warmup_s: seconds(&load, "warmup", 0.0),
             duration_s: seconds(&load, "duration", 1.0),
             timeout_s: seconds(&load, "timeout", 5.0),
         },
-        Some(_) => CellTime {
-            warmup_s: number(&probe, "blocked") / BLOCKED_PER_S,
-            duration_s: seconds(&probe, "time", PROBE_TIME_S),
-            timeout_s: 0.0,
-        },
+        Some(name) => probe_time(name, &probe),
     };
     Cell {
         id,
@@ -116,6 +108,24 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
         background,
         probe: name,
         probe_flags: flags(&probe),
+    }
+}
+
+/// Time to set up what the options ask for, by the probe's row, and the measured time.
+fn probe_time(name: &str, settings: &BTreeMap<String, String>) -> CellTime {
+    let options = rows::probe(name).map_or(&[][..], |probe| &probe.options);
+    let setup_us = |option: &ProbeOption| number(settings, &option.name) * option.setup_us as f64;
+    let time = settings.get("time").map(String::as_str).or_else(|| {
+        let option = options.iter().find(|option| option.name == "time")?;
+        option.default.as_deref()
+    });
+    CellTime {
+        warmup_s: options.iter().map(setup_us).sum::<f64>() / 1e6,
+        duration_s: time
+            .and_then(|text| duration::parse(text).ok())
+            .unwrap_or_default()
+            .as_secs_f64(),
+        timeout_s: 0.0,
     }
 }
 

@@ -73,7 +73,7 @@ impl Plan {
 
     /// The axis of that name.
     pub(crate) fn axis(&self, name: &str) -> Option<usize> {
-        self.axes.iter().position(|axis| axis.row.name == name)
+        self.axes.iter().position(|axis| axis.name == name)
     }
 
     /// Every combination of level indices that `filter` lets through, with `along` (if any) left at 0.

@@ -12,7 +12,7 @@ use super::cell::{Cell, cell};
 use super::choices::{Budget, Choices};
 use super::variant::{ExternalServer, Variant};
 use crate::LabError;
-use crate::experiment::options;
+use crate::experiment::options::{self, Side};
 use crate::experiment::value::{Kind, Value};
 use crate::experiment::{Experiment, LevelFilter, Settings, VariantSpec, flag_text};
 
@@ -81,7 +81,7 @@ impl Plan {
         };
         let index = self.variant(spec.variant.get_ref())?;
         let mut variant = self.variants[index].clone();
-        variant.load.extend(resolver.settings(&spec.load));
+        variant.load.extend(resolver.settings(Side::Load, &spec.load));
         variant.load.insert("rate".to_owned(), "max".to_owned());
         Some(cell(&[], index, &variant, &[]))
     }
@@ -101,7 +101,7 @@ impl Resolver<'_> {
 
     fn axes(&self) -> Vec<Axis> {
         let axes = self.experiment.axes.iter().filter_map(|(name, levels)| {
-            let row = options::find(name.get_ref())?;
+            let row = self.experiment.axis_option(name.get_ref())?;
             let levels = levels
                 .iter()
                 .filter_map(|level| {
@@ -114,7 +114,11 @@ impl Resolver<'_> {
                     })
                 })
                 .collect();
-            Some(Axis { row, levels })
+            Some(Axis {
+                name: name.get_ref().clone(),
+                row,
+                levels,
+            })
         });
         axes.collect()
     }
@@ -137,12 +141,12 @@ impl Resolver<'_> {
     }
 
     fn variant(&self, spec: &VariantSpec) -> Variant {
-        let mut server = self.settings(&self.experiment.server);
-        server.extend(self.settings(&spec.server));
-        let mut load = self.settings(&self.experiment.load);
-        load.extend(self.settings(&spec.load));
-        let mut probe = self.settings(&self.experiment.probe);
-        probe.extend(self.settings(&spec.probe));
+        let mut server = self.settings(Side::Server, &self.experiment.server);
+        server.extend(self.settings(Side::Server, &spec.server));
+        let mut load = self.settings(Side::Load, &self.experiment.load);
+        load.extend(self.settings(Side::Load, &spec.load));
+        let mut probe = self.settings(Side::Probe, &self.experiment.probe);
+        probe.extend(self.settings(Side::Probe, &spec.probe));
         let find = |key: &str| {
             spec.server
                 .get(key)
@@ -170,9 +174,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn settings(&self, settings: &Settings) -> BTreeMap<String, String> {
+    fn settings(&self, side: Side, settings: &Settings) -> BTreeMap<String, String> {
         let texts = settings.iter().filter_map(|(name, value)| {
-            let row = options::find(name.get_ref())?;
+            let row = options::find(side, name.get_ref())?;
             let text = flag_text(value.get_ref())?;
             let text = self.value(row.kind, &text).map_or(text, Value::flag);
             Some((row.name.to_owned(), text))

@@ -8,7 +8,7 @@ use c10k_record::{CallRecord, CellRecord, CellStatus, StudyRecord, TableRecord};
 use super::tables;
 use crate::LabError;
 use crate::experiment::value::Kind;
-use crate::measure::{self, MEASURES};
+use crate::measure;
 use crate::plan::{Axis, Plan};
 use crate::results::Results;
 use crate::stats;
@@ -52,7 +52,7 @@ pub(super) fn cells(plan: &Plan, records: &[CellRecord]) -> Result<String, LabEr
 
 /// `records.csv`: every measure of every record, a row for each record.
 pub(super) fn records(plan: &Plan, records: &[CellRecord]) -> Result<String, LabError> {
-    let names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+    let names: Vec<&str> = measure::all().map(|measure| measure.name).collect();
     let header = header(&["cell", "variant", "block", "position", "status"], plan, &names);
     let rows = records.iter().map(|record| {
         let status = match record.status {
@@ -68,8 +68,8 @@ pub(super) fn records(plan: &Plan, records: &[CellRecord]) -> Result<String, Lab
             status.to_owned(),
         ];
         let axes = plan.axes.iter();
-        row.extend(axes.map(|axis| number(record.levels.get(axis.row.name).copied())));
-        row.extend(MEASURES.iter().map(|measure| number((measure.read)(record))));
+        row.extend(axes.map(|axis| number(record.levels.get(&axis.name).copied())));
+        row.extend(measure::all().map(|measure| number(measure.read(record))));
         row
     });
     finish(to_string(&header, rows))
@@ -185,7 +185,7 @@ fn axis(axis: &Axis) -> String {
         Kind::Size => "_bytes",
         Kind::Count | Kind::Word => "",
     };
-    format!("{}{unit}", axis.row.name)
+    format!("{}{unit}", axis.name)
 }
 
 fn levels(plan: &Plan, levels: &[usize]) -> Vec<String> {

@@ -197,7 +197,7 @@ fn series<'a>(
             let doubtful: Vec<f64> = results
                 .of(&cell.id)
                 .filter(|record| record.status == CellStatus::Invalid)
-                .filter_map(|record| (measure.read)(record))
+                .filter_map(|record| measure.read(record))
                 .collect();
             if let Some(middle) = stats::median(&doubtful).filter(|_| doubtful.len() > valid.len()) {
                 series.invalid.push((level.value, middle));

@@ -252,7 +252,7 @@ fn accounting(study: &StudyData) -> String {
     };
     let differences = |other: &measure::Measure| -> Vec<f64> {
         valid()
-            .filter_map(|record| Some((other.read)(record)? - (scheduler.read)(record)?))
+            .filter_map(|record| Some(other.read(record)? - scheduler.read(record)?))
             .collect()
     };
     let mode = study

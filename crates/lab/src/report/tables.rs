@@ -107,7 +107,7 @@ fn medians(plan: &Plan, records: &[CellRecord], columns: Vec<(&'static Measure, 
         .filter(|(_, medians)| medians.iter().any(Option::is_some))
         .collect();
     let mut heading = vec!["variant".to_owned()];
-    heading.extend(plan.axes.iter().map(|axis| axis.row.name.to_owned()));
+    heading.extend(plan.axes.iter().map(|axis| axis.name.clone()));
     heading.push("blocks".to_owned());
     heading.extend(columns.iter().map(|(heading, _)| heading.clone()));
     let rows = plan.cells.iter().enumerate().map(|(index, cell)| {
@@ -182,7 +182,7 @@ pub(super) fn calls(plan: &Plan, records: &[CellRecord]) -> Option<Table> {
             fields
         });
     let mut heading = vec!["variant".to_owned()];
-    heading.extend(plan.axes.iter().map(|axis| axis.row.name.to_owned()));
+    heading.extend(plan.axes.iter().map(|axis| axis.name.clone()));
     heading.push("all".to_owned());
     heading.extend(names.iter().map(|name| (*name).to_owned()));
     let rows: Vec<Vec<String>> = rows.collect();

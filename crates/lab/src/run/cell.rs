@@ -68,7 +68,7 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
             .axes
             .iter()
             .zip(&cell.levels)
-            .map(|(axis, &level)| (axis.row.name.to_owned(), axis.levels[level].value))
+            .map(|(axis, &level)| (axis.name.clone(), axis.levels[level].value))
             .collect(),
         block,
         position,

@@ -207,8 +207,8 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
             },
             None,
         );
-        let rate = measure::find("reply-rate").and_then(|measure| (measure.read)(&record));
-        let percent = measure::find("cpu-percent").and_then(|measure| (measure.read)(&record));
+        let rate = measure::find("reply-rate").and_then(|measure| measure.read(&record));
+        let percent = measure::find("cpu-percent").and_then(|measure| measure.read(&record));
         let (Some(rate), Some(percent)) = (rate, percent.filter(|percent| *percent > 0.0)) else {
             return Err(LabError::Saturation {
                 variant,

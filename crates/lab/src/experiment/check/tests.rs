@@ -52,25 +52,25 @@ title = "T"
 question = "Q?"
 seconds = 1
 [probe]
-name = "switch-cost"
+name = "fake-probe"
 [axes]
-tasks = [2]
+fakes = [2]
 [[variant]]
 name = "a"
-probe = { by = "pipe" }
+probe = { by = "one" }
 [[claim]]
 id = "c"
 text = "a is cheap"
 source = "s"
 statistic = "value"
-measure = "cost-us"
+measure = "fake-ns"
 variants = ["a"]
 at-most = 10.0
 [[figure]]
 id = "f"
 title = "F"
-x = "tasks"
-y = "cost-us"
+x = "fakes"
+y = "fake-ns"
 caption = "C"
 "#;
 
@@ -109,12 +109,14 @@ published = [
 fn a_probe_stands_alone_and_has_a_name_that_exists() {
     parse(PROBE).expect("nothing is wrong with it");
     let cases = [
-        ("name = \"switch-cost\"", "name = \"swap-cost\"", 7),
-        ("name = \"switch-cost\"", "by = \"pipe\"", 7),
-        ("tasks = [2]", "idle = [2]", 9),
+        ("name = \"fake-probe\"", "name = \"real-probe\"", 7),
+        ("name = \"fake-probe\"", "by = \"one\"", 7),
+        ("fakes = [2]", "idle = [2]", 9),
         ("[probe]", "[load]\nrate = 1\n[probe]", 7),
         ("probe = { by", "server = { model", 12),
         ("probe = { by", "probe = { buy", 12),
+        ("by = \"one\"", "by = \"two\"", 12),
+        ("by = \"one\"", "by = 1", 12),
         ("[axes]", "[saturation]\nvariant = \"a\"\n[axes]", 9),
     ];
     for (right, wrong, line) in cases {
