@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::Outcome;
 use crate::study;
 
-/// Judge the records of a study, or of a set of studies, again and draw the report again, running nothing
+/// Draw the report of a study, or of several, again from its records, without running anything
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The folder of a study or of a set, finished or not

@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         repeats: args.repeats,
         seed: args.seed,
         only: args.only,
-        start: if args.resume { Start::Resume } else { Start::Afresh },
+        start: if args.resume { Start::Resume } else { Start::New },
     };
     let success = match args.studies.as_slice() {
         [name] if name != "all" => {

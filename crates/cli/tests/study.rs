@@ -328,12 +328,12 @@ fn a_study_that_is_killed_again_and_again_ends_with_every_cell_once() {
     }
     refused(
         &["study", &file, "--out", out_text, "--resume", "--seed", "8"],
-        &["cannot go on", "--seed is 7"],
+        &["cannot resume", "--seed is 7"],
     );
     fs::write(&file, EXPERIMENT.replace("rate = 200", "rate = 300")).expect("it can be written");
     refused(
         &["study", &file, "--out", out_text, "--resume"],
-        &["cannot go on", "small.toml"],
+        &["cannot resume", "small.toml"],
     );
 }
 

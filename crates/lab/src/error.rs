@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// An error that ends a study or a report. A cell that cannot run is no error but a record.
+/// An error that ends a study or a report. A cell that cannot run is not an error: its record says why.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LabError {
@@ -22,7 +22,7 @@ pub enum LabError {
         remedy: String,
     },
     /// Neither a built-in study nor a file has this name.
-    #[error("no study is called '{name}' and no file either; `c10k list` names them all: {known}")]
+    #[error("there is no study and no file called '{name}'; `c10k list` describes the studies: {known}")]
     UnknownStudy {
         /// The name given.
         name: String,
@@ -46,7 +46,7 @@ pub enum LabError {
         source: io::Error,
     },
     /// The folder holds a study already.
-    #[error("{} holds a study already; go on with it with --resume, or choose another folder with --out", path.display())]
+    #[error("{} holds a study already; resume it with --resume, or choose another folder with --out", path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum LabError {
         path: PathBuf,
     },
     /// `--resume` was asked for with other options or another experiment than the study was planned with.
-    #[error("cannot go on with {}: {difference}; leave that out, or start afresh with another --out", path.display())]
+    #[error("cannot resume {}: {difference}; leave out that option, or start a new study with another --out", path.display())]
     OtherPlan {
         /// The folder.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum LabError {
         difference: String,
     },
     /// The executable that serves and loads is another file than when the study began.
-    #[error("measuring with {}: it has been replaced meanwhile; keep a copy of c10k to measure with, or start afresh", path.display())]
+    #[error("{} was replaced during the study; measure with a copy of c10k that stays, or start a new study", path.display())]
     ToolReplaced {
         /// The executable.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum LabError {
         cause: String,
     },
     /// A study ended in a panic, which has been printed. A mistake of the program, not of the user.
-    #[error("the lab itself failed in {study}; its records so far are kept, and --resume goes on with them")]
+    #[error("the lab itself failed in {study}; the records so far are kept, and --resume continues from them")]
     Panicked {
         /// The file of the experiment.
         study: String,

@@ -28,12 +28,12 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder where it is missing and opens its records for appending, locked against another writer.
     ///
-    /// A last line without its end is what a kill in the middle of a write leaves: it is cut off.
+    /// A last line without an end, which a kill in the middle of a write leaves, is cut off.
     pub(crate) fn open(path: &Path) -> Result<Self, LabError> {
         Self::open_file(path, RECORDS)
     }
 
-    /// The same for what was counted.
+    /// The same for the records of counted system calls.
     pub(crate) fn open_calls(path: &Path) -> Result<Self, LabError> {
         Self::open_file(path, CALLS)
     }
@@ -92,20 +92,20 @@ impl Folder {
     }
 }
 
-/// Writes a file under another name and moves it into place, so that nobody sees half of it.
+/// Writes a file under another name and moves it into place, so that no reader sees half of it.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
     let failed = |source| LabError::Write {
         path: path.to_owned(),
         source,
     };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let mut file = File::create(&beside).map_err(failed)?;
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut file = File::create(&part).map_err(failed)?;
     file.write_all(content)
         .and_then(|()| file.sync_data())
         .map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::rename(&part, path).map_err(failed)
 }
 
 /// The manifest of a folder; `None` where there is none.
@@ -117,7 +117,7 @@ pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
 pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf) -> Result<Option<T>, LabError> {
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
-        // A file in the place of a folder holds no manifest; that it cannot be written to is said on writing.
+        // A file in place of the folder holds no manifest; the error comes when the study is written.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
@@ -137,7 +137,7 @@ pub(crate) fn read_records(path: &Path) -> Result<Vec<CellRecord>, LabError> {
     read_lines(&path.join(RECORDS))
 }
 
-/// What was counted in passes of its own.
+/// The records of the passes that count system calls.
 pub(crate) fn read_calls(path: &Path) -> Result<Vec<CallRecord>, LabError> {
     read_lines(&path.join(CALLS))
 }
@@ -167,7 +167,7 @@ fn read_lines<T: DeserializeOwned>(file: &Path) -> Result<Vec<T>, LabError> {
         .collect()
 }
 
-/// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; the last taken one to go on with.
+/// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; to resume, the last one that is taken.
 pub(crate) fn next(name: &str, start: Start, taken: impl Fn(&Path) -> bool) -> PathBuf {
     let nth = |n: u32| {
         let name = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn two_writers_do_not_meet() {
+    fn a_second_writer_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = Folder::open(folder.path()).expect("it is free");
         let error = Folder::open(folder.path()).expect_err("it is taken").to_string();

@@ -1,4 +1,4 @@
-//! Every figure that can be judged or drawn: one row each, read from a cell's record.
+//! Every figure that claims and figures can use: one row each, read from a cell's record.
 
 use std::sync::LazyLock;
 
@@ -331,9 +331,9 @@ impl Measure {
 }
 
 /// How fast the server's CPU ran while the server was measured: loops of the idle counter for each second of its own run
-/// time. Neighbours on the same core slow both alike, and no steal time tells. `None` where the counter hardly ran.
+/// time. A neighbour on the same core slows both alike, and steal time does not show it. `None` where the counter hardly ran.
 pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
-    /// Less run time than this tells nothing, nanoseconds.
+    /// Less run time than this gives no reliable speed, nanoseconds.
     const ENOUGH_NS: u64 = 10_000_000;
     let run_ns = meters.idle_run_ns.filter(|&run_ns| run_ns >= ENOUGH_NS)?;
     ratio(meters.idle_loops? as f64 * 1e9, run_ns as f64)
@@ -466,7 +466,7 @@ mod tests {
             });
             value("syscall-waits-per-request", &record)
         };
-        // As epoll-level, rt-signal and rt-signal-batch tell it, and a server that is not ours.
+        // As epoll-level, rt-signal and rt-signal-batch report it, and a server that is not ours.
         assert_eq!(waits_of(&["epoll_wait", "epoll_pwait2"]), Some(1.0));
         assert_eq!(waits_of(&["rt_sigtimedwait"]), Some(8.0));
         assert_eq!(waits_of(&["read", "rt_sigtimedwait"]), Some(12.0));

@@ -16,18 +16,18 @@ pub struct StudyOptions {
     pub repeats: Option<u32>,
     /// Seed of the order, the schedules and the resampling; a new one where absent. It is recorded.
     pub seed: Option<u64>,
-    /// Only cells whose name has all words of one of the alternatives between commas.
+    /// Only the cells that this filter selects, in the grammar of [`c10k_units::Filter`].
     pub only: Option<String>,
-    /// Whether to go on with what the folder holds.
+    /// Whether to resume what the folder holds.
     pub start: Start,
 }
 
-/// Whether to go on with what the folder holds.
+/// Whether to begin a study or to resume one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Start {
     /// A new study; a folder that holds one already is refused.
     #[default]
-    Afresh,
+    New,
     /// The cells that are missing; a new study where there is none.
     Resume,
 }

@@ -109,7 +109,7 @@ impl Checker<'_> {
             return Err(self.source.error(
                 &name.span(),
                 format!(
-                    "'{}' is an option of a server or of its load beside a probe",
+                    "'{}' is an option of a server or of its load, and the study has a probe",
                     name.get_ref()
                 ),
                 "a study has either [server] and [load], or [probe]",

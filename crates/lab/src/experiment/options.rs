@@ -9,7 +9,7 @@ use c10k_record::OptionKind;
 use super::value::Kind;
 use crate::rows;
 
-/// Whose option it is.
+/// The process that takes an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Server,

@@ -34,7 +34,7 @@ pub(crate) struct Experiment {
     /// Which probe runs in place of a server and a generator, and its fixed conditions.
     #[serde(default)]
     pub(crate) probe: Settings,
-    /// What is varied beside the variants: an option and its levels.
+    /// What is varied apart from the variants: options and their levels.
     #[serde(default)]
     pub(crate) axes: BTreeMap<Spanned<String>, Vec<Spanned<Value>>>,
     /// How the saturation that rates are fractions of is measured.
@@ -45,7 +45,7 @@ pub(crate) struct Experiment {
     pub(crate) control: Option<ControlSpec>,
     #[serde(default, rename = "claim")]
     pub(crate) claims: Vec<ClaimSpec>,
-    /// What to take for which workload, where the claims come out so.
+    /// What to take for which workload, if the claims get the required verdicts.
     #[serde(default)]
     pub(crate) advice: Vec<AdviceSpec>,
     #[serde(default, rename = "figure")]
@@ -53,7 +53,7 @@ pub(crate) struct Experiment {
     /// Measures of one variant laid out over two axes, as a table of the source is.
     #[serde(default, rename = "table")]
     pub(crate) tables: Vec<TableSpec>,
-    /// Numbers that the source publishes, listed beside ours.
+    /// Numbers that the source publishes, listed next to ours.
     #[serde(default, rename = "published")]
     pub(crate) published: Vec<PublishedSpec>,
 }
@@ -129,9 +129,9 @@ pub(crate) struct ClaimSpec {
     pub(crate) statistic: Spanned<String>,
     /// Name of a measure.
     pub(crate) measure: Spanned<String>,
-    /// Whom it is about.
+    /// The variants that it is about.
     pub(crate) variants: Vec<Spanned<String>>,
-    /// Whom they are compared with, for statistics that compare.
+    /// The variant that they are compared with, for statistics that compare.
     pub(crate) against: Option<Spanned<String>>,
     /// The axis, for statistics along one.
     pub(crate) along: Option<Spanned<String>>,
@@ -148,7 +148,7 @@ pub(crate) struct ClaimSpec {
     pub(crate) refuted: Option<String>,
 }
 
-/// A recommendation, which is given only where the claims that it rests on came out so.
+/// A recommendation, which is given only if the claims that it rests on get the required verdicts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct AdviceSpec {
@@ -194,7 +194,7 @@ pub(crate) enum Scale {
     Log,
 }
 
-/// Measures of one variant laid out over two axes, beside the table that the source published.
+/// Measures of one variant laid out over two axes, next to the table that the source published.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct TableSpec {

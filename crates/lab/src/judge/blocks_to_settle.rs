@@ -15,11 +15,11 @@ pub(super) enum Needs {
     Nothing,
     /// About so many blocks, to lie within the bounds.
     Confirming(u32),
-    /// More than [`MOST`]: as far as can be told the value lies on a bound.
+    /// More than [`MOST`]: as far as the blocks show, the value lies on a bound.
     TooMany,
-    /// Two valid blocks, before anything can be told.
+    /// Two valid blocks, before anything can be estimated.
     Valid,
-    /// About so many blocks, to lie beside them. One such number refutes the claim, whatever the others need.
+    /// About so many blocks, to lie outside them. One such number refutes the claim, whatever the others need.
     Refuting(u32),
 }
 
@@ -39,7 +39,7 @@ pub(super) fn needs(
     let (Some(median), Some(spread)) = (stats::median(&values), stats::deviation(&values)) else {
         return Needs::Valid;
     };
-    // How far inside the bounds a centre lies; negative beside them.
+    // How far inside the bounds a centre lies; negative outside them.
     let inside = |centre: f64| {
         let low = bounds.0.map_or(f64::INFINITY, |low| centre - scale.to(low));
         let high = bounds.1.map_or(f64::INFINITY, |high| scale.to(high) - centre);

@@ -33,9 +33,9 @@ pub(super) fn estimate(
         Some(Interval { low, high }) => {
             let above = claim.at_least.is_none_or(|bound| low >= bound);
             let below = claim.at_most.is_none_or(|bound| high <= bound);
-            let beside =
+            let outside =
                 claim.at_least.is_some_and(|bound| high < bound) || claim.at_most.is_some_and(|bound| low > bound);
-            match (above && below, beside) {
+            match (above && below, outside) {
                 (true, _) => Verdict::Confirmed,
                 (_, true) => Verdict::Refuted,
                 _ => Verdict::Inconclusive,

@@ -1,7 +1,7 @@
 //! From records to verdicts: each claim *confirmed*, *refuted* or *inconclusive*, with its numbers.
 //!
 //! One rule decides all claims. A statistic is computed in each block by itself; its interval over the blocks either
-//! lies within the bounds of the claim (confirmed), or beside them (refuted), or neither (inconclusive). The confidence
+//! lies within the bounds of the claim (confirmed), or outside them (refuted), or neither (inconclusive). The confidence
 //! of all intervals of a study together is 95%: each single one has 1 − 0.05 ÷ (their number), after Bonferroni.
 
 mod advice;

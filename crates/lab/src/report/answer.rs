@@ -13,7 +13,7 @@ use crate::{measure, stats};
 pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &StudyRecord) -> String {
     if outcome.cells.measured == 0 {
         return format!(
-            "Nothing could be measured here: {} cells were skipped and {} are invalid. The reasons stand below.",
+            "Nothing could be measured here: {} cells were skipped and {} are invalid. The reasons are listed below.",
             outcome.cells.skipped, outcome.cells.invalid
         );
     }
@@ -28,8 +28,8 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &StudyRecord)
             .map(|sentence| format!("{sentence}.")),
     );
     for (verdict, lead) in [
-        (Verdict::Refuted, "Not so here"),
-        (Verdict::Inconclusive, "Not settled by these runs"),
+        (Verdict::Refuted, "Refuted here"),
+        (Verdict::Inconclusive, "Inconclusive in these runs"),
     ] {
         let all = said(verdict);
         if !all.is_empty() {
@@ -42,7 +42,7 @@ pub(crate) fn answer(plan: &Plan, records: &[CellRecord], outcome: &StudyRecord)
 /// Below this share of requests that were answered, CPU per request compares servers that do not do the same.
 const ANSWERED: f64 = 0.99;
 
-/// Which variant is the cheapest and which the dearest at the last level of each axis, in CPU per request. Nothing where one of
+/// Which variant is the cheapest and which the most expensive at the last level of each axis, in CPU per request. Nothing where one of
 /// them leaves requests unanswered there, or where the blocks of the two overlap.
 fn extremes(plan: &Plan, records: &[CellRecord]) -> Option<String> {
     let measure = measure::find("cpu-us-per-request")?;
@@ -79,7 +79,7 @@ fn extremes(plan: &Plan, records: &[CellRecord]) -> Option<String> {
         format!("At {place}, ")
     };
     let sentence = format!(
-        "{at}{} is the cheapest with {} of CPU per request and {} the dearest with {}: {} times as much.",
+        "{at}{} is the cheapest with {} of CPU per request and {} the most expensive with {}: {} times as much.",
         cheapest.1,
         number(Form::Plain, measure.unit, cheapest.0),
         dearest.1,

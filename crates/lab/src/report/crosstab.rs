@@ -1,4 +1,5 @@
-//! Tables laid out as the source's: one variant, an axis down, an axis and its measures across, the published numbers beside.
+//! Tables in the layout of the source: one variant, one axis down, one axis with its measures across, and the published
+//! numbers next to ours.
 
 use c10k_record::{CellRecord, TableColumn, TableRecord, TableRow};
 use c10k_units::display::{significant, thousands};

@@ -1,7 +1,7 @@
 //! The figures: medians with error bars over one axis, a line per variant, a panel per combination of the other axes.
 //!
 //! Each panel is drawn twice, wide for desktops and paper and narrow for phones, because text that is scaled down with
-//! its picture cannot be read. Colours are those of Okabe and Ito, told apart by people with any colour vision; lines
+//! its picture cannot be read. Colours are those of Okabe and Ito, distinct with any colour vision; lines
 //! also differ by marker and dash. The page replaces the colours by its own for dark mode.
 
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ const MARGIN_RIGHT: u32 = 18;
 /// Width of a character of a label, pixels.
 const LABEL_CHARACTER: f64 = 7.0;
 
-/// Width of a letter beside an axis, as a part of its size.
+/// Width of a letter of an axis label, as a part of its size.
 const DESCRIPTION_LETTER: f64 = 0.45;
 
 /// The two sizes of a panel, pixels.
@@ -337,7 +337,7 @@ impl Panel<'_> {
         10_f64.powf(low.log10().floor())..10_f64.powf(high.log10().ceil().max(low.log10().floor() + 1.0))
     }
 
-    /// Size of the letters beside the axes, pixels, with which the label of the y axis fits beside a chart of this height.
+    /// Size of the letters of the axis labels, pixels, so that the label of the y axis fits a chart of this height.
     fn description_size(&self, height: u32) -> f64 {
         /// Below 13.8, which the drawing makes 11 pixels high, letters cannot be read; those of the labels have 16.
         const SIZES: (f64, f64) = (13.8, 16.0);

@@ -260,11 +260,11 @@ fn accounting(study: &StudyData) -> String {
         .host
         .cpu_accounting
         .as_deref()
-        .unwrap_or("unknown, not told by this kernel");
+        .unwrap_or("unknown: this kernel does not report it");
     let mut words = format!("The kernel's accounting mode is {mode}. ");
     let counted = differences(counter);
     if counted.is_empty() {
-        words.push_str("The idle counter could not run, so that the scheduler's figure stands alone.");
+        words.push_str("The idle counter could not run, so that only the scheduler's figure is available.");
         return words;
     }
     let describe = |values: &[f64]| {
@@ -287,14 +287,13 @@ fn accounting(study: &StudyData) -> String {
     for (count, more) in [
         (
             apart(1.0),
-            "more: what the CPU did beside the server's threads (interrupts, softirqs, switching to and from the idle \
-             counter) and what slowed it (colder caches, a neighbour on its core) is in the idle counter and not in the run \
-             time",
+            "more: it includes what the CPU did outside the server's threads (interrupts, softirqs, switches to and from \
+             the idle counter) and what slowed it down (cold caches, a neighbour on its core), and the run time does not",
         ),
         (
             apart(-1.0),
-            "less: the counter got more done beside the server than alone, as when the CPU study faster than while the counter \
-             was calibrated",
+            "less: it ran faster next to the server than alone, for example because the clock of the CPU rose after the \
+             calibration",
         ),
     ] {
         if count > 0 {
@@ -314,7 +313,7 @@ fn counting(study: &StudyData) -> String {
     let counted = calls().find(|calls| calls.status == CellStatus::Measured);
     match (counted.map(|calls| calls.tool.as_str()), reason) {
         (Some("strace"), _) => {
-            "strace counted them, and stopped the server at each call: at a high rate more is done per \
+            "strace counted them and stopped the server at each call: at a high rate the server does more work per \
                                 wait than at full speed."
                 .to_owned()
         }
@@ -330,7 +329,7 @@ fn counting(study: &StudyData) -> String {
 
 fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let host: &HostFacts = &manifest.host;
-    let unknown = || "not told".to_owned();
+    let unknown = || "unknown".to_owned();
     let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| thousands(limit as f64));
     let mitigated = host
         .mitigations

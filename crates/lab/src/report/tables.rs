@@ -34,7 +34,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("overflows", "overflows"),
 ];
 
-/// The columns of the table of cells: those of every study, then what this study's claims and figures look at beside them.
+/// The columns of the table of cells: those of every study, then the other measures of this study's claims and figures.
 fn columns(plan: &Plan) -> Vec<(&'static Measure, String)> {
     let always = SHOWN.iter().map(|&(name, heading)| (name, Some(heading)));
     let claims = plan.experiment.claims.iter().map(|claim| &claim.measure);
@@ -92,7 +92,7 @@ pub(super) fn proof(plan: &Plan, records: &[CellRecord]) -> Table {
     }
 }
 
-/// Without the columns in which there would be nothing.
+/// Medians by cell, without empty columns.
 fn medians(plan: &Plan, records: &[CellRecord], columns: Vec<(&'static Measure, String)>) -> Table {
     let results = Results::new(plan, records);
     let medians = |measure: &Measure| -> Vec<Option<f64>> {

@@ -1,4 +1,4 @@
-//! A second generator, whose requests disturb those that are measured.
+//! A second generator: its requests are not measured, and load the server in the background.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::process::Program;
 use super::testbed::Testbed;
 use crate::plan::Cell;
 
-/// Starts it where the cell has one; it goes on until it is stopped.
+/// Starts the background load if the cell has one. It runs until it is stopped.
 pub(super) fn start(testbed: &Testbed, cell: &Cell, server: SocketAddr) -> Result<Option<Program>, CellFailure> {
     let Some(background) = &cell.background else {
         return Ok(None);
@@ -28,13 +28,13 @@ pub(super) fn start(testbed: &Testbed, cell: &Cell, server: SocketAddr) -> Resul
     Ok(Some(program))
 }
 
-/// Its own figures are not asked for; but where it has ended before its time, there was nothing beside.
+/// Stops the background load. Its results are not read, but a cell is invalid if it ended too early.
 pub(super) fn end(mut background: Program, record: &mut CellRecord) {
     if background.ended(Duration::ZERO).is_some() {
         record.status = CellStatus::Invalid;
-        let words = background.last_words();
+        let words = background.last_error_line();
         record.reasons.push(format!(
-            "the requests beside ended before those that were measured: {words}"
+            "the background load ended before the measured requests: {words}"
         ));
     }
 }

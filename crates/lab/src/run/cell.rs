@@ -16,10 +16,10 @@ use super::{background, probe, validity};
 use crate::format::now_rfc3339;
 use crate::plan::{Cell, ExternalServer, Plan};
 
-/// Descriptors that a process needs beside its connections.
-const DESCRIPTORS_BESIDE: u64 = 64;
+/// Descriptors that a process needs in addition to its connections.
+const OTHER_DESCRIPTORS: u64 = 64;
 
-/// Where a cell stands in its study.
+/// What a run of a cell is given by its study.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunContext {
     pub(super) block: u32,
@@ -34,14 +34,14 @@ pub(super) fn run(
     testbed: &Testbed,
     plan: &Plan,
     cell: &Cell,
-    place: RunContext,
+    context: RunContext,
     counting: Option<&mut CallCounting>,
 ) -> CellRecord {
     let started = Instant::now();
-    let mut record = blank(plan, cell, place.block, place.position);
+    let mut record = blank(plan, cell, context.block, context.position);
     let external = plan.variants[cell.variant].external.as_ref();
     // The same schedule for every variant of a block, another one in the next.
-    let seed = plan.seed.wrapping_add(u64::from(place.block));
+    let seed = plan.seed.wrapping_add(u64::from(context.block));
     let carried_out = match &cell.probe {
         Some(name) => probe::carry_out(testbed, cell, name, &mut record),
         None => carry_out(testbed, cell, external, seed, &mut record, counting),
@@ -51,7 +51,7 @@ pub(super) fn run(
         record.reasons.push(end.reason);
     }
     if record.status == CellStatus::Measured {
-        validity::judge(cell, place.best_speed, &mut record);
+        validity::check(cell, context.best_speed, &mut record);
     }
     record.seconds = started.elapsed().as_secs_f64();
     record
@@ -96,7 +96,7 @@ fn carry_out(
     record: &mut CellRecord,
     counting: Option<&mut CallCounting>,
 ) -> Result<(), CellFailure> {
-    let wanted = cell.connections + DESCRIPTORS_BESIDE;
+    let wanted = cell.connections + OTHER_DESCRIPTORS;
     if wanted > testbed.nofile {
         return Err(skipped(format!(
             "{} connections need {wanted} descriptors and a process may open {} (ulimit -Hn)",
@@ -126,7 +126,7 @@ fn carry_out(
             "the generator did not announce its phases, so that nothing was metered",
         ));
     }
-    if metered.server_gone {
+    if metered.server_ended {
         return Err(invalid("the server ended while it was measured"));
     }
     Ok(())
@@ -174,7 +174,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn a_signal_queue_that_others_fill_is_no_queue() {
+    fn a_cell_is_invalid_if_others_fill_the_signal_queue() {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
         let with = |flags: &[&str]| Cell {
             server_flags: flags.iter().map(|&flag| flag.to_owned()).collect(),

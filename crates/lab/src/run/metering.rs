@@ -1,4 +1,4 @@
-//! What is read while the generator runs: the meters between its phases, and its own result.
+//! Reads the meters when the generator changes its phase, and the generator's own result.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub(super) struct Metered {
     pss_bytes: Option<u64>,
     page_table_bytes: Option<u64>,
     kernel: Option<KernelMemory>,
-    pub(super) server_gone: bool,
+    pub(super) server_ended: bool,
 }
 
 /// Follows the generator to its end. The counting, if any, is on while it measures.
@@ -66,7 +66,7 @@ pub(super) fn meter(
         pss_bytes: None,
         page_table_bytes: None,
         kernel: None,
-        server_gone: false,
+        server_ended: false,
     };
     let mut asked = None;
     let deadline = Instant::now() + time_allowed(cell);
@@ -77,7 +77,7 @@ pub(super) fn meter(
             Ok(line) => line,
             Err(NoLine::Late) => return Err(invalid("the generator did not end in time and was killed")),
             Err(NoLine::Ended) => {
-                let words = load.last_words();
+                let words = load.last_error_line();
                 let impossible = load
                     .ended(Duration::ZERO)
                     .is_some_and(|status| status.code() == Some(2));
@@ -99,12 +99,12 @@ pub(super) fn meter(
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
                     metered.after = snapshot(testbed, tree, &known, load, line.at);
-                    metered.server_gone = metered.after.is_none();
+                    metered.server_ended = metered.after.is_none();
                 }
                 // Everything is still open, and nothing is sent any more.
                 LoadPhase::Closing => {
                     metered.read_memory(tree);
-                    load.go_on();
+                    load.end_input();
                 }
                 LoadPhase::Connecting => {}
             },
@@ -134,8 +134,8 @@ fn switch(
     }
 }
 
-/// `None` when the server is gone. The server's own time is read first and the wall clock beside it, since they are
-/// divided by each other.
+/// `None` if the server has ended. The wall clock is read right before the server's time, because the two are divided by
+/// each other.
 fn snapshot(
     testbed: &Testbed,
     tree: ProcessTree,
@@ -195,10 +195,11 @@ impl Metered {
             wall_ns: nanos(wall),
             cpu_run_ns: nanos(tree.run_time),
             cpu_idle_counter_ns: cpu.zip(testbed.baseline).map(|((before, after), baseline)| {
-                share_of_wall(1.0 - after.soaker.rate_since(&before.soaker) / baseline.loops_per_s)
+                share_of_wall(1.0 - after.idle_counter.rate_since(&before.idle_counter) / baseline.loops_per_s)
             }),
-            idle_loops: cpu.map(|(before, after)| after.soaker.loops - before.soaker.loops),
-            idle_run_ns: cpu.map(|(before, after)| nanos(after.soaker.run_time.saturating_sub(before.soaker.run_time))),
+            idle_loops: cpu.map(|(before, after)| after.idle_counter.loops - before.idle_counter.loops),
+            idle_run_ns: cpu
+                .map(|(before, after)| nanos(after.idle_counter.run_time.saturating_sub(before.idle_counter.run_time))),
             idle_loops_per_s_alone: testbed.baseline.map(|baseline| baseline.loops_per_s),
             cpu_busy_ns: cpu.zip(testbed.baseline).map(|((before, after), baseline)| {
                 share_of_wall(after.busy_share_since(&before) - baseline.busy_share)

@@ -33,7 +33,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     let path = choose_folder(&experiment.name, options)?;
     let facts = c10k_host::facts::read();
     let begun = match options.start {
-        Start::Afresh => None,
+        Start::New => None,
         Start::Resume => folder::read_manifest(&path)?,
     };
     let seed = options.seed.unwrap_or_else(fresh_seed);
@@ -104,7 +104,7 @@ fn new_manifest(
     }
 }
 
-/// The choices of a study that is gone on with. An option that is given again has to say the same as before.
+/// The choices of a study that is resumed. An option that is given again must have the same value as before.
 fn resumed_choices(
     path: &Path,
     manifest: &Manifest,
@@ -159,10 +159,10 @@ fn resumed_choices(
     Ok(Choices::of_manifest(manifest))
 }
 
-/// `--out`, or a folder named after the study: a new one for a new study, the last one to go on with.
+/// `--out`, or a folder named after the study: a new one for a new study, the last one to resume.
 fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
     if let Some(out) = &options.out {
-        if options.start == Start::Afresh && folder::read_manifest(out)?.is_some() {
+        if options.start == Start::New && folder::read_manifest(out)?.is_some() {
             return Err(LabError::Occupied { path: out.clone() });
         }
         return Ok(out.clone());
@@ -280,7 +280,7 @@ fn run_blocks(
 }
 
 /// Whether a cell is still to be run in a block: it has not run; or its only try was invalid; or its only try was
-/// disturbed and the budget leaves room. Decided from the records alone, so that an interrupted study goes on as if
+/// disturbed and the budget leaves room. Decided from the records alone, so that an interrupted study continues as if
 /// nothing had happened.
 fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str, block: u32) -> bool {
     let mut tries = records

@@ -45,7 +45,12 @@ pub(super) fn carry_out(
                 "the probe did not end within {limit:?} and was killed"
             )));
         }
-        Err(NoLine::Ended) => return Err(skipped(format!("the probe cannot run here: {}", program.last_words()))),
+        Err(NoLine::Ended) => {
+            return Err(skipped(format!(
+                "the probe cannot run here: {}",
+                program.last_error_line()
+            )));
+        }
     };
     let wall = started.elapsed();
     let summary: ProbeSummary = serde_json::from_str(&line.text)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use c10k_host::child::{OnParentDeath, PinnedChild};
 
-/// What is kept of a child's standard error, bytes: enough for its last words.
+/// What is kept of a child's standard error, bytes: enough for its last message.
 const STDERR_KEPT: usize = 4096;
 
 /// A running program that prints lines.
@@ -43,7 +43,7 @@ impl Program {
         Self::start_reading(Stdio::null(), command, cpus, death)
     }
 
-    /// Starts `command` on `cpus`, with a standard input that does not end before [`Self::go_on`].
+    /// Starts `command` on `cpus`, with a standard input that does not end before [`Self::end_input`].
     pub(super) fn start_held(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
         Self::start_reading(Stdio::piped(), command, cpus, death)
     }
@@ -105,7 +105,7 @@ impl Program {
     }
 
     /// Ends the standard input of a program that was started held.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn end_input(&mut self) {
         drop(self.child.inner().stdin.take());
     }
 
@@ -122,7 +122,7 @@ impl Program {
     }
 
     /// Its last line on standard error; how it ended where it said nothing.
-    pub(super) fn last_words(&mut self) -> String {
+    pub(super) fn last_error_line(&mut self) -> String {
         let status = self.ended(Duration::from_secs(1));
         // The reader may still be on its way when the process has ended; a worker left behind may hold the pipe open.
         let _ = self.stderr_read.recv_timeout(Duration::from_secs(1));
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_the_last_line_of_standard_error() {
+    fn the_last_line_of_standard_error_is_kept() {
         let mut program = shell("echo first >&2; echo 'c10k: no such thing' >&2; exit 2");
         assert_eq!(program.line(soon()).map(|line| line.text), Err(NoLine::Ended));
         assert_eq!(
             program.ended(Duration::from_secs(20)).and_then(|status| status.code()),
             Some(2)
         );
-        assert_eq!(program.last_words(), "c10k: no such thing");
+        assert_eq!(program.last_error_line(), "c10k: no such thing");
     }
 
     #[test]

@@ -59,7 +59,12 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         let line = match program.line(deadline) {
             Ok(line) => line,
-            Err(NoLine::Ended) => return Err(skipped(format!("the server did not start: {}", program.last_words()))),
+            Err(NoLine::Ended) => {
+                return Err(skipped(format!(
+                    "the server did not start: {}",
+                    program.last_error_line()
+                )));
+            }
             Err(NoLine::Late) => return Err(invalid(format!("the server did not listen within {START_LIMIT:?}"))),
         };
         let Ok(ServeRecord::Listening { address, .. }) = serde_json::from_str(&line.text) else {
@@ -104,7 +109,10 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect_timeout(&address, STATS_LIMIT).is_err() {
             if program.ended(Duration::from_millis(5)).is_some() {
-                return Err(skipped(format!("the server did not start: {}", program.last_words())));
+                return Err(skipped(format!(
+                    "the server did not start: {}",
+                    program.last_error_line()
+                )));
             }
             if Instant::now() >= deadline {
                 return Err(invalid(format!("nothing answered at {address} within {START_LIMIT:?}")));
@@ -139,8 +147,8 @@ impl Server {
         None
     }
 
-    /// Asks for the server's own count of open connections, from `/stats`; `None` where it does not tell in time. In a thread
-    /// of its own: a server that is busy lets the question wait, and the meters must not wait with it.
+    /// Asks for the server's own count of open connections, from `/stats`; `None` if no answer comes in time. In a thread
+    /// of its own: a busy server answers late, and the meters must not wait for it.
     pub(super) fn ask_open_connections(&self) -> JoinHandle<Option<u64>> {
         let address = self.address;
         thread::spawn(move || open_connections(address))

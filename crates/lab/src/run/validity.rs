@@ -39,7 +39,7 @@ const WITHIN: f64 = 0.1;
 /// Where a server that has time left answers less than this share in time, something else is the limit.
 const ACHIEVED_AT_LEAST: f64 = 0.9;
 
-/// What is judged.
+/// What is checked.
 struct Facts<'a> {
     cell: &'a Cell,
     load: &'a LoadSummary,
@@ -49,10 +49,10 @@ struct Facts<'a> {
 
 /// Each finds one thing that makes a cell invalid.
 const RULES: &[fn(&Facts) -> Option<String>] = &[
-    generator_books,
+    generator_totals,
     littles_law,
     achieved,
-    server_books,
+    server_totals,
     sockets,
     open_connections,
     idle_open,
@@ -60,7 +60,7 @@ const RULES: &[fn(&Facts) -> Option<String>] = &[
 ];
 
 /// Makes a cell invalid whose figures do not describe the server, and notes what disturbed it.
-pub(super) fn judge(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord) {
+pub(super) fn check(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord) {
     let (Some(load), Some(meters)) = (&record.load, &record.meters) else {
         return;
     };
@@ -84,7 +84,7 @@ pub(super) fn judge(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecor
     }
 }
 
-fn generator_books(facts: &Facts) -> Option<String> {
+fn generator_totals(facts: &Facts) -> Option<String> {
     (!facts.load.reconciles()).then(|| "the generator's totals do not reconcile".to_owned())
 }
 
@@ -125,14 +125,14 @@ fn achieved(facts: &Facts) -> Option<String> {
     let is_short = (load.replies_measured as f64) < load.intended as f64 * ACHIEVED_AT_LEAST - under_way;
     (all_answered && is_short && !is_full).then(|| {
         format!(
-            "{:.0} replies a second came for {:.0} requests, and the server's CPU was not full: something beside the server \
-             was the limit",
+            "{:.0} replies a second came for {:.0} requests, and the server's CPU was not full: something other than \
+             the server was the limit",
             load.rate_achieved, load.rate_offered
         )
     })
 }
 
-fn server_books(facts: &Facts) -> Option<String> {
+fn server_totals(facts: &Facts) -> Option<String> {
     let server = facts.server?;
     (!server.reconciles()).then(|| "the server's counters of signals do not reconcile".to_owned())
 }
@@ -201,7 +201,7 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
         (
             foreign_ns,
             FOREIGN_NOTED,
-            "something beside the server took",
+            "something other than the server took",
             "of its CPU, and the server waited for it",
         ),
         (
@@ -256,7 +256,7 @@ mod tests {
         plan.cells[0].clone()
     }
 
-    fn judged(change: impl FnOnce(&mut LoadSummary, &mut Meters)) -> CellRecord {
+    fn checked(change: impl FnOnce(&mut LoadSummary, &mut Meters)) -> CellRecord {
         let mut record = testing::record("flat idle=10", 0, 0.1);
         let (Some(load), Some(meters)) = (&mut record.load, &mut record.meters) else {
             panic!("a record has both");
@@ -270,13 +270,13 @@ mod tests {
         load.replies_measured = load.completed;
         meters.tcp_sockets_open = 36;
         change(load, meters);
-        judge(&cell(), Some(1e6), &mut record);
+        check(&cell(), Some(1e6), &mut record);
         record
     }
 
     #[test]
     fn a_clean_cell_is_measured() {
-        let record = judged(|_, _| {});
+        let record = checked(|_, _| {});
         assert_eq!(record.status, CellStatus::Measured, "{:?}", record.reasons);
     }
 
@@ -298,7 +298,7 @@ mod tests {
             (|_, meters| meters.meter_lag_ns = meters.wall_ns / 10, "late"),
         ];
         for (change, reason) in cases {
-            let record = judged(change);
+            let record = checked(change);
             assert_eq!(record.status, CellStatus::Invalid, "{reason}");
             assert!(
                 record.reasons.iter().any(|text| text.contains(reason)),
@@ -310,17 +310,17 @@ mod tests {
 
     #[test]
     fn a_server_that_is_full_or_lost_requests_may_answer_fewer_than_were_due() {
-        let full = judged(|load, meters| {
+        let full = checked(|load, meters| {
             load.replies_measured = 200;
             meters.cpu_run_ns = meters.wall_ns * 99 / 100;
             meters.cpu_busy_ns = Some(meters.cpu_run_ns);
         });
         assert_eq!(full.status, CellStatus::Measured, "{:?}", full.reasons);
-        let bursts = judged(|load, _| {
+        let bursts = checked(|load, _| {
             (load.replies_measured, load.latency_ns.max) = (449, 80_000_000);
         });
         assert_eq!(bursts.status, CellStatus::Measured, "{:?}", bursts.reasons);
-        let lossy = judged(|load, _| {
+        let lossy = checked(|load, _| {
             (load.completed, load.timed_out) = (400, 100);
             load.replies_measured = 400;
         });
@@ -335,7 +335,7 @@ mod tests {
             (
                 |meters, ns| meters.cpu_busy_ns = Some(meters.cpu_run_ns + ns),
                 FOREIGN_NOTED,
-                "something beside",
+                "something other",
             ),
             (
                 |meters, ns| meters.cpu_wait_ns = ns,
@@ -360,7 +360,7 @@ mod tests {
         ];
         for (change, bound, words) in cases {
             let at = |share: f64| {
-                judged(|_, meters| {
+                checked(|_, meters| {
                     (meters.processes, meters.threads) = (1, 2);
                     change(meters, (share * meters.wall_ns as f64) as u64);
                 })
@@ -378,11 +378,11 @@ mod tests {
                 beyond.notes
             );
         }
-        let threads = judged(|_, meters| {
+        let threads = checked(|_, meters| {
             (meters.processes, meters.threads, meters.cpu_wait_ns) = (1, 8, meters.wall_ns);
         });
         assert!(!threads.disturbed, "threads wait for each other");
-        let one_cpu = judged(|_, meters| {
+        let one_cpu = checked(|_, meters| {
             (meters.processes, meters.threads, meters.cpu_wait_ns) = (1, 2, meters.wall_ns);
             (meters.cpu_busy_ns, meters.generator_wait_ns) = (None, Some(meters.wall_ns));
         });
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_slow_cpu_disturbs_a_cell() {
         let with_loops = |loops| {
-            judged(|_, meters| {
+            checked(|_, meters| {
                 meters.idle_loops = Some(loops);
                 meters.idle_run_ns = Some(400_000_000);
             })

@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<SetManifest, LabError> {
 pub(super) fn choose_folder(options: &StudyOptions) -> Result<PathBuf, LabError> {
     let taken = |path: &Path| is_set(path);
     match &options.out {
-        Some(out) if options.start == Start::Afresh && taken(out) => Err(LabError::Occupied { path: out.clone() }),
+        Some(out) if options.start == Start::New && taken(out) => Err(LabError::Occupied { path: out.clone() }),
         Some(out) => Ok(out.clone()),
         None => Ok(folder::next("all", options.start, taken)),
     }
@@ -36,7 +36,7 @@ pub(super) fn choose_folder(options: &StudyOptions) -> Result<PathBuf, LabError>
 pub(super) fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> Result<SetManifest, LabError> {
     let planned = match options.start {
         Start::Resume => read_if_any(path)?,
-        Start::Afresh => None,
+        Start::New => None,
     };
     let asked = SetManifest {
         schema: SCHEMA,

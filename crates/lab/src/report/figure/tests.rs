@@ -63,7 +63,7 @@ fn levels_are_labelled_in_their_unit_and_no_label_runs_into_the_next() {
 }
 
 #[test]
-fn the_label_of_every_built_in_figure_fits_beside_a_narrow_chart() {
+fn the_label_of_every_built_in_figure_fits_a_narrow_chart() {
     for built_in in BUILT_IN {
         let experiment = Experiment::read(&Source::find(built_in.name).expect("built in")).expect("it is read");
         for spec in &experiment.figures {
