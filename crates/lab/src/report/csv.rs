@@ -244,7 +244,7 @@ mod tests {
         let lines = lines(&text);
         assert_eq!(lines.len(), 2);
         let field = |name: &str| lines[1][lines[0].iter().position(|column| *column == name).expect(name)];
-        assert_eq!((field("status"), field("cost-us")), ("measured", ""));
+        assert_eq!((field("status"), field("fake-ns")), ("measured", ""));
         assert_eq!(field("reply-rate"), "1000");
     }
 }
