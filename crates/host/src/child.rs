@@ -1,4 +1,4 @@
-//! Children that run where they are told to and never outlive their parent.
+//! Child processes that are pinned to CPUs and end with their parent.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -8,19 +8,19 @@ use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
 use rustix::thread::CpuSet;
 
-/// What a child gets when the thread that started it ends for whatever reason, `SIGKILL` included.
+/// The signal that a child gets when the thread that started it ends for any reason, `SIGKILL` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnParentDeath {
-    /// `SIGKILL`: nothing can be left behind by a process without children of its own.
+    /// `SIGKILL`, for a process without children of its own.
     Kill,
-    /// `SIGTERM`: a master that has workers takes them with it.
+    /// `SIGTERM`, for a master that ends its workers.
     Terminate,
 }
 
-/// Moves the calling thread, and with it all that it starts from now on, to `cpus`. An empty list changes nothing.
+/// Pins the calling thread, and everything that it starts afterwards, to `cpus`. An empty list changes nothing.
 ///
 /// # Errors
-/// When none of them exists and is allowed.
+/// When none of these CPUs exists and is allowed.
 pub fn pin_this_thread(cpus: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
     for &cpu in cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {
@@ -43,10 +43,10 @@ pub struct PinnedChild {
 impl PinnedChild {
     /// Starts `command` on `cpus` (anywhere, when the list is empty).
     ///
-    /// To be called from a thread that lives as long as the child should: the kernel binds the death signal to it.
+    /// Call it from a thread that lives as long as the child should: the kernel sends the death signal when that thread ends.
     ///
     /// # Errors
-    /// Those of [`Command::spawn`], a CPU that is not allowed among them.
+    /// Those of [`Command::spawn`], for instance for a CPU that is not allowed.
     pub fn spawn(command: &mut Command, cpus: &[usize], on_parent_death: OnParentDeath) -> io::Result<Self> {
         let setup = ChildSetup {
             cpus: cpus.to_vec(),
@@ -76,7 +76,7 @@ impl PinnedChild {
         self.child.id()
     }
 
-    /// Asks it to end (`SIGTERM` to the process itself, not to its group). Nothing happens when it has ended.
+    /// Asks it to end: `SIGTERM` to the process itself, not to its group. Does nothing if it has ended.
     ///
     /// # Errors
     /// Those of `kill(2)`.
@@ -87,7 +87,7 @@ impl PinnedChild {
         Ok(())
     }
 
-    /// Interrupts it, as Ctrl-C would (`SIGINT` to the process itself). Nothing happens when it has ended.
+    /// Interrupts it as Ctrl-C would: `SIGINT` to the process itself. Does nothing if it has ended.
     ///
     /// # Errors
     /// Those of `kill(2)`.
@@ -98,13 +98,13 @@ impl PinnedChild {
         Ok(())
     }
 
-    /// Waits until it has ended, at most `limit`. `None` when it is still running then.
+    /// Waits until it has ended, at most for `limit`. `None` if it is still running.
     ///
     /// # Errors
     /// Those of `waitpid(2)`.
     pub fn wait_for(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
-        /// Short against any drain, long against the cost of a look.
-        const LOOK_EVERY: Duration = Duration::from_millis(2);
+        /// Short compared with any drain, long compared with the cost of one check.
+        const CHECK_EVERY: Duration = Duration::from_millis(2);
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.status {
@@ -115,7 +115,7 @@ impl PinnedChild {
                 if Instant::now() >= deadline {
                     return Ok(None);
                 }
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(CHECK_EVERY);
             }
         }
     }
@@ -123,7 +123,7 @@ impl PinnedChild {
 
 impl Drop for PinnedChild {
     fn drop(&mut self) {
-        // The group outlives its leader when workers are left; an empty group is ESRCH and no concern.
+        // The group outlives its leader while workers are left. An empty group is ESRCH, which does no harm.
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
             if self.status.is_none() {
@@ -189,7 +189,7 @@ mod tests {
         let starter = std::thread::spawn(|| {
             let child = PinnedChild::spawn(&mut shell("exec sleep 60"), &[], OnParentDeath::Kill).expect("sh starts");
             let pid = child.id();
-            // As after a kill of the parent: nothing is dropped.
+            // As if the parent had been killed: nothing is dropped.
             std::mem::forget(child);
             pid
         });

@@ -1,10 +1,10 @@
-//! What of this machine stands in the way of a study, and the exact command that would lift it.
+//! Checks whether this machine can run the studies. Each failed check names the command that fixes it.
 //!
-//! The checks are a table: a name and a function from the facts to what was found. Nothing is changed.
+//! The checks are a table: a name, and a function from the facts to the finding. Nothing is changed.
 
 use c10k_record::{DoctorCheck, HostFacts};
 
-/// Connections that one process is planned for: the largest cell of the studies, plus listeners, files and spares.
+/// Descriptors of one process: the connections of the largest cell of the studies, plus listeners, files and a reserve.
 pub const DESCRIPTORS_WANTED: u64 = 15_200;
 
 /// Backlog that the server asks of `listen(2)`; the kernel cuts it to `net.core.somaxconn`.
@@ -15,89 +15,92 @@ pub const SIGNALS_WANTED: u64 = 1024;
 
 struct Check {
     name: &'static str,
-    look: fn(&HostFacts) -> Verdict,
+    examine: fn(&HostFacts) -> Finding,
 }
 
-enum Verdict {
+enum Finding {
     Fine(String),
-    Hindered(String, &'static str),
+    Limiting(String, &'static str),
 }
 
-use Verdict::{Fine, Hindered};
+use Finding::{Fine, Limiting};
 
 const CHECKS: &[Check] = &[
     Check {
         name: "kernel",
-        look: |facts| Fine(format!("{} on {}", facts.kernel, facts.architecture)),
+        examine: |facts| Fine(format!("{} on {}", facts.kernel, facts.architecture)),
     },
-    Check { name: "cpu", look: cpu },
+    Check {
+        name: "cpu",
+        examine: cpu,
+    },
     Check {
         name: "cpus",
-        look: cpus,
+        examine: cpus,
     },
     Check {
         name: "memory",
-        look: memory,
+        examine: memory,
     },
     Check {
         name: "hypervisor",
-        look: hypervisor,
+        examine: hypervisor,
     },
     Check {
         name: "clock source",
-        look: clock_source,
+        examine: clock_source,
     },
     Check {
         name: "cpu accounting",
-        look: accounting,
+        examine: accounting,
     },
     Check {
         name: "mitigations",
-        look: mitigations,
+        examine: mitigations,
     },
     Check {
         name: "frequency governor",
-        look: governor,
+        examine: governor,
     },
     Check {
         name: "nofile",
-        look: nofile,
+        examine: nofile,
     },
     Check {
         name: "sigpending",
-        look: sigpending,
+        examine: sigpending,
     },
     Check {
         name: "nproc",
-        look: nproc,
+        examine: nproc,
     },
     Check {
         name: "somaxconn",
-        look: somaxconn,
+        examine: somaxconn,
     },
     Check {
         name: "port range",
-        look: port_range,
+        examine: port_range,
     },
     Check {
         name: "noise",
-        look: noise,
+        examine: noise,
     },
 ];
 
-/// Looks at every point, in a fixed order.
+/// Runs every check, in a fixed order.
 #[must_use]
 pub fn examine(facts: &HostFacts) -> Vec<DoctorCheck> {
     CHECKS
         .iter()
-        .map(|check| match (check.look)(facts) {
+        .map(|check| match (check.examine)(facts) {
             Fine(found) => DoctorCheck {
                 name: check.name.to_owned(),
                 found,
                 ok: true,
                 remedy: None,
             },
-            Hindered(found, remedy) => DoctorCheck {
+            Limiting(found, remedy) => DoctorCheck {
                 name: check.name.to_owned(),
                 found,
                 ok: false,
@@ -108,17 +111,17 @@ pub fn examine(facts: &HostFacts) -> Vec<DoctorCheck> {
 }
 
 fn unknown() -> String {
-    "not told by this kernel".to_owned()
+    "not reported by this kernel".to_owned()
 }
 
-fn cpu(facts: &HostFacts) -> Verdict {
+fn cpu(facts: &HostFacts) -> Finding {
     Fine(facts.cpu_model.clone().unwrap_or_else(unknown))
 }
 
-fn cpus(facts: &HostFacts) -> Verdict {
+fn cpus(facts: &HostFacts) -> Finding {
     match facts.cpus.as_slice() {
         [] => Fine(unknown()),
-        [only] => Hindered(
+        [only] => Limiting(
             format!("1 (CPU {only})"),
             "server and generator share it, so that no figure separates them; allow a second one: taskset -c 0,1 c10k …",
         ),
@@ -129,9 +132,9 @@ fn cpus(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn memory(facts: &HostFacts) -> Verdict {
+fn memory(facts: &HostFacts) -> Finding {
     match facts.memory_bytes {
-        Some(bytes) if bytes < 1 << 30 => Hindered(
+        Some(bytes) if bytes < 1 << 30 => Limiting(
             format!("{} MiB", bytes >> 20),
             "cells with more than 5,000 connections may not fit; run with --only on the smaller ones",
         ),
@@ -140,7 +143,7 @@ fn memory(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn hypervisor(facts: &HostFacts) -> Verdict {
+fn hypervisor(facts: &HostFacts) -> Finding {
     match (facts.virtual_machine, facts.steal_percent) {
         (Some(true), Some(steal)) => Fine(format!("a virtual machine; {steal:.2}% of CPU time stolen since boot")),
         (Some(true), None) => Fine("a virtual machine".to_owned()),
@@ -149,9 +152,9 @@ fn hypervisor(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn clock_source(facts: &HostFacts) -> Verdict {
+fn clock_source(facts: &HostFacts) -> Finding {
     match facts.clock_source.as_deref() {
-        Some(slow @ ("hpet" | "acpi_pm" | "jiffies")) => Hindered(
+        Some(slow @ ("hpet" | "acpi_pm" | "jiffies")) => Limiting(
             slow.to_owned(),
             "reading the clock costs microseconds; where tsc is listed in available_clocksource: \
              echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource",
@@ -161,7 +164,7 @@ fn clock_source(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn accounting(facts: &HostFacts) -> Verdict {
+fn accounting(facts: &HostFacts) -> Finding {
     match facts.cpu_accounting.as_deref() {
         Some("tick") => Fine(format!(
             "tick ({} Hz): user and system time are samples; scheduler run time is exact",
@@ -172,32 +175,32 @@ fn accounting(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn mitigations(facts: &HostFacts) -> Verdict {
+fn mitigations(facts: &HostFacts) -> Finding {
     let active = facts
         .mitigations
         .values()
         .filter(|state| state.starts_with("Mitigation"))
         .count();
     Fine(format!(
-        "{active} active of {} known; they make every system call dearer",
+        "{active} active of {} known; each makes system calls more expensive",
         facts.mitigations.len()
     ))
 }
 
-fn governor(facts: &HostFacts) -> Verdict {
+fn governor(facts: &HostFacts) -> Finding {
     match facts.governor.as_deref() {
         None => Fine("no frequency control here".to_owned()),
         Some("performance") => Fine("performance".to_owned()),
-        Some(other) => Hindered(
+        Some(other) => Limiting(
             other.to_owned(),
-            "the clock follows the load, so that an idle server looks dear; cpupower frequency-set -g performance",
+            "the clock follows the load, so that an idle server looks expensive; cpupower frequency-set -g performance",
         ),
     }
 }
 
-fn nofile(facts: &HostFacts) -> Verdict {
+fn nofile(facts: &HostFacts) -> Finding {
     match facts.limits.nofile_hard {
-        Some(hard) if hard < DESCRIPTORS_WANTED => Hindered(
+        Some(hard) if hard < DESCRIPTORS_WANTED => Limiting(
             format!("{hard} descriptors a process"),
             "cells with more connections are skipped; as root: ulimit -Hn 20000, or LimitNOFILE= in the unit",
         ),
@@ -209,9 +212,9 @@ fn nofile(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn sigpending(facts: &HostFacts) -> Verdict {
+fn sigpending(facts: &HostFacts) -> Finding {
     match facts.limits.sigpending_soft {
-        Some(soft) if soft < SIGNALS_WANTED => Hindered(
+        Some(soft) if soft < SIGNALS_WANTED => Limiting(
             format!("{soft} signals a user"),
             "the paper's queue of 1024 does not fit; ulimit -i 1024",
         ),
@@ -220,9 +223,9 @@ fn sigpending(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn nproc(facts: &HostFacts) -> Verdict {
+fn nproc(facts: &HostFacts) -> Finding {
     match facts.limits.nproc_soft {
-        Some(soft) if soft < 2048 => Hindered(
+        Some(soft) if soft < 2048 => Limiting(
             format!("{soft} processes a user"),
             "process and thread models stop there; ulimit -u 32768",
         ),
@@ -231,13 +234,13 @@ fn nproc(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn somaxconn(facts: &HostFacts) -> Verdict {
+fn somaxconn(facts: &HostFacts) -> Finding {
     match facts
         .sysctls
         .get("net.core.somaxconn")
         .and_then(|value| value.parse::<u64>().ok())
     {
-        Some(limit) if limit < BACKLOG_WANTED => Hindered(
+        Some(limit) if limit < BACKLOG_WANTED => Limiting(
             format!("{limit} connections may wait for accept"),
             "bursts beyond it are refused by the kernel, not by the server; sysctl -w net.core.somaxconn=4096",
         ),
@@ -246,13 +249,13 @@ fn somaxconn(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn port_range(facts: &HostFacts) -> Verdict {
+fn port_range(facts: &HostFacts) -> Finding {
     let range = facts.sysctls.get("net.ipv4.ip_local_port_range").and_then(|value| {
         let (low, high) = value.split_once(' ')?;
         Some((low.parse::<u64>().ok()?, high.parse::<u64>().ok()?))
     });
     match range {
-        Some((low, high)) if high.saturating_sub(low) < 1000 => Hindered(
+        Some((low, high)) if high.saturating_sub(low) < 1000 => Limiting(
             format!("{low} to {high}"),
             "the generator needs many source addresses; sysctl -w net.ipv4.ip_local_port_range='32768 60999'",
         ),
@@ -264,12 +267,12 @@ fn port_range(facts: &HostFacts) -> Verdict {
     }
 }
 
-fn noise(facts: &HostFacts) -> Verdict {
+fn noise(facts: &HostFacts) -> Finding {
     let load = facts.load_average.unwrap_or_default();
     let pressure = facts.cpu_pressure_percent.unwrap_or_default();
     let found = format!("load average {load:.2}, tasks waited for a CPU {pressure:.1}% of the last 10 s");
     if pressure > 5.0 {
-        return Hindered(found, "something else is running; stop it, or expect wide intervals");
+        return Limiting(found, "something else is running; stop it, or expect wide intervals");
     }
     Fine(found)
 }
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn every_point_that_stands_in_the_way_names_a_remedy() {
+    fn every_failed_check_names_a_remedy() {
         let mut facts = HostFacts {
             cpus: vec![0],
             clock_source: Some("hpet".to_owned()),
@@ -298,13 +301,13 @@ mod tests {
         let checks = examine(&facts);
         for name in ["cpus", "clock source", "nofile", "sigpending", "somaxconn"] {
             let check = check(&checks, name);
-            assert!(!check.ok, "{name} should stand in the way");
+            assert!(!check.ok, "{name} should fail");
             assert!(check.remedy.is_some(), "{name} should name a remedy");
         }
     }
 
     #[test]
-    fn what_the_kernel_does_not_tell_is_not_a_fault() {
+    fn a_fact_that_the_kernel_does_not_report_is_no_failure() {
         assert!(examine(&HostFacts::default()).iter().all(|check| check.ok));
     }
 }

@@ -1,4 +1,4 @@
-//! The facts of this machine, read from `/proc`, `/sys` and `uname(2)`.
+//! Facts about this machine, read from `/proc`, `/sys` and `uname(2)`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::io::Read as _;
 use c10k_record::{HostFacts, ProcessLimits};
 use rustix::process::{Resource, getrlimit};
 
-/// The settings that bind a server or a load generator.
+/// The settings that limit a server or a load generator.
 const SYSCTLS: &[&str] = &[
     "fs.nr_open",
     "fs.file-max",
@@ -24,7 +24,7 @@ const SYSCTLS: &[&str] = &[
     "vm.max_map_count",
 ];
 
-/// Reads the facts. Never fails: what cannot be read is absent.
+/// Reads the facts. Never fails: a fact that cannot be read is absent.
 #[must_use]
 pub fn read() -> HostFacts {
     let uname = rustix::system::uname();

@@ -1,7 +1,8 @@
-//! What this machine is and what it is doing: facts, limits and meters read from the kernel.
+//! Facts, limits and meters of this machine, read from the kernel.
 //!
-//! [`facts`] reads what a result depends on, once; [`doctor`] says what of it stands in the way of a study and which
-//! command would change it. Nothing here changes the machine.
+//! [`facts`] reads what a result depends on. [`doctor`] lists the facts that would disturb a study, each with the command that
+//! changes it. [`meter`] reads what processes, CPUs and the network stack have used. [`calls`] counts system calls, and
+//! [`child`] starts pinned processes. Nothing here changes the machine.
 #![forbid(unsafe_code)]
 
 pub mod calls;

@@ -276,9 +276,9 @@ fn signals() -> Outcome {
     in_one_of_some_tries(|| {
         // Its signals stay queued until the child ends.
         let mut child = Metered::start(&[]);
-        let before = queued_signals().expect("every Linux tells");
+        let before = queued_signals().expect("every Linux reports it");
         child.does("queue", 200);
-        let queued = queued_signals().expect("every Linux tells").saturating_sub(before);
+        let queued = queued_signals().expect("every Linux reports it").saturating_sub(before);
         within("signals", queued, 195..260)
     })
 }

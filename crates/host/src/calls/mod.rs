@@ -1,13 +1,13 @@
-//! System calls of a server, counted by name between two instants, by a tool that the machine has.
+//! Counts the system calls of a server by name between two instants, with a tool of the machine.
 //!
-//! Counting is no part of measuring time: a traced call is dearer than the same call untraced. Two tools are known, and
-//! which one counted is part of the result:
+//! Counting and measuring time are separate: a traced call costs more than the same call untraced. There are two tools, and
+//! the result says which one counted:
 //!
-//! * `perf stat` on the server's CPU: the kernel counts at its own tracepoint, for little. Needs root (or `CAP_PERFMON` and
-//!   a readable tracefs) and a CPU that the generator does not run on; counts the tasks there that are called like the
-//!   server's executable.
+//! * `perf stat` on the server's CPU: the kernel counts at its own tracepoint, at little cost. Needs root (or `CAP_PERFMON`
+//!   and a readable tracefs) and a CPU that the generator does not run on. Counts the tasks on that CPU that have the name of
+//!   the server's executable.
 //! * `strace` around the server: needs no privilege and follows the process tree, but stops the server twice at each
-//!   call, so that at a high rate more is done per wait than at full speed.
+//!   call. At a high rate the server then handles more events per wait than at full speed.
 
 mod perf;
 mod strace;
@@ -50,10 +50,10 @@ enum Session {
 }
 
 impl CallTool {
-    /// The best tool that works here, tried and not guessed. `cpu` is the CPU that a server would have to itself.
+    /// The best tool that works here; each is run once to find out. `cpu` is the CPU that a server would have for itself.
     ///
     /// # Errors
-    /// Why none works, in one sentence.
+    /// The reason why none works, in one sentence.
     pub fn find(cpu: Option<usize>) -> Result<Self, String> {
         let Some(cpu) = cpu else {
             return strace::probe()
@@ -76,8 +76,8 @@ impl CallTool {
         }
     }
 
-    /// Prepares to count one run of the server `program`; nothing is counted before [`CallCounting::start`]. Files of the
-    /// tool go to `folder`. The tool itself runs on `cpus`.
+    /// Prepares to count one run of the server `program`; counting begins with [`CallCounting::start`]. The tool writes its
+    /// files to `folder` and runs on `cpus`.
     ///
     /// # Errors
     /// When the tool cannot be started or its files cannot be made.
@@ -90,7 +90,7 @@ impl CallTool {
 }
 
 impl CallCounting {
-    /// What has to stand before the server's command.
+    /// The words to put before the server's command.
     #[must_use]
     pub fn prefix(&self) -> Vec<String> {
         match &self.0 {
@@ -99,7 +99,7 @@ impl CallCounting {
         }
     }
 
-    /// Counting is on when this returns.
+    /// Starts counting. Counting is on when this returns.
     ///
     /// # Errors
     /// When the tool does not answer.
@@ -113,7 +113,7 @@ impl CallCounting {
         }
     }
 
-    /// Counting is off when this returns.
+    /// Stops counting. Counting is off when this returns.
     ///
     /// # Errors
     /// When the tool does not answer.
@@ -127,10 +127,10 @@ impl CallCounting {
         }
     }
 
-    /// The counts. To be called when the server has ended.
+    /// The counts. Call it after the server has ended.
     ///
     /// # Errors
-    /// When the tool failed or printed what cannot be read.
+    /// When the tool failed or its output cannot be read.
     pub fn finish(self) -> io::Result<CallCounts> {
         match self.0 {
             Session::Perf(session) => session.finish(),
@@ -139,8 +139,8 @@ impl CallCounting {
     }
 }
 
-/// Runs a tool once; the first line of its complaint where it fails.
-fn try_out(command: &mut Command, name: &str) -> Result<(), String> {
+/// Runs a tool once. If it fails, the error is the first line of its message.
+fn run_once(command: &mut Command, name: &str) -> Result<(), String> {
     let output = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -169,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut counting = tool
             .prepare(Path::new("sh"), folder.path(), &[])
-            .expect("it was tried out");
+            .expect("it works here");
         let mut command = counting.prefix();
         let script = "n=0; while [ $n -lt 300 ]; do cd /; n=$((n+1)); done; echo ready; read go; \
                       n=0; while [ $n -lt 200 ]; do cd /; n=$((n+1)); done; echo done; read end";
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {
-        let reason = try_out(&mut Command::new("/nowhere/perf"), "perf").expect_err("it is not there");
+        let reason = run_once(&mut Command::new("/nowhere/perf"), "perf").expect_err("it is not there");
         assert!(reason.contains("perf cannot be started"), "{reason}");
     }
 }

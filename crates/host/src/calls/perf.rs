@@ -1,4 +1,4 @@
-//! `perf stat` on one CPU, switched on and off through a pair of named pipes.
+//! `perf stat` on one CPU, controlled through a pair of named pipes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
-use super::{CallCounts, try_out};
+use super::{CallCounts, run_once};
 use crate::child::{OnParentDeath, PinnedChild};
 
 /// Far more than an answer takes on a loaded machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The one tracepoint through which all calls go, with the number of the call. There is one for each call too, but taking
-/// hundreds of them down again takes seconds of grace periods.
+/// The tracepoint of all system calls, which has the number of the call. Each call has its own tracepoint as well, but
+/// removing hundreds of them takes seconds of grace periods.
 const CALL: &str = "raw_syscalls:sys_enter";
 
-/// The calls that servers make; what is none of them is counted as `other`, so that the sum misses nothing.
+/// The calls that servers make. All others are counted together as `other`, so that the sum is complete.
 const NAMES: &[(&str, libc::c_long)] = &[
     #[cfg(target_arch = "x86_64")]
     ("accept", libc::SYS_accept),
@@ -80,7 +80,7 @@ const NAMES: &[(&str, libc::c_long)] = &[
 
 pub(super) fn probe(cpu: usize) -> Result<(), String> {
     let cpu = cpu.to_string();
-    try_out(
+    run_once(
         Command::new("perf").args(["stat", "-C", &cpu, "-x,", "-e", CALL, "--", "true"]),
         "perf",
     )
@@ -101,7 +101,7 @@ impl Session {
         let files = [".calls-control", ".calls-answers", ".calls-counts"].map(|name| folder.join(name));
         let [control, answers, counts] = &files;
         for pipe in [control, answers] {
-            // What a killed run left.
+            // A killed run leaves its pipes behind.
             let _ = fs::remove_file(pipe);
             mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         }
@@ -166,7 +166,7 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            // Also a short rest between two looks.
+            // This also pauses between two reads.
             if let Some(status) = self.perf.wait_for(Duration::from_micros(200))? {
                 return Err(io::Error::other(format!("perf stat ended with {status}")));
             }
@@ -191,7 +191,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         for file in &self.files {
-            // A file that stays behind is hidden, small, and replaced by the next run.
+            // A file that is left behind is hidden and small, and the next run replaces it.
             let _ = fs::remove_file(file);
         }
     }

@@ -1,4 +1,4 @@
-//! `strace` around a server: every call with its instant, counted afterwards.
+//! `strace` around a server: it records every call with its instant; the calls are counted afterwards.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{CallCounts, try_out};
+use super::{CallCounts, run_once};
 
-/// Quiet, all children, instants since the epoch, no strings, arguments as they are, no signals. `-D`: the tracer is a
-/// grandchild, so that the process that is started is the server.
+/// Quiet, all children, instants since the epoch, no strings, raw arguments, no signals. `-D`: the tracer is a
+/// grandchild, so that the started process is the server itself.
 const FLAGS: &[&str] = &[
     "-D",
     "-f",
@@ -25,7 +25,7 @@ const FLAGS: &[&str] = &[
 ];
 
 pub(super) fn probe() -> Result<(), String> {
-    try_out(
+    run_once(
         Command::new("strace").args(FLAGS).args(["/dev/null", "--", "true"]),
         "strace",
     )
@@ -75,12 +75,12 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // It is not there when the server did not start.
+        // There is no trace if the server did not start.
         let _ = fs::remove_file(&self.trace);
     }
 }
 
-/// Lines are `PID SECONDS.MICROSECONDS NAME(…`; what resumes, signals and ends are no new calls.
+/// Lines are `PID SECONDS.MICROSECONDS NAME(…`; resumed calls, signals and ends are not new calls.
 fn parse(text: &str, from: SystemTime, to: SystemTime) -> CallCounts {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let within = seconds(from)..seconds(to);

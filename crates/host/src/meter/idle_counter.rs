@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use c10k_sys::{cpu_clock, scheduling};
 use rustix::thread::CpuSet;
 
-/// Additions in one counted loop: about a microsecond, so that counting costs nothing and nothing is lost between.
+/// Additions in one counted loop: about a microsecond, so that the store of the count costs little and the resolution is
+/// fine.
 const ADDITIONS: u64 = 1000;
 
 /// Counts, on one CPU, the loops for which nothing else wanted that CPU.
@@ -31,12 +32,12 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// What the idle counter has got done so far.
+/// One reading of the idle counter.
 #[derive(Debug, Clone, Copy)]
 pub struct IdleCounterReading {
     /// Loops counted.
     pub loops: u64,
-    /// CPU time that the scheduler gave to the idle counter.
+    /// CPU time of the counting thread.
     pub run_time: Duration,
     /// When this was read.
     pub at: Instant,

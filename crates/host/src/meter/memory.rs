@@ -26,7 +26,7 @@ pub struct KernelMemory {
     pub page_tables: u64,
 }
 
-/// Reads [`KernelMemory`]; `None` where the kernel does not tell.
+/// Reads [`KernelMemory`]; `None` if the kernel does not report it.
 #[must_use]
 pub fn kernel_memory() -> Option<KernelMemory> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
@@ -50,7 +50,7 @@ mod tests {
     fn this_process_and_the_kernel_use_memory() {
         assert!(proportional_set_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
         assert!(page_table_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
-        let kernel = kernel_memory().expect("every Linux tells");
+        let kernel = kernel_memory().expect("every Linux reports it");
         assert!(kernel.slab > 4096 && kernel.stacks > 4096 && kernel.page_tables > 4096);
     }
 }

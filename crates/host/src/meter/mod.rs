@@ -1,7 +1,8 @@
-//! Meters: what a process tree, a CPU and the network stack have used up to this instant.
+//! Meters: what a process tree, a CPU and the network stack have used so far.
 //!
-//! A meter is read twice and the readings are subtracted; nothing here keeps state in between, except the
-//! [`IdleCounter`], which has to run. CPU time of a server is taken in three independent ways, because each can mislead:
+//! A meter is read twice and the readings are subtracted. Only one meter runs in between: the
+//! [`IdleCounter`], a thread. The CPU time of a server is measured in three independent ways, because each can
+//! mislead:
 //!
 //! 1. [`ProcessTree`]: the scheduler's run time of every thread of the server and of its children. Exact to the
 //!    nanosecond, but without interrupt time accounting (`CONFIG_IRQ_TIME_ACCOUNTING`) it holds interrupts that hit the

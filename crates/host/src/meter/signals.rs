@@ -1,9 +1,9 @@
-//! Signals that wait to be taken.
+//! Queued signals.
 
 use std::fs;
 
-/// Signals queued for all processes of this user (`SigQ` of `/proc/self/status`): the kernel counts them by user, and
-/// whatever waits for others leaves a server less room in its own queue. `None` where the kernel does not tell.
+/// Signals queued for all processes of this user (`SigQ` of `/proc/self/status`): the kernel counts them by user, so
+/// that signals of other processes leave less room for a server. `None` if the kernel does not report it.
 #[must_use]
 pub fn queued_signals() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)

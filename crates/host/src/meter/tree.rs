@@ -1,4 +1,4 @@
-//! What a process and all its descendants have used, the living and the dead.
+//! What a process and all its descendants have used, including those that have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,14 +19,13 @@ pub struct ProcessTree {
 
 /// The sums over the tree up to one instant.
 ///
-/// A child that ended and was reaped goes on counting through its parent's sums, which hold its CPU time (rounded to
-/// 10 ms over all of them) and faults, but not its context switches: those are a lower bound where children come and
-/// go.
+/// A child that ended and was reaped still counts: its parent's sums have its CPU time (all children together, rounded to
+/// 10 ms) and its faults, but not its context switches. Where children come and go, context switches are a lower bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeUsage {
-    /// CPU time that the scheduler gave to it.
+    /// CPU time.
     pub run_time: Duration,
-    /// Time for which it was runnable and waited for a CPU (living threads).
+    /// Time in which its living threads were runnable and waited for a CPU.
     pub wait_time: Duration,
     /// Context switches because it blocked.
     pub switches_voluntary: u64,
