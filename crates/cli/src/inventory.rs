@@ -2,7 +2,7 @@
 
 use c10k_event::Mechanism;
 use c10k_record::{Inventory, MechanismRow, ModelRow, ProbeRow, SCHEMA};
-use c10k_server::{Dispatch, Model};
+use c10k_server::Model;
 
 /// What the lab needs of the rows.
 pub(crate) fn lab_rows() -> c10k_lab::Rows {
@@ -50,9 +50,9 @@ pub(crate) fn models() -> Vec<ModelRow> {
             let reason = model.availability().err();
             ModelRow {
                 name: model.name().to_owned(),
-                summary: model.descriptor().summary.to_owned(),
-                mechanisms: model.descriptor().dispatch == Dispatch::Mechanism,
-                one_connection_per_worker: ["preforked", "thread-pool"].contains(&model.name()),
+                summary: model.summary().to_owned(),
+                mechanisms: model.takes_mechanism(),
+                one_connection_per_worker: model.serves_one_connection_per_worker(),
                 available: reason.is_none(),
                 reason,
             }

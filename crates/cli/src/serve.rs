@@ -70,7 +70,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     c10k_server::raise_descriptor_limit();
-    let mut config = Config::new(Model::named(&args.model)?, Mechanism::named(&args.mechanism)?);
+    let model = Model::named(&args.model)?;
+    let mut config = Config::new(Mechanism::named(&args.mechanism)?);
     config.listen = args.listen;
     config.accept = args.accept;
     config.work = args.work;
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     config.deadlines.idle = args.idle_timeout;
     config.deadlines.drain = args.drain_timeout;
     // First of all: threads that were there before would keep what the server gives up.
-    let server = Server::bind(config)?;
+    let server = Server::bind(model, config)?;
     let stop = Stop::new();
     stop.on_signals()?;
     let address = server.address();
@@ -167,7 +168,7 @@ fn one_of<T: Copy>(all: &[(&str, T)], text: &str) -> Result<T, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    c10k_server::units::duration(text).ok_or_else(|| "give digits and a unit, such as 250us, 10ms or 5s".to_owned())
+    c10k_units::duration::parse(text).map_err(|error| error.to_string())
 }
 
 fn on_overflow(text: &str) -> Result<OnOverflow, String> {

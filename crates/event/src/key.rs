@@ -7,8 +7,8 @@
 /// in another set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Key {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
+    index: u32,
+    generation: u32,
 }
 
 impl Key {
@@ -23,8 +23,22 @@ impl Key {
         generation: u32::MAX,
     };
 
+    pub(crate) const fn at(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+
     pub(crate) const fn index(self) -> usize {
         self.index as usize
+    }
+
+    /// The index of its slot. A later key may have the same one.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.index
+    }
+
+    pub(crate) const fn generation(self) -> u32 {
+        self.generation
     }
 
     /// The key as the 64 bits of user data that the kernel returns with an event.

@@ -125,7 +125,7 @@ mod options;
 mod owner;
 mod readiness;
 mod set;
-mod slots;
+mod slab;
 mod waker;
 
 pub use counters::Counters;
@@ -142,4 +142,5 @@ pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
 pub use owner::Threading;
 pub use readiness::{Readiness, ReadinessDetail};
 pub use set::{Declared, InterestSet};
+pub use slab::Slab;
 pub use waker::Waker;

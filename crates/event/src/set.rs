@@ -7,7 +7,7 @@ use crate::{
     mechanism::Kernel,
     owner::Owner,
     readiness::poll_bits,
-    slots::{Entry, Slots},
+    slab::Slab,
     waker::{Channel, WAKER_WATCH},
 };
 use c10k_sys::poll::PollEntry;
@@ -18,13 +18,21 @@ use std::{
     time::Duration,
 };
 
+/// A declared source and what the set knows about it.
+struct Entry<S> {
+    source: S,
+    watch: Watch,
+    /// The descriptor's number at the declaration.
+    fd: RawFd,
+}
+
 /// A set of sources. It owns them and reports when they are ready; see the [crate's documentation](crate).
 pub struct InterestSet<S: AsFd> {
     // Fields are dropped in this order: the kernel's side is closed before the sources.
     backend: Kernel,
     owner: Owner,
     channel: Option<Channel>,
-    slots: Slots<S>,
+    slots: Slab<Entry<S>>,
     /// Which descriptor numbers are in the set.
     declared: Vec<bool>,
     counters: Counters,
@@ -64,7 +72,7 @@ impl<S: AsFd> InterestSet<S> {
             backend: mechanism.descriptor().open(options)?,
             owner,
             channel: None,
-            slots: Slots::new(),
+            slots: Slab::new(),
             declared: Vec::new(),
             counters: Counters::default(),
             mechanism,
@@ -100,7 +108,7 @@ impl<S: AsFd> InterestSet<S> {
             Ok(declared) => {
                 let fd = source.as_fd().as_raw_fd();
                 self.mark(fd, true);
-                self.slots.insert(declared.key, Entry { source, watch, fd });
+                self.slots.fill(declared.key, Entry { source, watch, fd });
                 Ok(declared)
             }
             Err(error) => Err(Declined { source, error }),

@@ -41,7 +41,6 @@ mod range;
 mod refusal;
 mod route;
 mod target;
-pub mod units;
 
 pub use date::Date;
 pub use file::{FileFacts, Piece, Unsent};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use c10k_units::{duration, size};
+
 use crate::pattern::MAX_BYTES;
-use crate::units;
 
 /// The longest spin that a request may ask for.
 const MAX_SPIN: Duration = Duration::from_secs(60);
@@ -59,15 +60,15 @@ pub(crate) enum Route {
 
 impl Route {
     pub(crate) fn of(path: &[u8]) -> Route {
-        if let Some(size) = path.strip_prefix(b"/bytes/") {
-            return text(size)
-                .and_then(units::size)
-                .filter(|size| *size <= MAX_BYTES)
+        if let Some(bytes) = path.strip_prefix(b"/bytes/") {
+            return text(bytes)
+                .and_then(|text| size::parse(text).ok())
+                .filter(|bytes| *bytes <= MAX_BYTES)
                 .map_or(Route::Missing, Route::Bytes);
         }
         if let Some(time) = path.strip_prefix(b"/spin/") {
             return text(time)
-                .and_then(units::duration)
+                .and_then(|text| duration::parse(text).ok())
                 .filter(|time| *time <= MAX_SPIN)
                 .map_or(Route::Missing, Route::Spin);
         }
@@ -108,6 +109,8 @@ mod tests {
         assert_eq!(Route::of(b"/bytes/92"), Route::Bytes(92));
         assert_eq!(Route::of(b"/bytes/1g"), Route::Bytes(MAX_BYTES));
         assert_eq!(Route::of(b"/spin/10ms"), Route::Spin(Duration::from_millis(10)));
+        assert_eq!(Route::of(b"/spin/1500ns"), Route::Spin(Duration::from_nanos(1500)));
+        assert_eq!(Route::of(b"/spin/1.5ms"), Route::Spin(Duration::from_micros(1500)));
         assert_eq!(Route::of(b"/stats"), Route::Stats);
         assert_eq!(Route::of(b"/echo"), Route::Echo);
         assert_eq!(Route::of(b"/headers"), Route::Headers);

@@ -1,4 +1,4 @@
-//! What a server is told to be.
+//! The settings of a server.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,20 +7,18 @@ use std::time::Duration;
 use c10k_event::Mechanism;
 use c10k_http::{Date, Files, Host, Limits, Stage};
 
-use crate::{Model, Root};
+use crate::Root;
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 lets the kernel choose. Default 127.0.0.1:0.
     pub listen: SocketAddr,
-    /// The concurrency model.
-    pub model: Model,
-    /// The event mechanism. Models without one ignore it.
+    /// The event mechanism. Models that are not driven by one ignore it.
     pub mechanism: Mechanism,
     /// Options of the mechanism.
     pub event_options: c10k_event::Options,
-    /// How many connections to accept per readiness of the listener. Default all.
+    /// How many connections to accept each time the listener is ready. Default all.
     pub accept: AcceptPolicy,
     /// CPU time to spend on every request. Default none.
     pub work: Duration,
@@ -28,29 +26,28 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// How large a request may be.
     pub limits: Limits,
-    /// Worker threads or processes of the models that have several. `None`: the model's own default.
+    /// The number of worker threads or processes, for models that can have several. Default: the model's own.
     pub workers: Option<NonZeroUsize>,
-    /// How the workers of `loop-per-core` come to their connections. Default reuseport.
+    /// How event loops in several threads share connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
-    /// Who takes what `io-uring` submits. Default the call that waits.
+    /// How requests of an io_uring are submitted. Default by the call that waits.
     pub submission: Submission,
     /// The directory whose files are served at `/`. Default none.
     pub root: Option<Root>,
-    /// The user to become once the server listens; only the superuser can. Default nobody else.
+    /// The user to become when the server listens; only root can. Default: the user does not change.
     pub user: Option<String>,
-    /// What the server is kept to once it listens. Default nothing.
+    /// How the server is confined when it listens. Default not at all.
     pub confinement: Confinement,
-    /// The most connections open at once. Default: as many as the descriptor limit has room for.
+    /// The most connections that are open at once. Default: as many as the descriptor limit allows, or the model's own limit.
     pub max_connections: Option<usize>,
 }
 
 impl Config {
     /// A server on a free port of 127.0.0.1 with defaults.
     #[must_use]
-    pub fn new(model: Model, mechanism: Mechanism) -> Config {
+    pub fn new(mechanism: Mechanism) -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            model,
             mechanism,
             event_options: c10k_event::Options::default(),
             accept: AcceptPolicy::All,
@@ -67,16 +64,7 @@ impl Config {
         }
     }
 
-    /// How many loops the models that have several run.
-    pub(crate) fn worker_loops(&self) -> usize {
-        let unsaid = match self.model.name() {
-            "loop-per-core" => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            _ => 1,
-        };
-        self.workers.map_or(unsaid, NonZeroUsize::get)
-    }
-
-    /// What the request machine is told.
+    /// The settings of the request machine.
     pub(crate) fn host(&self, date: Date) -> Host {
         Host {
             date,
@@ -92,17 +80,17 @@ impl Config {
     }
 }
 
-/// How many connections one readiness of the listener brings at most.
+/// How many connections are accepted at most each time the listener is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptPolicy {
-    /// All that are waiting.
+    /// All that wait.
     All,
-    /// That many. 1 is the paper's single accept.
+    /// That many. 1 is the single accept of the paper.
     UpTo(NonZeroU32),
 }
 
 impl AcceptPolicy {
-    /// One connection per readiness.
+    /// One connection at a time.
     pub const ONE: AcceptPolicy = AcceptPolicy::UpTo(NonZeroU32::MIN);
 
     pub(crate) fn most(self) -> u32 {
@@ -113,16 +101,16 @@ impl AcceptPolicy {
     }
 }
 
-/// How the workers of `loop-per-core` come to their connections.
+/// How event loops in several threads share connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptSharing {
-    /// Each has a listener of its own on the same port; the kernel spreads by hash.
+    /// Each has its own listener on the same port, and the kernel distributes connections by hash.
     Reuseport,
-    /// All watch one listener, and the kernel tells one or few of a connection (`EPOLLEXCLUSIVE`).
+    /// All watch one listener, and the kernel wakes one or few of them for a connection (`EPOLLEXCLUSIVE`).
     Exclusive,
-    /// All watch one listener, and all are told.
+    /// All watch one listener, and all are woken.
     Shared,
-    /// One thread accepts and hands over in turn.
+    /// One thread accepts and hands connections to the loops in turn.
     Handoff,
 }
 
@@ -136,12 +124,12 @@ impl AcceptSharing {
     ];
 }
 
-/// Who takes what the model `io-uring` submits.
+/// How requests of an io_uring are submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
-    /// The call that waits for completions, `io_uring_enter`.
+    /// By the call that waits for completions, `io_uring_enter`.
     Enter,
-    /// A thread of the kernel that looks for it (`IORING_SETUP_SQPOLL`); its CPU time counts as the server's.
+    /// By a kernel thread that polls for them (`IORING_SETUP_SQPOLL`). Its CPU time counts as the server's.
     Sqpoll,
 }
 
@@ -151,38 +139,36 @@ impl Submission {
         &[("enter", Submission::Enter), ("sqpoll", Submission::Sqpoll)];
 }
 
-/// What a server is kept to.
+/// How a server is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confinement {
-    /// Nothing more than its user is.
+    /// Not at all.
     None,
-    /// Reading below its root, and listening on its port (Landlock).
+    /// It can only read below its root and listen on its port (Landlock).
     Landlock,
 }
 
-/// How long a client may take, and how long the server waits when it ends. Resolution: 64 ms.
+/// The time limits for clients, and for a drain. They pass up to 128 ms late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// From the first byte of a head to its last. Default 60 s (nginx: `client_header_timeout` 60s).
     pub head: Duration,
-    /// From the end of a head to the end of its body. Default 60 s (nginx: `client_body_timeout` 60s, but between two
-    /// reads).
+    /// From the end of a head to the end of the body. Default 60 s (nginx: `client_body_timeout` 60s, between two reads).
     pub body: Duration,
-    /// How often a client that does not take its reply is looked at: it must have taken
-    /// [`min_send_rate`](Self::min_send_rate) times this since the last time. Default 10 s (nginx: `send_timeout` 60s,
-    /// but between two writes).
+    /// How often the server checks a client that is slow to read its reply. It must have read
+    /// [`min_send_rate`](Self::min_send_rate) × this time since the last check. Default 10 s (nginx: `send_timeout` 60s,
+    /// between two writes).
     pub send: Duration,
-    /// The slowest pace at which a client may take its reply, bytes per second. Default 500 (nginx: none).
+    /// The lowest rate at which a client may read its reply, in bytes per second. Default 500 (nginx: none).
     pub min_send_rate: u32,
-    /// Between the end of a reply, or the beginning of the connection, and the first byte of a request. Default 75 s
+    /// From the end of a reply, or the start of the connection, to the first byte of a request. Default 75 s
     /// (nginx: `keepalive_timeout` 75s).
     pub idle: Duration,
-    /// How long a connection must have been idle before it may be closed to make room, when no descriptor is left or the
-    /// cap on connections is reached. Default 1 s (nginx: none).
+    /// How long a connection must have been idle before it may be closed to make room. Default 1 s (nginx: none).
     pub spare: Duration,
-    /// How long input is taken after the server has closed its half. Default 2 s (nginx: `lingering_timeout` 5s).
+    /// How long input is dropped after the server has closed its half. Default 2 s (nginx: `lingering_timeout` 5s).
     pub linger: Duration,
-    /// How long a drain may take. Default 10 s (nginx: `worker_shutdown_timeout`, none).
+    /// How long a drain may take. Default 10 s (nginx: `worker_shutdown_timeout`, no limit).
     pub drain: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Why a server could not start or go on.
+//! Why a server could not start or had to end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use c10k_event::{DeclareError, OpenError, WaitError, WakerError};
 
-/// One line each: the operation, the cause, the remedy.
+/// Each message is one line: the operation, the cause, the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// No model has this name.
     #[error("no model is called '{name}': use one of {known}")]
     UnknownModel {
-        /// The name that was looked for.
+        /// The unknown name.
         name: String,
-        /// The names that there are.
+        /// The known names.
         known: String,
     },
     /// The model cannot run here.
@@ -23,7 +23,7 @@ pub enum ServeError {
     ModelUnavailable {
         /// The model's name.
         model: &'static str,
-        /// Why, and what lifts it.
+        /// Why, and what to do about it.
         reason: String,
     },
     /// The address cannot be listened on.
@@ -31,10 +31,10 @@ pub enum ServeError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         cause: io::Error,
     },
-    /// The descriptor that a service manager has handed over cannot be used.
+    /// The descriptor from the service manager cannot be used.
     #[error("using the inherited listener: {cause}: hand over one listening TCP socket, or unset LISTEN_FDS")]
     Inherited {
         /// What is wrong with it.
@@ -45,7 +45,7 @@ pub enum ServeError {
     Root {
         /// Its path.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         cause: io::Error,
     },
     /// The process cannot become the user of `--user`.
@@ -53,7 +53,7 @@ pub enum ServeError {
     User {
         /// The user's name.
         name: String,
-        /// Why, and what lifts it.
+        /// Why, and what to do about it.
         reason: String,
     },
     /// The process cannot be confined.
@@ -65,7 +65,7 @@ pub enum ServeError {
     /// The mechanism cannot be opened.
     #[error(transparent)]
     Mechanism(#[from] OpenError),
-    /// The mechanism does not take the listener.
+    /// The mechanism refuses the listener.
     #[error("watching the listener: {0}")]
     Watch(#[from] DeclareError),
     /// The loop cannot be woken.
@@ -74,18 +74,20 @@ pub enum ServeError {
     /// The mechanism failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// The tokio runtime failed, which is not in its interface.
-    #[error("running the tokio runtime: {cause}: start the server again, and tell tokio's authors if it comes back")]
+    /// The tokio runtime failed, in a way that its interface does not report.
+    #[error(
+        "running the tokio runtime: {cause}: start the server again, and report it to tokio's authors if it happens again"
+    )]
     Runtime {
-        /// What it said.
+        /// Its message.
         cause: String,
     },
-    /// Another call failed that has no reason to.
+    /// Another system call failed.
     #[error("{call}: {cause}: see the call's manual page")]
     System {
         /// The call.
         call: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         cause: io::Error,
     },
 }

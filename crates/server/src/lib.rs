@@ -1,6 +1,6 @@
-//! An HTTP server in which mechanism and concurrency model are flags and nothing else differs.
+//! An HTTP server whose event mechanism and concurrency model can be chosen, while nothing else differs.
 //!
-//! Every model drives the same request machine ([`c10k_http::Machine`]) over the same sockets with the same counters;
+//! Every model drives the same request machine ([`c10k_http::Machine`]) and takes the same decisions about its connections;
 //! every mechanism is driven by the same code. [`MODELS`] is the table of models.
 //!
 //! ```no_run
@@ -8,8 +8,8 @@
 //! use c10k_server::{Config, Model, Server, Stop};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config::new(Model::named("event-loop")?, Mechanism::named("epoll-edge")?);
-//! let server = Server::bind(config)?;
+//! let config = Config::new(Mechanism::named("epoll-edge")?);
+//! let server = Server::bind(Model::named("event-loop")?, config)?;
 //! println!("listening on {}", server.address());
 //! let stop = Stop::new();
 //! stop.on_signals()?;
@@ -20,56 +20,51 @@
 //! ```
 //!
 //! # Contract
-//! - **Edges and levels.** A turn of a connection reads until a read comes back short, which proves that the socket was
-//!   empty at that moment; whatever arrives later is told by a new event on every trigger. Only where the end of the
-//!   stream may have been told together with data (the event says so, or events were lost and replaced by a rescan) is
-//!   the read repeated until the end or `EAGAIN`. A turn that stops earlier, to be fair to others, is resumed by the
-//!   loop itself without waiting for an event.
-//! - **Accepting.** [`AcceptPolicy`] says how many connections one readiness of the listener brings at most. What is
-//!   left in the backlog is told again by level-triggered mechanisms; for the others the loop remembers that the
-//!   listener may hold more, lets the other events of the moment go first (a wait with a zero timeout), and accepts
-//!   again.
-//! - **Shortage.** When no descriptor or no memory is left, or the cap on connections is reached, the listener is taken
-//!   out of the interest set until a connection ends or a tenth of a second has passed: accepting never spins.
-//! - **Stopping.** [`Stop`] is seen within a second even when the mechanism loses every event. The backlog is accepted,
-//!   the listener closed; every connection that has a request gets its reply, with `Connection: close`; one that has
-//!   none gets a short grace for a request that is on its way, then the end of the stream; none is reset before the
-//!   drain deadline.
+//! - **Edges and levels.** In its turn a connection reads until a read returns less than was asked for. Then the socket was
+//!   empty, and with every trigger another event reports what arrives later. If the end of the stream may have been
+//!   reported together with the data, because the event says so or because a rescan replaced lost events, it reads until the
+//!   end or `EAGAIN`. A turn ends after 256 KiB, so that other connections have theirs. The loop resumes it without an event.
+//! - **Accepting.** [`AcceptPolicy`] limits how many connections are accepted each time the listener is ready.
+//!   Level-triggered mechanisms report again what is left in the backlog. For the others the loop remembers that more
+//!   connections may wait, handles other events with a zero timeout, and accepts again.
+//! - **Shortage.** When descriptors or memory are used up, or the limit on connections is reached, the listener leaves the
+//!   interest set until a connection is closed or a tenth of a second has passed. Accepting never spins.
+//! - **Stopping.** A [`Stop`] takes effect within a second even if the mechanism loses every event. The backlog is accepted and
+//!   the listener closed. Every connection that has a request gets its reply, with `Connection: close`. A connection without
+//!   a request gets a short grace, since one may be on its way; then the server ends the stream. No connection is reset before
+//!   the drain deadline.
+//!
+//! # Structure
+//! What is decided about connections is in `core`, without I/O and without a clock. Four drivers do the I/O: `readiness`,
+//! `completion`, `blocking` and `task`. `accept` has what they share for accepting, `timeout` the clock and the timing wheel,
+//! `stats` the counters, and `model` the table.
 #![forbid(unsafe_code)]
 
-mod acceptor;
+mod accept;
 mod blocking;
-mod clock;
+mod completion;
 mod config;
-mod connection;
-mod deadlines;
+mod context;
+mod core;
+mod descriptor_limit;
 mod error;
-mod files;
-mod gate;
-mod ledger;
-mod limits;
-mod listener;
 mod log;
 mod model;
-mod peer;
-mod peers;
 mod privileges;
-mod proactor;
-mod reactor;
+mod readiness;
 mod root;
-mod roster;
-mod runtime_failure;
+mod send;
 mod server;
+mod spin;
+mod stats;
 mod stop;
-mod tally;
-mod waiting;
+mod task;
+mod timeout;
 
 pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
+pub use descriptor_limit::raise_descriptor_limit;
 pub use error::ServeError;
-pub use limits::raise_descriptor_limit;
-pub use model::{Descriptor, Dispatch, MODELS, Model};
+pub use model::{Concurrency, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers};
 pub use root::Root;
 pub use server::Server;
 pub use stop::Stop;
-
-pub use c10k_http::units;

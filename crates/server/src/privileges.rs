@@ -1,4 +1,4 @@
-//! Giving up what a server that listens needs no more: another user, and a sandbox.
+//! Giving up privileges that a listening server does not need: it becomes another user, and confines itself.
 
 use std::net::SocketAddr;
 
@@ -12,10 +12,10 @@ use rustix::thread::set_no_new_privs;
 
 use crate::{Confinement, Root, ServeError};
 
-/// The first that knows of TCP ports: Linux 6.7.
+/// The first version that knows TCP ports: Linux 6.7.
 const LEAST: ABI = ABI::V4;
 
-/// Becomes the user of that name, for good.
+/// Becomes the user of that name. There is no way back.
 pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
     let refused = |reason: String| ServeError::User {
         name: name.to_owned(),
@@ -36,7 +36,7 @@ pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
     set_no_new_privs(true).map_err(|errno| refused(format!("{errno}: see prctl(2)")))
 }
 
-/// Keeps this thread, and those that it starts, to reading files below the root and to listening on the port.
+/// Confines this thread, and those that it starts, to reading files below the root and listening on the port.
 pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, address: SocketAddr) -> Result<(), ServeError> {
     match confinement {
         Confinement::None => Ok(()),
@@ -45,10 +45,10 @@ pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, address: So
 }
 
 impl Confinement {
-    /// Whether this kernel can do it.
+    /// Checks whether this kernel can do it.
     ///
     /// # Errors
-    /// The reason, with what lifts it.
+    /// The reason, and what to do about it.
     pub fn probe(self) -> Result<(), ServeError> {
         match self {
             Confinement::None => Ok(()),
@@ -66,7 +66,7 @@ fn refused(cause: &RulesetError) -> ServeError {
     }
 }
 
-/// What is refused unless a rule allows it: all of it, or nothing is confined.
+/// What is refused unless a rule allows it. It is an error if the kernel does not support all of it.
 fn handled() -> Result<Ruleset, RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)

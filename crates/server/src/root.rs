@@ -1,4 +1,4 @@
-//! Files below a directory, and nothing else.
+//! Opening files below a directory.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::ServeError;
 
-/// How often a path is resolved again when a rename came in between (openat2(2), `EAGAIN`).
+/// How often a path is resolved again after a rename interfered (openat2(2), `EAGAIN`).
 const TRIES: usize = 8;
 
 /// A directory whose files are served. Clones are the same directory.
@@ -39,8 +39,8 @@ impl Root {
             })
     }
 
-    /// Opens a regular file. No path leads out: symbolic links are followed as far as they stay below, and those of /proc
-    /// never. Opening waits for nobody, whatever is there.
+    /// Opens a regular file. No path leads out of the directory: symbolic links are followed only if they stay below it, and
+    /// the magic links of /proc never. Opening does not block, whatever kind of file it is.
     pub(crate) fn find(&self, path: &[u8]) -> Result<(OwnedFd, FileFacts), Unsent> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -54,7 +54,7 @@ impl Root {
         let file = outcome.map_err(|errno| match errno {
             Errno::ACCESS | Errno::PERM => Unsent::Forbidden,
             Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Unsent::Shortage,
-            // Not there, a link that leads out, a device that nobody drives.
+            // It does not exist, is a link that leads out, or a device without a driver.
             _ => Unsent::Missing,
         })?;
         let found = fstat(&file).map_err(|_| Unsent::Shortage)?;

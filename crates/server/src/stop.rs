@@ -1,4 +1,4 @@
-//! Telling a server to drain and end.
+//! Asking a server to drain and end.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,19 +12,19 @@ use tokio::sync::Notify;
 
 use crate::ServeError;
 
-/// A request to end, shared between whoever makes it and the server's loops. Clones are the same request.
+/// A request to drain and end, which the server's workers share. Clones are the same request.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<Shared>);
+pub struct Stop(Arc<StopState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct StopState {
     requested: AtomicBool,
     wakers: Mutex<Vec<Wake>>,
-    /// Readable for good once the stop was requested, for those who wait with `poll`.
+    /// Becomes and stays readable when the stop is requested, for workers that wait with `poll`.
     event: OnceLock<OwnedFd>,
 }
 
-/// Whom a request wakes.
+/// What a request wakes.
 #[derive(Debug)]
 enum Wake {
     Loop(Waker),
@@ -32,7 +32,7 @@ enum Wake {
 }
 
 impl Stop {
-    /// Not requested yet.
+    /// A stop that is not requested yet.
     #[must_use]
     pub fn new() -> Stop {
         Stop::default()
@@ -44,13 +44,13 @@ impl Stop {
         let wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         for waker in &*wakers {
             match waker {
-                // A loop that cannot be woken looks at the request by itself within a second.
+                // A loop that cannot be woken checks the request within a second.
                 Wake::Loop(waker) => drop(waker.wake()),
                 Wake::Task(notify) => notify.notify_one(),
             }
         }
         if let Some(event) = self.0.event.get() {
-            // Refused only where it is at its maximum, and then it is readable.
+            // This fails only if the counter is at its maximum, and then it is readable.
             let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
         }
     }
@@ -68,21 +68,21 @@ impl Stop {
         })?;
         let event = self.0.event.get_or_init(|| event).as_fd();
         if self.is_requested() {
-            // Perhaps before there was a descriptor to write to.
+            // The request may have come before there was a descriptor to write to.
             self.request();
         }
         Ok(event)
     }
 
-    /// Whether it was asked to.
+    /// Whether the stop was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.requested.load(Ordering::Acquire)
     }
 
-    /// Makes SIGTERM and SIGINT request the stop, by a thread that waits for them.
+    /// Makes SIGTERM and SIGINT request the stop. A new thread waits for them.
     ///
-    /// Call it before any other thread is started: they inherit that the two signals are blocked.
+    /// Call it before any other thread is started, so that all threads inherit that the two signals are blocked.
     ///
     /// # Errors
     /// [`ServeError::System`] where the signals cannot be blocked or the thread cannot be started.
@@ -100,12 +100,12 @@ impl Stop {
         Ok(())
     }
 
-    /// Has the request wake a loop.
+    /// Makes the request wake a loop.
     pub(crate) fn wakes(&self, waker: Waker) {
         self.add(Wake::Loop(waker));
     }
 
-    /// Has the request wake a task.
+    /// Makes the request wake a task.
     pub(crate) fn notifies(&self, notify: Arc<Notify>) {
         self.add(Wake::Task(notify));
     }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use c10k_http::{Limits, MAX_BYTES, units};
+use c10k_http::{Limits, MAX_BYTES};
+use c10k_units::{duration, size};
 
 /// What the bytes of a connection must be answered with, `100 Continue` left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,12 +397,12 @@ fn answer(request: &Request<'_>, head: &[u8], received: Vec<u8>) -> Expected {
     let bytes = request
         .path
         .strip_prefix("/bytes/")
-        .and_then(units::size)
-        .filter(|size| *size <= MAX_BYTES);
+        .and_then(|text| size::parse(text).ok())
+        .filter(|bytes| *bytes <= MAX_BYTES);
     let spin = request
         .path
         .strip_prefix("/spin/")
-        .and_then(units::duration)
+        .and_then(|text| duration::parse(text).ok())
         .filter(|time| *time <= Duration::from_secs(60));
     let (status, body) = match request.path.as_str() {
         "/echo" if matches!(request.method, "TRACE" | "CONNECT") => (405, Body::Words),

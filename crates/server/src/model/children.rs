@@ -1,4 +1,4 @@
-//! What the process models have in common: children, reaped and seen off.
+//! Child processes of the models that fork: starting, reaping and interrupting them.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,29 +11,29 @@ use rustix::process::{
 
 use crate::ServeError;
 
-/// How often a nudge is repeated: the first may come just before the call that it is to interrupt.
-const AGAIN: Duration = Duration::from_millis(20);
+/// How often the interrupt is repeated, since the first may come just before the call that it should interrupt.
+const REPEAT: Duration = Duration::from_millis(20);
 
-/// Starts a process that does `work` and does not outlive its master.
+/// Starts a process that does `work`. It ends when its parent does.
 pub(super) fn start(work: impl FnOnce()) -> io::Result<Pid> {
-    let master = getpid();
+    let parent = getpid();
     fork(move || {
-        // Refused only for numbers that are no signals.
+        // This fails only for numbers that are not signals.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        // A master that was killed before the child could ask for the signal has ended without one.
-        if getppid() == Some(master) {
+        // If the parent has already ended, no signal will come.
+        if getppid() == Some(parent) {
             work();
         }
         0
     })
 }
 
-/// That no process could be started, as the end of the server.
-pub(super) fn no_fork(cause: io::Error) -> ServeError {
+/// The error of a server that cannot start a process.
+pub(super) fn cannot_fork(cause: io::Error) -> ServeError {
     ServeError::System { call: "fork", cause }
 }
 
-/// Takes the children that have ended off the list; `lost` is called for each that did not end of its own will.
+/// Removes the children that have ended from the list. Calls `lost` for each whose exit status is not 0.
 pub(super) fn reap(children: &mut Vec<Pid>, mut lost: impl FnMut()) {
     children.retain(|child| match waitpid(Some(*child), WaitOptions::NOHANG) {
         Ok(None) => true,
@@ -44,14 +44,14 @@ pub(super) fn reap(children: &mut Vec<Pid>, mut lost: impl FnMut()) {
             false
         }
         Err(Errno::CHILD) => false,
-        // Whatever it is, the child is still there to be reaped.
+        // The child is still there to be reaped.
         Err(_) => true,
     });
 }
 
-/// Interrupts all children until they have ended or `patience` is over; then ends those that are left.
-pub(super) fn see_off(children: &mut Vec<Pid>, patience: Duration, mut lost: impl FnMut()) {
-    let end = Instant::now() + patience;
+/// Interrupts all children until they have ended. Kills those that have not ended after `limit`.
+pub(super) fn interrupt_all(children: &mut Vec<Pid>, limit: Duration, mut lost: impl FnMut()) {
+    let end = Instant::now() + limit;
     loop {
         reap(children, &mut lost);
         if children.is_empty() {
@@ -63,9 +63,9 @@ pub(super) fn see_off(children: &mut Vec<Pid>, patience: Duration, mut lost: imp
             Signal::KILL
         };
         for child in children.iter() {
-            // One that has just ended needs no nudge.
+            // This fails only for a child that has just ended.
             let _ = kill_process(*child, signal);
         }
-        std::thread::sleep(AGAIN);
+        std::thread::sleep(REPEAT);
     }
 }

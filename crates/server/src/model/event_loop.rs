@@ -2,30 +2,25 @@
 
 use std::sync::Arc;
 
-use c10k_record::ServeSummary;
-
-use super::{Descriptor, Dispatch};
-use crate::ledger::Ledger;
-use crate::reactor::{self, Entrance};
-use crate::{ServeError, Server, Stop};
+use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, ModelOption, PortSharing, Workers};
+use crate::context::ServerContext;
+use crate::readiness::{self, AcceptSource};
+use crate::{ServeError, Stop};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "event-loop",
     summary: "one thread, one interest set, any mechanism",
     dispatch: Dispatch::Mechanism,
+    workers: Workers::One,
+    concurrency: Concurrency::Many,
+    options: &[ModelOption::Accept],
+    port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
     run,
 };
 
-fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    let ledger = Arc::new(Ledger::open(&server.config, 1)?);
-    reactor::run(
-        &server.config,
-        Entrance::Listener(server.listener),
-        Arc::clone(&ledger),
-        0,
-        stop,
-    )?;
-    Ok(ledger.summary())
+pub(super) fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
+    let source = AcceptSource::Listener(listeners.first);
+    readiness::run(server, source, 0, server.max_connections(), stop)
 }

@@ -3,89 +3,79 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use c10k_record::ServeSummary;
 use rustix::process::Pid;
 
-use super::{Descriptor, Dispatch, children};
-use crate::acceptor::{self, Reception};
-use crate::blocking::Clerk;
-use crate::ledger::Ledger;
-use crate::roster::prepare_nudges;
-use crate::tally::Tally;
-use crate::{Config, ServeError, Server, Stop, limits};
+use super::children;
+use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
+use crate::accept::{AcceptSink, Acceptor, Shortage};
+use crate::blocking::{BlockingWorker, prepare_interrupts};
+use crate::context::ServerContext;
+use crate::descriptor_limit::room_for_connections;
+use crate::stats::WorkerStats;
+use crate::{ServeError, Stop};
+
+/// Children at once by default.
+const MAX_CHILDREN: usize = 4000;
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "fork-per-connection",
     summary: "a process for every connection, up to 4,000 unless said otherwise; more wait in the backlog",
     dispatch: Dispatch::Own,
+    workers: Workers::One,
+    concurrency: Concurrency::WorkerPerConnection(MAX_CHILDREN),
+    options: &[],
+    port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
     run,
 };
 
-/// Children at once by default.
-const MOST: usize = 4000;
-
-fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    prepare_nudges();
-    let ledger = Arc::new(Ledger::open(&server.config, 1)?);
-    let drain = server.config.deadlines.drain;
-    let mut forker = Forker {
-        most: server
-            .config
-            .max_connections
-            .unwrap_or(MOST)
-            .min(limits::room_for_connections()),
-        config: server.config,
-        ledger: Arc::clone(&ledger),
-        children: Vec::new(),
+fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
+    prepare_interrupts();
+    let most = server.config.max_connections.unwrap_or(MAX_CHILDREN);
+    let acceptor = Acceptor {
+        listener: listeners.first,
+        server,
+        sink: Forker {
+            server,
+            children: Vec::new(),
+        },
+        max_connections: most.min(room_for_connections()),
+        at_maximum: |most| Shortage::Workers(most, "processes"),
+        stats: WorkerStats::default(),
     };
-    acceptor::run(&server.listener, stop, &mut forker)?;
-    ledger.stop();
-    children::see_off(&mut forker.children, drain, || ledger.closed());
-    Ok(ledger.summary())
+    let mut forker = acceptor.run(stop)?;
+    server.stats.start_drain();
+    let drain = server.config.deadlines.drain;
+    children::interrupt_all(&mut forker.children, drain, || server.stats.closed());
+    Ok(())
 }
 
-struct Forker {
-    config: Config,
-    ledger: Arc<Ledger>,
+struct Forker<'a> {
+    server: &'a Arc<ServerContext>,
     children: Vec<Pid>,
-    most: usize,
 }
 
-impl Reception for Forker {
-    fn room(&mut self) -> Result<(), String> {
-        if self.children.len() < self.most {
-            Ok(())
-        } else {
-            Err(format!("{} processes are as many as this model may start", self.most))
-        }
+impl AcceptSink for Forker<'_> {
+    fn take(&mut self, connection: OwnedFd, stats: &mut WorkerStats) -> Result<(), Shortage> {
+        stats.accepted += 1;
+        stats.calls.fork += 1;
+        self.server.stats.opened();
+        let server = Arc::clone(self.server);
+        // The connection is moved into the call, so the parent's copy is closed when it returns.
+        let child = children::start(move || BlockingWorker::new(server, 0).serve(connection));
+        self.children.push(child.map_err(|error| {
+            self.server.stats.closed();
+            Shortage::Call("fork", error)
+        })?);
+        Ok(())
     }
 
-    fn take(&mut self, connection: OwnedFd, tally: &mut Tally) -> Result<(), String> {
-        tally.calls.fork += 1;
-        self.ledger.opened();
-        let (config, ledger) = (&self.config, Arc::clone(&self.ledger));
-        // Moved into the call: the parent's copy of the connection is closed when it returns.
-        let child = children::start(move || Clerk::new(config, ledger, 0).serve(connection));
-        match child {
-            Ok(child) => {
-                self.children.push(child);
-                Ok(())
-            }
-            Err(error) => {
-                self.ledger.closed();
-                Err(format!("fork failed ({error})"))
-            }
-        }
+    fn maintain(&mut self) {
+        children::reap(&mut self.children, || self.server.stats.closed());
     }
 
-    fn tend(&mut self, tally: &mut Tally) {
-        children::reap(&mut self.children, || self.ledger.closed());
-        self.ledger.absorb(0, tally);
-    }
-
-    fn restless(&self) -> bool {
+    fn needs_polling(&self) -> bool {
         !self.children.is_empty()
     }
 }

@@ -1,130 +1,153 @@
 //! `preforked`: processes started beforehand, all blocked in `accept4` on one listener. The Beowulf thread's "pile of
 //! daemons".
 
-use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use c10k_record::ServeSummary;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Pid;
 
-use super::{Descriptor, Dispatch, children};
-use crate::blocking::Clerk;
-use crate::ledger::Ledger;
-use crate::listener::{self, Accepted};
-use crate::roster::prepare_nudges;
-use crate::{Config, ServeError, Server, Stop, log};
+use super::children;
+use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
+use crate::accept::{Accept, Accepted, BACK_OFF, BatchEnd, Shortage, accept_batch, accept_blocking};
+use crate::blocking::{BlockingWorker, prepare_interrupts};
+use crate::context::ServerContext;
+use crate::stats::WorkerStats;
+use crate::{ServeError, Stop, log};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "preforked",
     summary: "32 processes unless --workers says otherwise, each serving one connection at a time; more wait in the backlog",
     dispatch: Dispatch::Own,
+    workers: Workers::Fixed(32),
+    concurrency: Concurrency::OnePerWorker,
+    options: &[],
+    port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
     run,
 };
 
-/// Processes by default.
-const PROCESSES: usize = 32;
+/// How often the master replaces children that have died.
+const REPLACE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the master looks for children that have died, and how long a child waits after a shortage.
-const LOOK: Duration = Duration::from_millis(500);
-
-fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    let Server { config, listener, .. } = server;
-    prepare_nudges();
-    let workers = config.workers.map_or(PROCESSES, NonZeroUsize::get);
-    let ledger = Arc::new(Ledger::open(&config, workers)?);
-    let failed = |call| {
-        move |errno: Errno| ServeError::System {
-            call,
-            cause: errno.into(),
-        }
-    };
+fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
+    let listener = listeners.first;
+    prepare_interrupts();
     ioctl_fionbio(&listener, false).map_err(failed("ioctl"))?;
-    let mut pile: Vec<Vec<Pid>> = vec![Vec::new(); workers];
-    let pause = Timespec::try_from(LOOK).ok();
+    let mut workers: Vec<Vec<Pid>> = vec![Vec::new(); ROW.worker_count(&server.config)];
+    let interval = Timespec::try_from(REPLACE_INTERVAL).ok();
     while !stop.is_requested() {
-        for (worker, child) in pile.iter_mut().enumerate() {
+        for (worker, child) in workers.iter_mut().enumerate() {
             children::reap(child, || log::lost_child(worker));
             if child.is_empty() {
-                child.push(start(&config, &listener, &ledger, worker, workers)?);
+                child.push(start(&listener, server, worker)?);
             }
         }
-        match poll(
-            &mut [PollFd::from_borrowed_fd(stop.event()?, PollFlags::IN)],
-            pause.as_ref(),
-        ) {
+        let mut stopped = [PollFd::from_borrowed_fd(stop.event()?, PollFlags::IN)];
+        match poll(&mut stopped, interval.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed("poll")(errno)),
         }
     }
-    // What is left in the backlog gets a process each; then the listener ends for all, blocked children included.
+    // Each connection that is left in the backlog gets a process of its own. Then the listener ends for all processes,
+    // those that are blocked in accept4 included.
     ioctl_fionbio(&listener, true).map_err(failed("ioctl"))?;
-    ledger.stop();
-    let mut all: Vec<Pid> = pile.into_iter().flatten().collect();
-    while let Accepted::Connection(connection) = listener::accept_blocking(&listener) {
-        all.push(start_with(connection, &config, &ledger)?);
+    server.stats.start_drain();
+    let most = workers.len();
+    let mut all: Vec<Pid> = workers.into_iter().flatten().collect();
+    while let Accepted::Connection(connection) = accept_blocking(&listener) {
+        all.push(start_with(connection, server)?);
     }
     let _ = shutdown(&listener, Shutdown::Both);
-    children::see_off(&mut all, config.deadlines.drain, || log::lost_child(workers));
-    Ok(ledger.summary())
+    children::interrupt_all(&mut all, server.config.deadlines.drain, || log::lost_child(most));
+    Ok(())
 }
 
-/// Starts a process for one connection, counted as the first worker's.
-fn start_with(connection: OwnedFd, config: &Config, ledger: &Arc<Ledger>) -> Result<Pid, ServeError> {
-    let clerk_ledger = Arc::clone(ledger);
-    ledger.opened();
+fn failed(call: &'static str) -> impl Fn(Errno) -> ServeError {
+    move |errno| ServeError::System {
+        call,
+        cause: errno.into(),
+    }
+}
+
+/// Starts a process for one connection. It counts as the first worker.
+fn start_with(connection: OwnedFd, server: &Arc<ServerContext>) -> Result<Pid, ServeError> {
+    server.stats.opened();
+    let server = Arc::clone(server);
     children::start(move || {
-        let mut clerk = Clerk::new(config, clerk_ledger, 0);
-        clerk.tally.accepted += 1;
-        clerk.serve(connection);
+        let mut worker = BlockingWorker::new(server, 0);
+        worker.count_accepted();
+        worker.serve(connection);
     })
-    .map_err(children::no_fork)
+    .map_err(children::cannot_fork)
 }
 
-/// Starts one of so many workers.
-fn start(
-    config: &Config,
-    listener: &OwnedFd,
-    ledger: &Arc<Ledger>,
-    worker: usize,
-    workers: usize,
-) -> Result<Pid, ServeError> {
-    children::start(|| {
-        let clerk = Clerk::new(config, Arc::clone(ledger), worker);
-        accept_and_serve(listener, clerk, ledger, workers);
-    })
-    .map_err(children::no_fork)
+/// Starts a worker.
+fn start(listener: &OwnedFd, server: &Arc<ServerContext>, worker: usize) -> Result<Pid, ServeError> {
+    let server = Arc::clone(server);
+    children::start(|| accept_and_serve(listener, server, worker)).map_err(children::cannot_fork)
 }
 
-fn accept_and_serve(listener: &OwnedFd, mut clerk: Clerk, ledger: &Ledger, workers: usize) {
+/// What a worker does: it accepts a connection, serves it, and so on until the listener ends.
+fn accept_and_serve(listener: &OwnedFd, server: Arc<ServerContext>, worker: usize) {
+    let mut child = Child {
+        listener,
+        workers: ROW.worker_count(&server.config),
+        worker: BlockingWorker::new(Arc::clone(&server), worker),
+        server,
+    };
     loop {
-        clerk.tally.calls.accept4 += 1;
-        match listener::accept_blocking(listener) {
-            Accepted::Connection(connection) => {
-                clerk.tally.accepted += 1;
-                clerk.tally.accept_turns += 1;
-                // A process that is busy does not see who waits, so this is said when the last one gets something to do.
-                if ledger.opened() == Some(workers) {
-                    log::full(workers, "processes", "backlog");
-                }
-                clerk.serve(connection);
-            }
-            Accepted::Nobody | Accepted::Gone => {
-                clerk.report();
-                if ledger.is_stopping() {
-                    return;
-                }
-            }
-            Accepted::Shortage(errno) => {
-                ledger.tell_shortage(&format!("accept4 failed ({errno})"));
-                std::thread::sleep(LOOK);
+        match accept_batch(&mut child, 1) {
+            Ok(BatchEnd::Full) => {}
+            Ok(BatchEnd::Emptied) => child.worker.report(),
+            Err(shortage) => {
+                child.server.stats.report_shortage(&shortage);
+                std::thread::sleep(BACK_OFF);
             }
         }
+        if child.server.stats.is_draining() {
+            child.worker.report();
+            return;
+        }
+    }
+}
+
+struct Child<'a> {
+    listener: &'a OwnedFd,
+    workers: usize,
+    worker: BlockingWorker,
+    server: Arc<ServerContext>,
+}
+
+impl Accept for Child<'_> {
+    type Connection = OwnedFd;
+
+    fn room(&mut self) -> Result<(), Shortage> {
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Accepted {
+        self.worker.stats().calls.accept4 += 1;
+        accept_blocking(self.listener)
+    }
+
+    fn take(&mut self, connection: OwnedFd) -> Result<(), Shortage> {
+        self.worker.count_accepted();
+        // Counted here, since serving the connection reports the counters and sets them to 0.
+        self.worker.stats().accept_turns += 1;
+        // A busy process does not see the backlog, so this is reported when the last idle one gets a connection.
+        if self.server.stats.opened() == Some(self.workers) {
+            log::full(self.workers, "processes", "backlog");
+        }
+        self.worker.serve(connection);
+        Ok(())
+    }
+
+    fn stats(&mut self) -> &mut WorkerStats {
+        self.worker.stats()
     }
 }

@@ -1,86 +1,85 @@
-//! `thread-pool`: a fixed number of threads; an acceptor hands connections over a queue. The paper's pre-forked pool of
-//! threads.
+//! `thread-pool`: a fixed number of threads. An acceptor hands connections to them over a queue. The paper's pre-forked pool
+//! of threads.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use c10k_record::ServeSummary;
-
-use super::thread_per_connection::STACK;
-use super::{Descriptor, Dispatch};
-use crate::acceptor::{self, Reception};
-use crate::blocking::Clerk;
-use crate::ledger::Ledger;
-use crate::roster::{Roster, prepare_nudges};
-use crate::tally::Tally;
-use crate::{ServeError, Server, Stop, limits, log};
+use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
+use crate::accept::{AcceptSink, Acceptor, Shortage};
+use crate::blocking::{BlockedThreads, BlockingWorker, STACK_BYTES, prepare_interrupts};
+use crate::context::ServerContext;
+use crate::stats::WorkerStats;
+use crate::{ServeError, Stop, log};
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "thread-pool",
     summary: "64 threads unless --workers says otherwise, each serving one connection at a time; more wait in a queue",
     dispatch: Dispatch::Own,
+    workers: Workers::Fixed(64),
+    concurrency: Concurrency::OnePerWorker,
+    options: &[],
+    port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
     run,
 };
 
-/// Threads by default.
-const THREADS: usize = 64;
-
-fn run(server: Server, stop: &Stop) -> Result<ServeSummary, ServeError> {
-    prepare_nudges();
-    let threads = server.config.workers.map_or(THREADS, NonZeroUsize::get);
-    let ledger = Arc::new(Ledger::open(&server.config, threads)?);
-    let roster = Arc::new(Roster::default());
-    let queue = Arc::new(Queue::default());
-    let config = Arc::new(server.config);
-    for worker in 0..threads {
-        let (config, ledger, queue) = (Arc::clone(&config), Arc::clone(&ledger), Arc::clone(&queue));
-        let mut seat = roster.announce();
+fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
+    prepare_interrupts();
+    let workers = ROW.worker_count(&server.config);
+    let threads = Arc::new(BlockedThreads::default());
+    let queue = Arc::new(PoolQueue::default());
+    for worker in 0..workers {
+        let (server, queue) = (Arc::clone(server), Arc::clone(&queue));
+        let mut guard = threads.expect_thread();
         std::thread::Builder::new()
-            .stack_size(STACK)
+            .stack_size(STACK_BYTES)
             .spawn(move || {
-                seat.take();
-                let mut clerk = Clerk::new(&config, ledger, worker);
+                guard.register();
+                let mut worker = BlockingWorker::new(server, worker);
                 while let Some(connection) = queue.take() {
-                    clerk.tally.accepted += 1;
-                    clerk.serve(connection);
+                    worker.count_accepted();
+                    worker.serve(connection);
                 }
             })
             .map_err(|cause| ServeError::System { call: "clone", cause })?;
     }
-    let most = config.max_connections.unwrap_or_else(limits::room_for_connections);
-    let mut reception = Desk {
-        queue: Arc::clone(&queue),
-        ledger: Arc::clone(&ledger),
-        threads,
-        most,
+    let acceptor = Acceptor {
+        listener: listeners.first,
+        server,
+        sink: PoolSink {
+            queue: &queue,
+            server,
+            workers,
+        },
+        max_connections: server.max_connections(),
+        at_maximum: |_| Shortage::Connections,
+        stats: WorkerStats::default(),
     };
-    acceptor::run(&server.listener, stop, &mut reception)?;
-    ledger.stop();
+    acceptor.run(stop)?;
+    server.stats.start_drain();
     queue.close();
-    roster.see_off(config.deadlines.drain);
-    Ok(ledger.summary())
+    threads.interrupt_all(server.config.deadlines.drain);
+    Ok(())
 }
 
 /// Connections that wait for a thread.
 #[derive(Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
+struct PoolQueue {
+    queued: Mutex<Queued>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Queued {
     connections: VecDeque<OwnedFd>,
     closed: bool,
 }
 
-impl Queue {
+impl PoolQueue {
     fn put(&self, connection: OwnedFd) {
-        self.waiting
+        self.queued
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .connections
@@ -88,58 +87,41 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The next connection; `None` when there will be none.
+    /// Waits for a connection. `None` when the queue is closed and empty.
     fn take(&self) -> Option<OwnedFd> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(connection) = waiting.connections.pop_front() {
+            if let Some(connection) = queued.connections.pop_front() {
                 return Some(connection);
             }
-            if waiting.closed {
+            if queued.closed {
                 return None;
             }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            queued = self.changed.wait(queued).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.changed.notify_all();
     }
 }
 
-struct Desk {
-    queue: Arc<Queue>,
-    ledger: Arc<Ledger>,
-    threads: usize,
-    most: usize,
+/// Puts connections into the queue.
+struct PoolSink<'a> {
+    queue: &'a PoolQueue,
+    server: &'a ServerContext,
+    workers: usize,
 }
 
-impl Reception for Desk {
-    fn room(&mut self) -> Result<(), String> {
-        if self.ledger.open_connections() < self.most {
-            Ok(())
-        } else {
-            Err("the cap on connections is reached".to_owned())
-        }
-    }
-
-    fn take(&mut self, connection: OwnedFd, tally: &mut Tally) -> Result<(), String> {
-        // Counted where it is served, so that the balance between the threads shows.
-        tally.accepted -= 1;
-        // This is the first one ever for which there is no thread; only the acceptor counts up.
-        if self.ledger.opened() == Some(self.threads + 1) {
-            log::full(self.threads, "threads", "queue");
+impl AcceptSink for PoolSink<'_> {
+    /// The thread that serves it counts it as accepted, so that the balance between the threads is reported.
+    fn take(&mut self, connection: OwnedFd, _: &mut WorkerStats) -> Result<(), Shortage> {
+        // A new maximum of workers + 1 occurs once: no connection had to wait before.
+        if self.server.stats.opened() == Some(self.workers + 1) {
+            log::full(self.workers, "threads", "queue");
         }
         self.queue.put(connection);
         Ok(())
-    }
-
-    fn tend(&mut self, tally: &mut Tally) {
-        self.ledger.absorb(0, tally);
-    }
-
-    fn restless(&self) -> bool {
-        false
     }
 }

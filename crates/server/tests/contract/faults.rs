@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use c10k_event::Trigger;
 use c10k_record::ServeRecord;
+use c10k_server::Concurrency;
 use c10k_testkit::faults::{Call, Fault, Injection, Traced};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process};
@@ -110,7 +111,7 @@ fn sweep(subject: &Subject) {
 /// A loop's own wait fails with what no such call has a reason for while it runs: the server ends, or goes on whole.
 fn failed_wait(subject: &Subject) {
     fail_waits(subject);
-    if subject.model() == "async-tasks" {
+    if subject.has_runtime() {
         // There, other threads than the one that is told of the end wait.
         fail_waits(&subject.with("workers", "3"));
     }
@@ -144,7 +145,7 @@ fn fail_waits(subject: &Subject) {
 fn plan(subject: &Subject, quiet: &BTreeMap<&'static str, (Call, u64)>) -> Vec<Injection> {
     // The runtime wakes itself by writing to an event counter, which the kernel does not refuse (eventfd(2)), and panics
     // in whatever task it is where that fails.
-    let impossible = |call: &Call| subject.model() == "async-tasks" && call.name == "write";
+    let impossible = |call: &Call| subject.has_runtime() && call.name == "write";
     let mut plan = Vec::new();
     for (call, count) in quiet.values().filter(|(call, _)| !impossible(call)) {
         let short = call.moves_bytes().then_some(Fault::Short);
@@ -179,8 +180,8 @@ const WAITS: &[&str] = &[
 
 /// What the documented behaviour of a call allows.
 fn harm(subject: &Subject, call: &Call, fault: Fault) -> Harm {
-    let on_edges = subject.trigger() == Some(Trigger::Edge) || subject.model() == "async-tasks";
-    let blocking = subject.trigger().is_none() && subject.model() != "async-tasks";
+    let on_edges = subject.trigger() == Some(Trigger::Edge) || subject.has_runtime();
+    let blocking = subject.trigger().is_none() && !subject.has_runtime();
     match (call.name, fault) {
         ("close" | "shutdown", _) => Harm::None,
         ("recvfrom", Fault::Short) | ("recvfrom" | "sendto" | "sendmsg" | "accept4", Fault::Refused(Errno::AGAIN)) => {
@@ -214,7 +215,7 @@ impl Rig {
             ("send", "3s"),
             ("idle", "3s"),
         ];
-        if matches!(subject.model(), "preforked" | "thread-pool") {
+        if subject.concurrency() == Concurrency::OnePerWorker {
             options.push(("workers", "8"));
         }
         let said = tempfile::tempfile().expect("a directory for temporary files");

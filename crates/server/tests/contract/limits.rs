@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read};
 
+use c10k_server::Concurrency;
+
 use crate::Case;
 use crate::client::{Client, PATIENCE, get};
 use crate::subject::{Needs, Subject};
@@ -19,19 +21,18 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// The option that sets how many connections a model serves at once, and what it says when so many are there.
-fn limit(model: &str) -> (&'static str, &'static str) {
-    match model {
-        "preforked" => ("workers", "all 2 processes have a connection: more wait in the backlog"),
-        "thread-pool" => ("workers", "all 2 threads have a connection: more wait in the queue"),
-        "fork-per-connection" => ("connections", "2 processes are as many as this model may start"),
-        "thread-per-connection" => ("connections", "2 threads are as many as this model may start"),
-        _ => ("connections", "the cap on connections is reached"),
+/// The option that sets how many connections a model serves at once, and the beginning and the end of what it prints when
+/// so many are open.
+fn limit(concurrency: Concurrency) -> (&'static str, &'static str, &'static str) {
+    match concurrency {
+        Concurrency::OnePerWorker => ("workers", "all 2 ", " have a connection: more wait in the "),
+        Concurrency::WorkerPerConnection(_) => ("connections", "2 ", " are as many as this model may start"),
+        Concurrency::Many => ("connections", "the cap on connections ", "is reached"),
     }
 }
 
 fn at_the_limit(subject: &Subject) {
-    let (option, words) = limit(subject.model());
+    let (option, first, last) = limit(subject.concurrency());
     let (server, said) = subject.start_heard(&[(option, "2"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
@@ -44,7 +45,7 @@ fn at_the_limit(subject: &Subject) {
     }
     let line = said.recv_timeout(PATIENCE).expect("a line on standard error");
     assert!(
-        line.starts_with("c10k serve: ") && line.contains(words) && line.ends_with("; said once"),
+        line.starts_with(&format!("c10k serve: {first}")) && line.contains(last) && line.ends_with("; said once"),
         "{line}"
     );
     for beyond in &clients[2..] {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use c10k_event::{Mechanism, OnOverflow, Trigger};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
-    AcceptPolicy, AcceptSharing, Config, Confinement, Dispatch, Model, Root, Server, Stop, Submission, units,
+    AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, Dispatch, Model, ModelOption, Root, Server, Stop,
+    Submission, Workers,
 };
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
@@ -59,23 +60,45 @@ impl Subject {
             mechanism,
             options: options.to_vec(),
         };
-        match (model.name(), model.descriptor().dispatch) {
-            ("loop-per-core", _) => {
-                let sharings = AcceptSharing::ALL.iter().map(|(name, _)| *name);
-                let edge = Mechanism::named("epoll-edge").expect("a known mechanism");
-                Mechanism::all()
-                    .map(|mechanism| on(Some(mechanism), &[("workers", "3")]))
-                    .chain(sharings.map(|name| on(Some(edge), &[("workers", "3"), ("accept-sharing", name)])))
-                    .collect()
+        let row = model.descriptor();
+        // More workers than one, so that there is something to balance.
+        let workers: &[(&str, &str)] = match (row.workers, row.concurrency) {
+            (Workers::PerCpu, _) => &[("workers", "3")],
+            (_, Concurrency::OnePerWorker) => &[("workers", "64")],
+            _ => &[],
+        };
+        let mut subjects: Vec<Subject> = match row.dispatch {
+            Dispatch::Mechanism => Mechanism::all().map(|mechanism| on(Some(mechanism), workers)).collect(),
+            // Each way to submit is a subject, below.
+            Dispatch::Own if row.options.contains(&ModelOption::Submission) => Vec::new(),
+            Dispatch::Own => vec![on(None, workers)],
+        };
+        // The values of an option, on one mechanism.
+        let mechanism = model
+            .takes_mechanism()
+            .then(|| Mechanism::named("epoll-edge").expect("a known mechanism"));
+        let mut vary = |option, values: Vec<&'static str>| {
+            subjects.extend(values.into_iter().map(|value| {
+                let mut subject = on(mechanism, workers);
+                subject.options.push((option, value));
+                subject
+            }));
+        };
+        for option in row.options {
+            match option {
+                ModelOption::Accept => {}
+                ModelOption::AcceptSharing => {
+                    vary(
+                        "accept-sharing",
+                        AcceptSharing::ALL.iter().map(|(name, _)| *name).collect(),
+                    );
+                }
+                ModelOption::Submission => {
+                    vary("submission", Submission::ALL.iter().map(|(name, _)| *name).collect());
+                }
             }
-            ("io-uring", _) => {
-                let submissions = Submission::ALL.iter().map(|(name, _)| *name);
-                submissions.map(|name| on(None, &[("submission", name)])).collect()
-            }
-            (_, Dispatch::Mechanism) => Mechanism::all().map(|mechanism| on(Some(mechanism), &[])).collect(),
-            ("preforked" | "thread-pool", Dispatch::Own) => vec![on(None, &[("workers", "64")])],
-            (_, Dispatch::Own) => vec![on(None, &[])],
         }
+        subjects
     }
 
     /// The same with one more option.
@@ -98,22 +121,23 @@ impl Subject {
     }
 
     pub(crate) fn meets(&self, needs: Needs) -> bool {
-        let model = self.model.name();
+        let row = self.model.descriptor();
+        let many = row.concurrency == Concurrency::Many;
+        let one_worker = !matches!(row.workers, Workers::PerCpu);
         match needs {
             Needs::Nothing => true,
-            Needs::OneLoop => matches!(model, "event-loop" | "io-uring"),
+            Needs::OneLoop => many && one_worker && row.options.contains(&ModelOption::Accept),
             // Once for each way to start workers; the call is the same for all.
             Needs::Root => {
-                let others = Dispatch::Own == self.model.descriptor().dispatch;
                 rustix::process::geteuid().is_root()
-                    && (others || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
+                    && (!self.model.takes_mechanism() || self.mechanism.map(Mechanism::name) == Some("epoll-edge"))
             }
-            Needs::OneLimit => model != "loop-per-core",
-            Needs::ManyLimits => model == "loop-per-core",
-            Needs::Cap => !matches!(model, "preforked" | "thread-pool"),
-            Needs::Events => matches!(model, "event-loop" | "loop-per-core" | "io-uring" | "async-tasks"),
+            Needs::OneLimit => one_worker,
+            Needs::ManyLimits => !one_worker,
+            Needs::Cap => row.concurrency != Concurrency::OnePerWorker,
+            Needs::Events => many,
             Needs::SignalQueue => {
-                model == "event-loop"
+                many && one_worker
                     && self
                         .mechanism
                         .is_some_and(|mechanism| mechanism.name().starts_with("rt-signal"))
@@ -121,8 +145,14 @@ impl Subject {
         }
     }
 
-    pub(crate) fn model(&self) -> &'static str {
-        self.model.name()
+    /// How its workers serve connections.
+    pub(crate) fn concurrency(&self) -> Concurrency {
+        self.model.descriptor().concurrency
+    }
+
+    /// Whether a runtime runs its connections, on threads that it moves them between.
+    pub(crate) fn has_runtime(&self) -> bool {
+        matches!(self.model.descriptor().workers, Workers::Runtime(_))
     }
 
     /// How its events are told, where it has an event mechanism.
@@ -302,17 +332,15 @@ pub(crate) fn serve() -> ExitCode {
     let [model, mechanism, options @ ..] = arguments.as_slice() else {
         panic!("a model and a mechanism")
     };
-    let mut config = Config::new(
-        Model::named(model).expect("a known model"),
-        Mechanism::named(mechanism).expect("a known mechanism"),
-    );
+    let model = Model::named(model).expect("a known model");
+    let mut config = Config::new(Mechanism::named(mechanism).expect("a known mechanism"));
     c10k_server::raise_descriptor_limit();
     for option in options {
         let (name, value) = option.split_once('=').expect("NAME=VALUE");
         apply(&mut config, name, value);
     }
     let beyond = options.iter().find_map(|option| option.strip_prefix("beyond="));
-    let server = Server::bind(config).expect("a free port");
+    let server = Server::bind(model, config).expect("a free port");
     if let Some(secret) = beyond {
         std::thread::scope(|scope| scope.spawn(|| find_no_way_out(secret)).join()).expect("no way out");
     }
@@ -351,7 +379,7 @@ fn print(record: &ServeRecord) {
 }
 
 fn apply(config: &mut Config, name: &str, value: &str) {
-    let time = || -> Duration { units::duration(value).expect("a duration") };
+    let time = || -> Duration { c10k_units::duration::parse(value).expect("a duration") };
     let number = || -> u64 { value.parse().expect("a number") };
     match name {
         "accept" => {

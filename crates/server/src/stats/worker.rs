@@ -1,38 +1,38 @@
-//! What one worker counts between two reports.
+//! What one worker counts between two reports to the [`SharedStats`](super::SharedStats).
 
-macro_rules! tally {
+macro_rules! worker_stats {
     ($($(#[$doc:meta])* $field:ident,)*; calls: $($call:ident,)*) => {
-        /// Counters of one worker. All numbers only grow.
+        /// Counters of one worker.
         #[derive(Debug, Default, Clone, PartialEq, Eq)]
-        pub(crate) struct Tally {
+        pub(crate) struct WorkerStats {
             $($(#[$doc])* pub(crate) $field: u64,)*
             pub(crate) calls: Calls,
         }
 
-        /// The worker's own system calls.
+        /// The worker's own system calls; those of its interest set are counted there.
         #[derive(Debug, Default, Clone, PartialEq, Eq)]
         pub(crate) struct Calls {
             $(pub(crate) $call: u64,)*
         }
 
-        impl Tally {
+        impl WorkerStats {
             /// How many counters there are.
             pub(crate) const COUNT: usize = [$(stringify!($field),)* $(stringify!($call),)*].len();
 
             /// All counters, in a fixed order.
-            pub(crate) fn values(&self) -> [u64; Tally::COUNT] {
+            pub(crate) fn values(&self) -> [u64; WorkerStats::COUNT] {
                 [$(self.$field,)* $(self.calls.$call,)*]
             }
 
-            /// The inverse of [`values`](Tally::values).
-            pub(crate) fn of(values: [u64; Tally::COUNT]) -> Tally {
+            /// The inverse of [`values`](WorkerStats::values).
+            pub(crate) fn of(values: [u64; WorkerStats::COUNT]) -> WorkerStats {
                 let [$($field,)* $($call,)*] = values;
-                Tally { $($field,)* calls: Calls { $($call,)* } }
+                WorkerStats { $($field,)* calls: Calls { $($call,)* } }
             }
         }
 
         impl Calls {
-            /// The calls that were made, by their names in the kernel.
+            /// The calls that were made, by their kernel names.
             pub(crate) fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($call), self.$call),)*].into_iter().filter(|(_, count)| *count > 0)
             }
@@ -40,9 +40,9 @@ macro_rules! tally {
     };
 }
 
-tally! {
+worker_stats! {
     accepted,
-    /// Readinesses of the listener that brought a connection.
+    /// Batches of accepted connections: times that the listener was ready and at least one connection was accepted.
     accept_turns,
     /// Well-formed requests.
     requests,
@@ -52,8 +52,9 @@ tally! {
     timeouts,
     /// Idle connections closed to make room.
     evicted,
-    /// Waits of models that are not driven by an event mechanism, and what they brought.
+    /// Waits of models that are not driven by an event mechanism.
     waits,
+    /// Completions that these waits returned.
     events,
     /// Overflows of a completion queue.
     overflows,
@@ -67,16 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_counter_survives_the_way_through_values() {
-        let mut values = [0; Tally::COUNT];
+    fn counters_made_from_their_values_are_the_same() {
+        let mut values = [0; WorkerStats::COUNT];
         for (index, value) in values.iter_mut().enumerate() {
             *value = index as u64 + 1;
         }
-        assert_eq!(Tally::of(values).values(), values);
+        assert_eq!(WorkerStats::of(values).values(), values);
     }
 
     #[test]
-    fn calls_are_listed_by_name_when_made() {
+    fn only_calls_that_were_made_are_listed() {
         let calls = Calls {
             sendto: 3,
             ..Calls::default()

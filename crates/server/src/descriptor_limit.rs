@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors kept free of connections: standard streams, the listener, the mechanism's own, files being sent.
+/// Descriptors that connections may not use: standard streams, listeners, the mechanism's own, files that are sent.
 const RESERVE: u64 = 64;
 
 /// Raises the soft limit on open descriptors to the hard one, and returns it. Processes started afterwards inherit it.
@@ -12,12 +12,12 @@ pub fn raise_descriptor_limit() -> u64 {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Refused only where somebody lowered the hard limit in between; then the soft limit simply stays what it is.
+    // This fails only if the hard limit was lowered meanwhile. Then the soft limit stays as it is.
     let _ = setrlimit(Resource::Nofile, raised);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The most connections that the descriptor limit has room for.
+/// The most connections that the descriptor limit allows.
 pub(crate) fn room_for_connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(limit.saturating_sub(RESERVE).max(1)).unwrap_or(usize::MAX)

@@ -1,9 +1,8 @@
-//! A failure of the tokio runtime itself, as an error.
+//! Turns a failure of the tokio runtime itself into an error.
 //!
-//! The runtime expects of its own wait that it fails with nothing but `EINTR`, as epoll_wait(2) says, and panics where it
-//! does: on the calling thread, or on a worker, whose end nobody would be told of. Here such a panic is what a server's
-//! other failures are: an error, of one line. A panic within a turn of a connection is this crate's own mistake, and goes
-//! its usual way.
+//! The runtime panics if its own wait fails with anything but `EINTR`: on the calling thread, or on a worker, which would end
+//! unnoticed. Here such a panic becomes an error of one line, like the other failures of a server. A panic within the turn of
+//! a connection is a bug of this crate, and is left alone.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
@@ -18,18 +17,18 @@ use crate::ServeError;
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send>;
 
-/// How long the workers may take to end the turns that they are in, when everything else is over.
+/// How long the workers may take to finish their turns when everything else is over.
 const LAST_TURN: Duration = Duration::from_secs(1);
 
 /// What the panic hook has seen.
 #[derive(Default)]
 struct Seen {
     message: OnceLock<String>,
-    told: Notify,
+    reported: Notify,
 }
 
-/// Runs `future` to its end, or until the runtime fails. `in_turn` says whether the asking thread is within a connection's
-/// turn.
+/// Runs `future` to its end, or until the runtime fails. `in_turn` says whether the calling thread is within the turn of a
+/// connection.
 ///
 /// # Errors
 /// [`ServeError::Runtime`], and those of `future`.
@@ -40,19 +39,19 @@ pub(crate) fn block_on<T>(
 ) -> Result<T, ServeError> {
     let seen = Arc::new(Seen::default());
     let previous = watch(&runtime, &seen, in_turn);
-    // Whatever the panic leaves half done is the runtime's, and goes with it.
+    // What the panic leaves half done belongs to the runtime, which is dropped.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let outcome = runtime.block_on(async {
             tokio::select! {
                 outcome = future => outcome,
-                () = seen.told.notified() => Err(seen.error()),
+                () = seen.reported.notified() => Err(seen.error()),
             }
         });
         runtime.shutdown_timeout(LAST_TURN);
         outcome
     }));
     if seen.message.get().is_some() {
-        // The hook stays: a worker that has failed is in it for good, and a hook that is in use cannot be replaced.
+        // The hook stays: a worker that has failed never returns from it, and a hook that is in use cannot be replaced.
         return Err(seen.error());
     }
     set_hook(Box::new(move |panic| previous(panic)));
@@ -71,7 +70,7 @@ impl Seen {
     }
 }
 
-/// Keeps panics of the runtime from the process's hook, which is returned.
+/// Installs a panic hook that keeps panics of the runtime from the previous hook, which is returned.
 fn watch(runtime: &Runtime, seen: &Arc<Seen>, in_turn: fn() -> bool) -> Arc<Hook> {
     let (id, caller) = (runtime.handle().id(), thread::current().id());
     let previous: Arc<Hook> = Arc::new(take_hook());
@@ -85,9 +84,9 @@ fn watch(runtime: &Runtime, seen: &Arc<Seen>, in_turn: fn() -> bool) -> Arc<Hook
         let _ = seen
             .message
             .set(message(panic.payload()).unwrap_or("no message").to_owned());
-        seen.told.notify_one();
+        seen.reported.notify_one();
         while thread::current().id() != caller {
-            // The runtime's debug build aborts the process where a worker unwinds. It is not waited for.
+            // The runtime's debug build aborts the process if a worker unwinds. Nobody waits for this worker.
             thread::park();
         }
     }));

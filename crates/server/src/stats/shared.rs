@@ -1,5 +1,7 @@
-//! The counters of all workers of a server, threads or processes, and the summary made of them.
+//! The sums of all workers of a server, threads or processes, and the summary made of them.
 
+use std::fmt::Display;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,51 +10,44 @@ use c10k_record::{SCHEMA, ServeSummary};
 use c10k_sys::rusage::{self, Usage};
 use c10k_sys::shared_counters;
 
-use crate::model::Dispatch;
-use crate::tally::Tally;
-use crate::{Config, Model, ServeError, log};
+use super::worker::WorkerStats;
+use crate::log;
 
 const OPEN: usize = 0;
 const OPEN_MAX: usize = 1;
-const STOPPING: usize = 2;
-const SHORTAGE_TOLD: usize = 3;
+const DRAINING: usize = 2;
+const SHORTAGE_REPORTED: usize = 3;
 const WORKERS: usize = 4;
 
-/// One for each server. Children that are forked share its counters, not its event counters.
+/// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    model: Model,
+pub(crate) struct SharedStats {
+    model: &'static str,
     mechanism: Option<Mechanism>,
     cells: &'static [AtomicU64],
-    /// What each worker's interest set counted, as of its last report.
+    /// The counters of each worker's interest set, as of its last report.
     events: Vec<Mutex<Counters>>,
 }
 
-impl Ledger {
-    pub(crate) fn open(config: &Config, workers: usize) -> Result<Ledger, ServeError> {
-        let cells = shared_counters::map(WORKERS + workers * Tally::COUNT)
-            .map_err(|cause| ServeError::System { call: "mmap", cause })?;
-        let mechanism = match config.model.descriptor().dispatch {
-            Dispatch::Mechanism => Some(config.mechanism),
-            Dispatch::Own => None,
-        };
-        let events = (0..workers).map(|_| Mutex::default()).collect();
-        Ok(Ledger {
-            model: config.model,
+impl SharedStats {
+    /// The statistics of a server with so many workers. `mechanism` is `None` for models that are not driven by one.
+    pub(crate) fn open(model: &'static str, mechanism: Option<Mechanism>, workers: usize) -> io::Result<SharedStats> {
+        Ok(SharedStats {
+            model,
             mechanism,
-            cells,
-            events,
+            cells: shared_counters::map(WORKERS + workers * WorkerStats::COUNT)?,
+            events: (0..workers).map(|_| Mutex::default()).collect(),
         })
     }
 
-    /// A connection was accepted; how many are open now, where there were never so many before.
+    /// Counts a connection that was accepted. Returns the number of open connections if it is a new maximum.
     pub(crate) fn opened(&self) -> Option<usize> {
         let open = self.cells[OPEN].fetch_add(1, Ordering::Relaxed) + 1;
         let most = self.cells[OPEN_MAX].fetch_max(open, Ordering::Relaxed);
         usize::try_from(open).ok().filter(|_| open > most)
     }
 
-    /// A connection was closed.
+    /// Counts a connection that was closed.
     pub(crate) fn closed(&self) {
         self.cells[OPEN].fetch_sub(1, Ordering::Relaxed);
     }
@@ -61,56 +56,56 @@ impl Ledger {
         usize::try_from(self.cells[OPEN].load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// Says that accepting waits, unless a worker, thread or process, has said so before.
-    pub(crate) fn tell_shortage(&self, why: &str) {
-        if self.cells[SHORTAGE_TOLD].swap(1, Ordering::Relaxed) == 0 {
-            log::shortage(why);
+    /// Prints why accepting pauses, unless any worker has done so before.
+    pub(crate) fn report_shortage(&self, shortage: &impl Display) {
+        if self.cells[SHORTAGE_REPORTED].swap(1, Ordering::Relaxed) == 0 {
+            log::shortage(shortage);
         }
     }
 
-    /// Tells the workers, children among them, that the server drains.
-    pub(crate) fn stop(&self) {
-        self.cells[STOPPING].store(1, Ordering::Release);
+    /// Makes [`is_draining`](SharedStats::is_draining) true for all workers, children included.
+    pub(crate) fn start_drain(&self) {
+        self.cells[DRAINING].store(1, Ordering::Release);
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.cells[STOPPING].load(Ordering::Acquire) != 0
+    pub(crate) fn is_draining(&self) -> bool {
+        self.cells[DRAINING].load(Ordering::Acquire) != 0
     }
 
-    /// Adds what was counted since the last time, and starts again from 0. Any number of threads and processes may report
-    /// as the same worker.
-    pub(crate) fn absorb(&self, worker: usize, tally: &mut Tally) {
-        for (cell, value) in self.worker(worker).iter().zip(std::mem::take(tally).values()) {
+    /// Adds counters to those of a worker, and sets them to 0. Any number of threads and processes may report as the same
+    /// worker.
+    pub(crate) fn add(&self, worker: usize, stats: &mut WorkerStats) {
+        for (cell, value) in self.worker(worker).iter().zip(std::mem::take(stats).values()) {
             if value > 0 {
                 cell.fetch_add(value, Ordering::Relaxed);
             }
         }
     }
 
-    /// Replaces a worker's event counters.
-    pub(crate) fn note_events(&self, worker: usize, counters: &Counters) {
-        let mut noted = self.events[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        noted.clone_from(counters);
+    /// Replaces the counters of a worker's interest set.
+    pub(crate) fn set_event_counters(&self, worker: usize, counters: &Counters) {
+        let mut events = self.events[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        events.clone_from(counters);
     }
 
     fn worker(&self, worker: usize) -> &[AtomicU64] {
-        &self.cells[WORKERS + worker * Tally::COUNT..][..Tally::COUNT]
+        &self.cells[WORKERS + worker * WorkerStats::COUNT..][..WorkerStats::COUNT]
     }
 
-    fn tally_of(&self, worker: usize) -> Tally {
-        let mut values = [0; Tally::COUNT];
+    fn stats_of(&self, worker: usize) -> WorkerStats {
+        let mut values = [0; WorkerStats::COUNT];
         for (value, cell) in values.iter_mut().zip(self.worker(worker)) {
             *value = cell.load(Ordering::Relaxed);
         }
-        Tally::of(values)
+        WorkerStats::of(values)
     }
 
-    /// The totals, as far as they were reported.
+    /// The sums of what the workers have reported.
     pub(crate) fn summary(&self) -> ServeSummary {
         let usage = process_usage();
         let mut summary = ServeSummary {
             schema: SCHEMA,
-            model: self.model.name().to_owned(),
+            model: self.model.to_owned(),
             open_connections: self.cells[OPEN].load(Ordering::Relaxed),
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
@@ -121,19 +116,19 @@ impl Ledger {
         };
         let mut accept_turns = 0;
         for worker in 0..self.events.len() {
-            let tally = self.tally_of(worker);
-            accept_turns += tally.accept_turns;
-            summary.accepted += tally.accepted;
-            summary.accepted_by_worker.push(tally.accepted);
-            summary.requests += tally.requests;
-            summary.bad_requests += tally.refused;
-            summary.replies += tally.replies;
-            summary.timeouts += tally.timeouts;
-            summary.evicted += tally.evicted;
-            summary.waits += tally.waits;
-            summary.events += tally.events;
-            summary.overflows += tally.overflows;
-            for (name, count) in tally.calls.by_name() {
+            let stats = self.stats_of(worker);
+            accept_turns += stats.accept_turns;
+            summary.accepted += stats.accepted;
+            summary.accepted_by_worker.push(stats.accepted);
+            summary.requests += stats.requests;
+            summary.bad_requests += stats.refused;
+            summary.replies += stats.replies;
+            summary.timeouts += stats.timeouts;
+            summary.evicted += stats.evicted;
+            summary.waits += stats.waits;
+            summary.events += stats.events;
+            summary.overflows += stats.overflows;
+            for (name, count) in stats.calls.by_name() {
                 *summary.syscalls.entry(name.to_owned()).or_default() += count;
             }
         }
@@ -165,7 +160,7 @@ fn add_events(summary: &mut ServeSummary, counters: &Counters) {
     }
 }
 
-/// The process and its children; nothing where the kernel refuses, which it has no reason to.
+/// The usage of the process and its children. getrusage(2) fails only for invalid arguments.
 fn process_usage() -> Usage {
     let own = rusage::of_process().unwrap_or_default();
     own.plus(rusage::of_children().unwrap_or_default())

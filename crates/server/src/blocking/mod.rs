@@ -1,0 +1,7 @@
+//! The driver of the blocking models: one connection at a time, on a socket whose calls block.
+
+mod threads;
+mod worker;
+
+pub(crate) use threads::{BlockedThreads, STACK_BYTES, prepare_interrupts};
+pub(crate) use worker::BlockingWorker;

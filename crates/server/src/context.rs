@@ -1,0 +1,120 @@
+//! What a server's workers share, and what a worker's connections share.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use c10k_event::Counters;
+use c10k_http::{Date, Step, Unsent};
+
+use crate::Config;
+use crate::core::{ConnectionCore, WorkerCore};
+use crate::descriptor_limit::room_for_connections;
+use crate::stats::SharedStats;
+use crate::timeout::Clock;
+
+/// What all workers of a server share.
+#[derive(Debug)]
+pub(crate) struct ServerContext {
+    pub(crate) config: Config,
+    pub(crate) stats: SharedStats,
+}
+
+impl ServerContext {
+    /// How many connections may be open at once, where the model itself sets no limit.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.config.max_connections.unwrap_or_else(room_for_connections)
+    }
+
+    /// The share of one of so many workers, so that all together stay below the limit.
+    pub(crate) fn max_connections_of_each(&self, workers: usize) -> usize {
+        (self.max_connections() / workers).max(1)
+    }
+}
+
+/// What all connections of a worker share: the worker's decisions, and what it does I/O with.
+#[derive(Debug)]
+pub(crate) struct WorkerContext {
+    pub(crate) core: WorkerCore,
+    /// The read buffer.
+    pub(crate) input: Box<[u8]>,
+    pub(crate) server: Arc<ServerContext>,
+    worker: usize,
+    clock: Clock,
+}
+
+impl WorkerContext {
+    /// The worker of that number, which may have so many connections open, with a read buffer of so many bytes.
+    pub(crate) fn new(
+        server: Arc<ServerContext>,
+        worker: usize,
+        max_connections: usize,
+        input_bytes: usize,
+    ) -> WorkerContext {
+        let mut clock = Clock::new();
+        let date = clock.refresh().unwrap_or(Date::from_unix(0));
+        WorkerContext {
+            core: WorkerCore::new(&server.config, max_connections, date),
+            input: vec![0; input_bytes].into_boxed_slice(),
+            server,
+            worker,
+            clock,
+        }
+    }
+
+    /// Reads the clock.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
+        let date = self.clock.refresh();
+        self.core.advance(self.clock.now(), date);
+    }
+
+    /// Counts a connection that was accepted.
+    pub(crate) fn opened(&mut self) {
+        self.core.stats.accepted += 1;
+        self.server.stats.opened();
+    }
+
+    /// Counts a connection that was closed.
+    pub(crate) fn closed(&mut self) {
+        self.core.closed();
+        self.server.stats.closed();
+    }
+
+    /// Adds what was counted to the server's statistics.
+    pub(crate) fn report(&mut self) {
+        self.server.stats.add(self.worker, self.core.stats_to_report());
+    }
+
+    /// The same, with the counters of the worker's interest set.
+    pub(crate) fn report_with(&mut self, events: &Counters) {
+        self.report();
+        self.server.stats.set_event_counters(self.worker, events);
+    }
+
+    /// Answers a request for the statistics ([`Step::Stats`]), after a report.
+    pub(crate) fn answer_stats(&mut self, connection: &mut ConnectionCore) -> Step {
+        self.report();
+        let body = serde_json::to_vec(&self.server.stats.summary()).unwrap_or_default();
+        connection.answer_stats(&body, &mut self.core)
+    }
+
+    /// Opens the file that a connection asks for ([`Step::Open`]), and answers. Returns the step that follows, and the file
+    /// if part of it is to be sent.
+    pub(crate) fn answer_file(&mut self, connection: &mut ConnectionCore) -> (Step, Option<OwnedFd>) {
+        let found = match (&self.server.config.root, connection.machine.file_path()) {
+            (Some(root), Some(path)) => {
+                self.core.stats.calls.openat2 += 1;
+                let found = root.find(&path);
+                self.core.stats.calls.fstat += u64::from(found.is_ok());
+                found
+            }
+            _ => Err(Unsent::Missing),
+        };
+        let (file, facts) = match found {
+            Ok((file, facts)) => (Some(file), Ok(facts)),
+            Err(unsent) => (None, Err(unsent)),
+        };
+        let step = connection.answer_file(facts, &mut self.core);
+        (step, file.filter(|_| connection.machine.needs_file()))
+    }
+}

@@ -1,0 +1,29 @@
+//! Closing idle connections to make room for new ones.
+
+use super::connection::ConnectionCore;
+use super::worker::WorkerCore;
+use crate::accept::BACK_OFF;
+use crate::timeout::Tick;
+
+/// The most connections that are evicted at once.
+const EVICTED_AT_ONCE: usize = 32;
+
+/// Chooses the connections to close: those that have been idle longest, and for at least
+/// [`Deadlines::spare`](crate::Deadlines::spare). After one choice none is made for the time of a back-off.
+pub(crate) fn evict<'a, K: Copy>(
+    worker: &mut WorkerCore,
+    connections: impl Iterator<Item = (K, &'a ConnectionCore)>,
+) -> Vec<K> {
+    let mut idle: Vec<(Tick, K)> = Vec::new();
+    if worker.now() >= worker.next_eviction {
+        worker.next_eviction = worker.now().after(BACK_OFF);
+        let evictable = connections.filter_map(|(key, connection)| Some((connection.idle_deadline(worker)?, key)));
+        idle.extend(evictable);
+    }
+    if idle.len() > EVICTED_AT_ONCE {
+        idle.select_nth_unstable_by_key(EVICTED_AT_ONCE, |(deadline, _)| *deadline);
+        idle.truncate(EVICTED_AT_ONCE);
+    }
+    worker.stats.evicted += idle.len() as u64;
+    idle.into_iter().map(|(_, key)| key).collect()
+}

@@ -1,0 +1,19 @@
+//! What a server decides about its connections, without I/O and without a clock.
+//!
+//! Deadlines, draining, eviction, limits and statistics are decided here, once for all models. A [`ConnectionCore`] is
+//! one connection; a [`WorkerCore`] is what the connections of one worker share, the time included:
+//! [`WorkerCore::advance`] is the only way in which time passes.
+//!
+//! Four drivers do the I/O: [`readiness`](crate::readiness) for the event mechanisms, [`completion`](crate::completion)
+//! for io_uring, [`blocking`](crate::blocking) for threads and processes, and [`task`](crate::task) for tokio.
+
+mod connection;
+mod eviction;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use connection::{ConnectionCore, Expired, Output};
+pub(crate) use eviction::evict;
+pub(crate) use worker::WorkerCore;

@@ -1,0 +1,126 @@
+//! The table of models.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use c10k_event::{InterestSet, OpenError};
+
+use super::descriptor::{Concurrency, Descriptor, Dispatch};
+#[cfg(feature = "fake-rows")]
+use super::fake;
+use super::{
+    async_tasks, event_loop, fork_per_connection, io_uring, loop_per_core, preforked, thread_per_connection,
+    thread_pool,
+};
+use crate::{Config, ServeError};
+
+/// Every concurrency model, in the order in which lists show them.
+pub static MODELS: &[Descriptor] = &[
+    event_loop::ROW,
+    loop_per_core::ROW,
+    fork_per_connection::ROW,
+    preforked::ROW,
+    thread_per_connection::ROW,
+    thread_pool::ROW,
+    io_uring::ROW,
+    async_tasks::ROW,
+    #[cfg(feature = "fake-rows")]
+    fake::ROW,
+];
+
+/// A handle on one row of [`MODELS`].
+#[derive(Clone, Copy)]
+pub struct Model(&'static Descriptor);
+
+impl Model {
+    /// The model of that name.
+    ///
+    /// # Errors
+    /// [`ServeError::UnknownModel`], which lists the names that there are.
+    pub fn named(name: &str) -> Result<Model, ServeError> {
+        Model::all()
+            .find(|model| model.name() == name)
+            .ok_or_else(|| ServeError::UnknownModel {
+                name: name.to_owned(),
+                known: Model::all().map(Model::name).collect::<Vec<_>>().join(", "),
+            })
+    }
+
+    /// Every model, in table order.
+    pub fn all() -> impl Iterator<Item = Model> {
+        MODELS.iter().map(Model)
+    }
+
+    /// The row.
+    #[must_use]
+    pub fn descriptor(self) -> &'static Descriptor {
+        self.0
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// One line.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        self.0.summary
+    }
+
+    /// Whether it is driven by an event mechanism.
+    #[must_use]
+    pub fn takes_mechanism(self) -> bool {
+        self.0.dispatch == Dispatch::Mechanism
+    }
+
+    /// Whether it has a fixed number of workers, each of which serves one connection at a time: to keep N connections open,
+    /// it needs N workers.
+    #[must_use]
+    pub fn serves_one_connection_per_worker(self) -> bool {
+        self.0.concurrency == Concurrency::OnePerWorker
+    }
+
+    /// Whether it can run here.
+    ///
+    /// # Errors
+    /// The reason, and what to do about it.
+    pub fn availability(self) -> Result<(), String> {
+        (self.0.probe)()
+    }
+
+    /// Whether it can run as it is configured.
+    pub(crate) fn check(self, config: &Config) -> Result<(), ServeError> {
+        self.availability()
+            .and_then(|()| (self.0.check)(config))
+            .map_err(|reason| ServeError::ModelUnavailable {
+                model: self.name(),
+                reason,
+            })?;
+        if self.takes_mechanism() {
+            let mechanism = config.mechanism.name();
+            config
+                .mechanism
+                .probe()
+                .map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
+            // Options that the mechanism refuses are an error before the port is announced.
+            InterestSet::<OwnedFd>::open_with(config.mechanism, &config.event_options)?;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Model {
+    fn eq(&self, other: &Model) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Model {}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

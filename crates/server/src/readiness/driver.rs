@@ -1,0 +1,414 @@
+//! The event loop that event-driven models run, one in each of their workers.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Watch};
+
+use super::connection::{Connection, EofHint, INPUT_BYTES, NextAction};
+use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
+use crate::config::AcceptPolicy;
+use crate::context::{ServerContext, WorkerContext};
+use crate::core::evict;
+use crate::stats::WorkerStats;
+use crate::timeout::{Deadline, Deadlined, Wheel};
+use crate::{ServeError, Stop};
+
+/// Events fetched in one wait.
+const EVENTS_PER_WAIT: usize = 512;
+
+/// Where a loop's connections come from.
+#[derive(Debug)]
+pub(crate) enum AcceptSource {
+    /// A listener. If other loops watch it too, all of them learn of a connection.
+    Listener(OwnedFd),
+    /// A listener that other loops watch too. The kernel wakes one or few of them for a connection.
+    Exclusive(OwnedFd),
+    /// An acceptor, which hands them over.
+    Handoff(Arc<HandoffQueue>),
+}
+
+/// Runs a loop until `stop` is requested and every request is answered, or the drain deadline has passed.
+pub(crate) fn run(
+    server: &Arc<ServerContext>,
+    source: AcceptSource,
+    worker: usize,
+    max_connections: usize,
+    stop: &Stop,
+) -> Result<(), ServeError> {
+    let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+    let worker = WorkerContext::new(Arc::clone(server), worker, max_connections, INPUT_BYTES);
+    let mut driver = EventLoop::open(worker, source, stop)?;
+    loop {
+        driver.turn(&mut events, stop)?;
+        if driver.is_over() {
+            driver.report();
+            return Ok(());
+        }
+    }
+}
+
+/// A source of the interest set.
+#[derive(Debug)]
+enum Source {
+    Listener(OwnedFd),
+    Connection(Connection),
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Source::Listener(listener) => listener.as_fd(),
+            Source::Connection(connection) => connection.as_fd(),
+        }
+    }
+}
+
+impl Deadlined<Key> for InterestSet<Source> {
+    fn deadline(&mut self, key: Key) -> Option<&mut Deadline> {
+        match self.get_mut(key)? {
+            Source::Connection(connection) => Some(&mut connection.core_mut().deadline),
+            Source::Listener(_) => None,
+        }
+    }
+}
+
+/// Whether and how the loop accepts.
+#[derive(Debug)]
+enum ListenerState {
+    /// The listener is in the set.
+    Watched(Key),
+    /// It is not, for want of room.
+    Paused(OwnedFd),
+    /// An acceptor hands connections over.
+    Handoff(Arc<HandoffQueue>),
+    /// No more connections will come.
+    Closed,
+}
+
+struct EventLoop {
+    worker: WorkerContext,
+    set: InterestSet<Source>,
+    trigger: Trigger,
+    /// How the listener is declared.
+    watch: Watch,
+    policy: AcceptPolicy,
+    listener: ListenerState,
+    /// Whether the listener may have more connections, of which no event will come.
+    more_to_accept: bool,
+    wheel: Wheel<Key>,
+    /// Connections that are to have another turn.
+    again: Vec<Key>,
+    /// The rescans of the set so far.
+    rescans: u64,
+}
+
+impl EventLoop {
+    fn open(worker: WorkerContext, source: AcceptSource, stop: &Stop) -> Result<EventLoop, ServeError> {
+        let config = &worker.server.config;
+        let mut set = InterestSet::open_with(config.mechanism, &config.event_options)?;
+        let waker = set.waker()?;
+        stop.wakes(waker.clone());
+        let trigger = config.mechanism.default_trigger();
+        let watch = Watch::new(Interest::READABLE, trigger);
+        let (watch, listener) = match source {
+            AcceptSource::Listener(listener) => (watch, declare(&mut set, listener, watch)?),
+            AcceptSource::Exclusive(listener) => (watch.exclusive(), declare(&mut set, listener, watch.exclusive())?),
+            AcceptSource::Handoff(queue) => {
+                queue.wakes(waker);
+                (watch, ListenerState::Handoff(queue))
+            }
+        };
+        Ok(EventLoop {
+            policy: config.accept,
+            worker,
+            set,
+            trigger,
+            watch,
+            listener,
+            more_to_accept: false,
+            wheel: Wheel::new(),
+            again: Vec::new(),
+            rescans: 0,
+        })
+    }
+
+    /// Waits once, and handles what the wait returns.
+    fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
+        let busy = self.more_to_accept || !self.again.is_empty();
+        let timeout = if busy { Duration::ZERO } else { self.wheel.timeout() };
+        self.set.next_events(events, Some(timeout))?;
+        self.worker.refresh();
+        // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
+        if stop.is_requested() {
+            self.drain();
+        }
+        let tick_has_passed = self.worker.core.report_is_due();
+        if tick_has_passed {
+            self.report();
+        }
+        let again = std::mem::take(&mut self.again);
+        let accept_again = std::mem::take(&mut self.more_to_accept);
+        // A rescan with `select` reports data and the end of the input as the same thing, and only once.
+        let rescanned = self.set.counters().rescans > self.rescans;
+        self.rescans = self.set.counters().rescans;
+        while let Some(event) = self.set.take(events) {
+            if matches!(self.listener, ListenerState::Watched(key) if key == event.key) {
+                self.accept();
+                continue;
+            }
+            let eof = event.readiness.is_read_closed() || rescanned;
+            self.serve(event.key, if eof { EofHint::Possible } else { EofHint::None });
+        }
+        if accept_again {
+            self.accept();
+        }
+        for key in again {
+            self.serve(key, EofHint::None);
+        }
+        // The acceptor may have failed to wake the loop, so it also looks by itself.
+        if events.woken() || tick_has_passed {
+            self.drain_handoff();
+        }
+        self.expire();
+        self.watch_listener_again();
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let nothing_left = self.set.is_empty() && !matches!(self.listener, ListenerState::Handoff(_));
+        self.worker.core.is_drained(nothing_left)
+    }
+
+    /// How many connections are open.
+    fn connections(&self) -> usize {
+        self.set.len() - usize::from(matches!(self.listener, ListenerState::Watched(_)))
+    }
+
+    /// Takes the connections that were handed over.
+    fn drain_handoff(&mut self) {
+        let ListenerState::Handoff(queue) = &self.listener else {
+            return;
+        };
+        let (connections, closed) = queue.drain();
+        if closed {
+            self.listener = ListenerState::Closed;
+        }
+        self.worker.core.stats.accept_turns += u64::from(!connections.is_empty());
+        for connection in connections {
+            // The acceptor has counted it as open.
+            self.worker.core.stats.accepted += 1;
+            if let Err(shortage) = self.declare_connection(connection) {
+                self.pause(&shortage);
+            }
+        }
+    }
+
+    /// Accepts as many connections as the policy says.
+    fn accept(&mut self) {
+        let ListenerState::Watched(key) = self.listener else {
+            return;
+        };
+        let most = self.policy.most();
+        match accept_batch(self, most) {
+            Ok(end) => self.more_to_accept = end == BatchEnd::Full && self.trigger == Trigger::Edge,
+            Err(shortage) => return self.pause(&shortage),
+        }
+        if self.trigger == Trigger::Oneshot
+            && let Err(error) = self.set.modify(key, Interest::READABLE, self.trigger)
+        {
+            // Otherwise the listener would never be ready again.
+            self.pause(&Shortage::Watch("the listener", error.to_string()));
+        }
+    }
+
+    fn declare_connection(&mut self, socket: OwnedFd) -> Result<(), Shortage> {
+        let connection = Source::Connection(Connection::new(socket));
+        match self.set.declare(connection, Interest::READABLE, self.trigger) {
+            Ok(key) => {
+                self.finish_turn(key, NextAction::Wait(Interest::READABLE));
+                Ok(())
+            }
+            Err(declined) => {
+                self.worker.closed();
+                Err(Shortage::Watch("a connection", declined.error.to_string()))
+            }
+        }
+    }
+
+    /// Gives a connection its turn.
+    fn serve(&mut self, key: Key, hint: EofHint) {
+        let Some(Source::Connection(connection)) = self.set.get_mut(key) else {
+            return;
+        };
+        let action = connection.turn(hint, &mut self.worker);
+        self.finish_turn(key, action);
+    }
+
+    /// Does what a connection's turn asks for.
+    fn finish_turn(&mut self, key: Key, mut action: NextAction) {
+        while action == NextAction::Stats {
+            self.report();
+            let Some(Source::Connection(connection)) = self.set.get_mut(key) else {
+                return;
+            };
+            action = connection.answer_stats(&mut self.worker);
+        }
+        if action == NextAction::Close {
+            return self.close(key);
+        }
+        let Some(Source::Connection(connection)) = self.set.get_mut(key) else {
+            return;
+        };
+        connection.renew_deadline(&self.worker);
+        self.wheel.schedule(key, &mut connection.core_mut().deadline);
+        match action {
+            NextAction::Wait(interest) if connection.interest != interest => {
+                connection.interest = interest;
+                self.modify(key, interest);
+            }
+            // A oneshot source is silent until it is armed again.
+            NextAction::Wait(interest) if self.trigger == Trigger::Oneshot => self.modify(key, interest),
+            NextAction::Again => self.again.push(key),
+            NextAction::Wait(_) | NextAction::Stats | NextAction::Close => {}
+        }
+    }
+
+    fn modify(&mut self, key: Key, interest: Interest) {
+        if self.set.modify(key, interest, self.trigger).is_err() {
+            self.close(key);
+        }
+    }
+
+    fn close(&mut self, key: Key) {
+        // If the kernel refuses, the error contains the source. Either way it is closed here.
+        drop(self.set.withdraw(key));
+        self.worker.core.output.bytes.clear();
+        self.worker.closed();
+    }
+
+    fn expire(&mut self) {
+        self.wheel.advance(self.worker.core.now());
+        while let Some(key) = self.wheel.next_passed(&mut self.set) {
+            if let Some(Source::Connection(connection)) = self.set.get_mut(key) {
+                let action = connection.expire(&mut self.worker);
+                self.finish_turn(key, action);
+            }
+        }
+    }
+
+    /// Takes the listener out of the set, and closes idle connections to make room.
+    fn pause(&mut self, shortage: &Shortage) {
+        self.worker.server.stats.report_shortage(shortage);
+        self.make_room();
+        let ListenerState::Watched(key) = self.listener else {
+            return;
+        };
+        self.worker.core.pause_accepting();
+        // If the kernel refuses, the error contains the source, and events that still come are stale.
+        let source = match self.set.withdraw(key) {
+            Ok(source) => Some(source),
+            Err(error) => error.into_source(),
+        };
+        if let Some(Source::Listener(listener)) = source {
+            self.listener = ListenerState::Paused(listener);
+        }
+    }
+
+    /// Puts the listener back into the set when the pause is over.
+    fn watch_listener_again(&mut self) {
+        if !matches!(self.listener, ListenerState::Paused(_)) || !self.worker.core.may_accept(self.set.len()) {
+            return;
+        }
+        let ListenerState::Paused(listener) = std::mem::replace(&mut self.listener, ListenerState::Closed) else {
+            return;
+        };
+        match self.set.declare_with(Source::Listener(listener), self.watch) {
+            Ok(declared) => self.listener = ListenerState::Watched(declared.key),
+            Err(declined) => {
+                if let Source::Listener(listener) = declined.source {
+                    self.listener = ListenerState::Paused(listener);
+                }
+                self.worker.core.pause_accepting();
+            }
+        }
+    }
+
+    /// Starts to drain: accepts the backlog, closes the listener, and gives every connection a turn, so that even requests
+    /// whose events were lost are answered.
+    fn drain(&mut self) {
+        if !self.worker.core.start_drain() {
+            return;
+        }
+        self.policy = AcceptPolicy::All;
+        self.accept();
+        self.more_to_accept = false;
+        match std::mem::replace(&mut self.listener, ListenerState::Closed) {
+            ListenerState::Watched(key) => drop(self.set.withdraw(key)),
+            // It stays open until the acceptor has handed over all that it accepted.
+            ListenerState::Handoff(queue) => self.listener = ListenerState::Handoff(queue),
+            ListenerState::Paused(_) | ListenerState::Closed => {}
+        }
+        let keys: Vec<Key> = self.set.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.serve(key, EofHint::Possible);
+        }
+    }
+
+    /// Closes connections that have been idle for long.
+    fn make_room(&mut self) {
+        let connections = self.set.iter().filter_map(|(key, source)| match source {
+            Source::Connection(connection) => Some((key, connection.core())),
+            Source::Listener(_) => None,
+        });
+        for key in evict(&mut self.worker.core, connections) {
+            self.close(key);
+        }
+    }
+
+    fn report(&mut self) {
+        self.worker.report_with(self.set.counters());
+    }
+}
+
+impl Accept for EventLoop {
+    type Connection = OwnedFd;
+
+    fn room(&mut self) -> Result<(), Shortage> {
+        if self.worker.core.room(self.connections()) > 0 {
+            Ok(())
+        } else {
+            Err(Shortage::Connections)
+        }
+    }
+
+    fn accept(&mut self) -> Accepted {
+        let ListenerState::Watched(key) = self.listener else {
+            return Accepted::Nobody;
+        };
+        match self.set.get(key) {
+            Some(Source::Listener(listener)) => {
+                self.worker.core.stats.calls.accept4 += 1;
+                accept_nonblocking(listener)
+            }
+            Some(Source::Connection(_)) | None => Accepted::Nobody,
+        }
+    }
+
+    fn take(&mut self, connection: OwnedFd) -> Result<(), Shortage> {
+        self.worker.opened();
+        self.declare_connection(connection)
+    }
+
+    fn stats(&mut self) -> &mut WorkerStats {
+        &mut self.worker.core.stats
+    }
+}
+
+fn declare(set: &mut InterestSet<Source>, listener: OwnedFd, watch: Watch) -> Result<ListenerState, ServeError> {
+    match set.declare_with(Source::Listener(listener), watch) {
+        Ok(declared) => Ok(ListenerState::Watched(declared.key)),
+        Err(declined) => Err(declined.error.into()),
+    }
+}

@@ -1,0 +1,6 @@
+//! The driver of the task model: a task of the tokio runtime for each connection.
+
+mod driver;
+mod runtime_failure;
+
+pub(crate) use driver::run;

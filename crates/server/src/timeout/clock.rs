@@ -1,0 +1,79 @@
+//! A coarse clock, read without a system call.
+
+use std::time::Duration;
+
+use c10k_http::Date;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment, in ticks of 64 ms since the clock was made. 32 bits last for eight years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(pub(crate) u32);
+
+/// The resolution of all deadlines.
+pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
+const TICK_MS: u64 = 64;
+
+impl Tick {
+    /// The first tick at which `time` has certainly passed since this one.
+    pub(crate) fn after(self, time: Duration) -> Tick {
+        let ms = time
+            .as_secs()
+            .saturating_mul(1000)
+            .saturating_add(u64::from(time.subsec_millis()));
+        let ticks = ms.div_ceil(TICK_MS).saturating_add(1);
+        Tick(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)))
+    }
+}
+
+/// The current second and tick, as of the last [`refresh`](Clock::refresh).
+#[derive(Debug)]
+pub(crate) struct Clock {
+    second: i64,
+    start_s: i64,
+    now: Tick,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        let start_s = clock_gettime(ClockId::MonotonicCoarse).tv_sec;
+        Clock {
+            second: i64::MIN,
+            start_s,
+            now: Tick(0),
+        }
+    }
+
+    /// Reads the time. Returns the date if a new second has begun.
+    pub(crate) fn refresh(&mut self) -> Option<Date> {
+        let monotonic = clock_gettime(ClockId::MonotonicCoarse);
+        let ms = (monotonic.tv_sec - self.start_s) * 1000 + i64::from(monotonic.tv_nsec as i32 / 1_000_000);
+        self.now = Tick(u32::try_from(ms / TICK_MS as i64).unwrap_or(u32::MAX));
+        let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
+        if second == self.second {
+            return None;
+        }
+        self.second = second;
+        Some(Date::from_unix(u64::try_from(second).unwrap_or(0)))
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tick_after_a_time_is_never_early_and_at_most_two_ticks_late() {
+        for ms in [0, 1, 63, 64, 65, 250, 75_000] {
+            let time = Duration::from_millis(ms);
+            let ticks = Tick(7).after(time).0 - 7;
+            // A moment within tick 7 may be its last one.
+            assert!(TICK * (ticks - 1) >= time, "{ms}");
+            assert!(TICK * (ticks - 1) < time + TICK, "{ms}");
+        }
+        assert_eq!(Tick(7).after(Duration::MAX), Tick(u32::MAX));
+    }
+}

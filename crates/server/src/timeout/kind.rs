@@ -1,0 +1,60 @@
+//! What a connection waits for, and for how long.
+
+use std::time::Duration;
+
+use c10k_http::{Phase, Stage};
+
+use crate::config::Deadlines;
+
+/// How long a connection without a request stays open when a drain begins: a request may be on its way.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// What a connection waits for. Each kind has its own time limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimeoutKind {
+    /// Nothing yet: no deadline has been set.
+    New,
+    /// The next request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// The client, which has to read its reply.
+    Send,
+    /// A last request, while the server drains.
+    Grace,
+    /// The client's end of the stream, after the server has closed its half.
+    Linger,
+}
+
+impl TimeoutKind {
+    /// The kind for a connection that is open and has sent all its output.
+    pub(crate) fn of(phase: Phase, stage: Stage) -> TimeoutKind {
+        match (phase, stage) {
+            (Phase::Idle, Stage::Serving) => TimeoutKind::Idle,
+            (Phase::Idle, Stage::Draining) => TimeoutKind::Grace,
+            (Phase::Head, _) => TimeoutKind::Head,
+            (Phase::Body, _) => TimeoutKind::Body,
+            (Phase::Reply, _) => TimeoutKind::Send,
+        }
+    }
+
+    /// The time limit.
+    pub(crate) fn limit(self, deadlines: &Deadlines) -> Duration {
+        match self {
+            TimeoutKind::New | TimeoutKind::Idle => deadlines.idle,
+            TimeoutKind::Head => deadlines.head,
+            TimeoutKind::Body => deadlines.body,
+            TimeoutKind::Send => deadlines.send,
+            TimeoutKind::Grace => GRACE,
+            TimeoutKind::Linger => deadlines.linger,
+        }
+    }
+}
+
+/// The number of bytes that a client must have read when [`Deadlines::send`] has passed, to keep its connection.
+pub(crate) fn least_sent(deadlines: &Deadlines) -> u32 {
+    let bytes = u128::from(deadlines.min_send_rate) * deadlines.send.as_millis() / 1000;
+    u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,9 @@
+//! Time as the server sees it: a coarse clock, and deadlines on a timing wheel.
+
+mod clock;
+mod kind;
+mod wheel;
+
+pub(crate) use clock::{Clock, TICK, Tick};
+pub(crate) use kind::{TimeoutKind, least_sent};
+pub(crate) use wheel::{Deadline, Deadlined, Wheel};
