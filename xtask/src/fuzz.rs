@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz [TARGET]… [--minutes M] [--merge]`: fuzzing with coverage, on the project's own compiler.
 //!
 //! libFuzzer needs only what LLVM puts in: counters and traced comparisons, asked for by [`FLAGS`]. A target runs until
-//! it has used M minutes of CPU (10 unless told), beginning with its committed corpus; what it finds is kept in
+//! it has used M minutes of CPU (10 by default), beginning with its committed corpus; what it finds is kept in
 //! `fuzz/target/corpus/TARGET`. `--merge` adds to the committed corpus what covers something new.
 
 use std::{fs, io::Read as _, path::Path, process::Command};

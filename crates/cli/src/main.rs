@@ -1,7 +1,7 @@
 //! The `c10k` command: flags to calls, no logic.
 //!
-//! One subcommand is one file with its `Args` and a `run`. A run ends in an exit code (0 done, 1 ran but the judgement
-//! or the validity failed) or in an error, which is printed as one line and ends the process with 2.
+//! One subcommand is one file with its `Args` and a `run`. A run ends in an exit code (0 done, 1 ran but a claim was
+//! refuted or the run is invalid) or in an error, which is printed as one line and ends the process with 2.
 #![forbid(unsafe_code)]
 
 mod compare;
@@ -9,20 +9,19 @@ mod doctor;
 mod inventory;
 mod list;
 mod load;
+mod outcome;
 mod probe;
 mod report;
 mod serve;
 mod study;
 mod vm;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-/// How a subcommand ends: an exit code, or an error that becomes one line on standard error and exit code 2.
-type Outcome = Result<ExitCode, Box<dyn Error>>;
+use outcome::Outcome;
 
 /// Which event mechanism and which concurrency model should a server use, what does each cost, where does each break?
 #[derive(Parser)]

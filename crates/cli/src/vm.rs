@@ -1,6 +1,7 @@
 //! `c10k vm`: the deterministic guest.
 
 mod cargo;
+mod machine;
 mod study;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use c10k_vm::workload::Subject;
 use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
 use crate::Outcome;
+use machine::{MachineArgs, with_console};
 
 /// Run experiments in a guest whose clock is its instruction count.
 #[derive(clap::Args)]
@@ -33,34 +35,6 @@ enum Action {
     /// What process 1 of the guest runs.
     #[command(hide = true)]
     Guest,
-}
-
-/// The machine that a guest runs on.
-#[derive(clap::Args)]
-struct MachineArgs {
-    /// Kernel of the guest (a bzImage) [default: the newest in /boot]. Each of several kernels is booted in turn.
-    #[arg(long = "kernel", value_name = "FILE", env = "C10K_KERNEL")]
-    kernels: Vec<PathBuf>,
-    /// How the guest's instructions are executed; only `tcg` counts them.
-    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
-    accel: Accel,
-    /// Memory of the guest, MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=65_536))]
-    memory: u32,
-    /// The most host time that the guest may take.
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = c10k_units::duration::parse)]
-    time_limit: Duration,
-    /// A kernel parameter to add, such as `lsm=bpf`; may be given several times.
-    #[arg(long = "append", value_name = "PARAMETER")]
-    parameters: Vec<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Accel {
-    /// Emulation: exact instruction counts.
-    Tcg,
-    /// The host's processor through /dev/kvm: fast, without the count.
-    Kvm,
 }
 
 /// Boot a guest that does nothing; print what it is, and whether --accel kvm works here.
@@ -110,42 +84,6 @@ pub(crate) fn run(args: Args) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Action::Guest => match c10k_vm::guest::run()? {},
-    }
-}
-
-/// Prints the last lines of the guest's console before the error, which is one line.
-fn with_console<T>(outcome: Result<T, VmError>) -> Result<T, VmError> {
-    outcome.inspect_err(|error| {
-        for line in error.console() {
-            eprintln!("guest: {line}");
-        }
-    })
-}
-
-impl MachineArgs {
-    /// One machine for each kernel.
-    fn find(&self) -> Result<Vec<Machine>, VmError> {
-        let named: Vec<Option<&Path>> = match self.kernels.as_slice() {
-            [] => vec![None],
-            kernels => kernels.iter().map(|kernel| Some(kernel.as_path())).collect(),
-        };
-        let machine = |kernel| {
-            let mut machine = Machine::find(kernel)?;
-            machine.accelerator = match self.accel {
-                Accel::Tcg => Accelerator::Tcg,
-                Accel::Kvm => Accelerator::Kvm,
-            };
-            machine.memory_mib = self.memory;
-            Ok(machine)
-        };
-        named.into_iter().map(machine).collect()
-    }
-
-    fn plan(&self, steps: Vec<Step>) -> Plan {
-        let mut plan = Plan::of(steps);
-        plan.time_limit = self.time_limit;
-        plan.kernel_parameters.clone_from(&self.parameters);
-        plan
     }
 }
 

@@ -167,7 +167,7 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
         .output()
         .expect("the generator starts");
     assert!(!loaded.stdout.is_empty(), "{}", String::from_utf8_lossy(&loaded.stderr));
-    let told = settled(&address);
+    let reported = settled(&address);
     let stopped = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
     assert!(stopped.expect("kill is there").success());
     let ServeRecord::Summary(summary) = record() else {
@@ -176,11 +176,11 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
     assert!(server.wait().expect("our child").success());
 
     assert!(summary.overflows > 0, "{summary:?}");
-    assert_eq!(told.overflows, summary.overflows);
-    assert_eq!(told.rescans, summary.rescans);
-    assert_eq!(told.discarded_signals, summary.discarded_signals);
+    assert_eq!(reported.overflows, summary.overflows);
+    assert_eq!(reported.rescans, summary.rescans);
+    assert_eq!(reported.discarded_signals, summary.discarded_signals);
     // What is yet to come when it is asked: the end of the connection that asks, and of the listener.
-    let after = summary.signals - told.signals;
+    let after = summary.signals - reported.signals;
     assert!(after <= 4, "{after} signals after the last reply");
     let trace = fs::read_to_string(&trace).expect("strace wrote it");
     let (rt_signals, overflows) = taken(&trace);

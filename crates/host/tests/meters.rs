@@ -1,4 +1,4 @@
-//! The meters against work whose cost is known: a child does what it is told, says what the kernel charged it for
+//! The meters against work whose cost is known: a child does what it is asked, says what the kernel charged it for
 //! (`getrusage`), and waits; the meters, read while it waits, have to say the same.
 //!
 //! What is counted for a whole CPU or machine holds whatever else runs there: one try of some has to be near.

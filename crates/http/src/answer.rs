@@ -8,9 +8,9 @@ use crate::refusal::Status;
 pub(crate) enum Persistence {
     /// Kept, which HTTP/1.1 takes for granted.
     Keep,
-    /// Kept, which an HTTP/1.0 client must be told.
+    /// Kept; a reply to an HTTP/1.0 client must say so.
     KeepSaid,
-    /// Closed, which any client is told.
+    /// Closed; the reply says so.
     Close,
 }
 

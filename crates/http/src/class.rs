@@ -4,7 +4,7 @@
 pub(crate) const TOKEN: u8 = 1;
 /// Visible ASCII: what the words of a request line are made of.
 pub(crate) const GRAPHIC: u8 = 2;
-/// What a host's name, a path and a query may hold beside percent-encodings (RFC 3986, appendix A).
+/// What a host's name, a path and a query may hold besides percent-encodings (RFC 3986, appendix A).
 pub(crate) const NAME: u8 = 4;
 pub(crate) const PATH: u8 = 8;
 pub(crate) const QUERY: u8 = 16;

@@ -272,7 +272,7 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
         .ok_or(MALFORMED)
 }
 
-/// Goes on with the list of codings behind those of the field lines before.
+/// Appends to the list of codings from the earlier field lines.
 fn coding(before: Option<Coding>, value: &[u8]) -> Coding {
     let (mut chunked, mut unknown) = match before {
         None => (false, false),

@@ -1,6 +1,6 @@
 //! What a client may ask the machine to hold or to read.
 
-/// Caps on the size of a request. Each says which status refuses what exceeds it, and nginx's default beside.
+/// Caps on the size of a request. Each states the status that refuses what exceeds it, and nginx's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the request line without its CRLF. Beyond: 414. Default 8192 (nginx: `large_client_header_buffers` 8k).

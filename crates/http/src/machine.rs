@@ -28,7 +28,7 @@ pub struct Host {
     pub date: Date,
     /// Caps on requests.
     pub limits: Limits,
-    /// CPU time to spend on each request beside what its route asks for.
+    /// CPU time to spend on each request in addition to what its route asks for.
     pub work: Duration,
     /// Whether connections outlive their reply.
     pub stage: Stage,
@@ -160,7 +160,7 @@ impl Machine {
         Machine::default()
     }
 
-    /// Takes all of `input` (which may be empty, to go on with what is held), appends replies to `output`, and says what
+    /// Takes all of `input` (which may be empty, to continue with what is held), appends replies to `output`, and says what
     /// to do next.
     pub fn feed(&mut self, input: &[u8], host: &Host, output: &mut Output) -> Step {
         let Some(progress) = self.progress.as_mut().filter(|progress| !progress.backlog.is_empty()) else {
@@ -306,7 +306,7 @@ impl Machine {
     fn run(&mut self, input: &[u8], host: &Host, output: &mut Output) -> (usize, Step) {
         let mut used = 0;
         loop {
-            self.go_on_with_file(output);
+            self.continue_file(output);
             if self.owes() || output.bytes.len() >= FULL_OUTPUT {
                 return (used, Step::Write);
             }
@@ -340,7 +340,7 @@ impl Machine {
     }
 
     /// Goes to the next part of a file when one is through.
-    fn go_on_with_file(&mut self, output: &mut Output) {
+    fn continue_file(&mut self, output: &mut Output) {
         let Some(progress) = self.progress.as_mut() else { return };
         let through = progress.file.as_mut().filter(|file| file.piece().length == 0);
         if through.is_some_and(|file| !file.next(&mut output.bytes)) {

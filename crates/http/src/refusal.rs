@@ -34,7 +34,7 @@ pub(crate) const VERSION_NOT_SUPPORTED: Status = status!("505 HTTP Version Not S
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: Status,
-    /// Told to the client in the body.
+    /// The body of the reply to the client.
     pub(crate) why: &'static str,
 }
 

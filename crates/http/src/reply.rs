@@ -471,7 +471,7 @@ fn framing(
     }
     if coded && (length.is_some() || !is_http_1_1) {
         return Err(ReplyError::Malformed(
-            "Transfer-Encoding beside Content-Length, or in HTTP/1.0",
+            "Transfer-Encoding together with Content-Length, or in HTTP/1.0",
         ));
     }
     if coded && !chunked {

@@ -141,7 +141,7 @@ pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, millisec
     let room = i32::try_from(max.min(buffer.capacity())).unwrap_or(i32::MAX);
     // SAFETY: the vector has room for so many events from its start, live and exclusively ours.
     let count = unsafe { epoll_wait(epoll, buffer.as_mut_ptr(), room, milliseconds) }?;
-    // SAFETY: the kernel has initialised that many events, no more than it was told that there is room for.
+    // SAFETY: the kernel has initialised that many events, no more than the capacity that it was given.
     unsafe { buffer.set_len(count) };
     Ok(count)
 }
@@ -209,7 +209,7 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
         )
     };
     let count = usize::try_from(count).map_err(|_| errno())?;
-    // SAFETY: the kernel has initialised that many events, no more than it was told that there is room for.
+    // SAFETY: the kernel has initialised that many events, no more than the capacity that it was given.
     unsafe { buffer.set_len(count) };
     Ok(count)
 }

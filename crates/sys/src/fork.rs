@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-/// A process, as told apart from the processes that it was forked from.
+/// A process, distinguished from the processes that it was forked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u64);
 
@@ -28,7 +28,7 @@ thread_local! {
 
 impl Process {
     /// The calling process. A program's first call registers a handler (`pthread_atfork`), a thread's first call asks
-    /// for it; later ones read a number. A child is told from its parent when it was made by the C library's `fork`.
+    /// for it; later ones read a number. A child is distinguished from its parent if it was made by the C library's `fork`.
     ///
     /// # Errors
     /// `ENOMEM`. See `pthread_atfork(3)`.

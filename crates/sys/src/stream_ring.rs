@@ -472,7 +472,7 @@ impl StreamRing {
     fn queue(&mut self, entry: squeue::Entry) {
         if !self.waiting.is_empty() || !self.push(&entry) {
             self.waiting.push_back(entry);
-            // What fails here is tried again, and told, by the next wait.
+            // The next wait repeats what fails here and reports it.
             let _ = self.enter(Some(Duration::ZERO));
         }
     }

@@ -210,7 +210,7 @@ fn a_ring_that_is_dropped_ends_what_is_in_flight() {
     ring.receive(server.as_raw_fd(), 1);
     ring.enter(Some(Duration::ZERO)).expect("it does not wait");
     drop(ring);
-    // The kernel holds the socket no more: its end is told at once.
+    // The kernel no longer holds the socket: its end is reported at once.
     drop(server);
     assert_eq!(client.read(&mut [0; 1]).expect("the end of the stream"), 0);
 }

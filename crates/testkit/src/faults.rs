@@ -105,7 +105,7 @@ pub struct Call {
     can_fail: fn(u64, u64) -> bool,
 }
 
-/// Where a call is told how much to move.
+/// Which argument of a call says how much to move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Count {
     None,
@@ -396,7 +396,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// Looks at a task that has stopped; the signal that it goes on with.
+    /// Looks at a task that has stopped; the signal with which it resumes.
     fn stopped(&mut self, task: i32, status: i32) -> u64 {
         let signal = libc::WSTOPSIG(status);
         let Some(place) = self.tasks.get(&task).copied() else {

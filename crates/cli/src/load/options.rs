@@ -9,7 +9,7 @@ use std::time::Duration;
 use c10k_load::{Arrival, Bodies, Close, Criterion, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Sessions, Target};
 use clap::ValueEnum;
 
-use super::outputs::Outputs;
+use super::outputs::{OUT, Outputs};
 use super::values::{criterion, duration, per_second, ports, ramp, rate, sessions, trace};
 
 // The headings of `--help`.
@@ -17,7 +17,6 @@ const DUE: &str = "When requests are due";
 const OVER: &str = "Connections";
 const HOW: &str = "Duration and precision";
 const ASKED: &str = "Checks";
-pub(super) const OUT: &str = "Output";
 
 #[derive(clap::Args)]
 pub(super) struct Options {

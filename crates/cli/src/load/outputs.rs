@@ -8,7 +8,8 @@ use c10k_load::{Destination, FORMATS, LoadReport, OutputFormat};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 
-use super::options::OUT;
+/// The heading of these options in the help.
+pub(super) const OUT: &str = "Output";
 
 /// The formats that were selected.
 #[derive(Clone)]

@@ -8,7 +8,8 @@ use c10k_units::Filter;
 use c10k_vm::study::{STUDIES, Selection, Study};
 use c10k_vm::{Machine, changes, report};
 
-use super::{MachineArgs, cargo, with_console};
+use super::cargo;
+use super::machine::{MachineArgs, with_console};
 use crate::{Outcome, inventory};
 
 /// Run studies in the guest: exact costs, the same on every machine.

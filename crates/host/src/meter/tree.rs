@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn children_count_while_they_live_and_after_they_are_reaped() {
-        // The outer shell waits for an inner one that burns CPU, then reports and waits to be told to end.
+        // The outer shell waits for an inner one that burns CPU, then reports and waits for the order to end.
         let script = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; echo done; read line";
         let mut child = Command::new("sh")
             .args(["-c", script])

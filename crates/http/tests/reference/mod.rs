@@ -252,7 +252,7 @@ pub(crate) fn reply(input: &[u8]) -> Result<(), String> {
             return Err(format!("a body beyond the limit, or miscounted: {whole:?}"));
         }
         let same = |read: &Read, how: &dyn std::fmt::Display| {
-            // Where the stream turns out to be wrong, how much of a body was told before is not promised.
+            // Where the stream turns out to be wrong, how much of a body was reported before is not promised.
             let begun = read.begun == whole.begun || whole.end.is_err();
             if read.replies == whole.replies && read.end == whole.end && begun {
                 return Ok(());

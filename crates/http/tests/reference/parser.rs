@@ -31,7 +31,7 @@ pub(crate) enum Body {
     Words,
 }
 
-/// Why no reply can be told yet, or which one it is.
+/// Why no reply can be given yet, or which one it is.
 enum Stop {
     /// The input ends before the request does.
     More,
@@ -59,7 +59,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT",
 ];
 
-/// All replies to `input`, as far as they can be told.
+/// All replies to `input`, as far as they are known.
 pub(crate) fn replies(mut input: &[u8], limits: &Limits) -> Vec<Expected> {
     let mut replies = Vec::new();
     loop {
