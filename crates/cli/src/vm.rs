@@ -4,7 +4,7 @@ mod cargo;
 mod machine;
 mod study;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
