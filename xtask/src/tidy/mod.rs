@@ -48,7 +48,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "circles",
         summary: "the modules of a crate do not import each other in a circle",
-        when: When::Named,
+        when: When::Always,
         find: circles::find,
     },
     Rule {

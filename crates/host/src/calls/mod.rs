@@ -11,12 +11,12 @@
 
 mod perf;
 mod strace;
+mod tool;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+
+pub use tool::CallCounts;
 
 /// A tool that counts system calls here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +28,6 @@ pub enum CallTool {
     },
     /// `strace` around the server.
     Strace,
-}
-
-/// System calls by name, and the time in which they were counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CallCounts {
-    /// Calls, by name; only those that were made.
-    pub by_name: BTreeMap<String, u64>,
-    /// The time for which the counting was on.
-    pub window: Duration,
 }
 
 /// Counting for one run of a server.
@@ -139,29 +130,13 @@ impl CallCounting {
     }
 }
 
-/// Runs a tool once. If it fails, the error is the first line of its message.
-fn run_once(command: &mut Command, name: &str) -> Result<(), String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output()
-        .map_err(|error| format!("{name} cannot be started ({error})"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let words: Vec<&str> = said
-        .lines()
-        .map(|line| line.trim().trim_start_matches(['\\', '_', ' ']))
-        .filter(|line| !line.is_empty())
-        .take(2)
-        .collect();
-    Err(format!("{name} does not work here ({})", words.join(": ")))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::tool::run_once;
     use super::*;
+    use std::process::Stdio;
+    use std::process::Command;
+    use std::time::Duration;
     use crate::child::{OnParentDeath, PinnedChild};
 
     /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
-use super::{CallCounts, run_once};
+use super::tool::{CallCounts, run_once};
 use crate::child::{OnParentDeath, PinnedChild};
 
 /// Far more than an answer takes on a loaded machine.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{CallCounts, run_once};
+use super::tool::{CallCounts, run_once};
 
 /// Quiet, all children, instants since the epoch, no strings, raw arguments, no signals. `-D`: the tracer is a
 /// grandchild, so that the started process is the server itself.
