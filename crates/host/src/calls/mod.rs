@@ -134,10 +134,10 @@ impl CallCounting {
 mod tests {
     use super::tool::run_once;
     use super::*;
-    use std::process::Stdio;
-    use std::process::Command;
-    use std::time::Duration;
     use crate::child::{OnParentDeath, PinnedChild};
+    use std::process::Command;
+    use std::process::Stdio;
+    use std::time::Duration;
 
     /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it.
     fn count(tool: CallTool, cpu: &[usize]) -> CallCounts {
