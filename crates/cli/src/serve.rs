@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The event mechanism of models that have one; `c10k list` shows them.
     #[arg(long, value_name = "NAME", default_value = "epoll-edge")]
     mechanism: String,
-    /// Connections to accept per readiness of the listener: `one`, `all`, or a number.
+    /// Connections to accept each time the listener is ready: `one`, `all`, or a number.
     #[arg(long, value_name = "one|all|N", default_value = "all", value_parser = accept_policy)]
     accept: AcceptPolicy,
     /// CPU time to spend on every request, such as `250us`.
@@ -36,25 +36,25 @@ pub(crate) struct Args {
     /// What to do when that queue has overflowed; `none` hangs, as the paper says.
     #[arg(long, value_name = "ACTION", default_value = "rescan-poll", value_parser = on_overflow)]
     on_overflow: OnOverflow,
-    /// Worker threads or processes of the models that have several.
+    /// Number of worker threads or processes, for models that can have several.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// How the workers of `loop-per-core` come to their connections.
+    /// How the workers of `loop-per-core` share connections.
     #[arg(long, value_name = "WAY", default_value = "reuseport", value_parser = accept_sharing)]
     accept_sharing: AcceptSharing,
-    /// Who takes what `io-uring` submits: `enter`, the call that waits, or `sqpoll`, a thread of the kernel.
+    /// How `io-uring` submits requests: `enter`, by the call that waits, or `sqpoll`, by a kernel thread.
     #[arg(long, value_name = "WHO", default_value = "enter", value_parser = submission)]
     submission: Submission,
     /// Serve the files below this directory at `/`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Become this user once the server listens; only root can.
+    /// Become this user when the server listens; only root can.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Keep the server to reading below --root and listening on its port (Landlock).
+    /// Allow the server only to read below --root and listen on its port (Landlock).
     #[arg(long)]
     landlock: bool,
-    /// The most connections open at once; as many as there are descriptors for unless given.
+    /// The most connections that are open at once [default: as many as the descriptor limit allows].
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
     /// How long a connection may be idle between requests.
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     config.max_connections = args.max_connections.map(NonZeroUsize::get);
     config.deadlines.idle = args.idle_timeout;
     config.deadlines.drain = args.drain_timeout;
-    // First of all: threads that were there before would keep what the server gives up.
+    // Before any thread is started: threads keep the privileges that the server gives up afterwards.
     let server = Server::bind(model, config)?;
     let stop = Stop::new();
     stop.on_signals()?;
@@ -177,5 +177,30 @@ fn on_overflow(text: &str) -> Result<OnOverflow, String> {
         "rescan-select" => Ok(OnOverflow::RescanSelect),
         "none" => Ok(OnOverflow::None),
         _ => Err("give rescan-select, rescan-poll or none".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn work_reaches_the_server_to_the_nanosecond() {
+        for (text, nanoseconds) in [
+            ("500ns", 500),
+            ("1500ns", 1500),
+            ("1.5ms", 1_500_000),
+            ("1h", 3_600_000_000_000),
+        ] {
+            let command = Command::try_parse_from(["serve", "--work", text]).expect(text);
+            assert_eq!(command.args.work, Duration::from_nanos(nanoseconds), "{text}");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! HTTP/1.1 without I/O and without a clock: bytes in; replies, a work demand or a close out.
+//! HTTP/1.1 without I/O and without a clock. Bytes go in; replies come out.
 //!
 //! A [`Machine`] is the protocol state of one connection. A driver (a readiness loop, a blocking thread, a completion
-//! ring, a task) reads bytes and hands them to [`Machine::feed`], which appends replies to an [`Output`] and answers
-//! with the [`Step`] that the driver must take next. Every driver does the same steps, so the replies of two drivers
-//! are identical to the byte.
+//! ring, a task) reads bytes and passes them to [`Machine::feed`], which appends replies to an [`Output`] and returns
+//! the [`Step`] that the driver must take next. All drivers take the same steps, so the replies of two drivers are
+//! identical to the byte.
 //!
 //! ```
 //! use c10k_http::{Date, Host, Machine, Output, Step};
@@ -17,14 +17,14 @@
 //! ```
 //!
 //! # Contract
-//! - The replies do not depend on how the input is cut: any split of the same bytes gives the same output.
-//! - Between two calls the machine owns all that it needs. It holds no memory but its own few bytes while the
-//!   connection is idle ([`Phase::Idle`]); a partial head, a body in progress and a long reply are held in a box.
-//! - Output is bounded: [`Step::Write`] says that the driver must send all of it before it feeds more. A long body is
-//!   not copied into the output at all: it is the machine's *tail* ([`Machine::tail`]), sent from static memory.
+//! - The replies do not depend on how the input is cut: the same bytes always give the same output.
+//! - Between two calls the machine owns all that it needs. While the connection is idle ([`Phase::Idle`]) it allocates no
+//!   memory. A partial head, a body in progress and a long reply are kept in a box.
+//! - Output is bounded: after [`Step::Write`] the driver must send all of it before it feeds more. A long body is not
+//!   copied into the output. It is the machine's *tail* ([`Machine::tail`]), which is sent from static memory.
 //! - After [`Step::Close`] nothing more is read as a request.
 //!
-//! Heads are read strictly (RFC 9110, RFC 9112): what `httparse` lets through (bare LF) is checked here.
+//! Heads are parsed strictly (RFC 9110, RFC 9112). What `httparse` accepts although it should not (bare LF) is checked here.
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_forms_are_told_apart() {
+    fn the_four_forms_are_distinguished() {
         assert_eq!(path(Method::Get, b"/a/b?c=d"), Ok(b"/a/b".as_slice()));
         assert_eq!(path(Method::Get, b"http://example.org:80/a?b"), Ok(b"/a".as_slice()));
         assert_eq!(path(Method::Get, b"HTTP://[::1]"), Ok(b"/".as_slice()));
