@@ -5,6 +5,7 @@ mod bpf;
 mod fuzz;
 mod matrix;
 mod package;
+mod tables;
 mod tidy;
 mod trial;
 
@@ -43,6 +44,11 @@ const CHORES: &[Chore] = &[
         name: "package",
         summary: "[OPTION]…: build every published crate from its packaged sources, and rehearse the uploads",
         run: package::run,
+    },
+    Chore {
+        name: "tables",
+        summary: "tables [--check]: write the tables of the documentation from c10k list",
+        run: tables::run,
     },
     Chore {
         name: "tidy",

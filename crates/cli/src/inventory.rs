@@ -1,7 +1,7 @@
 //! The rows of the tables as records: what `c10k list` and `c10k doctor` print, and what a study is checked against.
 
 use c10k_event::Mechanism;
-use c10k_record::{Inventory, MechanismRow, ModelRow, ProbeRow, SCHEMA};
+use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, SCHEMA};
 use c10k_server::Model;
 
 /// What the lab needs of the rows.
@@ -20,6 +20,7 @@ pub(crate) fn everything() -> Inventory {
         mechanisms: mechanisms(),
         models: models(),
         probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
+        load_outputs: load_outputs(),
         studies: c10k_lab::studies(),
         guest_studies: c10k_vm::study::STUDIES.iter().map(c10k_vm::study::Study::row).collect(),
     }
@@ -58,6 +59,14 @@ pub(crate) fn models() -> Vec<ModelRow> {
             }
         })
         .collect()
+}
+
+fn load_outputs() -> Vec<LoadOutputRow> {
+    let rows = c10k_load::FORMATS.iter().map(|format| LoadOutputRow {
+        name: format.flag.to_owned(),
+        summary: format.help.to_owned(),
+    });
+    rows.collect()
 }
 
 /// Prints the mechanisms as aligned lines with their reasons.

@@ -1,7 +1,7 @@
-//! The `c10k` command: flags to calls, no logic.
+//! The `c10k` command: it turns flags into calls of the other crates, and prints what they return.
 //!
-//! One subcommand is one file with its `Args` and a `run`. A run ends in an exit code (0 done, 1 ran but a claim was
-//! refuted or the run is invalid) or in an error, which is printed as one line and ends the process with 2.
+//! A subcommand is one file with its `Args` and a `run`. The exit code is 0 if everything succeeded and 1 if a verdict or a
+//! validity check failed. An error is printed as one line, with exit code 2.
 #![forbid(unsafe_code)]
 
 mod compare;
@@ -68,22 +68,22 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints help and version as they are, and every mistake as one line.
+/// Prints help and version unchanged, and every error as one line.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A reader that has gone away is not worth a second error.
+        // If the reader has closed the pipe, there is nobody to report that to.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprintln!("c10k: no command given; try `c10k study`, `c10k list` or `c10k --help`");
+        eprintln!("c10k: no command given; start with `c10k study`, `c10k list` or `c10k --help`");
         return ExitCode::from(2);
     }
     eprintln!("c10k: {}", one_line(&error.render().to_string()));
     ExitCode::from(2)
 }
 
-/// What stands before the usage, folded to one line, with the way to the full help.
+/// The message before the usage text, as one line, with a reference to the help.
 fn one_line(rendered: &str) -> String {
     let message = rendered
         .lines()

@@ -13,6 +13,8 @@ pub struct Inventory {
     pub models: Vec<ModelRow>,
     /// Every probe: `c10k probe NAME`.
     pub probes: Vec<ProbeRow>,
+    /// Every output format of `c10k load`.
+    pub load_outputs: Vec<LoadOutputRow>,
     /// Every study that is built in.
     pub studies: Vec<StudyRow>,
     /// Every study in the guest: `c10k vm study NAME`.
@@ -114,6 +116,15 @@ pub struct ProbeFigure {
     pub label: String,
     /// Its unit.
     pub unit: String,
+}
+
+/// One output format of `c10k load`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadOutputRow {
+    /// The option that selects it, without the dashes.
+    pub name: String,
+    /// One line.
+    pub summary: String,
 }
 
 /// One built-in study.

@@ -48,8 +48,8 @@ pub use cost::{CostCell, CostRecord, CostTable};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{
-    DoctorCheck, DoctorReport, GuestStudyRow, Inventory, MechanismRow, ModelRow, OptionKind, ProbeFigure, ProbeOption,
-    ProbeRow, StudyRow,
+    DoctorCheck, DoctorReport, GuestStudyRow, Inventory, LoadOutputRow, MechanismRow, ModelRow, OptionKind,
+    ProbeFigure, ProbeOption, ProbeRow, StudyRow,
 };
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
