@@ -117,13 +117,13 @@ impl Drop for Server {
 
 #[test]
 fn no_command_with_json_is_left_out() {
-    let help = c10k(&["help"]);
+    let help = c10k(&["--help"]);
     let commands = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
     let commands = commands.take_while(|line| line.starts_with("  "));
     let with_json: Vec<&str> = commands
         .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|command| *command != "help" && c10k(&["help", command]).contains("--json"))
+        .filter(|command| *command != "help" && c10k(&[command, "--help"]).contains("--json"))
         .collect();
     assert!(!with_json.is_empty(), "{help}");
     for command in with_json {
@@ -164,7 +164,15 @@ fn what_a_server_and_a_generator_print_are_records() {
 fn what_the_lists_and_a_probe_print_are_records() {
     is_record::<Inventory>(&c10k(&["list", "--json"]));
     is_record::<DoctorReport>(&c10k(&["doctor", "--json"]));
-    is_record::<ProbeSummary>(&c10k(&["probe", "switch-cost", "--time", "10ms", "--json"]));
+    is_record::<ProbeSummary>(&c10k(&[
+        "probe",
+        "switch-cost",
+        "--by",
+        "pipe",
+        "--time",
+        "10ms",
+        "--json",
+    ]));
 }
 
 fn experiment(folder: &Path, name: &str) -> String {
