@@ -445,7 +445,7 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
     );
     assert!(out.join("first/report.html").is_file() && out.join("last/report.html").is_file());
 
-    // Gone on with: nothing is measured twice, what failed is tried again.
+    // Resumed: nothing is measured twice, and what failed is run again.
     let before = records(&out.join("first")).len() + records(&out.join("last")).len();
     let again = go(&["--resume"]);
     assert_eq!(again.status.code(), Some(1));
@@ -461,7 +461,7 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
 }
 
 #[test]
-fn another_build_may_not_go_on_with_what_this_one_has_begun() {
+fn another_build_may_not_resume_a_study_that_this_one_has_begun() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("small.toml");
     fs::write(&file, EXPERIMENT).expect("it can be written");

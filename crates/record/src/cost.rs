@@ -28,7 +28,7 @@ pub struct CostCell {
     pub work: u64,
     /// Instructions of kernel and user together, for all of it.
     pub instructions: u64,
-    /// Events that the mechanism told.
+    /// Events that the mechanism reported.
     pub events: u64,
     /// Signals taken from the queue.
     pub signals: u64,

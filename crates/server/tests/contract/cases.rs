@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     ("reading_stops_while_output_is_blocked", Needs::Nothing, backpressure),
     (
-        "a_client_that_waits_for_100_continue_is_told_to_go_on",
+        "a_client_that_waits_for_100_continue_gets_it",
         Needs::Nothing,
         expect_continue,
     ),
@@ -334,7 +334,7 @@ fn accept_one(subject: &Subject) {
 fn accept_few(subject: &Subject) {
     let server = subject.start(&[("accept", "7")]);
     let mut first = Client::connect(server.address);
-    // While the server spins, the backlog fills up and is told once.
+    // While the server spins, the backlog fills up; its readiness is reported once.
     first.send(get("/spin/100ms"));
     let mut clients: Vec<Client> = (0..300).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {

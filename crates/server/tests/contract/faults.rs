@@ -98,7 +98,7 @@ fn sweep(subject: &Subject) {
     for injection in faults {
         injected += rig.suffer(subject, &script, injection);
         if rig.traced.is_over() {
-            rig.assert_told();
+            rig.assert_explained();
             rig = Rig::start(subject, &script);
         }
     }
@@ -112,7 +112,7 @@ fn sweep(subject: &Subject) {
 fn failed_wait(subject: &Subject) {
     fail_waits(subject);
     if subject.has_runtime() {
-        // There, other threads than the one that is told of the end wait.
+        // With several workers, threads wait that are not the one that learns of the shutdown.
         fail_waits(&subject.with("workers", "3"));
     }
 }
@@ -134,7 +134,7 @@ fn fail_waits(subject: &Subject) {
         let goes_on = || rig.traced.is_over() || rig.serves(&script);
         assert!(until(PATIENCE, goes_on), "neither ended nor whole after {call:?}");
         if rig.traced.is_over() {
-            rig.assert_told();
+            rig.assert_explained();
             rig = Rig::start(subject, &script);
         }
     }
@@ -351,8 +351,8 @@ impl Rig {
         held
     }
 
-    /// Asserts that it, which has ended by itself, said why as the last thing, and not by a panic.
-    fn assert_told(mut self) {
+    /// Asserts that the server, which has ended by itself, printed why as its last line, and did not panic.
+    fn assert_explained(mut self) {
         let status = self.traced.wait().expect("the tracer saw its end");
         let mut said = String::new();
         // The descriptor's position is the one at which the server wrote.

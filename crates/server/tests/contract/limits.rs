@@ -33,7 +33,7 @@ fn limit(concurrency: Concurrency) -> (&'static str, &'static str, &'static str)
 
 fn at_the_limit(subject: &Subject) {
     let (option, first, last) = limit(subject.concurrency());
-    let (server, said) = subject.start_heard(&[(option, "2"), ("spare", "60s")]);
+    let (server, said) = subject.start_with_messages(&[(option, "2"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
         assert_eq!(client.get("/bytes/1").status, 200);
@@ -68,7 +68,7 @@ fn at_the_limit(subject: &Subject) {
 
 /// One connection for each of three workers, and many more that want to be served.
 fn at_many_limits(subject: &Subject) {
-    let (server, said) = subject.start_heard(&[("workers", "3"), ("connections", "3"), ("spare", "60s")]);
+    let (server, said) = subject.start_with_messages(&[("workers", "3"), ("connections", "3"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
         client.send("GET /bytes/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

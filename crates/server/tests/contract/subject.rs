@@ -155,7 +155,7 @@ impl Subject {
         matches!(self.model.descriptor().workers, Workers::Runtime(_))
     }
 
-    /// How its events are told, where it has an event mechanism.
+    /// How its event mechanism, if it has one, triggers.
     pub(crate) fn trigger(&self) -> Option<Trigger> {
         self.mechanism.map(Mechanism::default_trigger)
     }
@@ -192,18 +192,18 @@ impl Subject {
         Running::of(self.command(options))
     }
 
-    /// The same, with the lines that it says on standard error.
-    pub(crate) fn start_heard(&self, options: &[(&str, &str)]) -> (Running, Receiver<String>) {
+    /// Like [`start`](Self::start), with the lines that the server prints on standard error.
+    pub(crate) fn start_with_messages(&self, options: &[(&str, &str)]) -> (Running, Receiver<String>) {
         let mut command = self.command(options);
         command.stderr(Stdio::piped());
         let mut server = Running::of(command);
-        let said = BufReader::new(server.child.stderr.take().expect("standard error is piped"));
-        let (tell, told) = mpsc::channel();
+        let printed = BufReader::new(server.child.stderr.take().expect("standard error is piped"));
+        let (sender, messages) = mpsc::channel();
         std::thread::spawn(move || {
-            // Refused where nobody listens any more.
-            said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+            // A send fails once the test has dropped the receiver.
+            printed.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        (server, told)
+        (server, messages)
     }
 
     /// What starts the server; it does not outlive who starts it.
@@ -311,7 +311,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            // It may have ended by itself, which the failed test has told already.
+            // The server may have ended by itself; then the test has failed for that reason already.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
