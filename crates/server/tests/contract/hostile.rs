@@ -1,6 +1,7 @@
 //! Thousands of slow clients, and one that behaves.
 //!
-//! `C10K_CROWD` sets the number of slow clients at once. The default is 500; 10,000 fit into the usual limit on descriptors.
+//! `C10K_CROWD` sets the number of slow clients at once. The default is 500. More, such as 10,000, need
+//! enough descriptors.
 
 use std::io::Write;
 
