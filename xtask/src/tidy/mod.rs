@@ -60,7 +60,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "variant-names",
         summary: "no code asks for a mechanism, a model or a probe by its name: what differs is a column of its row",
-        when: When::Named,
+        when: When::Always,
         find: variant_names::find,
     },
     Rule {
