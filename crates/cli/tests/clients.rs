@@ -1,14 +1,14 @@
-//! Real clients against `c10k serve`, every model: those that docs/server/README.md lists.
+//! The real clients that docs/server/README.md lists, against `c10k serve` with every model.
 //!
-//! A client that is not installed is named, with the reason; `C10K_REQUIRE=all`, or its name in that list, makes that a
-//! failure.
+//! If a client is not installed, the test prints its name and the reason. With `C10K_REQUIRE=all`, or with its name in that
+//! list, the test fails instead.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use c10k_record::ServeRecord;
 
-/// A server on a free port; ended when dropped.
+/// A server on a free port. It is stopped when this is dropped.
 struct Server {
     child: Child,
     port: String,
@@ -34,7 +34,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself, which the client has noticed.
+        // The server may have ended by itself; then the client has failed already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -54,13 +54,13 @@ fn models() -> Vec<String> {
         .collect()
 }
 
-/// Runs `client` against every model; `{url}` and `{port}` in its arguments are the server's. It must end well
-/// and print all of `wanted`.
+/// Runs `client` against every model. `{url}` and `{port}` in its arguments stand for those of the server. The client must
+/// succeed, print all of `wanted`, and pass `check`, which gets its output.
 fn every_model_serves(client: &str, arguments: &[&str], wanted: &[&str]) {
     every_model_serves_and(client, arguments, wanted, |_| ());
 }
 
-fn every_model_serves_and(client: &str, arguments: &[&str], wanted: &[&str], judge: fn(&str)) {
+fn every_model_serves_and(client: &str, arguments: &[&str], wanted: &[&str], check: fn(&str)) {
     let version = if client == "ab" { "-V" } else { "--version" };
     if let Err(error) = Command::new(client).arg(version).output() {
         let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
@@ -84,17 +84,20 @@ fn every_model_serves_and(client: &str, arguments: &[&str], wanted: &[&str], jud
             .stdin(Stdio::null())
             .output()
             .expect("it has run before");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
         assert!(
             output.status.success(),
-            "{client} against {model}: {}: {said}",
+            "{client} against {model}: {}: {printed}",
             output.status
         );
         for text in wanted {
-            assert!(said.contains(text), "{client} against {model}: no {text:?} in {said}");
+            assert!(
+                printed.contains(text),
+                "{client} against {model}: no {text:?} in {printed}"
+            );
         }
-        judge(&said);
+        check(&printed);
     }
 }
 
@@ -141,7 +144,12 @@ fn curl_waits_for_100_continue() {
 
 #[test]
 fn wrk_finds_no_error() {
-    let served = |said: &str| assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    let served = |printed: &str| {
+        assert!(
+            !printed.contains("Socket errors") && !printed.contains("Non-2xx"),
+            "{printed}"
+        );
+    };
     every_model_serves_and(
         "wrk",
         &["-t1", "-c10", "-d1s", "{url}/bytes/92"],

@@ -1,4 +1,4 @@
-//! Two result folders compared: real studies, run here, of a server and of the same server made slower.
+//! Compares result folders of real studies that the test runs: of a server, and of the same server made slower.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ max-lag = "2s"
 name = "VARIANT"
 "#;
 
-/// A study without a server: CPU per request is none of its measures.
+/// A study without a server, so that CPU per request is not among its measures.
 const PROBE: &str = r#"
 name = "ring"
 title = "A ring of tasks"
@@ -53,7 +53,7 @@ fn c10k(arguments: &[&str]) -> Output {
     output.expect("the command starts")
 }
 
-/// The one comparison that was printed.
+/// The only printed comparison.
 #[track_caller]
 fn comparison(output: &Output) -> ComparisonRecord {
     let found: ComparisonRecord = serde_json::from_slice(&output.stdout).expect("a comparison");
@@ -140,11 +140,11 @@ fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
         (vec!["compare", &base, &slow, "--bound", "much"], "5%"),
     ] {
         let refused = c10k(&arguments);
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(
-            said.lines().count() == 1 && said.contains(word),
-            "{arguments:?}: {said}"
+            message.lines().count() == 1 && message.contains(word),
+            "{arguments:?}: {message}"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Every `--json` output is a type of `c10k-record` with a schema number: what is printed reads back as the type, and nothing
-//! of it is lost.
+//! Every `--json` output is a type of `c10k-record` with a schema number. What is printed reads back as that type without
+//! loss.
 
 use std::fmt::Debug;
 use std::fs;
@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Commands with `--json`, as `c10k help` names them. `vm study` needs an emulator; the guest's own tests read its table.
+/// Commands with `--json`, by their names in `c10k help`. `vm study` needs an emulator; the tests of the guest read its
+/// table.
 const COVERED: &[&str] = &["serve", "load", "probe", "study", "report", "compare", "list", "doctor"];
 
 const EXPERIMENT: &str = r#"
@@ -71,7 +72,7 @@ fn c10k(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// One object: it has the schema number, reads as `T`, and `T` holds all of it.
+/// Checks one object: it has the schema number, reads as `T`, and `T` has all of its fields.
 #[track_caller]
 fn is_record<T: Serialize + DeserializeOwned + Debug>(text: &str) -> T {
     let printed: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));

@@ -1,5 +1,5 @@
-//! Table 1 of the paper, end to end: the study prints what its server counted, the server's two accounts of it (`/stats` and
-//! the summary) agree, and both are what the kernel saw. The study is the one that is built in, made short.
+//! Table 1 of the paper, end to end, with a short form of the built-in study. The study prints what its server counted; the
+//! server's `/stats` and its summary agree; and both agree with the system calls that a tracer saw.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,10 +13,10 @@ use c10k_testkit::required::is_required;
 
 const STUDY: &str = include_str!("../../../experiments/paper/queue-overflow.toml");
 
-/// Far below and far above what a server can do whose requests take a quarter of a millisecond each.
+/// Rates far below and far above the limit of a server whose requests take a quarter of a millisecond each.
 const RATES: [&str; 2] = ["20", "12000"];
 
-/// The built-in study with two rates that need no saturation to be measured, a shorter queue, and cells of a moment.
+/// The built-in study with two fixed rates, so that no saturation is measured, a shorter queue and short cells.
 fn short() -> String {
     let (head, rest) = STUDY.split_once("[saturation]").expect("it measures a saturation");
     let (_, rest) = rest.split_once("[[variant]]").expect("it has a variant");
@@ -95,7 +95,7 @@ fn table_1_holds_what_the_servers_counted_and_that_is_what_stats_says_and_what_t
     );
 }
 
-/// Every figure of the table is a server's.
+/// Every figure of the table is one that a server counted.
 fn holds_the_counters(table: &str, records: &[CellRecord]) {
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), RATES.len(), "{table}");
@@ -111,7 +111,7 @@ fn holds_the_counters(table: &str, records: &[CellRecord]) {
                 .filter(|record| record.levels["idle"] == idle && record.levels["rate"].to_string() == *rate)
                 .collect();
             let servers: Vec<&ServeSummary> = tries.iter().filter_map(|record| record.server.as_ref()).collect();
-            // A disturbed cell is tried once more, and one of the two counts.
+            // A disturbed cell is run once more, and one of the two runs counts.
             assert!(
                 servers.iter().any(|server| counted(server) == figures),
                 "{idle}, {rate}: {servers:?}"
@@ -128,13 +128,13 @@ fn holds_the_counters(table: &str, records: &[CellRecord]) {
                     "each overflow takes one sweep: {server:?}"
                 );
             }
-            // The kernel counts the queue by user: at the low rate it may be full of others' signals.
+            // The limit on queued signals is per user: at the low rate, signals of other processes may fill the queue.
             assert!(figures.1 > 0 || *rate == RATES[0], "{idle}, {rate}: {table}");
         }
     }
 }
 
-/// Runs the commands of a cell once more, by hand and with the kernel looking on.
+/// Runs the commands of a cell once more, outside the study and with a trace of the system calls.
 fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
     if let Err(reason) = tracer() {
         assert!(!is_required(&["strace"]), "strace is required (C10K_REQUIRE): {reason}");
@@ -167,7 +167,7 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
         .output()
         .expect("the generator starts");
     assert!(!loaded.stdout.is_empty(), "{}", String::from_utf8_lossy(&loaded.stderr));
-    let reported = settled(&address);
+    let reported = stats_when_idle(&address);
     let stopped = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
     assert!(stopped.expect("kill is there").success());
     let ServeRecord::Summary(summary) = record() else {
@@ -179,7 +179,7 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
     assert_eq!(reported.overflows, summary.overflows);
     assert_eq!(reported.rescans, summary.rescans);
     assert_eq!(reported.discarded_signals, summary.discarded_signals);
-    // What is yet to come when it is asked: the end of the connection that asks, and of the listener.
+    // Two closes follow the request for the statistics: that of its own connection and that of the listener.
     let after = summary.signals - reported.signals;
     assert!(after <= 4, "{after} signals after the last reply");
     let trace = fs::read_to_string(&trace).expect("strace wrote it");
@@ -189,7 +189,7 @@ fn counts_as_the_kernel(cell: &CellRecord, folder: &Path) {
         summary.signals,
         "the kernel handed out other signals"
     );
-    // SIGIO that is found while the queue is thrown away is no overflow of its own.
+    // A SIGIO that is found while the queue is discarded is not another overflow.
     assert!(
         (summary.overflows..=summary.overflows + summary.discarded_signals).contains(&overflows),
         "the kernel saw {overflows} SIGIOs: {summary:?}"
@@ -205,13 +205,13 @@ fn tracer() -> Result<(), String> {
     }
 }
 
-/// The server's counters once it has dealt with everything: two answers between which nothing but the asking happened.
-fn settled(address: &str) -> ServeSummary {
+/// The server's counters once it is idle: they are requested until two replies differ only by the request itself.
+fn stats_when_idle(address: &str) -> ServeSummary {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let (first, second) = (stats(address), stats(address));
         let asking = second.signals - first.signals <= 4 && second.overflows == first.overflows;
-        // The connection that asks is one of them.
+        // The connection of this request is one of them.
         if asking && second.open_connections <= 1 {
             return second;
         }
@@ -228,8 +228,8 @@ fn stats(address: &str) -> ServeSummary {
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body}"))
 }
 
-/// The real-time signals and the `SIGIO`s that calls of `rt_sigtimedwait` brought. Those of the thread that waits for the
-/// signals that stop the server are neither.
+/// The number of real-time signals and the number of `SIGIO`s that `rt_sigtimedwait` returned. The calls of the thread that
+/// waits for SIGTERM and SIGINT do not count.
 fn taken(trace: &str) -> (u64, u64) {
     let brought = |name: &str| {
         let lines = trace.lines().filter(|line| line.contains("rt_sigtimedwait"));

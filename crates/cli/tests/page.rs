@@ -14,7 +14,7 @@ use serde_json::Value;
 
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Looks at the framed page: whatever it finds becomes one JSON object in the harness.
+/// Examines the framed page and puts what it finds into the harness page as one JSON object.
 const PROBE: &str = r#"
 const frame = document.querySelector('iframe');
 const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
@@ -107,7 +107,7 @@ fn drawn(folder: &Path) -> String {
     fs::read_to_string(folder.join("report.html")).expect("the page is there")
 }
 
-/// Shows a page in a frame of `width` pixels and returns what the probe found, and what the browser's console said.
+/// Shows a page in a frame of `width` pixels and returns what the probe found and the lines of the browser's console.
 fn look(browser: &str, folder: &Path, page: &str, width: u32, scheme: &str) -> (Value, Vec<String>) {
     let mut harness = String::from("<!doctype html><meta charset=utf-8><body style=\"margin:0\"><pre></pre>");
     let _ = write!(
@@ -130,7 +130,7 @@ fn look(browser: &str, folder: &Path, page: &str, width: u32, scheme: &str) -> (
             "--disable-dev-shm-usage",
         ])
         .args(["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"])
-        // Whatever would be asked for on the network goes to a port where nobody answers.
+        // Every network request goes to a port on which nothing listens.
         .args([
             "--proxy-server=127.0.0.1:9",
             "--disable-background-networking",
@@ -146,15 +146,18 @@ fn look(browser: &str, folder: &Path, page: &str, width: u32, scheme: &str) -> (
         .output()
         .expect("the browser starts");
     let dom = String::from_utf8_lossy(&output.stdout);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     let found = dom
         .split_once("<pre>")
         .and_then(|(_, rest)| rest.split_once("</pre>"))
         .map(|(found, _)| found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
         .unwrap_or_default();
     let found =
-        serde_json::from_str(&found).unwrap_or_else(|error| panic!("{error}: the probe found '{found}'; {said}"));
-    let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned);
+        serde_json::from_str(&found).unwrap_or_else(|error| panic!("{error}: the probe found '{found}'; {printed}"));
+    let console = printed
+        .lines()
+        .filter(|line| line.contains("CONSOLE"))
+        .map(str::to_owned);
     (found, console.collect())
 }
 
@@ -187,7 +190,7 @@ fn the_report_is_readable_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_no
     }
 }
 
-/// The test above would not notice a request or a wide page if it could not fail: here it must.
+/// Checks that the probe of the test above finds a network request and a page that is too wide.
 #[test]
 fn the_probe_sees_a_request_a_wide_page_pale_text_and_labels_that_overlap_or_are_cut_off() {
     let Some(browser) = browser() else { return };

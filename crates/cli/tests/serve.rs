@@ -92,7 +92,7 @@ fn record(records: &mut impl BufRead) -> ServeRecord {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
 }
 
-/// A process that a killed master was just starting ends as well: with all of them gone, nobody holds the output open.
+/// A process that a killed master was just starting ends as well. Once all have ended, no process holds the output open.
 #[test]
 fn a_master_that_is_killed_while_it_forks_leaves_nobody_behind() {
     for delay_us in (0..20).map(|step| step * 500) {
@@ -117,10 +117,10 @@ fn a_master_that_is_killed_while_it_forks_leaves_nobody_behind() {
         thread::sleep(Duration::from_micros(delay_us));
         server.kill().expect("it runs");
         server.wait().expect("it was killed");
-        let (tell, ended) = channel();
-        thread::spawn(move || tell.send(output.read_to_end(&mut Vec::new())));
+        let (sender, ended) = channel();
+        thread::spawn(move || sender.send(output.read_to_end(&mut Vec::new())));
         let ended = ended.recv_timeout(Duration::from_secs(60));
-        // Those left behind, if any, are in the master's process group.
+        // Processes that are left, if any, are in the master's process group.
         let _ = Command::new("kill")
             .args(["-s", "KILL", "--", &format!("-{pid}")])
             .output();

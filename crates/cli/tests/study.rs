@@ -1,5 +1,5 @@
-//! Whole studies over real sockets: what they leave in their folder, that a kill loses nothing, and that mistakes are
-//! answered with one line. Whether a cell is valid depends on what else the machine does; these tests do not.
+//! Whole studies over real sockets: the files in their folder, no loss after a kill, and one line for each mistake. Whether a
+//! cell is valid depends on what else the machine does; whether these tests pass does not.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -105,16 +105,20 @@ fn records(out: &Path) -> Vec<(String, u64, String)> {
 #[track_caller]
 fn refused(arguments: &[&str], words: &[&str]) {
     let output = run(arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?} said {said:?}");
-    assert_eq!(said.lines().count(), 1, "{arguments:?} said more than a line: {said:?}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?} printed {message:?}");
+    assert_eq!(
+        message.lines().count(),
+        1,
+        "{arguments:?} printed more than a line: {message:?}"
+    );
     for word in words {
-        assert!(said.contains(word), "{arguments:?}: {said:?} lacks {word:?}");
+        assert!(message.contains(word), "{arguments:?}: {message:?} lacks {word:?}");
     }
 }
 
 #[test]
-// long: one study, and everything that it must leave behind
+// long: one study and all files that it must write
 fn a_study_leaves_records_tables_figures_and_a_page_that_needs_no_network() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
@@ -161,7 +165,7 @@ fn a_study_leaves_records_tables_figures_and_a_page_that_needs_no_network() {
     );
     assert!(!page.contains("<script"), "the page needs no script");
 
-    // Idle connections were really open: both ends of each are sockets of this machine.
+    // The idle connections were open: both ends of each are sockets of this machine.
     let lines = fs::read_to_string(out.join("records.ndjson")).expect("the records are there");
     for line in lines.lines() {
         let record: serde_json::Value = serde_json::from_str(line).expect("a record is JSON");
@@ -191,8 +195,8 @@ fn a_study_leaves_records_tables_figures_and_a_page_that_needs_no_network() {
     );
 }
 
-/// Kills the study with SIGKILL as soon as it has written `kill_at` records and `enough` children of it run, and returns
-/// all children that it had.
+/// Kills the study with SIGKILL as soon as it has written `kill_at` records and has `enough` running children. Returns all
+/// children that it had.
 fn killed(mut study: Child, out: &Path, kill_at: usize, enough: usize) -> BTreeSet<u32> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut children = BTreeSet::new();
@@ -208,13 +212,13 @@ fn killed(mut study: Child, out: &Path, kill_at: usize, enough: usize) -> BTreeS
         assert!(Instant::now() < deadline, "the study wrote no {kill_at} records");
         std::thread::yield_now();
     }
-    // It may end by itself just now.
+    // The study may have ended by itself.
     let _ = study.kill();
     study.wait().expect("it can be waited for");
     children
 }
 
-/// Its children and theirs, of whatever thread.
+/// The children of all its threads, and their children.
 fn children_of(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
@@ -245,7 +249,7 @@ fn all_gone(children: &BTreeSet<u32>) {
     }
 }
 
-/// The server's workers are children of a child: they must not outlive the lab either.
+/// The server's workers are children of a child. They must not outlive the lab either.
 #[test]
 fn a_killed_lab_leaves_no_worker_of_a_forking_server_behind() {
     for model in ["preforked", "fork-per-connection"] {
@@ -292,11 +296,11 @@ fn a_study_that_is_killed_again_and_again_ends_with_every_cell_once() {
         "2",
         "--resume",
     ];
-    // Before the last record, so that there is something to kill; each try of a disturbed cell is one more.
+    // Before the last record, so that the study still runs. Each further run of a disturbed cell adds a record.
     for kill_at in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] {
         let child = study(&start).spawn().expect("the command starts");
         all_gone(&killed(child, &out, kill_at, 1));
-        // What a kill in the middle of a write leaves.
+        // A kill during a write leaves such a line.
         if out.join("records.ndjson").is_file() {
             let mut torn = fs::read(out.join("records.ndjson")).expect("it is there");
             torn.extend_from_slice(b"{\"schema\":1,\"study\":\"sm");
@@ -319,7 +323,7 @@ fn a_study_that_is_killed_again_and_again_ends_with_every_cell_once() {
             .filter(|(cell, block, _)| (cell.as_str(), *block) == pair)
             .map(|(_, _, status)| status.as_str())
             .collect();
-        // An invalid or disturbed cell is tried once more; nothing else may stand twice.
+        // An invalid or disturbed cell is run once more; no other cell may have two records.
         let (_, before) = tries.split_last().expect("there is at least one");
         assert!(
             before.len() <= 1 && before.iter().all(|status| *status != "measured"),
@@ -382,7 +386,7 @@ fn each_mistake_gets_one_line_with_its_remedy() {
         &["unknown.toml:21:", "unknown axis 'idel'", "idle"],
     );
     let file = experiment(folder.path());
-    // A file where the folder should be: nobody can write below it, not even root.
+    // A file in place of the folder: nothing can be written below it, not even by root.
     refused(
         &["study", &file, "--out", &format!("{file}/out")],
         &["cannot write", "--out"],
@@ -445,7 +449,7 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
     );
     assert!(out.join("first/report.html").is_file() && out.join("last/report.html").is_file());
 
-    // Gone on with: nothing is measured twice, what failed is tried again.
+    // Resumed: nothing is measured twice, and what failed is run again.
     let before = records(&out.join("first")).len() + records(&out.join("last")).len();
     let again = go(&["--resume"]);
     assert_eq!(again.status.code(), Some(1));
@@ -461,7 +465,7 @@ fn several_studies_get_a_folder_each_and_one_that_fails_does_not_stop_the_rest()
 }
 
 #[test]
-fn another_build_may_not_go_on_with_what_this_one_has_begun() {
+fn another_build_may_not_resume_a_study_that_this_one_has_begun() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("small.toml");
     fs::write(&file, EXPERIMENT).expect("it can be written");

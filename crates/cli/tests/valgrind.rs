@@ -1,4 +1,4 @@
-//! `c10k serve` runs under valgrind, so that its tools (callgrind, massif) can be used on it.
+//! `c10k serve` runs under valgrind, so that callgrind and massif can be used on it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

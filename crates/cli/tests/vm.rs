@@ -12,7 +12,7 @@ fn vm(arguments: &[&str]) -> Command {
     command
 }
 
-/// The last line on standard error of a run that must end with 2.
+/// The last line on standard error of a run that must end with exit code 2.
 fn refusal(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
@@ -21,7 +21,7 @@ fn refusal(output: &Output) -> String {
     own[0].to_owned()
 }
 
-/// Runs a command that boots a guest; `None`, with the reason printed, where none can be booted here.
+/// Runs a command that boots a guest. If no guest can be booted on this machine, prints the reason and returns `None`.
 fn boot(arguments: &[&str]) -> Option<Output> {
     let missing = c10k_vm::Machine::find(std::env::var_os("C10K_KERNEL").as_ref().map(Path::new)).err();
     if let Some(reason) = missing {

@@ -1,4 +1,4 @@
-//! Bodies of requests: where they end, and their bytes for those who want them.
+//! Bodies of requests: where they end, and their decoded bytes.
 
 use crate::Limits;
 use crate::class::{self, TOKEN};
@@ -19,7 +19,7 @@ pub(crate) struct Body {
     trailers: u32,
 }
 
-/// Where in the grammar of RFC 9112, section 7.1, the next byte stands.
+/// The position of the next byte in the grammar of RFC 9112, section 7.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Inside a body of known length.
@@ -43,7 +43,7 @@ enum State {
     Done,
 }
 
-/// How far [`Body::take`] came.
+/// The progress of [`Body::take`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     More,
@@ -51,7 +51,7 @@ pub(crate) enum Progress {
 }
 
 impl Body {
-    /// `None` where there is nothing to read.
+    /// `None` if there is no body to read.
     pub(crate) fn new(framing: Framing) -> Option<Body> {
         let (state, remaining) = match framing {
             Framing::None | Framing::Length(0) => return None,
@@ -68,8 +68,8 @@ impl Body {
         })
     }
 
-    /// Takes body bytes from the front of `input`; says how many it took. What was encoded in them goes to `kept`, if
-    /// anybody wants it.
+    /// Takes body bytes from the front of `input` and returns how many it took. It appends the decoded bytes to `kept`, if
+    /// given.
     pub(crate) fn take(
         &mut self,
         input: &[u8],

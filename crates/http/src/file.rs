@@ -1,4 +1,5 @@
-//! Files: what of one is sent, and what is said of it (RFC 9110, sections 8.8, 13 and 14). The driver opens and sends it.
+//! Files: which part of a file is sent, and with which fields (RFC 9110, sections 8.8, 13 and 14). The driver opens the file
+//! and sends it.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,14 +16,14 @@ use crate::{Date, target};
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 
-/// What the driver knows of a regular file that it has opened.
+/// Facts about a regular file that the driver has opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
     /// Bytes.
     pub size: u64,
     /// When it was last modified, since the Unix epoch; earlier is 0.
     pub modified: Duration,
-    /// Tells it from other files that had its name: the inode's number.
+    /// The inode number. It distinguishes the file from earlier files of the same name.
     pub identity: u64,
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct FileReply {
     piece: Piece,
     /// The parts of a multipart reply that follow, the next one last.
     parts: Vec<Range<u64>>,
-    /// What stands before each part, without its range; empty where the reply has one part.
+    /// The text before each part, without its range; empty if the reply has one part.
     delimiter: String,
     size: u64,
 }
@@ -73,7 +74,7 @@ impl FileReply {
         self.piece.offset += bytes;
     }
 
-    /// Goes to the next part when one is through; says whether there was one.
+    /// Continues with the next part when one is complete; returns whether there was one.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> bool {
         match self.parts.pop() {
             Some(part) => {
@@ -89,8 +90,8 @@ impl FileReply {
     }
 }
 
-/// The path below the root that a request asks for, decoded; `None` where no file can have it: an encoded slash, a NUL, a
-/// segment that is empty or goes up. A directory's is that of its index.
+/// The decoded path below the root that a request names. `None` if no file can have it: it has an encoded slash, a NUL, or a
+/// segment that is empty, `.` or `..`. For a directory it is the path of its index.
 pub(crate) fn path(head: &[u8]) -> Option<Vec<u8>> {
     let path = target::origin_path(head)?;
     let mut decoded = Vec::with_capacity(path.len() + INDEX.len());
@@ -117,10 +118,10 @@ pub(crate) fn path(head: &[u8]) -> Option<Vec<u8>> {
     (!decoded.split(|byte| *byte == b'/').any(climbs)).then_some(decoded)
 }
 
-/// What a directory is represented by.
+/// The file that is sent for a directory.
 const INDEX: &[u8] = b"index.html";
 
-/// Answers with a file: appends the head; the reply that is left to send where there are bytes of it to follow.
+/// Answers with a file: appends the head, and returns the rest of the reply if bytes of the file follow.
 pub(crate) fn answer(
     head: &[u8],
     facts: FileFacts,
@@ -184,14 +185,14 @@ pub(crate) fn answer(
     }
 }
 
-/// Answers that there is no file.
+/// Answers a request whose file cannot be sent.
 pub(crate) fn answer_without(head: &[u8], why: Unsent, manner: Manner, date: &Date, out: &mut Vec<u8>) {
     let (status, text): (Status, &[u8]) = match why {
         Unsent::Missing => (NOT_FOUND, b"nothing is here\n"),
         Unsent::Forbidden => (FORBIDDEN, b"this may not be read\n"),
         Unsent::Shortage => (UNAVAILABLE, b"too many files are open: try again\n"),
         Unsent::Directory => {
-            // The path has no empty segment, so that it cannot be taken for another host's.
+            // The path has no empty segment, so a client cannot read it as the name of another host.
             let path = target::origin_path(head).unwrap_or(b"");
             let fields = ["Location: ", &String::from_utf8_lossy(path), "/\r\n", TEXT].concat();
             return answer::whole(out, MOVED, &fields, b"a directory ends with a slash\n", manner, date);
@@ -258,7 +259,7 @@ fn part_head(delimiter: &str, part: &Range<u64>, size: u64) -> String {
     [delimiter, &content_range(part, size), "\r\n\r\n"].concat()
 }
 
-/// What ends a multipart reply: nothing where there is one part.
+/// The end of a multipart reply; empty if there is one part.
 fn last_delimiter(delimiter: &str) -> String {
     match delimiter.trim_start().split_once("\r\n") {
         Some((boundary, _)) => format!("\r\n{boundary}--\r\n"),
@@ -266,11 +267,11 @@ fn last_delimiter(delimiter: &str) -> String {
     }
 }
 
-/// What a version of a file is known by.
+/// What identifies a version of a file.
 struct Validators {
     tag: String,
     modified: SystemTime,
-    /// In whole seconds, as fields have it.
+    /// In whole seconds, the resolution of the fields.
     modified_s: Duration,
 }
 
@@ -296,7 +297,7 @@ impl Validators {
         ["ETag: ", &self.tag, "\r\nLast-Modified: ", &modified, "\r\n"].concat()
     }
 
-    /// Whether a list of tags, or `*`, names this version. A weak tag does only where weak comparison is meant.
+    /// Whether a list of tags, or `*`, names this version. A weak tag matches only in a weak comparison.
     fn is_named_by(&self, list: &[u8], comparison: Comparison) -> bool {
         list.trim_ascii() == b"*"
             || list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
@@ -321,7 +322,7 @@ enum Comparison {
     Strong,
 }
 
-/// The fields of a request that decide what of a file is sent.
+/// The fields of a request that decide which part of a file is sent.
 #[derive(Default)]
 struct Asked<'a> {
     if_match: Option<&'a [u8]>,
@@ -333,7 +334,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Reads a head that was found well-formed; of a field that is repeated, the first counts.
+    /// Reads a well-formed head. If a field is repeated, the first one counts.
     fn of(head: &'a [u8]) -> Asked<'a> {
         let mut asked = Asked::default();
         for line in head.split(|byte| *byte == b'\n').skip(1) {
@@ -355,7 +356,7 @@ impl<'a> Asked<'a> {
         asked
     }
 
-    /// Section 13.2.2: the status that ends it, if one does.
+    /// Section 13.2.2: the status by which a precondition ends the request, if one does.
     fn verdict(&self, file: &Validators) -> Option<Status> {
         let met = match (self.if_match, self.if_unmodified_since) {
             (Some(tags), _) => file.is_named_by(tags, Comparison::Strong),
@@ -373,12 +374,12 @@ impl<'a> Asked<'a> {
         known.then_some(NOT_MODIFIED)
     }
 
-    /// Section 13.1.5: whether the range is of the version that the client has.
+    /// Section 13.1.5: whether the file is the version of which the client has a part.
     fn range_holds(&self, file: &Validators) -> bool {
         match self.if_range {
             None => true,
             Some(tag) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => tag == file.tag.as_bytes(),
-            // A date must be the very one.
+            // A date must match exactly.
             Some(date) => std::str::from_utf8(date)
                 .ok()
                 .and_then(|text| httpdate::parse_http_date(text).ok())

@@ -20,7 +20,7 @@ const MANY_FIELDS: usize = 100;
 pub(crate) enum Scan {
     /// The head ends before this offset.
     End(usize),
-    /// The head is not whole. Everything before this offset is whole lines: scan on from there.
+    /// The head is incomplete. Everything before this offset consists of complete lines; the next scan starts there.
     Partial(usize),
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Version {
     Http11,
 }
 
-/// What the client wants to become of the connection.
+/// What the client wants to happen to the connection after the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     Keep,
@@ -65,10 +65,10 @@ pub(crate) enum Expectation {
     Continue,
 }
 
-/// Finds the end of a head that starts at offset 0, beginning to look at `from`, the start of a line.
+/// Finds the end of a head that starts at offset 0. The search begins at `from`, the start of a line.
 ///
-/// Limits and line endings are judged line by line from the start, so that the verdict does not depend on how the
-/// bytes arrived.
+/// Limits and line endings are checked line by line from the start, so that the result does not depend on how the bytes
+/// arrived.
 pub(crate) fn scan(bytes: &[u8], from: usize, limits: &Limits) -> Result<Scan, Refusal> {
     let mut line = from;
     while let Some(length) = memchr::memchr(b'\n', &bytes[line..]) {
@@ -96,7 +96,7 @@ pub(crate) fn scan(bytes: &[u8], from: usize, limits: &Limits) -> Result<Scan, R
     Ok(Scan::Partial(line))
 }
 
-/// Reads a whole head, as delimited by [`scan`]: its request line is not empty.
+/// Reads a complete head, as delimited by [`scan`]. Its request line is not empty.
 pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
     let line_feed = memchr::memchr(b'\n', head).unwrap_or(head.len());
     let (line, fields) = (&head[..line_feed.saturating_sub(1)], &head[line_feed + 1..]);
@@ -162,7 +162,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Refusal> {
     Ok((method, target, version))
 }
 
-/// What the fields that matter here say.
+/// The fields that the machine uses.
 #[derive(Debug, Default)]
 struct Facts {
     hosts: u32,
@@ -178,13 +178,13 @@ struct Facts {
 enum Coding {
     /// `chunked`, once, and nothing else.
     Chunked,
-    /// A coding that this server does not implement is asked for.
+    /// The request has a coding that this server does not implement.
     Unknown(Last),
     /// `chunked` is repeated, or is not the last coding, or there is no coding.
     Invalid,
 }
 
-/// Whether the list has come to `chunked`, behind which nothing may stand.
+/// Whether the list has reached `chunked`, which must be last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Last {
     Chunked,
@@ -244,7 +244,7 @@ impl Facts {
     }
 }
 
-/// `None` where the table is too small.
+/// `None` if the table is too small.
 fn read_fields<'a>(text: &'a [u8], limits: &Limits, table: &mut [Header<'a>]) -> Option<Result<Facts, Refusal>> {
     const MALFORMED: Refusal = Refusal::bad("malformed field line");
     let fields = match httparse::parse_headers(text, table) {
@@ -259,7 +259,7 @@ fn read_fields<'a>(text: &'a [u8], limits: &Limits, table: &mut [Header<'a>]) ->
     Some(fields.iter().try_for_each(|field| facts.take(field)).map(|()| facts))
 }
 
-/// Digits only, and what they say fits in 63 bits, so that no later addition overflows.
+/// Digits only, with a value that fits in 63 bits, so that no later addition overflows.
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     const MALFORMED: Refusal = Refusal::bad("malformed Content-Length");
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

@@ -21,7 +21,7 @@ const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 const JSON: &str = "Content-Type: application/json\r\nCache-Control: no-store\r\n";
 
-/// What the server is at the time of a call: the machine's only view of the world.
+/// The state of the server at the time of a call. The machine knows nothing else of its environment.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// The present second.
@@ -32,7 +32,7 @@ pub struct Host {
     pub work: Duration,
     /// Whether connections outlive their reply.
     pub stage: Stage,
-    /// Whether what is none of the built-in resources may be a file.
+    /// Whether a path that is not built in may name a file.
     pub files: Files,
 }
 
@@ -45,10 +45,10 @@ pub enum Files {
     Served,
 }
 
-/// The life of a server, as far as its replies tell.
+/// The phases of a server that its replies depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Connections persist where their clients want it.
+    /// Connections persist if their clients want it.
     Serving,
     /// Every reply is the last one of its connection.
     Draining,
@@ -68,8 +68,8 @@ impl Host {
     }
 }
 
-/// Where replies are collected, and what was counted on the way. One output serves any number of machines in turn, as
-/// long as its bytes are taken in between.
+/// Collects replies and counts them. One output serves any number of machines in turn, as long as its bytes are taken in
+/// between.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Reply bytes to be sent, before the machine's tail.
@@ -78,7 +78,7 @@ pub struct Output {
     pub requests: u64,
     /// Requests refused as malformed or unsupported.
     pub refused: u64,
-    /// Replies begun, refusals included.
+    /// Replies begun, including refusals.
     pub replies: u64,
 }
 
@@ -104,14 +104,14 @@ pub enum Step {
 /// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The client expects it and has sent nothing beyond: plainly.
+    /// The client expects the close and has sent nothing more: close at once.
     Agreed,
-    /// The client may still be sending: close the sending half, then take what comes for a while, so that a reset does
+    /// The client may still be sending: close the sending half, then read and drop input for a while, so that a reset does
     /// not overtake the reply (RFC 9112, section 9.6).
     Lingering,
 }
 
-/// What a connection is waiting for, for whoever sets its deadline.
+/// What a connection is waiting for. Its deadline depends on this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The first byte of a request.
@@ -140,7 +140,7 @@ pub struct Machine {
 struct InProgress {
     /// Input not yet taken.
     backlog: Vec<u8>,
-    /// How much of the backlog is known to be whole lines of an unfinished head.
+    /// The length of the part of the backlog that consists of complete lines of an unfinished head.
     scanned: usize,
     /// A request whose body is being read.
     receiving: Option<(Request, Body)>,
@@ -160,8 +160,8 @@ impl Machine {
         Machine::default()
     }
 
-    /// Takes all of `input` (which may be empty, to continue with what is held), appends replies to `output`, and says what
-    /// to do next.
+    /// Takes all of `input` (which may be empty, to continue with what is held), appends replies to `output`, and returns the
+    /// next step.
     pub fn feed(&mut self, input: &[u8], host: &Host, output: &mut Output) -> Step {
         let Some(progress) = self.progress.as_mut().filter(|progress| !progress.backlog.is_empty()) else {
             let (used, step) = self.run(input, host, output);
@@ -184,7 +184,7 @@ impl Machine {
         step
     }
 
-    /// The next bytes of the tail, to be sent after the output; empty where there is no tail (any more).
+    /// The next bytes of the tail, to be sent after the output; empty if there is no tail or it has been sent.
     #[must_use]
     pub fn tail(&self) -> &'static [u8] {
         self.progress
@@ -195,7 +195,7 @@ impl Machine {
     /// Takes `sent` bytes off the tail.
     ///
     /// # Panics
-    /// Where the tail is shorter than that.
+    /// If the tail is shorter than that.
     pub fn tail_sent(&mut self, sent: usize) {
         if sent == 0 {
             return;
@@ -220,7 +220,7 @@ impl Machine {
         }
     }
 
-    /// The path below the root of the file that [`Step::Open`] asks for; `None` where no file can have it.
+    /// The path below the root of the file that [`Step::Open`] requests; `None` if no file can have it.
     #[must_use]
     pub fn file_path(&self) -> Option<Vec<u8>> {
         file::path(&self.progress.as_ref()?.kept)
@@ -260,7 +260,7 @@ impl Machine {
     /// Takes `sent` bytes off the piece.
     ///
     /// # Panics
-    /// Where the piece is shorter than that.
+    /// If the piece is shorter than that.
     pub fn piece_sent(&mut self, sent: usize) {
         if let Some(file) = self.progress.as_mut().and_then(|progress| progress.file.as_mut()) {
             file.sent(sent as u64);
@@ -302,7 +302,7 @@ impl Machine {
         }
     }
 
-    /// Serves requests from the front of `input`; says how much of it was taken.
+    /// Serves requests from the front of `input` and returns how much of it was taken.
     fn run(&mut self, input: &[u8], host: &Host, output: &mut Output) -> (usize, Step) {
         let mut used = 0;
         loop {
@@ -339,7 +339,7 @@ impl Machine {
         }
     }
 
-    /// Goes to the next part of a file when one is through.
+    /// Continues with the next part of a file when one is complete.
     fn continue_file(&mut self, output: &mut Output) {
         let Some(progress) = self.progress.as_mut() else { return };
         let through = progress.file.as_mut().filter(|file| file.piece().length == 0);
@@ -349,7 +349,7 @@ impl Machine {
         }
     }
 
-    /// Takes one head from the front of `input`; a request without a body is whole with it.
+    /// Takes one head from the front of `input`. A request without a body is then complete.
     fn take_head(
         &mut self,
         input: &[u8],
@@ -396,7 +396,7 @@ impl Machine {
             .is_some_and(|progress| progress.receiving.is_some())
     }
 
-    /// Takes as much of a body as there is from the front of `input`; the last byte makes its request whole.
+    /// Takes as much of a body as there is from the front of `input`. Its last byte completes the request.
     fn take_body(&mut self, input: &[u8], host: &Host) -> Result<(usize, Option<Request>), Refusal> {
         let progress = self.progress.get_or_insert_default();
         let Some((request, body)) = progress.receiving.as_mut() else {
@@ -418,7 +418,7 @@ impl Machine {
         request
     }
 
-    /// Answers a whole request; a step where the driver must do something before the next one.
+    /// Answers a complete request. Returns a step if the driver must do something before the next request.
     fn answer(&mut self, request: &Request, host: &Host, output: &mut Output) -> Option<Step> {
         let manner = self.manner(request, host);
         self.closing = match (manner.persistence, request.wish) {
@@ -524,7 +524,7 @@ impl Machine {
         self.closing = Some(Ending::Lingering);
     }
 
-    /// Gives memory back when nothing is in progress.
+    /// Frees memory when nothing is in progress.
     fn rest(&mut self) {
         let at_rest = |progress: &InProgress| {
             progress.backlog.is_empty()

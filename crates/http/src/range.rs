@@ -5,11 +5,11 @@ use std::ops::Range;
 /// What a `Range` field asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All of it: the field says nothing that has to be followed.
+    /// The whole file: the field is absent or is ignored.
     Whole,
     /// These parts, none of them empty, in the order of the request.
     Parts(Vec<Range<u64>>),
-    /// Nothing that there is.
+    /// Only bytes beyond the end of the file.
     Unsatisfiable,
 }
 
@@ -40,13 +40,13 @@ pub(crate) fn wanted(value: &[u8], size: u64, most: usize) -> Wanted {
     match asked {
         _ if seen == 0 => Wanted::Whole,
         Some(0) => Wanted::Unsatisfiable,
-        // Overlaps serve nobody but those who want to make work.
+        // Overlapping ranges have no use except to cause work.
         Some(bytes) if parts.len() == 1 || bytes <= size => Wanted::Parts(parts),
         _ => Wanted::Whole,
     }
 }
 
-/// One range; empty where it lies beyond the end, `None` where it is malformed.
+/// One range; empty if it lies beyond the end, `None` if it is malformed.
 fn part(spec: &[u8], size: u64) -> Option<Range<u64>> {
     let dash = memchr::memchr(b'-', spec)?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);
@@ -61,7 +61,7 @@ fn part(spec: &[u8], size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Digits; more than 64 bits are as good as the largest number.
+/// Digits. A value of more than 64 bits counts as the largest number.
 fn number(text: &[u8]) -> Option<u64> {
     if !text.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,4 +1,4 @@
-//! What a path asks for.
+//! Paths and the resources that they name.
 
 use std::time::Duration;
 
@@ -46,15 +46,15 @@ impl Method {
 pub(crate) enum Route {
     /// A body of that many bytes.
     Bytes(u64),
-    /// That much CPU, then one byte.
+    /// That much CPU time, then one byte.
     Spin(Duration),
     /// The counters.
     Stats,
-    /// The body back.
+    /// The body of the request.
     Echo,
-    /// The head of the request, as it came.
+    /// The head of the request, unchanged.
     Headers,
-    /// Nothing is there.
+    /// No resource has this path.
     Missing,
 }
 

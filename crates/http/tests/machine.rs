@@ -358,7 +358,7 @@ fn malformed_chunks_are_refused() {
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
+fn a_client_that_waits_for_100_continue_gets_it() {
     let host = host();
     let head = b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n".as_slice();
     let (text, _) = drive([head, b"x"], &host);

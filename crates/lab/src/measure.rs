@@ -1,4 +1,4 @@
-//! Every figure that claims and figures can use: one row each, read from a cell's record.
+//! The measures that claims and figures can use: one row each, read from a cell's record.
 
 use std::sync::LazyLock;
 
@@ -53,7 +53,7 @@ const fn measure(
     }
 }
 
-/// Calls that servers of other projects wait for events with, besides those of the mechanisms' rows.
+/// Calls that servers of other projects use to wait for events, in addition to those of the mechanisms' rows.
 const OTHER_WAITS: &[&str] = &["epoll_pwait", "io_uring_enter", "poll", "select"];
 
 /// Calls that a server may wait with, but that it also uses for other things: `read` takes signals from a signalfd, and
@@ -288,7 +288,7 @@ static MEASURES: &[Measure] = &[
     ),
 ];
 
-/// The figures of the registered probes; one that several probes print is one measure.
+/// The figures of the registered probes. A figure that several probes print is one measure.
 static FIGURES: LazyLock<Vec<Measure>> = LazyLock::new(|| {
     let mut measures: Vec<Measure> = Vec::new();
     for figure in rows::get().probes.iter().flat_map(|probe| &probe.figures) {
@@ -330,8 +330,9 @@ impl Measure {
     }
 }
 
-/// How fast the server's CPU ran while the server was measured: loops of the idle counter for each second of its own run
-/// time. A neighbour on the same core slows both alike, and steal time does not show it. `None` where the counter hardly ran.
+/// The speed of the server's CPU during the measurement: loops of the idle counter per second of its own run time. A
+/// neighbour on the same core slows the server and the counter equally; steal time does not show this. `None` if the counter
+/// hardly ran.
 pub(crate) fn cpu_speed(meters: &Meters) -> Option<f64> {
     /// Less run time than this gives no reliable speed, nanoseconds.
     const ENOUGH_NS: u64 = 10_000_000;
@@ -355,7 +356,7 @@ fn load(record: &CellRecord, read: fn(&LoadSummary) -> f64) -> Option<f64> {
     record.load.as_ref().map(read)
 }
 
-/// Percentiles of nothing are no percentiles.
+/// Without a recorded value there are no percentiles.
 fn answered(record: &CellRecord, read: fn(&LoadSummary) -> f64) -> Option<f64> {
     record.load.as_ref().filter(|load| load.completed > 0).map(read)
 }
@@ -369,8 +370,8 @@ fn share_percent(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> Op
     ratio(100.0 * time_ns(meters)? as f64, meters.wall_ns as f64)
 }
 
-/// The share of the time between the two readings ÷ the replies per second: the meters' interval and the generator's
-/// differ by the delay of the readings, and each is divided by its own length.
+/// A time as a share of the interval between the two readings ÷ the replies per second. The interval of the meters and that
+/// of the generator differ by the delay of the readings, so each value is divided by the length of its own interval.
 fn us_per_request(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> Option<f64> {
     let percent = share_percent(record, time_ns)?;
     ratio(percent / 100.0 * 1e6, record.load.as_ref()?.rate_achieved)
@@ -382,8 +383,8 @@ fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
     ratio(per_second, record.load.as_ref()?.rate_achieved)
 }
 
-/// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` where that
-/// pass has not counted this cell.
+/// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` if no
+/// pass has counted this cell.
 fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<f64> {
     let calls = record
         .calls
@@ -466,7 +467,7 @@ mod tests {
             });
             value("syscall-waits-per-request", &record)
         };
-        // As epoll-level, rt-signal and rt-signal-batch report it, and a server that is not ours.
+        // As reported by epoll-level, rt-signal and rt-signal-batch, and by a server of another project.
         assert_eq!(waits_of(&["epoll_wait", "epoll_pwait2"]), Some(1.0));
         assert_eq!(waits_of(&["rt_sigtimedwait"]), Some(8.0));
         assert_eq!(waits_of(&["read", "rt_sigtimedwait"]), Some(12.0));

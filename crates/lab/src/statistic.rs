@@ -1,5 +1,5 @@
-//! What a claim is decided by: one number per block, from the values of one variant (and of the one it is compared
-//! with). One row each.
+//! The statistics that decide claims: each computes one number per block from the values of one variant (and of the variant
+//! that it is compared with). One row each.
 
 pub(crate) use c10k_record::Form;
 use c10k_units::display::{seconds, significant};
@@ -10,7 +10,7 @@ use crate::stats;
 pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
     match form {
         Form::Share => format!("{:+.1}%", value * 100.0),
-        // What an interval over two blocks comes to; the digits of such a bound say nothing.
+        // An interval over two blocks can be this wide; the digits of such a bound mean nothing.
         Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
         Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
         Form::Factor => format!("{}×", significant(value)),
@@ -21,7 +21,7 @@ pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
     }
 }
 
-/// The values of one block: `(level, measure)` along the axis, or one pair where there is none.
+/// The values of one block: a pair `(level, measure)` for each level of the axis, or one pair without an axis.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     pub(crate) own: Vec<(f64, f64)>,
@@ -167,8 +167,8 @@ fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0).then(|| numerator / denominator)
 }
 
-/// The lowest level from which on the two differ by a tenth at most; twice the last level where they differ by more even
-/// there, so that a bound within the range is missed.
+/// The lowest level from which the two differ by at most a tenth. If they differ by more at the last level too, twice the
+/// last level, so that no bound within the range holds.
 fn meets_at(values: &Values) -> Option<f64> {
     let near = |&&(level, own): &&(f64, f64)| {
         let other = values.other.iter().find(|(at, _)| *at == level);
@@ -181,8 +181,8 @@ fn meets_at(values: &Values) -> Option<f64> {
     Some(meeting.map_or(beyond, |(level, _)| *level))
 }
 
-/// The rise of the fitted line over the whole range, as a part of the mean over the levels: 0 where the measure does not
-/// depend on the axis. Not of the value at the lowest level, whose noise would then count twice.
+/// The rise of the fitted line over the whole range, as a part of the mean over the levels: 0 if the measure does not depend
+/// on the axis. It is not relative to the value at the lowest level, because the noise of that value would count twice.
 fn change(values: &Values) -> Option<f64> {
     let first = values.own.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
     let last = values.own.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;

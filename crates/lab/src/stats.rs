@@ -6,17 +6,17 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
-/// Resamples of the bootstrap: the end of a 99.9% interval rests on ten of them at least.
+/// Resamples of the bootstrap. At least ten of them lie beyond each end of a 99.9% interval.
 const RESAMPLES: usize = 10_000;
 
-/// An interval of confidence.
+/// A confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Interval {
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
 
-/// The median; `None` of nothing.
+/// The median; `None` without values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -28,8 +28,8 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// Minimum, first quartile, median, third quartile and maximum, each interpolated between its two neighbours; `None` of
-/// nothing.
+/// Minimum, first quartile, median, third quartile and maximum, each interpolated between its two neighbours; `None` without
+/// values.
 pub(crate) fn spread(values: &[f64]) -> Option<[f64; 5]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -42,12 +42,12 @@ pub(crate) fn spread(values: &[f64]) -> Option<[f64; 5]> {
     }))
 }
 
-/// An interval for the centre of what `values` are draws of: the hull of the bootstrap's percentile interval of the
-/// median and of Student's interval of the mean.
+/// A confidence interval for the centre of the distribution that `values` are drawn from: the hull of the bootstrap's
+/// percentile interval of the median and of Student's interval of the mean.
 ///
-/// With few blocks the bootstrap alone is too narrow (of three values it can never leave their range, which misses the
-/// centre one time in four), and Student's alone is wrong when the values are skewed; the hull errs to the wide side.
-/// `None` for fewer than two values.
+/// With few blocks the bootstrap alone is too narrow: the interval of three values never leaves their range, which misses the
+/// centre one time in four. Student's interval alone is wrong if the values are skewed. The hull is rather too wide than too
+/// narrow. `None` for fewer than two values.
 pub(crate) fn interval(values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
     if values.len() < 2 {
         return None;
@@ -68,12 +68,12 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, variance)
 }
 
-/// The mean of a sample; not a number of nothing.
+/// The mean of a sample; NaN without values.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     moments(values).0
 }
 
-/// The standard deviation of a sample; `None` of fewer than two values.
+/// The standard deviation of a sample; `None` for fewer than two values.
 pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
     (values.len() >= 2).then(|| moments(values).1.sqrt())
 }
@@ -88,14 +88,15 @@ fn student(values: &[f64], confidence: f64) -> Option<Interval> {
     })
 }
 
-/// The quantile of Student's distribution that cuts off the upper half of what `confidence` leaves.
+/// The quantile of Student's distribution that a two-sided interval of this `confidence` uses.
 fn students_quantile(freedom: f64, confidence: f64) -> Option<f64> {
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     Some(student.inverse_cdf(f64::midpoint(1.0, confidence)))
 }
 
-/// Half the width to expect of [`interval`] around `blocks` values with this standard deviation: Student's, or with many
-/// blocks that of the median, whose deviation is √(π/2) times that of the mean (of normal values). Infinite for fewer than two.
+/// The expected half width of [`interval`] for `blocks` values with this standard deviation. It is that of Student's interval
+/// or, with many blocks, that of the median, whose standard deviation is √(π/2) times that of the mean for normal values.
+/// Infinite for fewer than two blocks.
 pub(crate) fn half_width(deviation: f64, blocks: u32, confidence: f64) -> f64 {
     if blocks < 2 {
         return f64::INFINITY;
@@ -118,7 +119,7 @@ fn bootstrap(values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
     Some(percentiles(medians, confidence))
 }
 
-/// The percentile interval of so many resamples; there is at least one.
+/// The percentile interval of these resamples, of which there is at least one.
 fn percentiles(mut resampled: Vec<f64>, confidence: f64) -> Interval {
     resampled.sort_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
@@ -129,9 +130,9 @@ fn percentiles(mut resampled: Vec<f64>, confidence: f64) -> Interval {
     }
 }
 
-/// An interval for the centre of what `b` are draws of less that of `a`, as two independent samples: the hull of the
-/// bootstrap's of the difference of medians and of Welch's of the difference of means. `None` where either has fewer than
-/// two values.
+/// A confidence interval for the difference between the centres of two distributions, that of `b` minus that of `a`, from
+/// independent samples: the hull of the bootstrap's interval of the difference of medians and of Welch's interval of the
+/// difference of means. `None` if either sample has fewer than two values.
 pub(crate) fn difference(a: &[f64], b: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
     if a.len() < 2 || b.len() < 2 {
         return None;
@@ -156,7 +157,7 @@ pub(crate) fn difference(a: &[f64], b: &[f64], confidence: f64, seed: u64) -> Op
     })
 }
 
-/// Welch's interval: the variances of the two need not be the same.
+/// Welch's interval, which allows the two variances to differ.
 fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<Interval> {
     let of_mean = |values: &[f64]| {
         let n = values.len() as f64;
@@ -180,7 +181,7 @@ fn welch(a: &[f64], b: &[f64], confidence: f64) -> Option<Interval> {
     })
 }
 
-/// The slope of the least-squares line through `points`; `None` where all have the same x.
+/// The slope of the least-squares line through `points`; `None` if all have the same x.
 pub(crate) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let n = points.len() as f64;
     let mean_x = points.iter().map(|point| point.0).sum::<f64>() / n;
@@ -230,8 +231,8 @@ mod tests {
         assert!((found.high - 2.776 / 5.0_f64.sqrt()).abs() < 1e-3, "{found:?}");
     }
 
-    /// The promise of the A/A control: of intervals at 95% around a true centre, at most about 5% miss it, also with
-    /// three blocks. 2000 draws from a normal distribution; the seed is fixed.
+    /// The A/A control relies on this: at most about 5% of the 95% intervals miss the true centre, also with three blocks.
+    /// The test uses 2000 draws from a normal distribution and a fixed seed.
     #[test]
     fn intervals_of_few_blocks_miss_no_oftener_than_promised() {
         let mut rng = Pcg64Mcg::seed_from_u64(11);

@@ -17,22 +17,22 @@ pub enum CostRecord {
     },
 }
 
-/// What one subject costs at one load: the window of median cost among several.
+/// What one subject costs at one load. Of several measured windows, this is the one with the median cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostCell {
     /// What was measured, such as the name of a mechanism.
     pub subject: String,
     /// The load, such as `idle=1000 active=10`.
     pub load: String,
-    /// Units of work done: writes that were read, requests that were answered.
+    /// Units of work done, such as writes that were read or requests that were answered.
     pub work: u64,
-    /// Instructions of kernel and user together, for all of it.
+    /// Instructions of kernel and user together, for all units of work.
     pub instructions: u64,
-    /// Events that the mechanism told.
+    /// Events that the mechanism reported.
     pub events: u64,
     /// Signals taken from the queue.
     pub signals: u64,
-    /// Times that the queue had overflowed.
+    /// Overflows of the queue.
     pub overflows: u64,
 }
 
@@ -50,7 +50,7 @@ impl CostCell {
     }
 }
 
-/// The result of a study in the guest: what it takes to get the same figures again, and the figures.
+/// The result of a study in the guest: the figures, and what is needed to reproduce them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostTable {
     /// [`crate::SCHEMA`].

@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum GuestRecord {
-    /// Process 1 runs.
+    /// Process 1 has started.
     Booted {
         /// `uname -r` in the guest.
         kernel: String,
         /// `current_clocksource` in the guest.
         clock_source: Option<String>,
-        /// The security modules that are active, in order, where securityfs tells.
+        /// The active security modules, in order, if securityfs reports them.
         lsm: Option<String>,
     },
     /// A step printed a line on its standard output or error.
     Output {
         /// Index of the step in the plan.
         step: usize,
-        /// The line, without its end; what is not UTF-8 is replaced.
+        /// The line without its line break; bytes that are not UTF-8 are replaced.
         line: String,
     },
     /// A step ended.
     Exited {
         /// Index of the step in the plan.
         step: usize,
-        /// Its exit code; `None` where a signal ended it.
+        /// Its exit code; `None` if a signal ended it.
         code: Option<i32>,
         /// The signal that ended it.
         signal: Option<i32>,
@@ -35,7 +35,7 @@ pub enum GuestRecord {
     Refused {
         /// Index of the step in the plan.
         step: usize,
-        /// What the guest's kernel answered.
+        /// The error of the guest's kernel.
         reason: String,
     },
     /// The plan is done; the guest is about to power off.

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What can change a result from one machine, or one day, to the next.
+/// What can make results differ between two machines, or between two days on the same machine.
 ///
-/// A fact that the kernel does not tell here is `None`, never a guess.
+/// A fact that the kernel does not report is `None`, never a guess.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// `uname -r`.
     pub kernel: String,
     /// `uname -m`.
     pub architecture: String,
-    /// The processor's own name.
+    /// Name of the processor, as it reports it.
     pub cpu_model: Option<String>,
     /// CPUs that this process may run on.
     pub cpus: Vec<usize>,
@@ -31,9 +31,9 @@ pub struct HostFacts {
     pub mitigations: BTreeMap<String, String>,
     /// Frequency governor of the first CPU.
     pub governor: Option<String>,
-    /// Limits of this process.
+    /// Resource limits of this process.
     pub limits: ProcessLimits,
-    /// The kernel's settings that bind a server or a load generator, by their name under `/proc/sys` with dots.
+    /// Kernel settings that limit a server or a load generator, by their names under `/proc/sys` with dots.
     pub sysctls: BTreeMap<String, String>,
     /// Load average over the last minute.
     pub load_average: Option<f64>,

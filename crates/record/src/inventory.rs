@@ -79,15 +79,15 @@ pub struct ProbeOption {
     pub summary: String,
     /// What its values are.
     pub kind: OptionKind,
-    /// The words that it may be; empty for the other kinds.
+    /// The words that it accepts; empty for the other kinds.
     pub values: Vec<String>,
-    /// The least that a count may be.
+    /// The smallest accepted count.
     pub least: Option<u64>,
-    /// The most that a count may be.
+    /// The largest accepted count.
     pub most: Option<u64>,
-    /// Its value where none is given; `None` if one must be given.
+    /// Its default value; `None` if a value is required.
     pub default: Option<String>,
-    /// Its label where it is the axis of a figure.
+    /// Its label as the axis of a figure.
     pub label: String,
     /// Time that a unit of its value takes to set up and to clean up, microseconds. For expected durations only.
     pub setup_us: u64,
@@ -167,11 +167,11 @@ pub struct DoctorReport {
 /// One fact about the machine and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorCheck {
-    /// What was looked at, such as `nofile`.
+    /// What was checked, such as `nofile`.
     pub name: String,
     /// What was found.
     pub found: String,
-    /// Whether it stands in the way of a study.
+    /// Whether it prevents a study from running.
     pub ok: bool,
     /// What it limits, and the exact command that would lift the limit.
     pub remedy: Option<String>,

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of `c10k load --json`: the summary, preceded with `--phases` by a line at each change of phase.
+/// One line of `c10k load --json`. The last line is the summary; with `--phases`, a line for each phase precedes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum LoadRecord {
-    /// The generator has entered a phase. Whoever meters the server reads its meters at `measuring` and `measured`.
+    /// The generator has entered a phase. A program that measures the server takes its readings at `measuring` and
+    /// `measured`.
     Phase {
         /// [`crate::SCHEMA`]; 0 from a generator that does not print it.
         #[serde(default)]
         schema: u32,
-        /// The phase entered.
+        /// The phase that begins.
         phase: LoadPhase,
         /// `CLOCK_MONOTONIC` at that instant, nanoseconds.
         monotonic_ns: u64,
@@ -28,13 +29,13 @@ pub enum LoadRecord {
 pub enum LoadPhase {
     /// Opening the idle pool and the persistent connections.
     Connecting,
-    /// Sending at the full rate; nothing counts yet.
+    /// Sending at the full rate; these requests do not count.
     WarmUp,
-    /// What is scheduled from here on counts.
+    /// The measured time begins: requests scheduled from now on count.
     Measuring,
-    /// The last counted request was due; its replies are still awaited.
+    /// The measured time is over: no further request is due. Some replies may still be awaited.
     Measured,
-    /// Every counted request has ended; connections are closed from now on.
+    /// Every counted request has ended; the generator closes its connections.
     Closing,
 }
 
@@ -57,7 +58,8 @@ pub struct LatencySummary {
     pub mean: f64,
 }
 
-/// 95% intervals of percentiles, `[low, high]`, nanoseconds; requests are taken as independent of each other.
+/// 95% confidence intervals of percentiles, `[low, high]`, nanoseconds. They assume that requests are independent of each
+/// other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PercentileIntervals {
     /// Of the median.
@@ -73,29 +75,29 @@ pub struct PercentileIntervals {
 /// The idle pool over the measured time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdlePool {
-    /// Connections asked for.
+    /// The requested number of idle connections.
     pub target: u64,
-    /// The smallest number that was open at any moment of the measured time.
+    /// The smallest number of them open at any moment of the measured time.
     pub open_min: u64,
     /// Connections that the server closed.
     pub closed_by_server: u64,
-    /// Connections that were replaced by new ones, as asked for.
+    /// Connections that the generator replaced by new ones, as requested.
     #[serde(default)]
     pub replaced: u64,
 }
 
-/// What became of the sessions of a run.
+/// How the sessions of a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionTotals {
-    /// Sessions begun.
+    /// Sessions that were started.
     pub started: u64,
-    /// Sessions all of whose calls got a good reply.
+    /// Sessions in which every call got a good reply.
     pub completed: u64,
-    /// Sessions that ended with a call that got none.
+    /// Sessions that ended because a call got no good reply.
     pub failed: u64,
-    /// Sessions that were not over when the last call was due.
+    /// Sessions still running when the last call was due.
     pub cut_off: u64,
-    /// From the first call to the last reply, of completed sessions.
+    /// Time from the first call to the last reply of completed sessions.
     pub lifetime_ns: LatencySummary,
 }
 
@@ -104,17 +106,17 @@ pub struct SessionTotals {
 pub struct ClientUse {
     /// CPU time of all its threads, nanoseconds.
     pub cpu_ns: u64,
-    /// Number of threads that send.
+    /// Number of threads that send requests.
     pub threads: u64,
     /// CPU time of the busiest thread as a share of the measured time, percent.
     pub busiest_thread_percent: f64,
     /// The same for each thread.
     #[serde(default)]
     pub thread_percents: Vec<f64>,
-    /// Times that its threads waited for something.
+    /// Voluntary context switches: a thread waited for something.
     #[serde(default)]
     pub context_switches_voluntary: u64,
-    /// Times that the scheduler took the CPU away from them.
+    /// Involuntary context switches: the scheduler took the CPU from a thread.
     #[serde(default)]
     pub context_switches_involuntary: u64,
 }
@@ -127,19 +129,20 @@ pub struct ClientUse {
 pub struct LoadSummary {
     /// [`crate::SCHEMA`].
     pub schema: u32,
-    /// The URL asked for.
+    /// The requested URL.
     pub url: String,
-    /// `open` (a schedule), `closed` (`--rate max`) or `partly-open` (sessions: their arrival is open, what follows closed).
+    /// `open` (a schedule), `closed` (`--rate max`) or `partly-open` (sessions: they arrive by a schedule; within a session,
+    /// each request waits for the reply before it).
     pub loop_kind: String,
     /// The seed of the schedule.
     pub seed: u64,
-    /// Measured time, seconds, without warm-up.
+    /// Measured time without warm-up, seconds.
     pub duration_s: f64,
-    /// Requests that the schedule held for the measured time.
+    /// Requests scheduled within the measured time.
     pub intended: u64,
     /// Of those, requests that were sent.
     pub sent: u64,
-    /// Of those sent, requests sent later after their scheduled instant than the stated bound.
+    /// Of those sent, requests whose delay after their scheduled instant exceeded the stated bound.
     pub late: u64,
     /// Requests that could not be sent before the run ended.
     pub never_sent: u64,
@@ -153,89 +156,89 @@ pub struct LoadSummary {
     pub in_flight: u64,
     /// Intended requests per second.
     pub rate_offered: f64,
-    /// Good replies per second that came within the measured time, whenever their requests were due.
+    /// Good replies per second that arrived within the measured time, no matter when their requests were due.
     pub rate_achieved: f64,
-    /// Good replies whose last byte came within the measured time.
+    /// Good replies whose last byte arrived within the measured time.
     #[serde(default)]
     pub replies_measured: u64,
     /// Requests that were due in each quarter of the measured time.
     #[serde(default)]
     pub due_by_quarter: [u64; 4],
-    /// Good replies whose last byte came in each quarter of it.
+    /// Good replies whose last byte arrived in each quarter of the measured time.
     #[serde(default)]
     pub replies_by_quarter: [u64; 4],
-    /// Requests between their scheduled instant and their end, on average over the measured time: counted as they come and
-    /// go.
+    /// Mean number of requests in the system over the measured time. A request is in the system from its scheduled instant
+    /// to its end. The mean is computed from the arrivals and departures, not from samples.
     #[serde(default)]
     pub in_system_mean: f64,
     /// From the scheduled instant to the last byte of the reply.
     pub latency_ns: LatencySummary,
-    /// How sure the percentiles of the latency are.
+    /// Confidence intervals of the latency percentiles.
     #[serde(default)]
     pub latency_interval_ns: PercentileIntervals,
     /// From the actual send to the last byte of the reply.
     pub service_ns: LatencySummary,
     /// From the scheduled instant to the actual send.
     pub send_lag_ns: LatencySummary,
-    /// Change of the reply rate from the first to the last second, percent, where a line fitted to it has a slope that is
-    /// beyond chance and at least 5%; 0 where the rate was steady; absent when the run was too short to tell, or the load
-    /// was meant to change (ramps, steps, traces, sessions).
+    /// Change of the reply rate from the first to the last second, percent, by a line fitted to it. It is 0 if the slope may
+    /// be due to chance or the change is below 5%. It is absent if the run was too short for a fit, or if the load was meant
+    /// to change (ramps, steps, traces, sessions).
     #[serde(default)]
     pub drift_percent: Option<f64>,
     /// The idle pool.
     pub idle: IdlePool,
-    /// The sessions, where the load was made of them.
+    /// The sessions, if the load consisted of sessions.
     #[serde(default)]
     pub sessions: Option<SessionTotals>,
-    /// The generator's own use of the machine.
+    /// What the generator itself used.
     pub client: ClientUse,
     /// Whether the figures describe the server (true) or the generator's own limits (false).
     pub valid: bool,
-    /// Why they do not, one sentence each; empty when valid.
+    /// Why the run is invalid, one sentence per reason; empty if it is valid.
     pub invalid_because: Vec<String>,
 }
 
-/// What `c10k load --find-max --json` prints: the search for the highest rate that holds.
+/// What `c10k load --find-max --json` prints: the search for the highest rate that meets the criterion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename = "search")]
 pub struct LoadSearch {
     /// [`crate::SCHEMA`].
     #[serde(default)]
     pub schema: u32,
-    /// What a rate had to hold, as asked for; besides, every request answered and 99% of the offered rate achieved.
+    /// The requested criterion. A rate must also have every request answered and achieve 99% of the offered rate.
     pub criterion: String,
-    /// The highest rate that held, requests per second; absent when none did. A rate 5% above it failed.
+    /// The highest rate that met the criterion, requests per second; absent if none did. A rate 5% above it failed.
     pub rate_max: Option<f64>,
-    /// What the lowest failing rate failed in.
+    /// Why the lowest failing rate failed.
     pub limited_by: String,
-    /// Whether that was the generator: the server may hold more.
+    /// Whether the generator was the limit: the server may sustain a higher rate.
     #[serde(default)]
     pub by_generator: bool,
-    /// Whether the search was asked to stop before it had its answer.
+    /// Whether the search was stopped before it had a result.
     #[serde(default)]
     pub interrupted: bool,
-    /// Every run in order.
+    /// All runs, in order.
     pub trials: Vec<LoadTrial>,
-    /// The last run that held.
+    /// The last run that met the criterion.
     pub best: Option<Box<LoadSummary>>,
 }
 
 /// One run of a search.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadTrial {
-    /// The rate tried, requests per second.
+    /// The offered rate, requests per second.
     pub rate: f64,
-    /// Whether it held.
+    /// Whether the rate met the criterion.
     pub held: bool,
-    /// What it failed in; empty when it held.
+    /// Why it failed; empty if it met the criterion.
     pub because: String,
-    /// Whether its figures describe the generator's limits, not the server's.
+    /// Whether the figures describe the generator's limits rather than the server's.
     #[serde(default)]
     pub by_generator: bool,
 }
 
 impl LoadSummary {
-    /// Whether both sums of the type's contract hold.
+    /// Whether both sums in the description of this type hold.
     #[must_use]
     pub fn reconciles(&self) -> bool {
         let failed: u64 = self.errors.values().sum();

@@ -1,4 +1,4 @@
-//! What a study came to: `c10k study --json`, `c10k report --json`, and of several studies `overview.json`.
+//! The results of studies: `c10k study --json`, `c10k report --json`, and for several studies `overview.json`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claim::{AdviceRecord, ClaimRecord, NoiseFloor, Verdict};
 
-/// What one study came to. One line of `c10k study NAME --json`.
+/// The result of one study. One line of `c10k study NAME --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StudyRecord {
     /// [`crate::SCHEMA`].
@@ -51,7 +51,7 @@ impl StudyRecord {
     }
 }
 
-/// How the cells ended, all blocks together.
+/// How many runs of cells ended in which way, over all blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellCounts {
     /// Valid.
@@ -113,7 +113,7 @@ pub struct TableRow {
     pub published: Vec<String>,
 }
 
-/// What several studies came to. The file `overview.json`.
+/// The results of several studies. The file `overview.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SetRecord {
     /// [`crate::SCHEMA`].
@@ -152,7 +152,7 @@ pub struct SetEntry {
 pub enum StudyEnd {
     /// It was run and its claims have verdicts.
     Concluded {
-        /// What it came to.
+        /// Its result.
         outcome: Box<StudyRecord>,
     },
     /// It could not be run.
@@ -168,7 +168,7 @@ pub enum StudyEnd {
 }
 
 impl SetEntry {
-    /// What the study came to, where it was run.
+    /// The result of the study, if it was run.
     #[must_use]
     pub fn outcome(&self) -> Option<&StudyRecord> {
         match &self.ended {
@@ -189,7 +189,7 @@ impl SetRecord {
         })
     }
 
-    /// What the studies came to that were run.
+    /// The results of the studies that were run.
     pub fn outcomes(&self) -> impl Iterator<Item = &StudyRecord> {
         self.studies.iter().filter_map(SetEntry::outcome)
     }
@@ -208,7 +208,7 @@ pub struct SetManifest {
     pub schema: u32,
     /// Version of the tool that planned it.
     pub version: String,
-    /// SHA-256 of the executable that served and loaded, hexadecimal; absent where it could not be read.
+    /// SHA-256, in hexadecimal, of the executable that ran as server and generator; absent if it could not be read.
     #[serde(default)]
     pub executable_sha256: Option<String>,
     /// When it was planned, RFC 3339, UTC.
@@ -219,8 +219,8 @@ pub struct SetManifest {
     pub seed: u64,
     /// The budget for all studies together, seconds.
     pub budget_s: Option<f64>,
-    /// The number of blocks that was asked for.
+    /// The requested number of blocks.
     pub repeats: Option<u32>,
-    /// The filter that was asked for.
+    /// The requested filter (`--only`).
     pub only: Option<String>,
 }

@@ -13,9 +13,9 @@ pub enum ServeRecord {
         /// [`crate::SCHEMA`]; 0 from a server that does not print it.
         #[serde(default)]
         schema: u32,
-        /// The bound address, with the port that the kernel chose where 0 was asked for.
+        /// The bound address. If port 0 was requested, it has the port that the kernel chose.
         address: String,
-        /// Process id of the server (of the master where there are children).
+        /// Process id of the server; with child processes, that of their parent.
         pid: u32,
     },
     /// The server has drained and is about to exit.
@@ -23,27 +23,26 @@ pub enum ServeRecord {
 }
 
 impl ServeSummary {
-    /// Whether the counts of real-time signals agree: every overflow was told by a signal that was read (`SIGIO`), and where
-    /// signals are taken one a call, each took a call.
+    /// Whether the counts of real-time signals agree, if the mechanism waits for such signals:
+    ///
+    /// - each overflow was reported by a signal that was read (`SIGIO`);
+    /// - if each call takes one signal, there were at least as many calls as signals.
     #[must_use]
     pub fn reconciles(&self) -> bool {
-        if !self
-            .mechanism
-            .as_deref()
-            .is_some_and(|name| name.starts_with("rt-signal"))
-        {
+        const TAKES_ONE: &str = "rt_sigtimedwait";
+        if !self.wait_calls.iter().any(|call| call == TAKES_ONE) {
             return true;
         }
-        let calls: u64 = ["rt_sigtimedwait", "read"]
+        let one_a_call = self.wait_calls == [TAKES_ONE];
+        let calls: u64 = [TAKES_ONE, "read"]
             .iter()
             .filter_map(|name| self.syscalls.get(*name))
             .sum();
-        let one_a_call = self.mechanism.as_deref() == Some("rt-signal");
         self.discarded_signals + self.overflows <= self.signals && (!one_a_call || self.signals <= calls)
     }
 }
 
-/// The totals of one server run, helper threads and children included.
+/// The totals of one server run, including helper threads and child processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServeSummary {
     /// [`crate::SCHEMA`].
@@ -56,7 +55,7 @@ pub struct ServeSummary {
     pub emulated: bool,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections accepted by each worker, in worker order; one element where there is one worker.
+    /// Connections accepted by each worker, in the order of the workers.
     pub accepted_by_worker: Vec<u64>,
     /// Well-formed requests received.
     pub requests: u64,
@@ -64,12 +63,12 @@ pub struct ServeSummary {
     pub replies: u64,
     /// Requests refused with a 4xx or 5xx status because they were malformed or unsupported.
     pub bad_requests: u64,
-    /// Connections ended by a deadline.
+    /// Connections closed because a deadline passed.
     pub timeouts: u64,
-    /// Connections closed while idle, to make room when descriptors ran out or the cap on connections was reached.
+    /// Idle connections closed to make room because descriptors ran out or the limit on connections was reached.
     #[serde(default)]
     pub evicted: u64,
-    /// Connections open now: at the time of `/stats`, or when the summary was made (0 after a clean drain).
+    /// Connections open when this summary was made, such as on a request for `/stats`; 0 after a clean drain.
     pub open_connections: u64,
     /// The highest number of connections open at once.
     pub open_connections_max: u64,
@@ -80,18 +79,18 @@ pub struct ServeSummary {
     pub wait_calls: Vec<String>,
     /// Events delivered to the server by the event library.
     pub events: u64,
-    /// Events whose key was no longer current: dropped, never delivered.
+    /// Events whose key was no longer current; they were dropped, not delivered.
     pub stale_events: u64,
     /// Real-time signals dequeued.
     pub signals: u64,
-    /// Of those, signals thrown away unread since an overflow had made them old news.
+    /// Of those, signals discarded because an overflow had made them outdated.
     #[serde(default)]
     pub discarded_signals: u64,
     /// Overflows of the signal or completion queue.
     pub overflows: u64,
-    /// Sweeps over the whole interest set that an overflow made necessary.
+    /// Rescans of the whole interest set after an overflow.
     pub rescans: u64,
-    /// Mean number of connections accepted per readiness of the listener.
+    /// Mean number of connections accepted per readiness event of the listener.
     pub accepts_per_wait: f64,
     /// System calls of the dispatch path, by name.
     pub syscalls: BTreeMap<String, u64>,
@@ -103,4 +102,30 @@ pub struct ServeSummary {
     pub context_switches_voluntary: u64,
     /// Involuntary context switches.
     pub context_switches_involuntary: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(wait_calls: &[&str], calls: u64, signals: u64, overflows: u64) -> ServeSummary {
+        ServeSummary {
+            wait_calls: wait_calls.iter().map(|&call| call.to_owned()).collect(),
+            syscalls: BTreeMap::from([("rt_sigtimedwait".to_owned(), calls)]),
+            signals,
+            overflows,
+            ..ServeSummary::default()
+        }
+    }
+
+    #[test]
+    fn counts_of_signals_reconcile_by_the_calls_that_take_them() {
+        let (one, many) = (&["rt_sigtimedwait"][..], &["read", "rt_sigtimedwait"][..]);
+        assert!(summary(one, 5, 5, 5).reconciles());
+        assert!(!summary(one, 5, 5, 6).reconciles(), "an overflow without a signal");
+        assert!(!summary(one, 4, 5, 0).reconciles(), "a signal without a call");
+        assert!(summary(many, 4, 5, 0).reconciles(), "a read takes several signals");
+        assert!(!summary(many, 4, 5, 6).reconciles());
+        assert!(summary(&["io_uring_enter"], 0, 0, 1).reconciles(), "no signals at all");
+    }
 }

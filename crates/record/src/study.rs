@@ -7,65 +7,65 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HostFacts, LoadSummary, ProbeSummary, ServeSummary};
 
-/// What a study folder was made from: enough to go on with it, to draw its report again, and to run it elsewhere.
+/// What a study was planned from: enough to resume it, to draw its report again and to repeat it on another machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`crate::SCHEMA`].
     pub schema: u32,
     /// Name of the study.
     pub study: String,
-    /// Where the experiment was read from, for messages.
+    /// The file that the experiment was read from; used in messages.
     pub experiment_file: String,
-    /// The experiment as it was written.
+    /// The text of the experiment file.
     pub experiment: String,
-    /// Version of the tool that planned it.
+    /// Version of the tool that planned the study.
     pub version: String,
-    /// SHA-256 of the executable that served and loaded, hexadecimal; absent where it could not be read.
+    /// SHA-256, in hexadecimal, of the executable that ran as server and generator; absent if it could not be read.
     #[serde(default)]
     pub executable_sha256: Option<String>,
-    /// When it was planned, RFC 3339, UTC.
+    /// When the study was planned, RFC 3339, UTC.
     pub planned_at: String,
     /// Seed of the order within blocks, of the load schedules and of the resampling.
     pub seed: u64,
-    /// Blocks planned: every cell once per block.
+    /// Number of planned blocks. Each block runs every cell once.
     pub blocks: u32,
-    /// Passes planned in which system calls are counted: every cell once per pass.
+    /// Number of planned passes that count system calls. Each pass runs every cell once.
     #[serde(default)]
     pub call_passes: u32,
-    /// The budget that was asked for, seconds.
+    /// The requested budget, seconds.
     pub budget_s: Option<f64>,
-    /// The filter that was asked for.
+    /// The requested filter (`--only`).
     pub only: Option<String>,
-    /// Variants whose server could not be started here: no time was planned for them.
+    /// Variants whose server cannot be started on this machine; the plan has no time for them.
     #[serde(default)]
     pub unavailable: Vec<String>,
-    /// What the plan expects to take, seconds.
+    /// Expected duration of the study, seconds.
     pub expected_s: f64,
-    /// The measured saturation of the reference variant, where the experiment scales rates to it.
+    /// The measured saturation of the reference variant, if the experiment gives rates as a percentage of it.
     pub saturation: Option<Saturation>,
-    /// CPU that the server was pinned to; absent where there is one CPU for all.
+    /// CPU that the server was pinned to; absent if the machine has one CPU for everything.
     pub server_cpu: Option<usize>,
     /// CPUs of the generator and of the lab.
     pub client_cpus: Vec<usize>,
     /// What could not be done on this machine, one sentence each.
     pub notes: Vec<String>,
-    /// The machine.
+    /// The machine that the study was planned on.
     pub host: HostFacts,
 }
 
-/// The rate that levels written in percent are fractions of.
+/// The saturation rate: a level written in percent is a percentage of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Saturation {
-    /// Variant that was driven to its limit.
+    /// The variant that was measured.
     pub variant: String,
-    /// Replies per second at which its CPU would be full: replies per second reached in a closed loop ÷ the share of
-    /// the CPU that it used for them. The median of the tries.
+    /// Replies per second at which the server's CPU would be full: replies per second reached in a closed loop ÷ the
+    /// share of the CPU that the server used for them. The median of all runs.
     pub rate: f64,
-    /// Replies per second reached, each try.
+    /// Replies per second reached, one value per run.
     pub reached: Vec<f64>,
-    /// CPU that the server used for them, percent, each try.
+    /// CPU that the server used for them, percent, one value per run.
     pub cpu_percent: Vec<f64>,
-    /// What finding it took of the study's budget, seconds.
+    /// Part of the study's budget that this measurement took, seconds.
     #[serde(default)]
     pub seconds: f64,
 }
@@ -74,11 +74,11 @@ pub struct Saturation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CellStatus {
-    /// Its figures describe the server.
+    /// The cell ran, and its figures describe the server.
     Measured,
-    /// It ran, but its figures do not describe the server alone; they are kept and drawn as invalid.
+    /// The cell ran, but its figures do not describe the server alone. They are kept and drawn as invalid.
     Invalid,
-    /// It could not run here.
+    /// The cell could not run on this machine.
     Skipped,
 }
 
@@ -99,23 +99,23 @@ pub struct CellRecord {
     pub block: u32,
     /// Position within the block, from 0.
     pub position: u32,
-    /// How it ended.
+    /// How the run ended.
     pub status: CellStatus,
-    /// Why it is invalid or was skipped.
+    /// Why the run is invalid or was skipped.
     pub reasons: Vec<String>,
-    /// What else a reader should know: noise, a server that had to be killed.
+    /// What else a reader should know, such as noise, or a server that had to be killed.
     pub notes: Vec<String>,
-    /// Whether something beside the server disturbed it by more than a stated bound. It counts, unless a quiet run of
-    /// the same cell and block stands beside it.
+    /// Whether something other than the server disturbed the run by more than a stated bound. A disturbed run counts
+    /// unless there is an undisturbed run of the same cell and block.
     #[serde(default)]
     pub disturbed: bool,
-    /// When it started, RFC 3339, UTC.
+    /// When the run started, RFC 3339, UTC.
     pub started_at: String,
-    /// What it took in all, seconds.
+    /// Duration of the run, including start and end of the processes, seconds.
     pub seconds: f64,
-    /// The server as it was started.
+    /// Command line of the server.
     pub server_command: Vec<String>,
-    /// The generator as it was started.
+    /// Command line of the generator.
     pub load_command: Vec<String>,
     /// What the generator printed.
     pub load: Option<LoadSummary>,
@@ -123,42 +123,43 @@ pub struct CellRecord {
     pub server: Option<ServeSummary>,
     /// What the lab measured itself.
     pub meters: Option<Meters>,
-    /// What a probe printed, in studies that have one instead of a server and a generator.
+    /// What the probe printed, in studies that run a probe instead of a server and a generator.
     #[serde(default)]
     pub probe: Option<ProbeSummary>,
-    /// System calls of the same cell, from the pass that counts them: read from `calls.ndjson`, never stored here.
+    /// System calls of the same cell, read from `calls.ndjson`. They are not stored in this record.
     #[serde(skip)]
     pub calls: Option<CallRecord>,
 }
 
-/// One line of `calls.ndjson`: one run of one cell in which nothing but system calls was counted.
+/// One line of `calls.ndjson`: one run of one cell in which only system calls were counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// [`crate::SCHEMA`].
     pub schema: u32,
     /// The cell, as in [`CellRecord::cell`].
     pub cell: String,
-    /// Which pass, from 0.
+    /// Number of the pass, from 0.
     pub pass: u32,
-    /// How it ended.
+    /// How the run ended.
     pub status: CellStatus,
-    /// Why it is invalid or was skipped.
+    /// Why the run is invalid or was skipped.
     pub reasons: Vec<String>,
-    /// When it started, RFC 3339, UTC.
+    /// When the run started, RFC 3339, UTC.
     pub started_at: String,
-    /// What it took in all, seconds.
+    /// Duration of the run, including start and end of the processes, seconds.
     pub seconds: f64,
-    /// What counted: `perf stat` (calls on the server's CPU by tasks called like it) or `strace` (all calls of the server's processes).
+    /// The tool that counted: `perf stat` (calls on the server's CPU by tasks that have the server's name) or `strace`
+    /// (all calls of the server's processes).
     pub tool: String,
-    /// For how long, nanoseconds.
+    /// Duration of the counting, nanoseconds.
     pub window_ns: u64,
-    /// Replies per second meanwhile.
+    /// Replies per second during the counting.
     pub rate_achieved: f64,
     /// System calls by name.
     pub by_name: BTreeMap<String, u64>,
 }
 
-/// What was measured from outside between the generator's phases `measuring` and `measured`.
+/// What the lab measured from outside the server, between the generator's phases `measuring` and `measured`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meters {
     /// Wall time between the two readings, nanoseconds.
@@ -171,11 +172,11 @@ pub struct Meters {
     pub idle_loops: Option<u64>,
     /// CPU time of the idle counter between the two readings, nanoseconds.
     pub idle_run_ns: Option<u64>,
-    /// Loops per second of the idle counter without a server, just before the cell.
+    /// Loops per second of the idle counter without a server, measured immediately before the cell.
     pub idle_loops_per_s_alone: Option<f64>,
     /// Busy time of the server's CPU: wall − idle − steal − the idle counter's own run time − the baseline, nanoseconds.
     pub cpu_busy_ns: Option<u64>,
-    /// Time for which the server's living threads were runnable and waited for a CPU, nanoseconds.
+    /// Time that the server's threads, those alive at the end, were runnable and waited for a CPU, nanoseconds.
     pub cpu_wait_ns: u64,
     /// Voluntary context switches of the server's tree.
     pub switches_voluntary: u64,
@@ -195,24 +196,24 @@ pub struct Meters {
     pub forks: u64,
     /// Time that the hypervisor took from the server's CPU, nanoseconds.
     pub steal_ns: u64,
-    /// Time in which any task of the machine waited for a CPU, nanoseconds.
+    /// Time during which at least one task of the machine waited for a CPU, nanoseconds.
     pub pressure_ns: Option<u64>,
-    /// Time in which any task of the machine waited for memory, nanoseconds.
+    /// Time during which at least one task of the machine waited for memory, nanoseconds.
     #[serde(default)]
     pub memory_pressure_ns: Option<u64>,
-    /// Time in which any task of the machine waited for a disk, nanoseconds.
+    /// Time during which at least one task of the machine waited for I/O, nanoseconds.
     #[serde(default)]
     pub io_pressure_ns: Option<u64>,
-    /// Time for which the generator's threads were runnable and waited for a CPU, nanoseconds.
+    /// Time that the generator's threads were runnable and waited for a CPU, nanoseconds.
     #[serde(default)]
     pub generator_wait_ns: Option<u64>,
-    /// The longest delay between a phase of the generator and the reading of the meters, nanoseconds.
+    /// The longest delay between the start of a generator phase and the reading of the meters, nanoseconds.
     pub meter_lag_ns: u64,
-    /// Connections that the server itself says are open, during warm-up (`/stats`).
+    /// Open connections by the server's own count, during warm-up (`/stats`).
     pub open_connections: Option<u64>,
     /// TCP sockets of the machine before the generator started.
     pub tcp_sockets_before: u64,
-    /// TCP sockets of the machine at the start of the measured time; both ends count on loopback.
+    /// TCP sockets of the machine at the start of the measured time. On loopback, both ends of a connection count.
     pub tcp_sockets_open: u64,
     /// Proportional set size of the server's tree at the end, bytes.
     pub pss_bytes: Option<u64>,

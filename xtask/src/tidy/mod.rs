@@ -25,90 +25,68 @@ use tree::File;
 struct Rule {
     name: &'static str,
     summary: &'static str,
-    when: When,
     find: fn(root: &Path, files: &[File]) -> Result<Vec<String>, String>,
-}
-
-/// Which runs include a rule.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
-    /// Every run.
-    Always,
-    /// Only the runs that name the rule: the tree does not obey it yet.
-    Named,
 }
 
 const RULES: &[Rule] = &[
     Rule {
         name: "arrows",
         summary: "crates depend on each other along the arrows of ARCHITECTURE.md",
-        when: When::Always,
         find: arrows::find,
     },
     Rule {
         name: "circles",
         summary: "the modules of a crate do not import each other in a circle",
-        when: When::Always,
         find: circles::find,
     },
     Rule {
         name: "rust-version",
         summary: "the declared minimum Rust version is the lowest that the dependencies and the code allow",
-        when: When::Always,
         find: rust_version::find,
     },
     Rule {
         name: "variant-names",
         summary: "no code asks for a mechanism, a model or a probe by its name: what differs is a column of its row",
-        when: When::Named,
         find: variant_names::find,
     },
     Rule {
         name: "words",
         summary: "documents, messages and comments use the field's words",
-        when: When::Named,
         find: words::find,
     },
     Rule {
         name: "unsafe",
         summary: "unsafe code stands in the system crates only",
-        when: When::Always,
         find: unsafe_code::find,
     },
     Rule {
         name: "file-length",
         summary: "a Rust file has at most 600 lines",
-        when: When::Always,
         find: file_length::find,
     },
     Rule {
         name: "function-length",
         summary: "a function has at most 70 lines",
-        when: When::Always,
         find: function_length::find,
     },
     Rule {
         name: "unfinished",
         summary: "no placeholders in the code",
-        when: When::Always,
         find: unfinished::find,
     },
     Rule {
         name: "links",
         summary: "links between pages lead somewhere",
-        when: When::Always,
         find: links::find,
     },
     Rule {
         name: "decisions",
         summary: "decisions are numbered without a gap",
-        when: When::Always,
         find: decisions::find,
     },
     Rule {
         name: "conformance",
         summary: "each rule of the conformance page names tests that exist",
-        when: When::Always,
         find: conformance::find,
     },
 ];
@@ -129,11 +107,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let files = tree::files(root)?;
     let mut count = 0;
     for rule in RULES {
-        let runs = match named.as_slice() {
-            [] => rule.when == When::Always,
-            names => names.iter().any(|name| name == rule.name),
-        };
-        if !runs {
+        if !named.is_empty() && named.iter().all(|name| name != rule.name) {
             continue;
         }
         for finding in (rule.find)(root, &files)? {

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_told_apart_on_their_logarithms_and_the_nearer_of_two_bounds_counts() {
+    fn factors_are_compared_on_their_logarithms_and_the_nearer_of_two_bounds_counts() {
         let values = [0.5, 1.0, 2.0];
         let wide = open(Scale::Logarithm, &values, (Some(0.25), Some(4.0)));
         assert_eq!(wide, open(Scale::Logarithm, &values, (None, Some(4.0))));

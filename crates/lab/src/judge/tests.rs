@@ -38,7 +38,7 @@ fn verdicts(plan: &Plan, records: &[CellRecord]) -> Vec<(String, Verdict)> {
 }
 
 #[test]
-fn what_is_flat_and_what_grows_is_told_apart_in_spite_of_slow_blocks() {
+fn what_is_flat_and_what_grows_is_distinguished_in_spite_of_slow_blocks() {
     let plan = plan();
     let found = verdicts(&plan, &records(&plan, 5, 0.4, 0.01));
     assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::experiment::options;
 
-/// What a second generator asks for.
+/// The requests of a second generator.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BackgroundLoad {
     pub(crate) path: String,

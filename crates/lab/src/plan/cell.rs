@@ -46,10 +46,10 @@ pub(crate) struct CellTime {
     pub(crate) timeout_s: f64,
 }
 
-/// Connections that the generator opens per second, cautiously: for the expected duration only.
+/// A low estimate of the connections that the generator opens per second. It is used for the expected duration only.
 const CONNECTS_PER_S: f64 = 12_000.0;
 
-/// Starting and stopping two processes and reading the meters, seconds: for the expected duration only.
+/// Time to start and stop two processes and to read the meters, seconds. It is used for the expected duration only.
 const CELL_OVERHEAD_S: f64 = 0.2;
 
 impl CellTime {
@@ -111,7 +111,7 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
     }
 }
 
-/// Time to set up what the options ask for, by the probe's row, and the measured time.
+/// The measured time, and the time to set up what the options request, as the probe's row gives it.
 fn probe_time(name: &str, settings: &BTreeMap<String, String>) -> CellTime {
     let options = rows::probe(name).map_or(&[][..], |probe| &probe.options);
     let setup_us = |option: &ProbeOption| number(settings, &option.name) * option.setup_us as f64;
@@ -129,7 +129,7 @@ fn probe_time(name: &str, settings: &BTreeMap<String, String>) -> CellTime {
     }
 }
 
-/// The number that an option has; 0 where it is not given.
+/// The numeric value of an option; 0 if it is not given.
 fn number(settings: &BTreeMap<String, String>, name: &str) -> f64 {
     let text = settings.get(name);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 pub(crate) struct Choices {
     pub(crate) seed: u64,
     pub(crate) repeats: Option<u32>,
-    /// The experiment's own where absent.
+    /// If absent, that of the experiment.
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
@@ -40,7 +40,7 @@ impl Budget {
 }
 
 impl Choices {
-    /// The choices from which the plan of a manifest comes out again.
+    /// The choices that reproduce the plan of a manifest.
     pub(crate) fn of_manifest(manifest: &Manifest) -> Self {
         Self {
             seed: manifest.seed,
@@ -53,9 +53,9 @@ impl Choices {
     }
 }
 
-/// A seed that differs from run to run; it is recorded, and that is all that repeating a run needs.
+/// A seed that differs from run to run. It is recorded, so that the run can be repeated.
 pub(crate) fn fresh_seed() -> u64 {
     let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
-    // Only the last digits matter, and few of them: a seed is to be typed.
+    // A few of the last digits suffice, so that the seed is easy to type.
     u64::try_from(nanos.rem_euclid(1_000_000)).unwrap_or_default()
 }

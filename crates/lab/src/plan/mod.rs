@@ -1,7 +1,7 @@
-//! From an experiment to runs: every variant at every combination of levels, with the very commands.
+//! The plan of a study: every variant at every combination of levels, with the exact commands.
 //!
-//! A plan is a function of the experiment, the choices on the command line and the measured saturation, and of nothing
-//! else: planning again from a manifest gives the same cells in the same order.
+//! A plan depends only on the experiment, the choices on the command line and the measured saturation. Planning again from a
+//! manifest gives the same cells in the same order.
 
 mod axis;
 mod background;
@@ -33,15 +33,16 @@ pub(crate) struct Plan {
     /// Passes in which system calls are counted, after the blocks.
     pub(crate) call_passes: u32,
     pub(crate) seed: u64,
-    /// Variants that cannot run here: their cells are skipped, no time is planned for them, and nothing is judged of them.
+    /// Variants that cannot run here. Their cells are skipped, the plan has no time for them, and claims do not use them.
     pub(crate) unavailable: BTreeSet<usize>,
     /// Expected duration of one block, seconds.
     pub(crate) block_s: f64,
 }
 
 impl Plan {
-    /// The cells of a block in the order in which they run: the combinations of levels in a random order, and at each of
-    /// them its variants in one. What is compared most, one variant with another at the same levels, runs within seconds.
+    /// The cells of a block in the order in which they run: the combinations of levels in random order, and for each of them
+    /// the variants in random order. So variants at the same levels, the most frequent comparison, run within seconds of
+    /// each other.
     pub(crate) fn order(&self, block: u32) -> Vec<usize> {
         let mut random = Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block)));
         let mut by_levels: BTreeMap<&[usize], Vec<usize>> = BTreeMap::new();
@@ -59,7 +60,7 @@ impl Plan {
         self.block_s * f64::from(self.blocks + self.call_passes)
     }
 
-    /// The cell of `variant` at `levels`, where the plan has it.
+    /// The cell of `variant` at `levels`, if the plan has it.
     pub(crate) fn cell(&self, variant: usize, levels: &[usize]) -> Option<&Cell> {
         self.cells
             .iter()
@@ -81,7 +82,7 @@ impl Plan {
         axis::combinations(&self.axes, along, filter)
     }
 
-    /// The levels of a combination in words, without the axis `along`; empty where nothing is left to say.
+    /// The levels of a combination in words, without the axis `along`; empty if there is no other axis.
     pub(crate) fn levels_text(&self, levels: &[usize], along: Option<usize>) -> String {
         let words: Vec<String> = self
             .axes

@@ -1,4 +1,4 @@
-//! From an experiment to a plan: levels and variants are resolved, cells filtered, blocks counted.
+//! Resolves an experiment into a plan: resolves levels and variants, filters cells, determines the number of blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,11 @@ use crate::experiment::options::{self, Side};
 use crate::experiment::value::{Kind, Value};
 use crate::experiment::{Experiment, LevelFilter, Settings, VariantSpec, flag_text};
 
-/// More blocks than this are not planned into a budget: intervals shrink with the square root only.
+/// The most blocks that are planned for a budget. More would help little: intervals shrink with the square root of the number.
 pub(super) const BLOCKS_MAX: u32 = 30;
 
 impl Plan {
-    /// The plan of a manifest: the same whenever it is asked for.
+    /// The plan of a manifest, the same each time.
     ///
     /// # Errors
     /// As [`Plan::resolve`].
@@ -54,7 +54,7 @@ impl Plan {
             .collect();
         let available = cells.iter().filter(|cell| !unavailable.contains(&cell.variant));
         let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
-        // A probe is no server whose calls would be those of its requests.
+        // A probe has no server whose calls could be counted per request.
         let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
             true => 0,
             false => choices.call_passes.unwrap_or(experiment.call_passes),
@@ -72,7 +72,7 @@ impl Plan {
         })
     }
 
-    /// The cell that drives the reference variant to its limit; `None` where no rate is a fraction of it.
+    /// The cell that measures the saturation of the reference variant; `None` if no rate is a percentage of it.
     pub(crate) fn saturation_cell(&self) -> Option<Cell> {
         let spec = self.experiment.saturation.as_ref()?;
         let resolver = Resolver {
@@ -93,7 +93,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// `None` for a word. `check` has refused whatever else is not a value of its kind.
+    /// `None` for a word. `check` has already refused every other value that does not fit its kind.
     fn value(&self, kind: Kind, text: &str) -> Option<Value> {
         let value = Value::parse(kind, text).ok()?;
         Some(value.resolved(self.saturation.unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! What a plan has to hold.
+//! Tests of plans.
 
 use std::collections::BTreeSet;
 

@@ -138,7 +138,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn the_counts_are_the_servers_and_stand_beside_the_published_ones() {
+    fn the_counts_are_the_servers_and_stand_next_to_the_published_ones() {
         let source = Source {
             file: "t.toml".to_owned(),
             text: testing::EXPERIMENT.to_owned()

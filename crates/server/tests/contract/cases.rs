@@ -1,4 +1,4 @@
-//! What holds for every subject.
+//! Cases that hold for every subject.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,13 +28,13 @@ pub(crate) const CASES: &[Case] = &[
         half_close,
     ),
     (
-        "a_long_reply_survives_a_slow_reader_and_the_connection_goes_on",
+        "a_long_reply_survives_a_slow_reader_and_the_connection_stays",
         Needs::Nothing,
         slow_reader,
     ),
     ("reading_stops_while_output_is_blocked", Needs::Nothing, backpressure),
     (
-        "a_client_that_waits_for_100_continue_is_told_to_go_on",
+        "a_client_that_waits_for_100_continue_gets_it",
         Needs::Nothing,
         expect_continue,
     ),
@@ -89,7 +89,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// Tries until there is something; a server that never brings it fails the test.
+/// Repeats the attempt until it returns a value. The test fails if a server never delivers one.
 fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -114,10 +114,10 @@ fn framing(subject: &Subject) {
             let (front, back) = request.split_at_checked(cut).expect("vectors are ASCII");
             let mut client = Client::connect(server.address);
             client.send(front);
-            // A round trip elsewhere: a loop has seen the front part by then.
+            // After a round trip on another connection, a loop has seen the first part.
             other.get("/bytes/0");
             if !back.is_empty() {
-                // A refusal may come before the rest of the request, and the end with it.
+                // The server may refuse the request and close the connection before the rest is sent.
                 let _ = client.stream.write_all(back.as_bytes());
             }
             let reply = client.reply();
@@ -151,7 +151,7 @@ fn pipelining(subject: &Subject) {
         .iter()
         .filter_map(|name| summary.syscalls.get(*name))
         .sum();
-    // A ring sends without a call: each send is a completion.
+    // A ring sends without a system call; each send is a completion.
     let writes = if writes == 0 { summary.events } else { writes };
     assert!((1..REQUESTS as u64 / 10).contains(&writes), "{writes} writes");
 }
@@ -183,7 +183,7 @@ fn slow_reader(subject: &Subject) {
     let mut part = vec![0; 1 << 20];
     let mut received = Vec::new();
     while received.len() < LENGTH {
-        // The other client's round trip is what makes this one slow.
+        // The round trip of the other client makes this client a slow reader.
         assert_eq!(other.get("/bytes/1").body, [0]);
         let taken = client.stream.read(&mut part).expect("more of the reply");
         assert!(taken > 0, "the end after {} bytes", received.len());
@@ -213,7 +213,7 @@ fn backpressure(subject: &Subject) {
     client.stream.set_nonblocking(true).expect("a TCP socket");
     let batch = get("/bytes/4k").repeat(100);
     let (mut sent, mut refused) = (0, 0);
-    // The server is behind for good when the socket takes nothing more, over and over, while it answers others.
+    // The server has stopped reading if this socket accepts no more bytes for many rounds while others are answered.
     let mut other = Client::connect(server.address);
     while refused < 100 {
         let position = sent % batch.len();
@@ -230,7 +230,7 @@ fn backpressure(subject: &Subject) {
         }
         assert!(
             sent < REQUESTS_MAX * 40,
-            "the server goes on reading without being read"
+            "the server still reads although its replies are not read"
         );
     }
     client.stream.set_nonblocking(false).expect("a TCP socket");
@@ -272,7 +272,7 @@ fn work(subject: &Subject) {
     drop(client);
     let summary = server.stop();
     let spent_ms = summary.cpu_user_ns / 1_000_000;
-    // A spin ends by the clock: on a machine that is shared it may get less CPU than it lasts.
+    // A spin ends by the clock: on a busy machine it may use less CPU time than it lasts.
     assert!(spent_ms > (2 * REQUESTS + 20) / 4, "{spent_ms} ms");
 }
 
@@ -287,7 +287,7 @@ fn counters(subject: &Subject) {
     last.send("nonsense\r\n\r\n");
     assert_eq!(last.reply().status, 400);
     assert_eq!(last.rest(), b"");
-    // Another worker reports a reply some time after its client has it.
+    // Another worker may report a reply some time after the client has received it.
     let mut asked = 0;
     let stats = eventually(|| {
         asked += 1;
@@ -334,7 +334,7 @@ fn accept_one(subject: &Subject) {
 fn accept_few(subject: &Subject) {
     let server = subject.start(&[("accept", "7")]);
     let mut first = Client::connect(server.address);
-    // While the server spins, the backlog fills up and is told once.
+    // While the server spins, the backlog fills up; its readiness is reported once.
     first.send(get("/spin/100ms"));
     let mut clients: Vec<Client> = (0..300).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
@@ -351,7 +351,7 @@ fn slow_head(subject: &Subject) {
     let server = subject.start(&[("head", "300ms")]);
     let mut client = Client::connect(server.address);
     let mut request = get("/bytes/1").replace("Host: a", &format!("Host: a\r\nX: {}", "y".repeat(20_000)));
-    // The deadline is for the whole head: bytes that trickle in do not move it.
+    // The deadline is for the whole head: further bytes do not renew it.
     let mut honest = Client::connect(server.address);
     client.stream.set_nonblocking(true).expect("a TCP socket");
     let mut received = Vec::new();
@@ -401,7 +401,7 @@ fn stalled_reader(subject: &Subject) {
     let mut client = Client::connect(server.address);
     client.send(get("/bytes/256m"));
     let mut honest = Client::connect(server.address);
-    // The server's own counters say when it has given up.
+    // The server's counters show when it has given up.
     eventually(|| (stats(&mut honest).timeouts > 0).then_some(()));
     drop((client, honest));
     assert_eq!(server.stop().timeouts, 1);
@@ -427,17 +427,17 @@ fn descriptor_exhaustion(subject: &Subject) {
     let server = subject.start(&[("nofile", "60"), ("connections", "1000"), ("spare", "60s")]);
     let started = Instant::now();
     let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(server.address)).collect();
-    // The first ones were accepted; they go on being served while the rest wait in the backlog.
+    // The first connections were accepted; they are served while the rest wait in the backlog.
     while started.elapsed() < std::time::Duration::from_millis(500) {
         assert_eq!(clients[0].get("/bytes/1").status, 200);
     }
     let stats = stats(&mut clients[0]);
-    // A ring accepts without a call.
+    // A ring accepts without a system call.
     if let Some(calls) = stats.syscalls.get("accept4") {
         let shortage = calls - stats.accepted;
         assert!((1..100).contains(&shortage), "{shortage} fruitless calls of accept4");
     }
-    // From the front: each one that leaves makes room for one that waits.
+    // In order of arrival: each client that leaves makes room for a waiting one.
     for mut client in clients.drain(..) {
         assert_eq!(client.get("/bytes/1").status, 200);
     }
@@ -447,7 +447,7 @@ fn descriptor_exhaustion(subject: &Subject) {
 
 fn eviction(subject: &Subject) {
     let server = subject.start(&[("nofile", "60"), ("connections", "1000"), ("spare", "0")]);
-    // More silent connections than there are descriptors, and then somebody who asks.
+    // More silent connections than there are descriptors, and then a client with a request.
     let mut silent: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
     let mut honest = Client::connect(server.address);
     assert_eq!(honest.get("/bytes/1").status, 200);
@@ -514,7 +514,7 @@ fn drain_in_progress(subject: &Subject) {
         .read_exact(&mut first)
         .expect("the beginning of the reply");
     server.terminate();
-    // Refused once the drain has begun.
+    // Connecting fails once the drain has begun.
     while std::net::TcpStream::connect(server.address).is_ok() {
         std::thread::yield_now();
     }

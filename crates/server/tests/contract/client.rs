@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than any answer takes; only a hung server reaches it, and the test that waits then fails.
+/// The time limit for a reply. Only a hung server reaches it; then the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection.
@@ -49,7 +49,7 @@ impl Client {
             .expect("the server takes the request");
     }
 
-    /// Asks for a path, on a connection that stays.
+    /// Requests a path and keeps the connection.
     pub(crate) fn get(&mut self, path: &str) -> Reply {
         self.send(get(path));
         self.reply()
@@ -62,7 +62,7 @@ impl Client {
             .expect("a reply before the end of the stream")
     }
 
-    /// The next reply, of which only the head is sent.
+    /// The next reply, if the server sends only its head.
     pub(crate) fn reply_without_body(&mut self) -> Reply {
         let head = self.until_blank_line().expect("a whole head").expect("a reply");
         let status = status(&head);

@@ -1,4 +1,4 @@
-//! Conversations whose every byte is known beforehand: what a client sends, and what the request machine alone answers.
+//! Dialogues in which every byte is known in advance: what a client sends, and what the request machine alone replies.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use crate::subject::{Needs, Subject};
 
 pub(crate) const CASES: &[Case] = &[("replies_are_those_of_the_machine_to_the_byte", Needs::Nothing, identity)];
 
-/// Whoever serves: the bytes are those that the machine alone makes, so two subjects' are the same.
+/// Every subject replies with the bytes of the request machine alone, so the replies of any two subjects are the same.
 fn identity(subject: &Subject) {
     let server = subject.start(&[]);
     let script = script();
@@ -28,9 +28,9 @@ fn identity(subject: &Subject) {
 #[derive(Debug, Clone)]
 pub(crate) struct Dialogue {
     pub(crate) name: &'static str,
-    /// Sent one after the other, each once the replies to those before have come.
+    /// The parts that the client sends, each after the replies to the parts before it.
     turns: Vec<String>,
-    /// What must come for each turn, dates masked.
+    /// The expected reply to each part, with dates masked.
     replies: Vec<Vec<u8>>,
     ending: Expectation,
 }
@@ -42,15 +42,15 @@ enum Expectation {
     Ends,
 }
 
-/// What became of a dialogue.
+/// How a dialogue ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// All replies came, to the byte, and the end as it should.
+    /// All replies were right to the byte, and the connection ended as expected.
     Whole,
-    /// What came is a beginning of what should have; then the connection ended, nothing came any more, or the server said
-    /// that it gives up the request (408) or the connection.
+    /// The received bytes are a prefix of the expected ones. Then the connection ended or stalled, or the server gave up
+    /// the request (408) or the connection.
     Cut(String),
-    /// A byte is not what it should have been.
+    /// A byte is wrong.
     Wrong(String),
 }
 
@@ -94,7 +94,7 @@ impl Dialogue {
         }
     }
 
-    /// Holds the conversation; `patience` bounds each wait.
+    /// Runs the dialogue. `patience` is the time limit of each wait.
     pub(crate) fn hold(&self, address: SocketAddr, patience: Duration) -> Outcome {
         let stream = TcpStream::connect(address);
         let Ok(mut stream) = stream else {
@@ -107,24 +107,24 @@ impl Dialogue {
             return Outcome::Cut(error.to_string());
         }
         for (turn, reply) in self.turns.iter().zip(&self.replies) {
-            // A server that has closed tells so by what is read.
+            // If the server has closed the connection, the next read shows it.
             let _ = stream.write_all(turn.as_bytes());
             match read(&mut stream, reply.len()) {
                 (received, None) if received == *reply => {}
-                (received, cut) => return self.judge(&received, reply, cut),
+                (received, cut) => return self.classify(&received, reply, cut),
             }
         }
         if self.ending == Expectation::Stays {
-            // A client that leaves: the server's end must follow.
+            // The client leaves; the server must close its end.
             let _ = stream.shutdown(Shutdown::Write);
         }
         match read(&mut stream, 1) {
             (none, Some(_)) if none.is_empty() => Outcome::Whole,
-            (more, _) => self.judge(&more, &[], None),
+            (more, _) => self.classify(&more, &[], None),
         }
     }
 
-    fn judge(&self, received: &[u8], due: &[u8], cut: Option<String>) -> Outcome {
+    fn classify(&self, received: &[u8], due: &[u8], cut: Option<String>) -> Outcome {
         let same = received
             .iter()
             .zip(due)
@@ -134,7 +134,7 @@ impl Dialogue {
         let rest = &received[same..];
         let gives_up = other
             .into_iter()
-            .find(|said| rest.starts_with(said) || said.starts_with(rest));
+            .find(|refusal| rest.starts_with(refusal) || refusal.starts_with(rest));
         if same == received.len() || gives_up.is_some() {
             let why = cut.unwrap_or_else(|| String::from_utf8_lossy(gives_up.unwrap_or_default()).into_owned());
             return Outcome::Cut(format!("{}: {same} of {} bytes, then {why}", self.name, due.len()));
@@ -148,7 +148,7 @@ impl Dialogue {
     }
 }
 
-/// Reads that many bytes, with dates masked, or less where the stream ends; then how it ended.
+/// Reads that many bytes, or fewer if the stream ends, and masks dates. The second value is how the stream ended, if it did.
 fn read(stream: &mut TcpStream, wanted: usize) -> (Vec<u8>, Option<String>) {
     let mut received = vec![0; wanted];
     let mut taken = 0;
@@ -165,7 +165,7 @@ fn read(stream: &mut TcpStream, wanted: usize) -> (Vec<u8>, Option<String>) {
     (masked(received), cut)
 }
 
-/// Every date becomes the same.
+/// Replaces every date by the same one.
 fn masked(mut bytes: Vec<u8>) -> Vec<u8> {
     const NAME: &[u8] = b"\r\nDate: ";
     const LENGTH: usize = "Thu, 01 Jan 1970 00:00:00 GMT".len();
@@ -179,7 +179,7 @@ fn masked(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The script: every way a connection begins, goes on and ends.
+/// The script covers every way in which a connection begins, continues and ends.
 pub(crate) fn script() -> Vec<Dialogue> {
     const GET: &str = "GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n";
     vec![
@@ -216,7 +216,7 @@ pub(crate) fn script() -> Vec<Dialogue> {
     ]
 }
 
-/// Holds all dialogues at once.
+/// Runs all dialogues at the same time.
 pub(crate) fn hold_all(script: &[Dialogue], address: SocketAddr, patience: Duration) -> Vec<Outcome> {
     std::thread::scope(|scope| {
         let clients: Vec<_> = script
@@ -230,7 +230,7 @@ pub(crate) fn hold_all(script: &[Dialogue], address: SocketAddr, patience: Durat
     })
 }
 
-/// Tries until it holds, and gives up after `patience`.
+/// Whether the condition became true within `patience`.
 pub(crate) fn until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !holds() {

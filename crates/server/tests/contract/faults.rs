@@ -1,8 +1,8 @@
-//! Every system call of a server's path fails in turn, in every way, over the script of dialogues: no hang, no leaked
-//! descriptor, process or thread, no spin, no wrong byte.
+//! Every system call that the server makes during the script of dialogues fails in turn, in every way. The server must not
+//! hang or spin, must not leak a descriptor, process or thread, and must not send a wrong byte.
 //!
-//! The server runs traced ([`c10k_testkit::faults`]). By default each subject gets a share of the sweep, another one for each
-//! subject; `C10K_FAULTS=all` gives each the whole, in some minutes.
+//! The server runs under a tracer ([`c10k_testkit::faults`]). By default each subject gets a part of the faults, and different
+//! subjects get different parts. With `C10K_FAULTS=all` each subject gets all faults, which takes some minutes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -35,11 +35,12 @@ pub(crate) const CASES: &[Case] = &[
 /// Faults that each subject gets by default.
 const SHARE: usize = 4;
 
-/// Calls beyond those of a session without a fault: what time alone makes a server do in the seconds that a fault may
-/// cost it, a shortage's back-off included. A spin makes tens of thousands.
+/// Calls that a session may make in addition to those of a session without a fault. A fault may cost seconds, in which
+/// timers and back-off make some calls. A spin makes tens of thousands.
 const SLACK: u64 = 1500;
 
-/// How long a client waits where the fault is a lie about an edge: the server waits for an event that will not come.
+/// How long a client waits if the fault is a false `EAGAIN` on an edge-triggered socket: the server then waits for an event
+/// that will not come.
 const STALL: Duration = Duration::from_millis(250);
 
 const ERRORS: [Errno; 6] = [
@@ -54,30 +55,30 @@ const ERRORS: [Errno; 6] = [
 /// What a fault may do to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Harm {
-    /// Nobody notices.
+    /// Clients notice nothing.
     None,
-    /// As many connections may be cut as calls failed.
+    /// At most as many connections may be cut as calls failed.
     Cut,
-    /// A client may wait for good: the kernel tells no such lie about an edge (epoll(7)), and who believes it waits for
-    /// the next one.
+    /// A client may wait forever. The kernel never reports this falsely on an edge-triggered socket (epoll(7)); a server
+    /// that relies on it waits for the next edge.
     Stall,
-    /// The server may end, with a message: it cannot go on without the call.
+    /// The server may end with a message, because it cannot continue without the call.
     End,
 }
 
-/// A server that runs traced.
+/// A server that runs under the tracer.
 struct Rig {
     traced: Traced,
     records: BufReader<ChildStdout>,
-    /// What it says on standard error.
-    said: File,
+    /// What the server prints on standard error.
+    messages: File,
     address: SocketAddr,
     idle: Held,
     /// Calls of a session without a fault.
     quiet: BTreeMap<&'static str, (Call, u64)>,
 }
 
-/// What a server and its children hold.
+/// The resources that a server and its children hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Held {
     descriptors: usize,
@@ -89,7 +90,7 @@ fn sweep(subject: &Subject) {
     let mut rig = Rig::start(subject, &script);
     let mut faults = plan(subject, &rig.quiet);
     if std::env::var("C10K_FAULTS").as_deref() != Ok("all") {
-        // Another share for each subject: together they cover more than each could.
+        // Each subject gets a different part, so that together they cover more faults.
         let step = (faults.len() / SHARE).max(1);
         let offset = subject.name().bytes().map(usize::from).sum::<usize>() % step;
         faults = faults.into_iter().skip(offset).step_by(step).collect();
@@ -98,21 +99,21 @@ fn sweep(subject: &Subject) {
     for injection in faults {
         injected += rig.suffer(subject, &script, injection);
         if rig.traced.is_over() {
-            rig.assert_told();
+            rig.assert_explained();
             rig = Rig::start(subject, &script);
         }
     }
-    assert!(injected > 0, "no fault came to pass");
+    assert!(injected > 0, "no fault was injected");
     let (status, open) = rig.stop();
     assert!(status.success(), "{status}");
-    assert_eq!(open, 0, "connections that the server believes open");
+    assert_eq!(open, 0, "connections that the server counts as open");
 }
 
-/// A loop's own wait fails with what no such call has a reason for while it runs: the server ends, or goes on whole.
+/// A loop's own wait fails with an error that it cannot have in normal operation: the server ends, or continues without loss.
 fn failed_wait(subject: &Subject) {
     fail_waits(subject);
     if subject.has_runtime() {
-        // There, other threads than the one that is told of the end wait.
+        // With several workers, threads wait that are not the one that learns of the shutdown.
         fail_waits(&subject.with("workers", "3"));
     }
 }
@@ -131,20 +132,23 @@ fn fail_waits(subject: &Subject) {
         }));
         rig.session(&script, STALL);
         assert_eq!(rig.traced.set(None), 1, "{call:?} was not made");
-        let goes_on = || rig.traced.is_over() || rig.serves(&script);
-        assert!(until(PATIENCE, goes_on), "neither ended nor whole after {call:?}");
+        let over_or_serving = || rig.traced.is_over() || rig.serves(&script);
+        assert!(
+            until(PATIENCE, over_or_serving),
+            "the server neither ended nor serves after {call:?}"
+        );
         if rig.traced.is_over() {
-            rig.assert_told();
+            rig.assert_explained();
             rig = Rig::start(subject, &script);
         }
     }
     assert!(rig.stop().0.success());
 }
 
-/// Every call of the path × every fault × the first one and one amid the session × once and many times.
+/// Every system call that the server makes × every fault × the first such call and one in the middle × once and many times.
 fn plan(subject: &Subject, quiet: &BTreeMap<&'static str, (Call, u64)>) -> Vec<Injection> {
-    // The runtime wakes itself by writing to an event counter, which the kernel does not refuse (eventfd(2)), and panics
-    // in whatever task it is where that fails.
+    // The runtime wakes itself by writing to an eventfd, which the kernel does not refuse (eventfd(2)). If that fails, it
+    // panics in whatever task it runs.
     let impossible = |call: &Call| subject.has_runtime() && call.name == "write";
     let mut plan = Vec::new();
     for (call, count) in quiet.values().filter(|(call, _)| !impossible(call)) {
@@ -165,7 +169,7 @@ fn plan(subject: &Subject, quiet: &BTreeMap<&'static str, (Call, u64)>) -> Vec<I
     plan
 }
 
-/// Calls that wait, whatever they are asked by; a mechanism may have another one.
+/// Calls that wait, in any model; a mechanism may have another one.
 const WAITS: &[&str] = &[
     "epoll_wait",
     "epoll_pwait",
@@ -178,7 +182,7 @@ const WAITS: &[&str] = &[
     "select",
 ];
 
-/// What the documented behaviour of a call allows.
+/// What a fault may do to clients by the documented behaviour of the call.
 fn harm(subject: &Subject, call: &Call, fault: Fault) -> Harm {
     let on_edges = subject.trigger() == Some(Trigger::Edge) || subject.has_runtime();
     let blocking = subject.trigger().is_none() && !subject.has_runtime();
@@ -218,9 +222,9 @@ impl Rig {
         if subject.concurrency() == Concurrency::OnePerWorker {
             options.push(("workers", "8"));
         }
-        let said = tempfile::tempfile().expect("a directory for temporary files");
+        let messages = tempfile::tempfile().expect("a directory for temporary files");
         let mut command = subject.command(&options);
-        command.stderr(said.try_clone().expect("a descriptor is left"));
+        command.stderr(messages.try_clone().expect("a descriptor is left"));
         let mut traced = Traced::spawn(command).expect("a machine that allows tracing");
         let mut records = BufReader::new(traced.stdout().expect("standard output is piped"));
         let ServeRecord::Listening { address, .. } = record(&mut records) else {
@@ -230,12 +234,12 @@ impl Rig {
         let mut rig = Rig {
             traced,
             records,
-            said,
+            messages,
             address,
             idle: Held::default(),
             quiet: BTreeMap::new(),
         };
-        // The first session brings threads and buffers that stay.
+        // The first session creates threads and buffers that remain.
         rig.session(script, PATIENCE);
         rig.idle = rig.at_rest();
         rig.traced.set(None);
@@ -260,7 +264,7 @@ impl Rig {
         hold_all(script, self.address, patience)
     }
 
-    /// Holds the script while calls fail; of how many that became true.
+    /// Runs the script while calls fail, and returns how many did.
     fn suffer(&self, subject: &Subject, script: &[Dialogue], injection: Injection) -> u64 {
         let harm = harm(subject, &injection.call, injection.fault);
         let what = format!("{injection:?}, {harm:?}");
@@ -291,7 +295,7 @@ impl Rig {
             made <= 2 * quiet + SLACK,
             "{made} calls, {quiet} without the fault, after {what}: {calls:?}"
         );
-        // One that ends may do so in the midst of a session.
+        // A server that ends may do so during a session.
         let goes_on = || self.serves(script) || (harm == Harm::End && self.traced.is_over());
         let tries = if harm == Harm::End { PATIENCE } else { Duration::ZERO };
         assert!(until(tries, goes_on), "the server serves no more after {what}");
@@ -313,7 +317,7 @@ impl Rig {
             .all(|outcome| *outcome == Outcome::Whole)
     }
 
-    /// What is held when nobody is connected: the same again and again.
+    /// The resources held without a connection, once they no longer change.
     fn at_rest(&self) -> Held {
         let (mut last, mut same) = (self.held(), 0);
         let rested = until(PATIENCE, || {
@@ -351,25 +355,25 @@ impl Rig {
         held
     }
 
-    /// Asserts that it, which has ended by itself, said why as the last thing, and not by a panic.
-    fn assert_told(mut self) {
+    /// Asserts that the server, which has ended by itself, printed why as its last line, and did not panic.
+    fn assert_explained(mut self) {
         let status = self.traced.wait().expect("the tracer saw its end");
-        let mut said = String::new();
-        // The descriptor's position is the one at which the server wrote.
-        self.said.rewind().expect("a file");
-        self.said.read_to_string(&mut said).expect("text");
-        let last = said.lines().last().unwrap_or_default();
+        let mut printed = String::new();
+        // The server has moved the shared position of the descriptor to the end.
+        self.messages.rewind().expect("a file");
+        self.messages.read_to_string(&mut printed).expect("text");
+        let last = printed.lines().last().unwrap_or_default();
         assert!(
-            status.code() == Some(2) && last.starts_with("c10k: ") && !said.contains("panicked"),
-            "{status}: {said}"
+            status.code() == Some(2) && last.starts_with("c10k: ") && !printed.contains("panicked"),
+            "{status}: {printed}"
         );
     }
 
-    /// Its exit status, and how many connections it believes open.
+    /// Terminates the server; its exit status, and how many connections it counts as open.
     fn stop(mut self) -> (ExitStatus, u64) {
         kill_process(self.traced.pid(), Signal::TERM).expect("the server is running");
         let ServeRecord::Summary(summary) = record(&mut self.records) else {
-            panic!("the server said twice that it listens");
+            panic!("the server printed twice that it listens");
         };
         (
             self.traced.wait().expect("the tracer saw its end"),

@@ -1,4 +1,4 @@
-//! Files below a root: what is sent of them, and what is not a file to send.
+//! Files below `--root`: which part of a file is sent, and which paths are refused.
 
 use std::fs;
 use std::io::Read;
@@ -126,7 +126,7 @@ fn validators(subject: &Subject) {
     let moved = client.get("/sub");
     assert_eq!((moved.status, field(&moved, "Location")), (301, Some("/sub/")));
     assert_eq!(ask(&mut client, "DELETE", "/text.txt", "").status, 405);
-    // What is built in goes first.
+    // Built-in paths take precedence over files.
     assert_eq!(client.get("/bytes/3").body, pattern(3));
     drop(client);
     assert_eq!(server.stop().open_connections, 0);
@@ -149,8 +149,8 @@ fn ranges(subject: &Subject) {
             (206, &all[part.clone()]),
             "{range}"
         );
-        let said = format!("bytes {}-{}/1000", part.start, part.end - 1);
-        assert_eq!(field(&reply, "Content-Range"), Some(said.as_str()));
+        let range = format!("bytes {}-{}/1000", part.start, part.end - 1);
+        assert_eq!(field(&reply, "Content-Range"), Some(range.as_str()));
     }
     let beyond = ask(&mut client, "GET", "/text.txt", "Range: bytes=1000-\r\n");
     assert_eq!(
@@ -174,7 +174,7 @@ fn ranges(subject: &Subject) {
     }
     expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     assert_eq!(several.body, expected);
-    // Too many, malformed, of another unit, overlapping beyond the size, not GET: all of it.
+    // Too many ranges, a malformed one, another unit, more bytes than the file has, or not GET: the whole file is sent.
     let many = ["0-0"; 17].join(",");
     for range in [
         format!("bytes={many}"),
@@ -295,7 +295,7 @@ fn truncated(subject: &Subject) {
         .expect("the beginning of the reply");
     file.set_len(0).expect("an empty file");
     let mut rest = Vec::new();
-    // A reset is as good an end as any: what counts is that it ends, and short.
+    // The connection may also end with a reset: the reply must end, and be too short.
     let _ = client.stream.read_to_end(&mut rest);
     assert!((rest.len() as u64) < SIZE);
     assert_eq!(Client::connect(server.address).get("/text.txt").body, pattern(1000));
@@ -310,7 +310,7 @@ fn landlocked(subject: &Subject) {
     let site = site();
     let outer = tempfile::tempdir().expect("a temporary directory");
     fs::write(outer.path().join("secret"), b"secret").expect("a new file");
-    // The subject itself tries to open the secret and to listen elsewhere, and fails unless both are refused.
+    // The subject itself tries to open the secret file and to listen on another port. It fails unless both are refused.
     let root = site.path().to_str().expect("a path in UTF-8");
     let secret = outer.path().join("secret");
     let beyond = secret.to_str().expect("a path in UTF-8");

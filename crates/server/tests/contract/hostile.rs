@@ -1,7 +1,7 @@
-//! Clients that take their time, by the thousand, beside an honest one.
+//! Thousands of slow clients, and one that behaves.
 //!
-//! `C10K_CROWD` says how many slow clients there are at once: 500 unless told, 10,000 with the descriptors that a process
-//! may have here.
+//! `C10K_CROWD` sets the number of slow clients at once. The default is 500. More, such as 10,000, need
+//! enough descriptors.
 
 use std::io::Write;
 
@@ -11,12 +11,12 @@ use crate::subject::{Needs, Running, Subject};
 
 pub(crate) const CASES: &[Case] = &[
     (
-        "slow_clients_by_the_thousand_do_not_stop_an_honest_one",
+        "thousands_of_slow_clients_do_not_stop_an_honest_one",
         Needs::Events,
         slow_crowd,
     ),
     (
-        "a_drain_truncates_nothing_of_clients_that_come_anew",
+        "a_drain_truncates_no_reply_to_new_connections",
         Needs::Nothing,
         drain_and_new_connections,
     ),
@@ -28,8 +28,8 @@ const REQUESTS: u64 = 100;
 /// Slow clients that send their next byte between two requests of the honest one.
 const TRICKLE: usize = 4;
 
-/// Calls that one byte, or one request, may cost, whatever the mechanism: to wait, to be told, to read, to answer, to
-/// wait for more.
+/// System calls that one byte, or one request, may cost on any mechanism: to wait, to fetch the event, to read, to answer
+/// and to wait again.
 const CALLS_EACH: u64 = 10;
 
 /// How a slow head and a slow body begin and end; both take any number of `y` in between.
@@ -41,7 +41,7 @@ const SLOW: [(&str, &str); 2] = [
     ),
 ];
 
-/// Who reads nothing takes up memory of the kernel: a megabyte or more of what is sent to it.
+/// One client in so many reads nothing. Only a few do, because each holds a megabyte or more of unread data in the kernel.
 const READERS_IN: usize = 50;
 
 fn crowd_size() -> usize {
@@ -57,7 +57,7 @@ fn slow_crowd(subject: &Subject) {
     let server = subject.start(&[]);
     let mut honest = Client::connect(server.address);
     let mut crowd = slow_clients(&server, crowd_size());
-    // The server has seen everybody when it has answered somebody who came later.
+    // Once the server answers a later request, it has seen the whole crowd.
     honest.get("/bytes/1");
     let before = calls(&mut honest);
     let senders = crowd.len() - crowd.len() / READERS_IN;
@@ -70,7 +70,7 @@ fn slow_crowd(subject: &Subject) {
     }
     let made = calls(&mut honest) - before;
     let due = CALLS_EACH * REQUESTS * (1 + TRICKLE as u64);
-    // A loop that looks at connections of which it was told nothing, or spins, makes calls for each of them each time.
+    // A loop that spins, or checks connections for which it got no event, makes calls for each of them each time.
     assert!(
         made < due + 2 * crowd.len() as u64,
         "{made} calls for {REQUESTS} requests, {due} are enough"
@@ -84,7 +84,7 @@ fn slow_crowd(subject: &Subject) {
     assert_eq!(server.stop().open_connections, 0);
 }
 
-/// Clients in the middle of a head or of a body, and a few that do not read; the latter last.
+/// Clients in the middle of a head or of a body and, at the end of the list, a few that do not read.
 fn slow_clients(server: &Running, count: usize) -> Vec<Client> {
     (0..count)
         .map(|number| {
@@ -98,44 +98,44 @@ fn slow_clients(server: &Running, count: usize) -> Vec<Client> {
         .collect()
 }
 
-/// System calls of the server's path so far, as it counts them itself.
+/// System calls of the dispatch path so far, by the server's own count.
 fn calls(client: &mut Client) -> u64 {
     let stats: c10k_record::ServeSummary = serde_json::from_slice(&client.get("/stats").body).expect("the counters");
     stats.syscalls.values().sum()
 }
 
-/// A connection for each request, while the server drains: answered in full, or not at all.
+/// While the server drains, clients open a connection for each request; each request is answered in full or not at all.
 fn drain_and_new_connections(subject: &Subject) {
     const CLIENTS: usize = 8;
     let server = subject.start(&[]);
     let address = server.address;
-    let (answered, told) = std::sync::mpsc::channel();
+    let (answered, answers) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             let answered = answered.clone();
             scope.spawn(move || {
-                // Until nobody listens any more.
+                // Until the listener is closed.
                 while let Ok(stream) = std::net::TcpStream::connect(address) {
                     let mut client = Client::on(stream);
-                    // Refused where the kernel completed the connection and the listener ended before it was accepted.
+                    // This fails if the kernel completed the connection and the listener was closed before accepting it.
                     if client.stream.write_all(get("/bytes/20k").as_bytes()).is_err() {
                         continue;
                     }
                     match client.try_reply() {
                         Ok(Some(reply)) => assert_eq!(reply.body.len(), 20 << 10),
                         Ok(None) => panic!("the end in place of a reply"),
-                        // The same; nothing of a reply had come, or it would be said to be truncated.
+                        // For the same reason, and before any part of a reply: otherwise the error is a truncated reply.
                         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
                     }
-                    // Refused where the main thread has seen enough.
+                    // This fails once the main thread has received enough.
                     let _ = answered.send(());
                 }
             });
         }
         for _ in 0..200 {
-            told.recv().expect("clients go on until the drain");
+            answers.recv().expect("clients continue until the drain");
         }
-        drop(told);
+        drop(answers);
         let summary = server.stop();
         assert_eq!((summary.replies, summary.open_connections), (summary.requests, 0));
     });

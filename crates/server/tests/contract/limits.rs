@@ -1,4 +1,4 @@
-//! A server that has as many connections as it may have: it says so, once, and loses nobody.
+//! A server at its limit on connections reports this once and loses no client.
 
 use std::io::{ErrorKind, Read};
 
@@ -21,8 +21,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// The option that sets how many connections a model serves at once, and the beginning and the end of what it prints when
-/// so many are open.
+/// The option that sets how many connections a model serves at once, and how the line that it prints at this limit begins
+/// and ends.
 fn limit(concurrency: Concurrency) -> (&'static str, &'static str, &'static str) {
     match concurrency {
         Concurrency::OnePerWorker => ("workers", "all 2 ", " have a connection: more wait in the "),
@@ -33,7 +33,7 @@ fn limit(concurrency: Concurrency) -> (&'static str, &'static str, &'static str)
 
 fn at_the_limit(subject: &Subject) {
     let (option, first, last) = limit(subject.concurrency());
-    let (server, said) = subject.start_heard(&[(option, "2"), ("spare", "60s")]);
+    let (server, messages) = subject.start_with_messages(&[(option, "2"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
         assert_eq!(client.get("/bytes/1").status, 200);
@@ -43,7 +43,7 @@ fn at_the_limit(subject: &Subject) {
         beyond.send(get("/bytes/1"));
         clients.push(beyond);
     }
-    let line = said.recv_timeout(PATIENCE).expect("a line on standard error");
+    let line = messages.recv_timeout(PATIENCE).expect("a line on standard error");
     assert!(
         line.starts_with(&format!("c10k serve: {first}")) && line.contains(last) && line.ends_with("; said once"),
         "{line}"
@@ -54,7 +54,7 @@ fn at_the_limit(subject: &Subject) {
         assert_eq!(early.kind(), ErrorKind::WouldBlock);
         beyond.stream.set_nonblocking(false).expect("a socket");
     }
-    // Each one that leaves makes room for one that waits, which by then has asked.
+    // Each client that leaves makes room for a waiting one, which has already sent its request.
     let mut waiting = clients.split_off(2);
     drop(clients);
     for mut beyond in waiting.drain(..) {
@@ -63,12 +63,12 @@ fn at_the_limit(subject: &Subject) {
     let summary = server.stop();
     assert_eq!((summary.accepted, summary.replies, summary.open_connections), (5, 5, 0));
     // Until the end of the server's standard error.
-    assert_eq!(said.iter().collect::<Vec<_>>(), Vec::<String>::new());
+    assert_eq!(messages.iter().collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// One connection for each of three workers, and many more that want to be served.
+/// One connection for each of three workers, and many more that wait.
 fn at_many_limits(subject: &Subject) {
-    let (server, said) = subject.start_heard(&[("workers", "3"), ("connections", "3"), ("spare", "60s")]);
+    let (server, messages) = subject.start_with_messages(&[("workers", "3"), ("connections", "3"), ("spare", "60s")]);
     let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
     for client in &mut clients {
         client.send("GET /bytes/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -78,8 +78,8 @@ fn at_many_limits(subject: &Subject) {
     }
     let summary = server.stop();
     assert!(summary.open_connections_max <= 3, "{}", summary.open_connections_max);
-    let lines: Vec<String> = said.iter().collect();
-    // A loop is at its limit as soon as it has accepted. An acceptor for others may never find three connections open.
+    let lines: Vec<String> = messages.iter().collect();
+    // A loop reaches its limit as soon as it has accepted. An acceptor thread may never see three connections open.
     let least = usize::from(!subject.name().ends_with("::handoff"));
     assert!((least..=1).contains(&lines.len()), "{lines:?}");
     assert!(lines.iter().all(|line| line.ends_with("; said once")), "{lines:?}");

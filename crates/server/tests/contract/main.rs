@@ -28,7 +28,7 @@ use subject::{Needs, Subject};
 /// A name, what it needs of its subject, and what it asserts.
 type Case = (&'static str, Needs, fn(&Subject));
 
-/// All cases; those of faults need a tracer, which knows one architecture.
+/// All cases. Those with faults need the tracer, which supports one architecture.
 const CASES: &[&[Case]] = &[
     cases::CASES,
     files::CASES,
@@ -58,8 +58,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The kernel counts queued signals by user: a case whose server may queue only eight runs while no other server of this
-/// suite queues any.
+/// The kernel counts queued signals per user. A case whose server may queue only eight signals must run while no other
+/// server of this suite queues any.
 static SIGNAL_QUEUE: RwLock<()> = RwLock::new(());
 
 fn run(subject: &Subject, needs: Needs, case: fn(&Subject)) {

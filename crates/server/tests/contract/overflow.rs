@@ -1,4 +1,4 @@
-//! What holds where the kernel's queue of events is bounded, and small.
+//! Cases for a small, bounded queue of events in the kernel.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,8 +28,8 @@ pub(crate) const CASES: &[Case] = &[
 
 const CONNECTIONS: usize = 2000;
 
-/// Sends one request on each connection while the server is kept busy, so that the events pile up. The connections are
-/// made one by one, each answered before the next: nothing is lost before the burst.
+/// Sends one request on each connection while the server is busy, so that events accumulate. The connections are opened
+/// one after another, and each gets a reply before the next is opened, so no event is lost before the burst.
 fn overflow(server: &Running) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..=CONNECTIONS)
         .map(|_| {
@@ -71,7 +71,7 @@ fn burst(subject: &Subject, on_overflow: &str) {
 fn hang(subject: &Subject) {
     let server = subject.start(&[("signal-queue", "8"), ("on-overflow", "none")]);
     let mut clients = overflow(&server);
-    // The spinning request is answered when the spin is over; what was lost meanwhile is lost for good.
+    // The spinning request is answered when the spin ends. Events lost in the meantime stay lost.
     assert_eq!(clients.pop().expect("the busy one").reply().status, 200);
     let answered = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -99,7 +99,7 @@ fn hang(subject: &Subject) {
         answered < CONNECTIONS as u64,
         "every request was answered although events were lost"
     );
-    // Stopping does not depend on events: what was lost is found, and answered.
+    // Stopping does not depend on events: requests whose events were lost are found and answered.
     server.terminate();
     for client in &mut clients {
         client

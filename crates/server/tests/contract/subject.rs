@@ -19,12 +19,12 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 /// The first argument that makes this executable the server.
 pub(crate) const SERVE: &str = "serve-subject";
 
-/// One model on one mechanism, or on its own.
+/// One model on one mechanism, or a model that needs none.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     model: Model,
     mechanism: Option<Mechanism>,
-    /// Options that make this subject what it is.
+    /// Options that distinguish this subject.
     options: Vec<(&'static str, &'static str)>,
 }
 
@@ -34,22 +34,22 @@ pub(crate) enum Needs {
     Nothing,
     /// One loop that serves any number of connections.
     OneLoop,
-    /// Connections beyond a cap wait, whoever serves.
+    /// A limit on connections of any kind, beyond which connections wait.
     Cap,
-    /// One limit on connections, not one for each worker.
+    /// One limit on connections for all workers together.
     OneLimit,
-    /// A limit for each worker.
+    /// A limit on connections for each worker.
     ManyLimits,
     /// No thread or process for each connection.
     Events,
     /// A bounded queue of signals.
     SignalQueue,
-    /// The superuser.
+    /// Superuser privileges.
     Root,
 }
 
 impl Subject {
-    /// Every model on every mechanism that it is driven by.
+    /// Every model on every mechanism that it can use.
     pub(crate) fn all() -> Vec<Subject> {
         Model::all().flat_map(Subject::of).collect()
     }
@@ -61,7 +61,7 @@ impl Subject {
             options: options.to_vec(),
         };
         let row = model.descriptor();
-        // More workers than one, so that there is something to balance.
+        // Several workers, so that there is something to balance.
         let workers: &[(&str, &str)] = match (row.workers, row.concurrency) {
             (Workers::PerCpu, _) => &[("workers", "3")],
             (_, Concurrency::OnePerWorker) => &[("workers", "64")],
@@ -113,8 +113,8 @@ impl Subject {
         if let Some(mechanism) = self.mechanism {
             name = format!("{name}::{}", mechanism.name());
         }
-        let telling = |(option, _): &&(&str, &str)| matches!(*option, "accept-sharing" | "submission");
-        match self.options.iter().find(telling) {
+        let distinguishing = |(option, _): &&(&str, &str)| matches!(*option, "accept-sharing" | "submission");
+        match self.options.iter().find(distinguishing) {
             Some((_, value)) => format!("{name}::{value}"),
             None => name,
         }
@@ -150,22 +150,22 @@ impl Subject {
         self.model.descriptor().concurrency
     }
 
-    /// Whether a runtime runs its connections, on threads that it moves them between.
+    /// Whether a runtime serves its connections and moves them between threads.
     pub(crate) fn has_runtime(&self) -> bool {
         matches!(self.model.descriptor().workers, Workers::Runtime(_))
     }
 
-    /// How its events are told, where it has an event mechanism.
+    /// How its event mechanism, if it has one, triggers.
     pub(crate) fn trigger(&self) -> Option<Trigger> {
         self.mechanism.map(Mechanism::default_trigger)
     }
 
-    /// The system call that its mechanism waits with, where it has one.
+    /// The system call that its mechanism, if it has one, waits with.
     pub(crate) fn waits_with(&self) -> Option<&'static str> {
         self.mechanism.and_then(|mechanism| mechanism.waits().first().copied())
     }
 
-    /// Whether its events are signals, which all processes of the user queue within one limit.
+    /// Whether its events are queued signals, whose limit is shared by all processes of the user.
     pub(crate) fn queues_signals(&self) -> bool {
         self.mechanism
             .is_some_and(|mechanism| mechanism.name().contains("signal"))
@@ -181,7 +181,7 @@ impl Subject {
         self.model.availability().err().or_else(mechanism)
     }
 
-    /// Whether `C10K_REQUIRE` makes its absence a failure, by its model's or its mechanism's name.
+    /// Whether `C10K_REQUIRE` names its model or its mechanism, so that its absence is a failure.
     pub(crate) fn is_required(&self) -> bool {
         let model = self.model.name();
         c10k_testkit::required::is_required(&[model, self.mechanism.map_or(model, Mechanism::name)])
@@ -192,21 +192,24 @@ impl Subject {
         Running::of(self.command(options))
     }
 
-    /// The same, with the lines that it says on standard error.
-    pub(crate) fn start_heard(&self, options: &[(&str, &str)]) -> (Running, Receiver<String>) {
+    /// Like [`start`](Self::start), with the lines that the server prints on standard error.
+    pub(crate) fn start_with_messages(&self, options: &[(&str, &str)]) -> (Running, Receiver<String>) {
         let mut command = self.command(options);
         command.stderr(Stdio::piped());
         let mut server = Running::of(command);
-        let said = BufReader::new(server.child.stderr.take().expect("standard error is piped"));
-        let (tell, told) = mpsc::channel();
+        let printed = BufReader::new(server.child.stderr.take().expect("standard error is piped"));
+        let (sender, messages) = mpsc::channel();
         std::thread::spawn(move || {
-            // Refused where nobody listens any more.
-            said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+            // A send fails once the test has dropped the receiver.
+            printed
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
         });
-        (server, told)
+        (server, messages)
     }
 
-    /// What starts the server; it does not outlive who starts it.
+    /// The command that starts the server. The server does not outlive the process that starts it.
     pub(crate) fn command(&self, options: &[(&str, &str)]) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a test has an executable"));
         command.args([
@@ -231,7 +234,7 @@ impl Subject {
 
     /// Starts the server as a service manager does, with a listener as descriptor 3.
     pub(crate) fn start_inheriting(&self, listener: &TcpListener) -> Running {
-        // Handed to the shell as its standard input, whose number every shell can name.
+        // The shell gets the listener as its standard input, because every shell can redirect from that number.
         let handed = listener.try_clone().expect("a descriptor is left");
         let script = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null"#;
         let mut command = Command::new("sh");
@@ -248,7 +251,7 @@ impl Subject {
     }
 }
 
-/// A server that runs; killed when dropped, if it was not stopped.
+/// A running server. It is killed when this is dropped before it was stopped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -293,7 +296,7 @@ impl Running {
     pub(crate) fn wait(mut self) -> ServeSummary {
         let summary = match record(&mut self.records) {
             ServeRecord::Summary(summary) => *summary,
-            ServeRecord::Listening { .. } => panic!("the server said twice that it listens"),
+            ServeRecord::Listening { .. } => panic!("the server printed twice that it listens"),
         };
         let status = self.child.wait().expect("the server is our child");
         self.ended = true;
@@ -311,7 +314,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            // It may have ended by itself, which the failed test has told already.
+            // The server may have ended by itself; then the test has failed for that reason already.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -364,7 +367,7 @@ pub(crate) fn serve() -> ExitCode {
     }
 }
 
-/// Asserts that a thread of a confined server opens and writes nothing beyond its root, and listens and connects nowhere.
+/// Asserts that a thread of a confined server cannot open or write files outside its root, and cannot listen or connect.
 fn find_no_way_out(secret: &str) {
     let refused = |error: Option<std::io::Error>| error.map(|error| error.kind()) == Some(ErrorKind::PermissionDenied);
     assert!(refused(std::fs::File::open(secret).err()));

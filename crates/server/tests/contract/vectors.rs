@@ -1,9 +1,9 @@
-//! Requests and the statuses that answer them; `None` where the connection stays and nothing is answered yet.
+//! Requests and the statuses of their replies; `None` if the server waits for more and has not replied yet.
 
 /// A request, its status, and whether the connection is closed after the reply.
 pub(crate) type Vector = (&'static str, u16, After);
 
-/// What becomes of the connection.
+/// What happens to the connection after the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
     Kept,
@@ -12,7 +12,7 @@ pub(crate) enum After {
 
 use After::{Closed, Kept};
 
-/// Framing as RFC 9112 has it; the machine's own tests hold many more.
+/// Framing by RFC 9112. The tests of the request machine have many more.
 pub(crate) const VECTORS: &[Vector] = &[
     ("GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n", 200, Kept),
     ("\r\nGET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n", 200, Kept),
