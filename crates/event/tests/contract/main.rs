@@ -1,9 +1,9 @@
 //! The contract suite: every case on every row of `MECHANISMS`, each pair its own named test.
 //!
-//! A pair has one of three outcomes. It passes. It is unsupported: the mechanism does not offer what the case tests, and
-//! the case asserts the typed error. Or the mechanism is unavailable on this machine: the reason is printed, and the pair
-//! fails if the environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` requires all but one). A
-//! new row of the table gets every case.
+//! A pair has one of three outcomes. It passes. It is unsupported: the mechanism does not offer what the case tests,
+//! and the case asserts the typed error. Or the mechanism is unavailable on this machine: the reason is printed, and
+//! the pair fails if the environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` requires all
+//! but one). A new row of the table gets every case.
 //!
 //! With `C10K_MATRIX=FILE` each pair also appends one JSON line to the file: `mechanism`, `case`, `outcome`, `reason`.
 #![forbid(unsafe_code)]

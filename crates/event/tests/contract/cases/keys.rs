@@ -61,8 +61,8 @@ fn a_source_withdrawn_during_a_batch_reports_no_further_events(setup: Setup) -> 
     Outcome::Pass
 }
 
-/// Replaces a withdrawn source by a new one with the same descriptor number. Returns the peer of the new source, and the new
-/// source. The number is never free in between: another test in this process could otherwise take it.
+/// Replaces a withdrawn source by a new one with the same descriptor number. Returns the peer of the new source, and
+/// the new source. The number is never free in between: another test in this process could otherwise take it.
 fn reuse(mut old: OwnedFd) -> (OwnedFd, OwnedFd) {
     let number = old.as_raw_fd();
     let (ours, fresh) = stream_pair();

@@ -146,8 +146,8 @@ fn read_all(rig: &mut Rig, bytes: usize) {
     }
 }
 
-/// Ten events occur on each source before the next wait. The queue has room for one signal per source but not for ten. The
-/// queue is shared by all processes of the user, so it has additional room for their signals.
+/// Ten events occur on each source before the next wait. The queue has room for one signal per source but not for ten.
+/// It is shared by all processes of the user, so it has additional room for their signals.
 fn a_signal_queue_with_room_for_each_source_overflows_only_with_one_signal_per_event(setup: Setup) -> Outcome {
     const SOURCES: usize = 100;
     const WRITES: usize = 10;
