@@ -98,7 +98,7 @@ fn work(mechanism: Mechanism) {
     let pairs: Vec<(OwnedFd, OwnedFd)> = (0..12).map(|_| pair()).collect();
     let (peers, sources): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let waker = set.waker().expect("a waker");
-    waker.wake().expect("waking");
+    waker.wake().expect("the wakeup succeeds");
     let before = set.counters().clone();
     rustix::thread::set_name(FROM).expect("a name");
     let mut keys = Vec::new();
