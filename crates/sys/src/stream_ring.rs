@@ -1,8 +1,8 @@
 //! An io_uring that accepts, receives and sends: multishot accept and receive, provided buffers, and sends whose memory
 //! the ring owns until they have completed.
 //!
-//! Descriptors are handed over as numbers: a request that is queued belongs to whatever the number names when the kernel
-//! takes it, so close a socket after its requests have ended.
+//! Descriptors are handed over as numbers: a request that is queued belongs to whatever the number names when the
+//! kernel takes it, so close a socket after its requests have ended.
 
 use std::collections::VecDeque;
 use std::io;
@@ -253,8 +253,8 @@ impl StreamRing {
         SendId(index)
     }
 
-    /// Queues a read of at most `length` bytes of a file from `offset` on, to the end of `bytes`. The ring keeps the memory
-    /// until the completion gives it back.
+    /// Queues a read of at most `length` bytes of a file from `offset` on, to the end of `bytes`. The ring keeps the
+    /// memory until the completion gives it back.
     pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
@@ -297,8 +297,8 @@ impl StreamRing {
     /// a timeout of 0 does not wait. Says whether the kernel was called.
     ///
     /// # Errors
-    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` when the kernel is short of resources; `EEXIST` from another
-    /// thread than the opener.
+    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` when the kernel is short of resources; `EEXIST` from
+    /// another thread than the opener.
     pub fn enter(&mut self, timeout: Option<Duration>) -> Result<bool> {
         self.queue_waiting();
         let wanted = u32::from(timeout != Some(Duration::ZERO));
@@ -325,9 +325,9 @@ impl StreamRing {
                 0
             }
         };
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds (the
-        // crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live until the
-        // call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
+        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
+        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
+        // until the call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
         unsafe {
             self.ring
                 .submitter()
@@ -346,8 +346,8 @@ impl StreamRing {
             let more = cqueue::more(entry.flags());
             return Some(match Kind::of(entry.user_data()) {
                 Kind::Accept => Completion::Accepted {
-                    // SAFETY: the result of an accept is a descriptor that the kernel has just made, and that nobody but
-                    // the taker of this completion learns of; no other request has user data of this kind.
+                    // SAFETY: the result of an accept is a descriptor that the kernel has just made, and that nobody
+                    // but the taker of this completion learns of; no other request has user data of this kind.
                     connection: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
                     more,
                 },
@@ -409,7 +409,8 @@ impl StreamRing {
             }
         }
         for _ in 0..FAREWELLS {
-            // Both fail where nothing is left, and where the calling thread is not the ring's own: the count below tells.
+            // Both fail where nothing is left, and where the calling thread is not the ring's own: the count below
+            // tells.
             let _ = self.enter(Some(Duration::ZERO));
             let farewell = Some(Timespec::from(FAREWELL));
             let _ = self
@@ -487,10 +488,10 @@ impl StreamRing {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved and unchanged,
-        // until the request's completion was seen, or is never freed (`drop`); the other requests refer to no memory of this
-        // process but the provided buffers, which outlive the ring's requests (`ProvidedBuffers::release`). Descriptors are
-        // numbers that the kernel checks.
+        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved
+        // and unchanged, until the request's completion was seen, or is never freed (`drop`); the other requests refer
+        // to no memory of this process but the provided buffers, which outlive the ring's requests
+        // (`ProvidedBuffers::release`). Descriptors are numbers that the kernel checks.
         unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 }
