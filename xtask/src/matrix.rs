@@ -66,8 +66,8 @@ fn page(pairs: &[Pair]) -> String {
         cases.entry(&pair.case).or_default().insert(&pair.mechanism, pair);
     }
     let mut page = String::from(
-        "# Mechanism × case\n\nWritten by `cargo xtask matrix` from a run of the contract suite. ✓ passes; – is not offered by the \
-         mechanism, which is asserted to say so by a typed error; ? could not run on the machine that wrote this.\n\n| case |",
+        "# Mechanism × case\n\nWritten by `cargo xtask matrix` from a run of the contract suite. ✓ passes. – is not offered by the \
+         mechanism, which must return a typed error. ? could not run on the machine that wrote this page.\n\n| case |",
     );
     for mechanism in &mechanisms {
         let _ = write!(page, " `{mechanism}` |");

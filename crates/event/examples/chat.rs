@@ -1,7 +1,9 @@
-//! A chat: what one client writes, all others read; and what is typed at the server goes to all.
+//! A chat server: it sends what one client writes to all other clients, and lines from its standard input to all
+//! clients.
 //! `cargo run -p c10k-event --example chat -- [ADDRESS]`
 //!
-//! The typed lines come from another thread, which cannot touch the set: it leaves them in a channel and wakes the set.
+//! Another thread reads standard input. It cannot use the set, so it sends the lines through a channel and wakes the
+//! set.
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
 use std::{
     error::Error,
@@ -47,18 +49,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     loop {
         set.next_events(&mut events, None)?;
         while let Some(event) = set.take(&mut events) {
-            hear(&mut set, event.key)?;
+            serve(&mut set, event.key)?;
         }
         if events.woken() {
             lines
                 .try_iter()
-                .for_each(|line| tell_all(&mut set, None, line.as_bytes()));
+                .for_each(|line| broadcast(&mut set, None, line.as_bytes()));
         }
     }
 }
 
-/// Lets a client in, or passes on what one has written. With the level trigger once is enough: more comes again.
-fn hear(set: &mut InterestSet<Source>, key: Key) -> Result<(), Box<dyn Error>> {
+/// Accepts a client, or forwards what a client has written. One read is enough: the level trigger reports remaining
+/// data.
+fn serve(set: &mut InterestSet<Source>, key: Key) -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 1024];
     match &mut set[key] {
         Source::Listener(listener) => match listener.accept() {
@@ -70,7 +73,7 @@ fn hear(set: &mut InterestSet<Source>, key: Key) -> Result<(), Box<dyn Error>> {
             Err(error) => return Err(error.into()),
         },
         Source::Client(stream) => match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => tell_all(set, Some(key), &buffer[..count]),
+            Ok(count) if count > 0 => broadcast(set, Some(key), &buffer[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             _ => drop(set.withdraw(key)?),
         },
@@ -78,16 +81,16 @@ fn hear(set: &mut InterestSet<Source>, key: Key) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes to all clients but one; who cannot take it is let go.
-fn tell_all(set: &mut InterestSet<Source>, but: Option<Key>, text: &[u8]) {
-    let mut gone = Vec::new();
-    for (key, source) in set.iter_mut().filter(|(key, _)| Some(*key) != but) {
+/// Writes to all clients except one. Disconnects a client whose buffer is full.
+fn broadcast(set: &mut InterestSet<Source>, except: Option<Key>, text: &[u8]) {
+    let mut failed = Vec::new();
+    for (key, source) in set.iter_mut().filter(|(key, _)| Some(*key) != except) {
         if let Source::Client(stream) = source
             && stream.write_all(text).is_err()
         {
-            gone.push(key);
+            failed.push(key);
         }
     }
-    // Withdrawing hands the connection back, which closes it.
-    gone.into_iter().for_each(|key| drop(set.withdraw(key)));
+    // Withdrawing returns the connection; dropping it closes it.
+    failed.into_iter().for_each(|key| drop(set.withdraw(key)));
 }

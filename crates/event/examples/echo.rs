@@ -1,7 +1,7 @@
 //! An echo server on one thread: `cargo run -p c10k-event --example echo -- [MECHANISM [ADDRESS]]`.
 //!
-//! Any mechanism will do: the sources are declared with the mechanism's usual trigger and drained at each event, which is
-//! right for all of them.
+//! It works with any mechanism: it declares the sources with the default trigger of the mechanism and drains them at
+//! each event, which is correct for every trigger.
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism};
 use std::{
     error::Error,
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Does what an event asks for; returns whether the source has to be armed again, as the oneshot trigger wants it.
+/// Handles an event. Returns whether the source must be rearmed, which only the oneshot trigger needs.
 fn serve(set: &mut InterestSet<Source>, key: Key) -> Result<bool, Box<dyn Error>> {
     let trigger = set.mechanism().default_trigger();
     let mut buffer = [0; 4096];
@@ -57,7 +57,7 @@ fn serve(set: &mut InterestSet<Source>, key: Key) -> Result<bool, Box<dyn Error>
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             },
-            // A full buffer is no case here: a client that does not read is let go.
+            // If the buffer is full, the write fails and the client is disconnected.
             Source::Connection(stream) => match stream.read(&mut buffer) {
                 Ok(count) if count > 0 && stream.write_all(&buffer[..count]).is_ok() => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

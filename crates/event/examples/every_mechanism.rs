@@ -1,7 +1,8 @@
-//! One program on every mechanism, chosen by its argument; without one it lists what there is and why something is not.
+//! One program for every mechanism, which its argument selects. Without an argument it lists all mechanisms, with the
+//! reason if one is unavailable.
 //! `cargo run -p c10k-event --example every_mechanism -- [MECHANISM]`
 //!
-//! A byte goes round a ring of a hundred sockets ten times; the counters tell what the mechanism did for it.
+//! A byte passes ten times around a ring of a hundred sockets. Then the program prints the counters of the set.
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ const ROUNDS: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1) {
-        Some(name) => go_round(Mechanism::named(&name)?),
+        Some(name) => run_ring(Mechanism::named(&name)?),
         None => {
             for mechanism in Mechanism::all() {
                 let state = mechanism
@@ -28,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn go_round(mechanism: Mechanism) -> Result<(), Box<dyn Error>> {
+fn run_ring(mechanism: Mechanism) -> Result<(), Box<dyn Error>> {
     let trigger = mechanism.default_trigger();
     let mut set = InterestSet::open(mechanism)?;
     let (mut writers, mut places) = (Vec::new(), HashMap::<Key, usize>::new());
@@ -44,7 +45,7 @@ fn go_round(mechanism: Mechanism) -> Result<(), Box<dyn Error>> {
     while handled < SOCKETS * ROUNDS {
         set.next_events(&mut events, None)?;
         while let Some(event) = set.take(&mut events) {
-            // An event is a hint: it may find nothing.
+            // An event is a hint only: there may be no data.
             let mut byte = [0];
             if set[event.key].read(&mut byte).is_ok() {
                 handled += 1;

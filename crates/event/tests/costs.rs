@@ -1,4 +1,4 @@
-//! What waiting and declaring cost: system calls by name, and no allocation once all buffers have their size.
+//! The costs of operations: the system calls by name, and no allocations after all buffers have reached their size.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -70,7 +70,7 @@ impl Rig {
             for &key in &self.keys {
                 self.set
                     .modify(key, Interest::READABLE, self.trigger)
-                    .expect("arming again");
+                    .expect("rearming");
             }
         }
     }
@@ -92,12 +92,12 @@ fn pair() -> (OwnedFd, OwnedFd) {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
 }
 
-/// The documented system calls of an operation that is done `times` times.
+/// The documented system calls of an operation, multiplied by `times`.
 fn documented(calls: CallCounts, times: u64) -> Calls {
     calls.iter().map(|&(name, count)| (name, count * times)).collect()
 }
 
-/// The mechanisms that run here; the others are named with their reason.
+/// The mechanisms that run on this machine. The others are printed with their reason.
 fn available() -> impl Iterator<Item = Mechanism> {
     Mechanism::all().filter(|&mechanism| match unavailable(mechanism) {
         Ok(reason) => reason.is_none(),
@@ -129,7 +129,7 @@ fn every_mechanism_makes_the_documented_system_calls() {
         );
         rig.rearm_all();
         let calls = rig.calls(|rig| assert_eq!(rig.wait(Duration::ZERO), 0));
-        same("a wait in vain", &calls, costs.wait_in_vain);
+        same("a wait without ready sources", &calls, costs.wait_in_vain);
         let calls = rig.calls(|rig| assert_eq!(rig.wait(Duration::from_micros(200)), 0));
         same("a wait until its timeout", &calls, costs.wait_until_timeout);
         let (_ours, theirs) = pair();
@@ -149,7 +149,7 @@ fn every_mechanism_makes_the_documented_system_calls() {
 }
 
 #[test]
-fn waiting_allocates_nothing_once_the_buffers_have_their_size() {
+fn waiting_does_not_allocate_after_the_buffers_have_reached_their_size() {
     for mechanism in available() {
         let mut rig = Rig::open(mechanism, 32);
         let round = |rig: &mut Rig| {

@@ -1,4 +1,4 @@
-//! The emulated `/dev/poll` against its manual, `poll(4D)`.
+//! Checks the emulated `/dev/poll` against its manual page, `poll(4D)`.
 #![forbid(unsafe_code)]
 
 use c10k_event::dev_poll::{DevPoll, DevPollFd, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLREMOVE};
@@ -37,24 +37,24 @@ fn ready(set: &mut DevPoll, room: usize) -> Vec<DevPollFd> {
     results
 }
 
-/// A duplicate under a number far from those that other tests open and close, so that it stays unused when closed.
+/// Duplicates a descriptor to a high number, which no other test uses after it is closed.
 fn high(fd: impl AsFd) -> OwnedFd {
     rustix::io::fcntl_dupfd_cloexec(fd, 900).expect("a high number")
 }
 
 #[test]
-fn state_is_told_again_and_again() {
+fn a_state_is_reported_at_each_poll() {
     let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
     let mut set = open(&[entry(&theirs, POLLIN)]);
     assert_eq!(ready(&mut set, 4), []);
     ours.write_all(b"x").expect("a byte fits");
-    let told = DevPollFd {
+    let reported = DevPollFd {
         fd: theirs.as_raw_fd(),
         events: POLLIN,
         revents: POLLIN,
     };
-    assert_eq!(ready(&mut set, 4), [told]);
-    assert_eq!(ready(&mut set, 4), [told]);
+    assert_eq!(ready(&mut set, 4), [reported]);
+    assert_eq!(ready(&mut set, 4), [reported]);
     theirs.read_exact(&mut [0]).expect("the byte");
     assert_eq!(ready(&mut set, 4), []);
 }
@@ -76,7 +76,7 @@ fn written_events_are_added_to_those_cached() {
         }]
     );
     let mut twice = open(&[entry(&theirs, POLLIN), entry(&theirs, POLLOUT)]);
-    assert_eq!(twice.is_polled(fd), Ok(Some(POLLIN | POLLOUT)), "within one write too");
+    assert_eq!(twice.is_polled(fd), Ok(Some(POLLIN | POLLOUT)), "also within one write");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn only_exactly_pollremove_removes() {
     assert_eq!(
         set.is_polled(fd),
         Ok(Some(POLLIN | POLLOUT)),
-        "with another event it only adds"
+        "combined with another event it only adds"
     );
     assert_eq!(set.write(&[entry(&theirs, POLLREMOVE)]), Ok(1));
     assert_eq!(set.is_polled(fd), Ok(None));
@@ -96,7 +96,7 @@ fn only_exactly_pollremove_removes() {
     assert_eq!(
         set.write(&[entry(&theirs, POLLREMOVE)]),
         Ok(1),
-        "removing what is not cached is no error"
+        "removing a descriptor that is not cached is no error"
     );
     assert_eq!(set.write(&[entry(&theirs, POLLREMOVE), entry(&theirs, POLLOUT)]), Ok(2));
     assert_eq!(
@@ -107,23 +107,23 @@ fn only_exactly_pollremove_removes() {
 }
 
 #[test]
-fn a_closed_descriptor_is_told_as_pollnval_until_it_is_removed() {
+fn a_closed_descriptor_is_reported_as_pollnval_until_it_is_removed() {
     let (mut ours, theirs) = UnixStream::pair().expect("a pair");
     let closing = high(&theirs);
     let fd = closing.as_raw_fd();
     let mut set = open(&[entry(&closing, POLLIN)]);
     drop(closing);
-    let told = DevPollFd {
+    let reported = DevPollFd {
         fd,
         events: POLLIN,
         revents: POLLNVAL,
     };
-    assert_eq!(ready(&mut set, 4), [told]);
+    assert_eq!(ready(&mut set, 4), [reported]);
     ours.write_all(b"x").expect("a byte fits");
     assert_eq!(
         ready(&mut set, 4),
-        [told],
-        "the file, open under another number, is not this number's"
+        [reported],
+        "the duplicate of the file has another number and does not count"
     );
     assert_eq!(
         set.write(&[DevPollFd {
@@ -138,7 +138,7 @@ fn a_closed_descriptor_is_told_as_pollnval_until_it_is_removed() {
 }
 
 #[test]
-fn a_descriptor_that_was_never_open_is_cached_and_told_as_pollnval() {
+fn a_descriptor_that_was_never_open_is_cached_and_reported_as_pollnval() {
     const NEVER: RawFd = 999_999;
     let mut set = open(&[DevPollFd {
         fd: NEVER,
@@ -161,7 +161,7 @@ fn a_descriptor_that_was_never_open_is_cached_and_told_as_pollnval() {
             revents: 0
         }]),
         Ok(1),
-        "a negative one is passed over"
+        "a negative descriptor is skipped"
     );
     assert_eq!(ready(&mut set, 4).len(), 1);
 }
@@ -181,18 +181,18 @@ fn no_result_leaves_the_array_untouched() {
 }
 
 #[test]
-fn no_more_than_the_array_holds_is_told_and_the_rest_later() {
+fn events_that_exceed_the_array_are_reported_later() {
     let pairs: Vec<_> = (0..5).map(|_| UnixStream::pair().expect("a pair")).collect();
     let entries: Vec<_> = pairs.iter().map(|(_, theirs)| entry(theirs, POLLOUT)).collect();
     let mut set = open(&entries);
-    let mut told: Vec<_> = (0..5)
+    let mut reported: Vec<_> = (0..5)
         .flat_map(|_| ready(&mut set, 1))
         .map(|result| result.fd)
         .collect();
-    told.sort_unstable();
+    reported.sort_unstable();
     let mut all: Vec<_> = entries.iter().map(|entry| entry.fd).collect();
     all.sort_unstable();
-    assert_eq!(told, all);
+    assert_eq!(reported, all);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn an_empty_array_only_sleeps() {
 }
 
 #[test]
-fn a_hang_up_is_told_unasked() {
+fn a_hang_up_is_reported_without_being_requested() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let mut set = open(&[entry(&theirs, POLLOUT)]);
     drop(ours);
@@ -216,12 +216,12 @@ fn a_hang_up_is_told_unasked() {
 fn a_regular_file_is_always_ready() {
     let file = File::open(std::env::current_exe().expect("the test program")).expect("it opens");
     let mut set = open(&[entry(&file, POLLIN | POLLOUT)]);
-    let told = DevPollFd {
+    let reported = DevPollFd {
         fd: file.as_raw_fd(),
         events: POLLIN | POLLOUT,
         revents: POLLIN | POLLOUT,
     };
-    assert_eq!(ready(&mut set, 4), [told]);
+    assert_eq!(ready(&mut set, 4), [reported]);
     assert_eq!(set.write(&[entry(&file, POLLREMOVE)]), Ok(1));
     assert_eq!(ready(&mut set, 4), []);
 }
@@ -245,11 +245,11 @@ fn a_child_of_fork_gets_eacces() {
             | u8::from(!denied(asked.err().map(|error| error.errno))) << 2
     });
     assert_eq!(status, Ok(Some(0)));
-    assert_eq!(ready(&mut set, 4).len(), 1, "the parent's set is as it was");
+    assert_eq!(ready(&mut set, 4).len(), 1, "the set of the parent is unchanged");
 }
 
 #[test]
-fn a_set_that_nobody_has_used_belongs_to_the_child_that_uses_it_first() {
+fn an_unused_set_belongs_to_the_child_that_uses_it_first() {
     let mut set = DevPoll::open().expect("it opens");
     let (_ours, theirs) = UnixStream::pair().expect("a pair");
     let status = in_child(|| u8::from(set.write(&[entry(&theirs, POLLOUT)]) != Ok(1) || ready(&mut set, 1).len() != 1));

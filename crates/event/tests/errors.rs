@@ -1,4 +1,4 @@
-//! Errors as callers meet them: with `?`, as `io::Error`, and printed with their chain.
+//! Errors as callers see them: with `?`, as `io::Error`, and printed with their chain of causes.
 #![forbid(unsafe_code)]
 
 use c10k_event::{
@@ -77,7 +77,7 @@ fn an_io_error_has_the_kind_of_the_kernels_error_and_contains_the_original() {
 }
 
 #[test]
-fn a_chain_of_causes_repeats_nothing() {
+fn no_error_in_a_chain_repeats_its_cause() {
     let refused = || Unavailable::Refused {
         call: "bpf",
         errno: Errno::PERM,

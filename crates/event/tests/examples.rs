@@ -1,4 +1,4 @@
-//! The examples run, on every mechanism where they take one.
+//! Runs the examples, on every mechanism if they accept one.
 #![forbid(unsafe_code)]
 
 use c10k_event::Mechanism;
@@ -9,7 +9,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-/// An example that Cargo has built beside this test.
+/// An example, which Cargo has built together with this test.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().expect("this test's path");
     let folder = test.ancestors().nth(2).expect("the profile's folder").to_owned();
@@ -22,7 +22,7 @@ fn example(name: &str) -> Command {
     Command::new(path)
 }
 
-/// A running server, ended when this is dropped.
+/// A running server. Dropping this value ends it.
 struct Server {
     child: Child,
     address: String,
@@ -89,17 +89,18 @@ fn the_echo_server_stays_below_sixty_lines_of_code() {
 }
 
 #[test]
-fn the_chat_passes_on_what_clients_write_and_what_is_typed() {
+fn the_chat_forwards_lines_from_clients_and_from_its_input() {
     let mut server = Server::start(example("chat"));
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
-    // A typed line reaches every client once all are let in: it is typed until the last one has read it.
+    // A typed line reaches only the clients that are already accepted, so it is typed until the last client has read
+    // it.
     let mut readers: Vec<_> = clients
         .iter()
         .map(|it| BufReader::new(it.try_clone().expect("cloned")))
         .collect();
     let mut input = server.input.take().expect("its input is a pipe");
-    let typist = std::thread::spawn(move || {
-        // Ends when the server, and with it the pipe, is gone.
+    let typing = std::thread::spawn(move || {
+        // Fails when the server ends, which closes the pipe.
         while input.write_all(b"welcome\n").is_ok() {
             std::thread::yield_now();
         }
@@ -115,7 +116,7 @@ fn the_chat_passes_on_what_clients_write_and_what_is_typed() {
         assert!(heard, "the others read what a client wrote");
     }
     drop((clients, readers, server));
-    typist.join().expect("the typist ends");
+    typing.join().expect("the writing thread ends");
 }
 
 #[test]

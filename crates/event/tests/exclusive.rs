@@ -1,8 +1,8 @@
 //! The exclusive wake-up (`EPOLLEXCLUSIVE`): which of several waiting sets an event wakes.
 //!
-//! The kernel promises that one *or more* of them hear of each event (`epoll_ctl(2)`), and keeps that only for sets that
-//! somebody waits for at that moment. So it is asserted that nobody's event is lost, and that not everybody is woken each
-//! time; and, so that the test is known to be able to tell, that without the option everybody is.
+//! The kernel promises to wake one *or more* of them for each event (`epoll_ctl(2)`). The promise covers only sets that
+//! a thread is waiting for at that moment. The test asserts that no event is lost, and that some events wake only one
+//! of two sets. As a control it asserts that without the option each event wakes both.
 #![forbid(unsafe_code)]
 
 use c10k_event::{Events, Interest, InterestSet, Mechanism, Waker, Wakeup, Watch};
@@ -15,50 +15,50 @@ use std::{
 };
 
 const ROUNDS: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(20);
+const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A thread that waits with a set of its own for a source that it shares with the others.
+/// A thread with its own set. All threads wait for the same source.
 struct Waiting {
     thread: i32,
     waker: Waker,
-    /// One message for each time that it is about to wait; nothing else lets it sleep until it is woken.
+    /// One message before each wait. The thread sleeps nowhere else before it is woken.
     about_to_wait: Receiver<()>,
     /// One message for each event.
-    told: Receiver<()>,
-    /// Lets it wait again.
+    woken: Receiver<()>,
+    /// Lets the thread wait again.
     again: Sender<()>,
     handle: JoinHandle<()>,
 }
 
 impl Waiting {
     fn start(mechanism: Mechanism, source: OwnedFd, watch: Watch) -> Self {
-        let ((ready, opened), (say, about_to_wait)) = (channel(), channel());
-        let ((tell, told), (again, go)) = (channel(), channel());
+        let ((ready, opened), (ready_to_wait, about_to_wait)) = (channel(), channel());
+        let ((report, woken), (again, proceed)) = (channel(), channel());
         let handle = spawn(move || {
-            let mut set = InterestSet::open(mechanism).expect("epoll is there");
+            let mut set = InterestSet::open(mechanism).expect("epoll is available");
             set.declare_with(source, watch).expect("a socket can be watched");
             let waker = set.waker().expect("a waker");
             let thread = rustix::thread::gettid().as_raw_nonzero().get();
-            ready.send((thread, waker)).expect("the test listens");
+            ready.send((thread, waker)).expect("the test receives");
             let mut events = Events::with_capacity(8);
             loop {
-                say.send(()).expect("the test listens");
+                ready_to_wait.send(()).expect("the test receives");
                 set.next_events(&mut events, None).expect("the wait succeeds");
                 if events.woken() {
                     return;
                 }
                 while set.take(&mut events).is_some() {
-                    tell.send(()).expect("the test listens");
+                    report.send(()).expect("the test receives");
                 }
-                go.recv().expect("the test goes on");
+                proceed.recv().expect("the test lets the thread wait again");
             }
         });
-        let (thread, waker) = opened.recv_timeout(PATIENCE).expect("the set is opened");
+        let (thread, waker) = opened.recv_timeout(HANG_TIMEOUT).expect("the set is opened");
         Self {
             thread,
             waker,
             about_to_wait,
-            told,
+            woken,
             again,
             handle,
         }
@@ -75,13 +75,13 @@ impl Waiting {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "{what} within {PATIENCE:?}");
+        assert!(started.elapsed() < HANG_TIMEOUT, "not within {HANG_TIMEOUT:?}: {what}");
         yield_now();
     }
 }
 
-/// How many events two waiting threads were told in all, of one byte a round.
-fn told_of_two(mechanism: Mechanism, watch: Watch) -> usize {
+/// The number of events that two waiting threads receive in total. One byte is written per round.
+fn events_of_two_threads(mechanism: Mechanism, watch: Watch) -> usize {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (writer, reader) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair");
@@ -89,31 +89,33 @@ fn told_of_two(mechanism: Mechanism, watch: Watch) -> usize {
     let waiting = [(); 2].map(|()| Waiting::start(mechanism, clone(), watch));
     waiting
         .iter()
-        .for_each(|it| it.about_to_wait.recv_timeout(PATIENCE).expect("it waits"));
+        .for_each(|it| it.about_to_wait.recv_timeout(HANG_TIMEOUT).expect("the thread waits"));
     let mut total = 0;
     for _ in 0..ROUNDS {
         until("both sleep", || waiting.iter().all(Waiting::is_asleep));
-        // Whoever the write wakes is no longer asleep when it returns.
+        // A thread that the write wakes is no longer asleep when the write returns.
         assert_eq!(rustix::io::write(&writer, b"x"), Ok(1));
-        let mut told = [false; 2];
-        until("each was told or sleeps on", || {
-            // In this order: one that sleeps since it was told has said so before.
+        let mut woken = [false; 2];
+        until("each thread has an event or still sleeps", || {
+            // In this order: a thread that sleeps after an event has sent its message before.
             let asleep = waiting.each_ref().map(Waiting::is_asleep);
-            for (told, it) in told.iter_mut().zip(&waiting) {
-                *told |= it.told.try_recv().is_ok();
+            for (woken, it) in woken.iter_mut().zip(&waiting) {
+                *woken |= it.woken.try_recv().is_ok();
             }
-            told.contains(&true) && told.iter().zip(asleep).all(|(&told, asleep)| told || asleep)
+            woken.contains(&true) && woken.iter().zip(asleep).all(|(&woken, asleep)| woken || asleep)
         });
         assert_eq!(rustix::io::read(&reader, &mut [0]), Ok(1));
-        for (it, _) in waiting.iter().zip(told).filter(|&(_, told)| told) {
+        for (it, _) in waiting.iter().zip(woken).filter(|&(_, woken)| woken) {
             total += 1;
-            it.again.send(()).expect("it listens");
-            it.about_to_wait.recv_timeout(PATIENCE).expect("it waits again");
+            it.again.send(()).expect("the thread receives");
+            it.about_to_wait
+                .recv_timeout(HANG_TIMEOUT)
+                .expect("the thread waits again");
         }
     }
     for it in waiting {
-        it.waker.wake().expect("waking");
-        it.handle.join().expect("it ends");
+        it.waker.wake().expect("the wakeup succeeds");
+        it.handle.join().expect("the thread ends");
     }
     total
 }
@@ -123,14 +125,14 @@ fn an_exclusive_event_wakes_one_set_or_more_but_not_all_each_time() {
     for mechanism in Mechanism::all().filter(|mechanism| mechanism.descriptor().wakeups.contains(&Wakeup::Exclusive)) {
         let watch = Watch::new(Interest::READABLE, mechanism.default_trigger());
         assert_eq!(
-            told_of_two(mechanism, watch),
+            events_of_two_threads(mechanism, watch),
             2 * ROUNDS,
             "{mechanism}: without the option"
         );
-        let told = told_of_two(mechanism, watch.exclusive());
+        let woken = events_of_two_threads(mechanism, watch.exclusive());
         assert!(
-            (ROUNDS..2 * ROUNDS).contains(&told),
-            "{mechanism}: {told} of {ROUNDS} events for two sets"
+            (ROUNDS..2 * ROUNDS).contains(&woken),
+            "{mechanism}: {woken} of {ROUNDS} events for two sets"
         );
     }
 }

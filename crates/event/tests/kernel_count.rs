@@ -1,5 +1,5 @@
-//! The library's counters against the kernel's own account: each mechanism does its work under `strace`, and what
-//! [`Counters`](c10k_event::Counters) says of its system calls must be what `strace` saw.
+//! The library's counters compared with the kernel's view: each mechanism runs a workload under `strace`, and the
+//! system calls in its [`Counters`](c10k_event::Counters) must be the calls that `strace` recorded.
 #![forbid(unsafe_code)]
 
 mod support;
@@ -11,9 +11,9 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::{collections::BTreeMap, os::fd::OwnedFd, process::Command, time::Duration};
 use support::unavailable;
 
-/// Names the mechanism in the traced process.
+/// Environment variable with the name of the mechanism for the traced process.
 const TRACED: &str = "C10K_TRACED";
-/// The names of the thread between which the traced work lies: `prctl(PR_SET_NAME)` shows in the trace.
+/// Thread names that mark the beginning and the end of the workload: `prctl(PR_SET_NAME)` appears in the trace.
 const FROM: &std::ffi::CStr = c"work-begins";
 const TO: &std::ffi::CStr = c"work-ends";
 
@@ -21,7 +21,7 @@ type Calls = BTreeMap<String, u64>;
 
 fn main() {
     if let Ok(name) = std::env::var(TRACED) {
-        return work(Mechanism::named(&name).expect("the test names one"));
+        return work(Mechanism::named(&name).expect("the test passes a valid name"));
     }
     let arguments = Arguments::from_args();
     let trials = Mechanism::all()
@@ -90,7 +90,7 @@ fn between(trace: &str) -> Option<Calls> {
     Some(calls)
 }
 
-/// All that a set is for, with calls of its own that no mechanism makes.
+/// Uses all operations of a set. Its own system calls are calls that no mechanism makes.
 fn work(mechanism: Mechanism) {
     let trigger = mechanism.default_trigger();
     let mut set = InterestSet::open(mechanism).expect("the mechanism was probed");
@@ -98,7 +98,7 @@ fn work(mechanism: Mechanism) {
     let pairs: Vec<(OwnedFd, OwnedFd)> = (0..12).map(|_| pair()).collect();
     let (peers, sources): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let waker = set.waker().expect("a waker");
-    waker.wake().expect("waking");
+    waker.wake().expect("the wakeup succeeds");
     let before = set.counters().clone();
     rustix::thread::set_name(FROM).expect("a name");
     let mut keys = Vec::new();
@@ -109,17 +109,16 @@ fn work(mechanism: Mechanism) {
         for peer in &peers {
             assert_eq!(rustix::net::send(peer, b"x", SendFlags::empty()), Ok(1));
         }
-        let mut told = 0;
-        while told < peers.len() {
+        let mut handled = 0;
+        while handled < peers.len() {
             set.next_events(&mut events, Some(Duration::from_secs(20)))
                 .expect("waiting");
             while let Some(event) = set.take(&mut events) {
                 let mut byte = [0];
                 assert!(rustix::net::recv(&set[event.key], &mut byte, RecvFlags::empty()).is_ok());
-                told += 1;
+                handled += 1;
                 if trigger == Trigger::Oneshot {
-                    set.modify(event.key, Interest::READABLE, trigger)
-                        .expect("arming again");
+                    set.modify(event.key, Interest::READABLE, trigger).expect("rearming");
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! How Linux sends real-time signals about descriptors: the facts that the signal mechanisms are built on.
+//! How Linux sends real-time signals for descriptors: the kernel behaviour that the signal mechanisms rely on.
 //!
-//! The tests ask the kernel through `c10k-sys`, without the library. Those that change a limit or may end the process run
-//! in a child process.
+//! The tests call the kernel through `c10k-sys`, without the library. Those that change a limit or may end the process
+//! run in a child process.
 #![forbid(unsafe_code)]
 
 #[path = "support/sockets.rs"]
@@ -16,14 +16,14 @@ use rustix::{
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use sockets::{PATIENCE, SILENCE, stream_pair, write};
+use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
 use std::{
     net::{TcpListener, TcpStream},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
 };
 
-/// The signal of the facts about the kernel: each test is a thread of its own, so one serves all.
+/// The signal that all tests use. Each test runs in its own thread, so they do not interfere.
 fn signal() -> Signal {
     Signal::real_time().last().expect("there are real-time signals")
 }
@@ -42,24 +42,24 @@ fn arm(fd: impl AsFd) {
     signal::set_async(fd, Async::On, flags).expect("F_SETFL");
 }
 
-/// The next signal, which must come.
+/// Takes the next signal. It must arrive.
 fn next() -> Taken {
-    signal::wait(&mask(), Some(PATIENCE)).expect("a signal")
+    signal::wait(&mask(), Some(HANG_TIMEOUT)).expect("a signal")
 }
 
-/// All signals that are pending.
+/// Takes all pending signals.
 fn pending() -> Vec<Taken> {
     std::iter::from_fn(|| signal::wait(&mask(), Some(Duration::ZERO)).ok()).collect()
 }
 
 fn assert_no_signal() {
-    assert_eq!(signal::wait(&mask(), Some(SILENCE)), Err(Errno::AGAIN));
+    assert_eq!(signal::wait(&mask(), Some(QUIET_PERIOD)), Err(Errno::AGAIN));
 }
 
 fn tcp_pair() -> (OwnedFd, OwnedFd) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-    let (server, _) = listener.accept().expect("its other end");
+    let (server, _) = listener.accept().expect("the other end");
     for stream in [&client, &server] {
         stream.set_nonblocking(true).expect("O_NONBLOCK");
     }
@@ -79,7 +79,7 @@ fn limit_queue(signals: u64) {
 }
 
 #[test]
-fn data_from_before_the_arming_makes_no_signal() {
+fn data_received_before_arming_sends_no_signal() {
     let (ours, theirs) = tcp_pair();
     write(&ours, b"early");
     while rustix::io::ioctl_fionread(&theirs) == Ok(0) {}
@@ -88,7 +88,7 @@ fn data_from_before_the_arming_makes_no_signal() {
 }
 
 #[test]
-fn every_segment_that_comes_apart_makes_a_signal_of_its_own() {
+fn each_separate_segment_sends_its_own_signal() {
     let (ours, theirs) = tcp_pair();
     arm(&theirs);
     for count in 1..=3 {
@@ -109,13 +109,13 @@ fn every_segment_that_comes_apart_makes_a_signal_of_its_own() {
 fn a_half_close_is_poll_in_and_both_halves_are_poll_hup() {
     let (ours, theirs) = tcp_pair();
     arm(&theirs);
-    rustix::net::shutdown(&ours, Shutdown::Write).expect("a half close");
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("shutdown succeeds");
     assert_eq!(next().reason, Reason::In);
     let (ours, theirs) = tcp_pair();
-    rustix::net::shutdown(&theirs, Shutdown::Write).expect("our half");
+    rustix::net::shutdown(&theirs, Shutdown::Write).expect("shutdown succeeds");
     arm(&theirs);
     pending();
-    rustix::net::shutdown(&ours, Shutdown::Write).expect("their half");
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("shutdown succeeds");
     assert_eq!(next().reason, Reason::HangUp);
 }
 
@@ -138,7 +138,7 @@ fn out_of_band_data_is_poll_pri() {
 }
 
 #[test]
-fn no_poll_out_until_a_send_met_a_full_buffer() {
+fn poll_out_is_sent_only_after_a_send_found_a_full_buffer() {
     let (ours, theirs) = tcp_pair();
     arm(&theirs);
     write(&theirs, b"there is room");
@@ -157,7 +157,7 @@ fn no_poll_out_until_a_send_met_a_full_buffer() {
 }
 
 #[test]
-fn a_local_socket_that_was_full_before_the_arming_makes_no_poll_out_until_a_send_meets_it() {
+fn a_unix_socket_that_is_full_before_arming_sends_no_poll_out_until_a_send_finds_it_full() {
     let (ours, theirs) = stream_pair();
     let mut buffer = vec![0; 1 << 20];
     while rustix::io::write(&theirs, &[0; 65_536]).is_ok() {}
@@ -170,7 +170,7 @@ fn a_local_socket_that_was_full_before_the_arming_makes_no_poll_out_until_a_send
 }
 
 #[test]
-fn a_connection_made_is_poll_out_and_one_refused_poll_err() {
+fn an_established_connection_is_poll_out_and_a_refused_one_poll_err() {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = || rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -196,7 +196,7 @@ fn a_connection_made_is_poll_out_and_one_refused_poll_err() {
 }
 
 #[test]
-fn a_duplicate_keeps_signalling_under_the_number_that_was_armed() {
+fn an_open_duplicate_keeps_sending_signals_with_the_armed_number() {
     let (ours, theirs) = stream_pair();
     let armed = theirs.as_raw_fd();
     let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
@@ -241,7 +241,7 @@ fn accept_does_not_inherit_o_async() {
 }
 
 #[test]
-fn f_setfl_succeeds_in_silence_where_a_file_sends_no_signals() {
+fn f_setfl_succeeds_silently_on_a_file_that_sends_no_signals() {
     let eventfd = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("an eventfd");
     arm(&eventfd);
     assert_eq!(
@@ -251,7 +251,7 @@ fn f_setfl_succeeds_in_silence_where_a_file_sends_no_signals() {
 }
 
 #[test]
-fn a_queue_of_8_takes_8_then_sigio_comes_without_a_descriptor() {
+fn a_queue_of_8_holds_8_signals_then_sigio_arrives_without_a_descriptor() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);
@@ -262,14 +262,14 @@ fn a_queue_of_8_takes_8_then_sigio_comes_without_a_descriptor() {
         let taken = pending();
         let overflowed = taken.first().is_some_and(|first| first.signal == Signal::IO);
         let queued = taken.iter().filter(|taken| taken.signal == signal()).count();
-        // Other tests of the same user may have taken part of the room.
+        // Other tests of the same user may occupy a part of the queue.
         u8::from(!overflowed) | u8::from(queued > 8) << 1 | u8::from(taken.len() != queued + 1) << 2
     });
-    assert_eq!(status, Ok(Some(0)), "SIGIO first, then what was queued before it");
+    assert_eq!(status, Ok(Some(0)), "SIGIO first, then the signals queued before it");
 }
 
 #[test]
-fn the_queue_is_the_users_and_another_process_can_fill_it() {
+fn the_queue_is_shared_by_all_processes_of_a_user() {
     const LIMIT: u64 = 60;
     let status = in_child(|| {
         limit_queue(LIMIT);
@@ -287,7 +287,7 @@ fn the_queue_is_the_users_and_another_process_can_fill_it() {
                 })
             });
             assert_eq!(rustix::io::read(&full, &mut [0]), Ok(1));
-            // With the queue to ourselves, fewer events than the limit would all be queued.
+            // In an otherwise empty queue all of these events would be queued: they are fewer than the limit.
             for _ in 0..LIMIT / 2 {
                 write(&ours, b"x");
             }
@@ -301,7 +301,7 @@ fn the_queue_is_the_users_and_another_process_can_fill_it() {
 }
 
 #[test]
-fn ignoring_the_signal_empties_the_queue_and_blocking_it_still_queues() {
+fn ignoring_the_signal_empties_the_queue_and_a_blocked_signal_is_still_queued() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);
@@ -320,7 +320,7 @@ fn ignoring_the_signal_empties_the_queue_and_blocking_it_still_queues() {
 }
 
 #[test]
-fn an_unblocked_sigio_ends_the_process() {
+fn an_unblocked_sigio_kills_the_process() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);
@@ -335,7 +335,7 @@ fn an_unblocked_sigio_ends_the_process() {
 }
 
 #[test]
-fn an_unblocked_real_time_signal_ends_the_process() {
+fn an_unblocked_real_time_signal_kills_the_process() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);

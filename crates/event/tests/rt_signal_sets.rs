@@ -1,4 +1,4 @@
-//! Sets on real-time signals: recovery from a full queue, and signals of sources that are no longer in the set.
+//! Sets that use real-time signals: recovery from a full queue, and signals of sources that are no longer in the set.
 #![forbid(unsafe_code)]
 
 #[path = "support/sockets.rs"]
@@ -11,10 +11,10 @@ use c10k_sys::{
     fork::in_child,
     signal::{self, Async},
 };
-use sockets::{PATIENCE, SILENCE, stream_pair, write};
+use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A set on real-time signals with a short queue, and sources with their other ends.
+/// A set with a short signal queue, and the peers of its sources.
 struct Short {
     set: InterestSet<OwnedFd>,
     events: Events,
@@ -26,7 +26,7 @@ impl Short {
         let mut options = Options::default();
         options.signal_queue = Some(8);
         options.on_overflow = on_overflow;
-        let mut set = InterestSet::open_with(mechanism, &options).expect("it opens");
+        let mut set = InterestSet::open_with(mechanism, &options).expect("the set opens");
         let peers = (0..sources)
             .map(|_| {
                 let (ours, theirs) = stream_pair();
@@ -46,24 +46,24 @@ impl Short {
         self.peers.iter().for_each(|peer| write(peer, b"x"));
     }
 
-    /// All events until none comes for a moment.
-    fn told(&mut self) -> Vec<Event> {
-        let mut told = Vec::new();
+    /// Collects events until a wait reports none.
+    fn take_all(&mut self) -> Vec<Event> {
+        let mut reported = Vec::new();
         while self
             .set
-            .next_events(&mut self.events, Some(SILENCE))
+            .next_events(&mut self.events, Some(QUIET_PERIOD))
             .expect("the wait succeeds")
             > 0
         {
             while let Some(event) = self.set.take(&mut self.events) {
-                told.push(event);
+                reported.push(event);
             }
         }
-        told
+        reported
     }
 
-    fn distinct(told: &[Event]) -> usize {
-        let mut keys: Vec<Key> = told.iter().map(|event| event.key).collect();
+    fn distinct(reported: &[Event]) -> usize {
+        let mut keys: Vec<Key> = reported.iter().map(|event| event.key).collect();
         keys.sort_unstable();
         keys.dedup();
         keys.len()
@@ -87,9 +87,9 @@ fn after_an_overflow_poll_finds_every_source() {
     holds_on_each(|mechanism| {
         let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
         short.write_all();
-        let told = short.told();
+        let reported = short.take_all();
         let counters = short.set.counters();
-        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("ppoll") > 50
+        Short::distinct(&reported) == 50 && counters.rescans >= 1 && counters.syscall("ppoll") > 50
     });
 }
 
@@ -98,27 +98,27 @@ fn after_an_overflow_select_finds_every_source() {
     holds_on_each(|mechanism| {
         let mut short = Short::open(mechanism, OnOverflow::RescanSelect, 50);
         short.write_all();
-        let told = short.told();
+        let reported = short.take_all();
         let counters = short.set.counters();
-        Short::distinct(&told) == 50 && counters.rescans >= 1 && counters.syscall("pselect6") >= 1
+        Short::distinct(&reported) == 50 && counters.rescans >= 1 && counters.syscall("pselect6") >= 1
     });
 }
 
 #[test]
-fn what_is_queued_at_an_overflow_is_not_told_twice() {
+fn events_queued_at_an_overflow_are_not_reported_twice() {
     holds_on_each(|mechanism| {
         let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
         short.write_all();
-        let told = short.told();
+        let reported = short.take_all();
         let counters = short.set.counters();
-        // Every signal but SIGIO was thrown away: the sweep has told everything.
+        // All signals except SIGIO were discarded: the rescan has reported every source.
         let accounted = counters.discarded_signals + counters.overflows == counters.signals;
-        told.len() == 50 && counters.rescans == 1 && counters.overflows == 1 && accounted
+        reported.len() == 50 && counters.rescans == 1 && counters.overflows == 1 && accounted
     });
 }
 
 #[test]
-fn a_state_found_before_an_overflow_is_not_told_twice() {
+fn a_state_found_before_an_overflow_is_not_reported_twice() {
     holds_on_each(|mechanism| {
         let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
         let mut second = Short::open(mechanism, OnOverflow::RescanPoll, 0);
@@ -126,60 +126,60 @@ fn a_state_found_before_an_overflow_is_not_told_twice() {
         write(&ours, b"x");
         let watched = second.set.declare(theirs, Interest::READABLE, Trigger::Edge).is_ok();
         first.write_all();
-        let all = Short::distinct(&first.told()) == 20;
-        watched && all && second.told().len() == 1 && second.set.counters().rescans == 1
+        let all = Short::distinct(&first.take_all()) == 20;
+        watched && all && second.take_all().len() == 1 && second.set.counters().rescans == 1
     });
 }
 
 #[test]
-fn a_set_opened_after_an_overflow_has_nothing_to_recover_from() {
+fn a_set_opened_after_an_overflow_does_not_recover() {
     holds_on_each(|mechanism| {
         let mut first = Short::open(mechanism, OnOverflow::RescanPoll, 20);
         first.write_all();
-        let all = Short::distinct(&first.told()) == 20;
+        let all = Short::distinct(&first.take_all()) == 20;
         drop(first);
         let mut next = Short::open(mechanism, OnOverflow::RescanPoll, 1);
-        all && next.told().is_empty() && next.set.counters().overflows == 0
+        all && next.take_all().is_empty() && next.set.counters().overflows == 0
     });
 }
 
 #[test]
-fn without_recovery_the_lost_sources_stay_lost() {
+fn without_recovery_lost_events_are_never_reported() {
     holds_on_each(|mechanism| {
         let mut short = Short::open(mechanism, OnOverflow::None, 50);
         short.write_all();
-        let first = Short::distinct(&short.told());
-        // The paper's hung server: the data is there, nobody is told, and waiting longer does not help.
+        let first = Short::distinct(&short.take_all());
+        // The hung server of the paper: data is available but is never reported, however long the set waits.
         let counters = short.set.counters().clone();
-        let silent = short.told().is_empty();
+        let silent = short.take_all().is_empty();
         first <= 8 && counters.overflows == 1 && counters.rescans == 0 && silent
     });
 }
 
 #[test]
-fn one_sigio_makes_every_set_of_the_thread_recover_and_opening_another_does_not_swallow_it() {
+fn after_one_sigio_every_set_of_the_thread_recovers_even_if_another_is_opened() {
     holds_on_each(|mechanism| {
         [false, true].into_iter().all(|opens| {
             let mut sets = [(); 2].map(|()| Short::open(mechanism, OnOverflow::RescanPoll, 20));
             sets.iter().for_each(Short::write_all);
             let third = opens.then(|| Short::open(mechanism, OnOverflow::RescanPoll, 1));
-            let all = sets.iter_mut().all(|set| Short::distinct(&set.told()) == 20);
-            all && third.is_none_or(|mut third| third.told().is_empty())
+            let all = sets.iter_mut().all(|set| Short::distinct(&set.take_all()) == 20);
+            all && third.is_none_or(|mut third| third.take_all().is_empty())
         })
     });
 }
 
 #[test]
-fn a_waking_survives_an_overflow() {
+fn a_wakeup_is_not_lost_in_an_overflow() {
     holds_on_each(|mechanism| {
         let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 50);
         let waker = short.set.waker().expect("a waker");
         short.write_all();
-        waker.wake().expect("waking");
+        waker.wake().expect("the wakeup succeeds");
         let mut woken = false;
         while short
             .set
-            .next_events(&mut short.events, Some(SILENCE))
+            .next_events(&mut short.events, Some(QUIET_PERIOD))
             .expect("the wait succeeds")
             > 0
         {
@@ -191,9 +191,9 @@ fn a_waking_survives_an_overflow() {
 }
 
 #[test]
-fn signals_of_a_source_withdrawn_and_replaced_under_its_number_are_dropped() {
+fn signals_of_a_withdrawn_source_are_dropped_after_its_descriptor_is_reused() {
     for mechanism in unfiltered() {
-        let mut set = InterestSet::open(mechanism).expect("it opens");
+        let mut set = InterestSet::open(mechanism).expect("the set opens");
         let mut events = Events::with_capacity(16);
         let (ours, theirs) = stream_pair();
         let key = set
@@ -209,29 +209,32 @@ fn signals_of_a_source_withdrawn_and_replaced_under_its_number_are_dropped() {
         let key = set
             .declare(slot, Interest::READABLE, Trigger::Edge)
             .expect("a socket can be watched");
-        set.next_events(&mut events, Some(SILENCE)).expect("the wait succeeds");
+        set.next_events(&mut events, Some(QUIET_PERIOD))
+            .expect("the wait succeeds");
         assert_eq!(set.take(&mut events), None);
         let counters = set.counters();
         assert_eq!((counters.signals, counters.stale_events), (5, 5), "{counters:?}");
         write(&quiet, b"y");
-        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
+        set.next_events(&mut events, Some(HANG_TIMEOUT))
+            .expect("the wait succeeds");
         assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
-        let looked = set.counters().syscall("ppoll");
+        let polls = set.counters().syscall("ppoll");
         write(&quiet, b"z");
-        set.next_events(&mut events, Some(PATIENCE)).expect("the wait succeeds");
+        set.next_events(&mut events, Some(HANG_TIMEOUT))
+            .expect("the wait succeeds");
         assert_eq!(set.take(&mut events).map(|event| event.key), Some(key));
         assert_eq!(
             set.counters().syscall("ppoll"),
-            looked,
-            "the queue was seen empty: no doubt is left"
+            polls,
+            "the queue was empty in between, so no signal is suspect"
         );
     }
 }
 
 #[test]
 fn a_duplicate_of_a_declared_open_file_is_refused() {
-    let mechanism = unfiltered().next().expect("there is one");
-    let mut set = InterestSet::open(mechanism).expect("it opens");
+    let mechanism = unfiltered().next().expect("there is such a mechanism");
+    let mut set = InterestSet::open(mechanism).expect("the set opens");
     let (_ours, theirs) = stream_pair();
     let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
     let key = set
@@ -239,7 +242,7 @@ fn a_duplicate_of_a_declared_open_file_is_refused() {
         .expect("a socket can be watched");
     let declined = set
         .declare(duplicate, Interest::READABLE, Trigger::Edge)
-        .expect_err("its signals go elsewhere");
+        .expect_err("its signals already go to another source");
     let what = c10k_event::Unsupported::SignalsInUse;
     assert_eq!(
         declined.error,
@@ -253,10 +256,10 @@ fn a_duplicate_of_a_declared_open_file_is_refused() {
 }
 
 #[test]
-fn dropping_the_set_stops_the_signals_of_a_source_that_lives_on() {
+fn dropping_the_set_stops_the_signals_of_a_source_that_stays_open() {
     let (ours, theirs) = stream_pair();
-    let mechanism = unfiltered().next().expect("there is one");
-    let mut set = InterestSet::open(mechanism).expect("it opens");
+    let mechanism = unfiltered().next().expect("there is such a mechanism");
+    let mut set = InterestSet::open(mechanism).expect("the set opens");
     set.declare(&theirs, Interest::READABLE, Trigger::Edge)
         .expect("a socket can be watched");
     drop(set);

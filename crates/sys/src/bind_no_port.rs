@@ -4,10 +4,10 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io;
 
-/// `setsockopt(2)` with `IP_BIND_ADDRESS_NO_PORT` (ip(7), Linux 4.2): a later `bind` to port 0 fixes the address only,
-/// and `connect` chooses the port, when the destination is known. So a port is taken for one destination, not for all.
+/// `setsockopt(2)` with `IP_BIND_ADDRESS_NO_PORT` (ip(7), Linux 4.2): a later `bind` to port 0 sets only the address,
+/// and `connect` chooses the port. Since the destination is known then, one port can serve several destinations.
 ///
-/// The option belongs to the IP level of IPv4 sockets and is honoured for IPv6 sockets too.
+/// The option belongs to the IP level of IPv4 sockets and also applies to IPv6 sockets.
 ///
 /// # Errors
 /// Those of setsockopt(2); `ENOPROTOOPT` on a socket that is not an internet socket.

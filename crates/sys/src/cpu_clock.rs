@@ -1,16 +1,16 @@
-//! The scheduler's run time of another process.
+//! The CPU time of another process or thread, as the scheduler counts it.
 
 use std::io;
 use std::time::Duration;
 
 /// `clock_getcpuclockid(3)` and `clock_gettime(2)`: CPU time that the scheduler gave to all threads of process `pid`,
-/// living and ended, to the nanosecond and up to this instant.
+/// including threads that have ended, with nanosecond resolution and up to this instant.
 ///
 /// Unlike `/proc/PID/stat` this is not sampled at timer ticks, and unlike `/proc/PID/schedstat` it includes the slice
 /// that is running now and threads that have ended. Children are not included.
 ///
 /// # Errors
-/// `ESRCH` when there is no such process (any more).
+/// `ESRCH` if there is no such process.
 pub fn process_cpu_time(pid: u32) -> io::Result<Duration> {
     let pid = clock_pid(pid)?;
     let mut clock: libc::clockid_t = 0;
@@ -25,7 +25,7 @@ pub fn process_cpu_time(pid: u32) -> io::Result<Duration> {
 /// `clock_gettime(2)` on the CPU clock of thread `tid` of this process.
 ///
 /// # Errors
-/// `ESRCH` when this process has no such thread.
+/// `ESRCH` if this process has no such thread.
 pub fn thread_cpu_time(tid: u32) -> io::Result<Duration> {
     /// `CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK` of the kernel's `posix-timers.h`, as pthread_getcpuclockid(3) uses
     /// them: a thread's clock is `(~tid << 3) | 6`.
@@ -34,8 +34,8 @@ pub fn thread_cpu_time(tid: u32) -> io::Result<Duration> {
     read((!tid << 3) | THREAD_SCHED)
 }
 
-/// A clock id has 29 bits for the process, and the kernel never gives numbers beyond `PID_MAX_LIMIT`, 2^22. 0 would name
-/// the caller.
+/// A clock id has 29 bits for the process, and the kernel never gives numbers beyond `PID_MAX_LIMIT`, 2^22. 0 would
+/// name the caller.
 fn clock_pid(pid: u32) -> io::Result<libc::pid_t> {
     match pid {
         1..=0x40_0000 => Ok(pid.cast_signed()),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_there_is_no_such_process() {
+    fn the_time_of_a_missing_process_is_esrch() {
         for pid in [0, 0x40_0000, u32::MAX] {
             let error = process_cpu_time(pid).expect_err("pid_max is below");
             assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "{pid}");

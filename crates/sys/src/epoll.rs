@@ -1,4 +1,4 @@
-//! `epoll_wait` and `epoll_pwait2`, each for the timeouts that it is best at; the rest of epoll is `rustix::event::epoll`.
+//! The parts of epoll that `rustix::event::epoll` does not have: `epoll_wait`, `epoll_pwait2`, and control by number.
 
 use crate::{poll::errno, timeout};
 use rustix::io::{Errno, Result};
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// One `struct epoll_event`: conditions, and user data that says whose they are.
+/// One `struct epoll_event`: conditions, and user data that identifies the source.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Event(libc::epoll_event);
@@ -24,7 +24,7 @@ impl fmt::Debug for Event {
 }
 
 impl Event {
-    /// An event as the kernel would fill it in.
+    /// An event as the kernel fills it in.
     #[must_use]
     #[inline]
     pub const fn new(bits: u32, data: u64) -> Self {
@@ -49,7 +49,7 @@ impl Event {
     }
 }
 
-/// What `epoll_ctl` does.
+/// The operation of `epoll_ctl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// `EPOLL_CTL_ADD`
@@ -60,8 +60,8 @@ pub enum Control {
     Delete,
 }
 
-/// `epoll_ctl(epoll, control, number, {bits, data})` for a descriptor's number, which may be closed: for callers whose
-/// own interface is about numbers. With a [`BorrowedFd`], `rustix::event::epoll` is the better choice.
+/// `epoll_ctl(epoll, control, number, {bits, data})` for a descriptor number, which may be closed. For callers whose
+/// own interface uses numbers. With a [`BorrowedFd`], use `rustix::event::epoll`.
 ///
 /// # Errors
 /// `EBADF` when no file is open under the number; `EEXIST`, `ENOENT`, `EPERM`, `ENOMEM`, `ENOSPC`, `ELOOP`. See
@@ -89,7 +89,7 @@ pub fn control(epoll: BorrowedFd<'_>, control: Control, number: RawFd, bits: u32
 pub struct BusyPoll {
     /// How long a wait polls the network devices before it sleeps, in microseconds.
     pub microseconds: u32,
-    /// How many packets a poll takes at most.
+    /// The maximum number of packets that one poll takes.
     pub budget: u16,
     /// 1: keep device interrupts off while polling; 0: do not.
     pub prefer: u8,
@@ -100,8 +100,8 @@ pub struct BusyPoll {
 /// `ioctl(epoll, EPIOCSPARAMS, parameters)`, Linux 6.9. See `ioctl_eventpoll(2)`.
 ///
 /// # Errors
-/// `ENOTTY` before Linux 6.9; `EINVAL`; `EPERM` for a budget beyond 64 without `CAP_NET_ADMIN`; `EOPNOTSUPP` where the kernel
-/// was built without busy polling.
+/// `ENOTTY` before Linux 6.9; `EINVAL`; `EPERM` for a budget beyond 64 without `CAP_NET_ADMIN`; `EOPNOTSUPP` if the
+/// kernel was built without busy polling.
 pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> {
     const EPIOCSPARAMS: libc::Ioctl = 0x4008_8A01;
     // SAFETY: the call reads one epoll_params, which BusyPoll is laid out as and which is live.
@@ -111,10 +111,10 @@ pub fn set_busy_poll(epoll: BorrowedFd<'_>, parameters: BusyPoll) -> Result<()> 
     Ok(())
 }
 
-/// `ioctl(epoll, EPIOCGPARAMS)`, Linux 6.9: what [`set_busy_poll`] has set. See `ioctl_eventpoll(2)`.
+/// `ioctl(epoll, EPIOCGPARAMS)`, Linux 6.9: the values that [`set_busy_poll`] set. See `ioctl_eventpoll(2)`.
 ///
 /// # Errors
-/// `ENOTTY` before Linux 6.9; `EOPNOTSUPP` where the kernel was built without busy polling.
+/// `ENOTTY` before Linux 6.9; `EOPNOTSUPP` if the kernel was built without busy polling.
 pub fn busy_poll(epoll: BorrowedFd<'_>) -> Result<BusyPoll> {
     const EPIOCGPARAMS: libc::Ioctl = 0x8008_8A02_u32 as libc::Ioctl;
     let mut parameters = BusyPoll {
@@ -130,11 +130,11 @@ pub fn busy_poll(epoll: BorrowedFd<'_>) -> Result<BusyPoll> {
     Ok(parameters)
 }
 
-/// `epoll_wait(epoll, buffer, milliseconds)`: waits and replaces `buffer`'s content by at most `max` events, and no more
-/// than it has capacity for. -1 waits for ever.
+/// `epoll_wait(epoll, buffer, milliseconds)`: waits, and replaces the content of `buffer` with at most `max`
+/// events, but not more than its capacity. -1 waits without a limit.
 ///
 /// # Errors
-/// `EINTR`; `EINVAL` when there is no room. See `epoll_wait(2)`.
+/// `EINTR`; `EINVAL` if the buffer has no capacity. See `epoll_wait(2)`.
 #[inline]
 pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, milliseconds: i32) -> Result<usize> {
     buffer.clear();
@@ -146,8 +146,8 @@ pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, millisec
     Ok(count)
 }
 
-/// The bare call. rustix has `epoll_pwait` only, and the C library's function makes every wait a cancellation point of its
-/// threads: some twenty instructions around the one that waits.
+/// The system call itself. rustix has only `epoll_pwait`, and the function of the C library is a thread cancellation
+/// point, which adds some twenty instructions.
 ///
 /// # Safety
 /// There is room for `room` events at `events`.
@@ -173,7 +173,7 @@ unsafe fn epoll_wait(epoll: BorrowedFd<'_>, events: *mut Event, room: i32, milli
     usize::try_from(outcome).map_err(|_| Errno::from_raw_os_error(-(outcome as i32)))
 }
 
-/// The call, as the C library makes it: other architectures have no `epoll_wait` of their own.
+/// The function of the C library: some other architectures have no system call `epoll_wait`.
 ///
 /// # Safety
 /// There is room for `room` events at `events`.
@@ -186,7 +186,8 @@ unsafe fn epoll_wait(epoll: BorrowedFd<'_>, events: *mut Event, room: i32, milli
     usize::try_from(count).map_err(|_| errno())
 }
 
-/// `epoll_pwait2(epoll, buffer, timeout)`: as [`wait`], with nanosecond resolution. No timeout waits for ever.
+/// `epoll_pwait2(epoll, buffer, timeout)`: as [`wait`], with nanosecond resolution. Without a timeout it waits without
+/// a limit.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.11; `EINTR`; `EINVAL` when `max` is 0. See `epoll_wait(2)`.
@@ -195,8 +196,9 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
     buffer.clear();
     buffer.reserve(max);
     let timeout = timeout.map(timeout::timespec);
-    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and exclusively
-    // ours; Event is transparent over its epoll_event. The timeout is null or a live timespec, and the mask is null.
+    // SAFETY: the kernel writes at most `max` events to the vector's own spare room, reserved above, live and
+    // exclusively ours; Event is transparent over its epoll_event. The timeout is null or a live timespec, and the mask
+    // is null.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,

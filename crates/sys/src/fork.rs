@@ -1,4 +1,4 @@
-//! Telling a forked child from its parent without a system call.
+//! Distinguishing a forked child from its parent without a system call.
 
 use crate::poll::errno;
 use rustix::io::{Errno, Result};
@@ -14,21 +14,21 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u64);
 
-/// The present process's number; a child's is one more than its parent's, so it is no ancestor's.
+/// The number of this process. A child has the number of its parent plus one, so no ancestor has the same number.
 static PRESENT: AtomicU64 = AtomicU64::new(1);
 
-/// What came of registering the handler; a program does it once.
+/// The result of registering the handler, which a program does once.
 static HANDLER: OnceLock<i32> = OnceLock::new();
 
 thread_local! {
-    /// `PRESENT` as this thread has seen it, or 0. It lies in memory that the thread uses anyway, which a check at every
-    /// wait can tell from a page of its own.
+    /// The value of `PRESENT` when this thread last read it, or 0. Thread-local memory is already in the cache; a page
+    /// of its own would cost measurable time at every wait.
     static SEEN: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Process {
-    /// The calling process. A program's first call registers a handler (`pthread_atfork`), a thread's first call asks
-    /// for it; later ones read a number. A child is distinguished from its parent if it was made by the C library's `fork`.
+    /// The calling process. The first call in a program registers a handler (`pthread_atfork`); later calls only read a
+    /// number. A child is distinguished from its parent only if the `fork` of the C library created it.
     ///
     /// # Errors
     /// `ENOMEM`. See `pthread_atfork(3)`.
@@ -40,7 +40,7 @@ impl Process {
         }
     }
 
-    /// Whether this is the calling process: one comparison where it is, and the thread has asked before.
+    /// Whether this is the calling process. If it is, and the thread has called this before, this is one comparison.
     #[must_use]
     #[inline]
     pub fn is_this(self) -> bool {
@@ -52,10 +52,11 @@ impl Process {
 fn first() -> Result<Process> {
     extern "C" fn in_the_child() {
         let present = PRESENT.fetch_add(1, Ordering::Relaxed) + 1;
-        // The forking thread is the only one that the child has.
+        // The forking thread is the only thread of the child.
         SEEN.with(|seen| seen.set(present));
     }
-    // SAFETY: the handler only stores two numbers, which is allowed in a forked child, and is there as long as the program.
+    // SAFETY: the handler only stores two numbers, which is allowed in a forked child, and exists as long as the
+    // program.
     let error = *HANDLER.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) });
     if error != 0 {
         return Err(Errno::from_raw_os_error(error));
@@ -65,17 +66,18 @@ fn first() -> Result<Process> {
     Ok(Process(present))
 }
 
-/// `fork(2)`: runs `work` in a child process, which then ends at once with the number that it returned, and waits for it;
-/// `None` when a signal ended the child. Nothing of the parent is unwound, flushed or dropped in the child.
+/// `fork(2)`: runs `work` in a child process and waits for it. The child ends with the returned number as its exit
+/// code; the result is `None` if a signal killed it. The child does not unwind, flush or drop anything of the parent.
 ///
-/// In a program of several threads `work` must not need a lock that another thread may hold at this moment: the child
-/// would wait for it for ever.
+/// In a program with several threads `work` must not take a lock that another thread may hold at this moment: the child
+/// would wait for it without end.
 ///
 /// # Errors
 /// `EAGAIN`, `ENOMEM`. See `fork(2)`.
 pub fn in_child(work: impl FnOnce() -> u8) -> Result<Option<u8>> {
-    // SAFETY: the child runs `work` on a copy of this process and leaves by _exit; the C library keeps its allocator usable
-    // in a forked child. Locks of other threads are the caller's concern, as documented: they can block, not corrupt.
+    // SAFETY: the child runs `work` on a copy of this process and leaves by _exit; the C library keeps its allocator
+    // usable in a forked child. Locks of other threads are the caller's concern, as documented: they can block, not
+    // corrupt.
     let child = unsafe { libc::fork() };
     if child < 0 {
         return Err(errno());

@@ -9,10 +9,10 @@ use rustix::io;
 const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
 
 /// `setsockopt(2)` with `IP_LOCAL_PORT_RANGE` (ip(7), Linux 6.3): narrows the ports that bind or connect choose from to
-/// `ports`. Where it does not meet `net.ipv4.ip_local_port_range` the latter stands alone.
+/// `ports`. If the range does not overlap `net.ipv4.ip_local_port_range`, the kernel ignores it.
 ///
 /// # Errors
-/// `ENOPROTOOPT` on a kernel without it; `EINVAL` when the range is empty.
+/// `ENOPROTOOPT` on a kernel without it; `EINVAL` if the range is empty.
 pub fn set_local_port_range(socket: impl AsFd, ports: RangeInclusive<u16>) -> io::Result<()> {
     let value = u32::from(*ports.start()) | u32::from(*ports.end()) << 16;
     // SAFETY: the descriptor is open for the whole call, as `socket` borrows it; the option's value is a live u32 and

@@ -1,18 +1,18 @@
-//! The loopback interface of a system that nobody else has set up.
+//! Setting up the loopback interface, for a system without network configuration.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use rustix::net::{AddressFamily, SocketType, socket};
 
-/// `ioctl(SIOCSIFFLAGS)` of `lo` with `IFF_UP | IFF_RUNNING` (netdevice(7)): brings the loopback interface up, which also
-/// gives it 127.0.0.1.
+/// `ioctl(SIOCSIFFLAGS)` of `lo` with `IFF_UP | IFF_RUNNING` (netdevice(7)): brings the loopback interface up, which
+/// also gives it 127.0.0.1.
 ///
 /// # Errors
-/// `EPERM` without CAP_NET_ADMIN, `ENODEV` where there is no `lo`.
+/// `EPERM` without CAP_NET_ADMIN, `ENODEV` if there is no `lo`.
 pub fn bring_up() -> io::Result<()> {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    // SAFETY: `ifreq` is plain data, for which zero is a value.
+    // SAFETY: `ifreq` is plain data, for which all zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = *from as libc::c_char;

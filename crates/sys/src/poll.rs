@@ -11,7 +11,7 @@ use std::{
 pub const POLLIN: u16 = libc::POLLIN.cast_unsigned();
 /// An exceptional condition, for instance out-of-band data.
 pub const POLLPRI: u16 = libc::POLLPRI.cast_unsigned();
-/// Room to write.
+/// Space to write.
 pub const POLLOUT: u16 = libc::POLLOUT.cast_unsigned();
 /// An error condition; always reported.
 pub const POLLERR: u16 = libc::POLLERR.cast_unsigned();
@@ -22,8 +22,8 @@ pub const POLLNVAL: u16 = libc::POLLNVAL.cast_unsigned();
 /// The peer closed its writing half.
 pub const POLLRDHUP: u16 = libc::POLLRDHUP.cast_unsigned();
 
-/// One `struct pollfd`, which may outlive the borrow of its descriptor: whoever keeps one removes it before the
-/// descriptor is closed, or must be ready for [`POLLNVAL`] and for another file under the same number.
+/// One `struct pollfd`. It may outlive the borrow of its descriptor. Remove it before the descriptor is closed, or
+/// expect [`POLLNVAL`], or events of another file with the same number.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug)]
 pub struct PollEntry(libc::pollfd);
@@ -39,7 +39,8 @@ impl PollEntry {
         })
     }
 
-    /// An entry for whatever file is open under a number, if any: for callers that keep numbers whose files they own.
+    /// An entry for a descriptor number, which may be closed. For callers that own the files but store only their
+    /// numbers.
     #[must_use]
     pub fn of_number(fd: i32, events: u16) -> Self {
         Self(libc::pollfd {
@@ -73,7 +74,8 @@ impl PollEntry {
     }
 }
 
-/// `ppoll(entries, timeout)`: waits until an entry is ready, and returns how many are. No timeout waits for ever.
+/// `ppoll(entries, timeout)`: waits until an entry is ready and returns the number of ready entries. Without a timeout
+/// it waits without a limit.
 ///
 /// # Errors
 /// `EINTR`; `EINVAL` with more entries than `RLIMIT_NOFILE`; `ENOMEM`. See `poll(2)`.
@@ -92,7 +94,7 @@ pub fn poll(entries: &mut [PollEntry], timeout: Option<Duration>) -> Result<usiz
     usize::try_from(ready).map_err(|_| errno())
 }
 
-/// The error that the last libc call of this thread left.
+/// The error of the last libc call of this thread.
 pub(crate) fn errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -1,7 +1,7 @@
 //! An io_uring that only polls descriptors: `POLL_ADD`, once or multishot, and `POLL_REMOVE`.
 //!
-//! Requests of these kinds carry no pointer, so no memory has to outlive them; the kernel holds its own reference to the
-//! polled file until the request has ended.
+//! Requests of these kinds carry no pointer, so no memory has to outlive them; the kernel holds its own reference to
+//! the polled file until the request has ended.
 
 use io_uring::{
     EnterFlags, IoUring, opcode,
@@ -10,15 +10,15 @@ use io_uring::{
 use rustix::io::{Errno, Result};
 use std::{io, os::fd::RawFd, time::Duration};
 
-/// The longest timeout handed to the kernel: it adds the present time to it without a check.
+/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
-/// How long a request lives.
+/// When a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shots {
     /// It ends with its first completion.
     One,
-    /// It ends when it is removed, or with a completion that says so ([`Completion::more`]).
+    /// It ends when it is removed, or with a completion whose [`Completion::more`] is false.
     Many,
 }
 
@@ -29,30 +29,31 @@ pub struct Completion {
     pub data: u64,
     /// The conditions found (bits of `poll(2)`), or why the request failed.
     pub result: std::result::Result<u32, Errno>,
-    /// Whether the request goes on (`IORING_CQE_F_MORE`).
+    /// Whether the request stays active (`IORING_CQE_F_MORE`).
     pub more: bool,
 }
 
-/// How long waits poll the network devices before they sleep.
+/// Busy polling: waits poll the network devices before they sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BusyPoll {
-    /// In microseconds.
+    /// The time to poll, in microseconds.
     pub microseconds: u32,
     /// Whether device interrupts stay off while polling.
     pub prefer: bool,
 }
 
-/// A ring that polls. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`), and does its work in that
-/// thread's calls (`IORING_SETUP_DEFER_TASKRUN`); other threads' calls fail with `EEXIST`.
+/// A ring for polling. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`) and does its work in the
+/// calls of that thread (`IORING_SETUP_DEFER_TASKRUN`). Calls of other threads fail with `EEXIST`.
 pub struct PollRing(IoUring);
 
 impl PollRing {
-    /// `io_uring_setup(2)` with room for so many requests to be submitted, and so many completions to be taken, at a
-    /// time; both are rounded up to powers of two.
+    /// `io_uring_setup(2)` with space for this many requests and this many completions. Both are rounded up to powers
+    /// of two.
     ///
     /// # Errors
-    /// `ENOSYS`: the kernel has no io_uring, or a seccomp profile hides it; `EPERM`: `kernel.io_uring_disabled` or a seccomp
-    /// profile forbids it; `EINVAL`: before Linux 6.1; `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels; `EMFILE`.
+    /// `ENOSYS`: the kernel has no io_uring, or a seccomp profile hides it; `EPERM`: `kernel.io_uring_disabled` or a
+    /// seccomp profile forbids it; `EINVAL`: before Linux 6.1; `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels;
+    /// `EMFILE`.
     pub fn open(submissions: u32, completions: u32) -> Result<Self> {
         IoUring::builder()
             .setup_single_issuer()
@@ -67,7 +68,7 @@ impl PollRing {
     /// `IORING_REGISTER_NAPI`, Linux 6.9.
     ///
     /// # Errors
-    /// `EINVAL` before Linux 6.9 or where the kernel was built without busy polling.
+    /// `EINVAL` before Linux 6.9, or if the kernel was built without busy polling.
     pub fn set_busy_poll(&self, parameters: BusyPoll) -> Result<()> {
         let mut napi = Napi::new()
             .set_busy_poll_timeout(parameters.microseconds)
@@ -78,8 +79,8 @@ impl PollRing {
             .map_err(|error| errno(&error))
     }
 
-    /// Queues a `POLL_ADD`: `bits` are those of `poll(2)`. The kernel sees it with the next [`enter`](Self::enter), and the
-    /// descriptor must be open then for it to succeed. Returns whether there was room.
+    /// Queues a `POLL_ADD`: `bits` are those of `poll(2)`. The kernel sees it with the next [`enter`](Self::enter), and
+    /// the descriptor must be open then for it to succeed. Returns whether the queue had space.
     #[must_use]
     pub fn add(&mut self, fd: RawFd, bits: u32, data: u64, shots: Shots) -> bool {
         let entry = opcode::PollAdd::new(Fd(fd), bits)
@@ -90,12 +91,12 @@ impl PollRing {
         unsafe { self.0.submission().push(&entry) }.is_ok()
     }
 
-    /// `IORING_REGISTER_SYNC_CANCEL`: ends all requests and waits until they have ended; their completions are lost with
-    /// the ring, which is about to be dropped. Without this, the kernel lets go of the polled files some time after the
-    /// ring is closed.
+    /// `IORING_REGISTER_SYNC_CANCEL`: ends all requests and waits until they have ended; their completions are lost
+    /// with the ring, which is about to be dropped. Without this, the kernel releases the polled files some time after
+    /// the ring is closed.
     ///
     /// # Errors
-    /// `ENOENT` when there was none; `EEXIST` from another thread than the opener; `EINVAL` before Linux 6.0.
+    /// `ENOENT` if there was no request; `EEXIST` in another thread than the opener; `EINVAL` before Linux 6.0.
     pub fn cancel_all(&mut self) -> Result<()> {
         self.enter(0, Some(Duration::ZERO))?;
         let all = io_uring::types::CancelBuilder::any();
@@ -106,7 +107,7 @@ impl PollRing {
     }
 
     /// Queues a `POLL_REMOVE` of the request with the user data `target`; its own completion carries `data`. Returns
-    /// whether there was room.
+    /// whether the queue had space.
     #[must_use]
     pub fn remove(&mut self, target: u64, data: u64) -> bool {
         let entry = opcode::PollRemove::new(target).build().user_data(data);
@@ -115,10 +116,10 @@ impl PollRing {
     }
 
     /// `io_uring_enter(2)`: submits what is queued, does the pending work, and waits for at least `wanted` completions.
-    /// No timeout waits for ever.
+    /// Without a timeout it waits without a limit.
     ///
     /// # Errors
-    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` when the kernel is short of resources; `EEXIST` from another
+    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` if the kernel lacks resources; `EEXIST` in another
     /// thread than the opener.
     #[inline]
     pub fn enter(&mut self, wanted: u32, timeout: Option<Duration>) -> Result<usize> {
@@ -129,20 +130,20 @@ impl PollRing {
             None => SubmitArgs::new(),
         };
         let flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds (the
-        // crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live until the
-        // call returns; `queued` entries are in the ring.
+        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
+        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
+        // until the call returns; `queued` entries are in the ring.
         unsafe { self.0.submitter().enter(queued, wanted, flags.bits(), Some(&arguments)) }
             .map_err(|error| errno(&error))
     }
 
-    /// Whether the ring holds completions; asks nobody.
+    /// Whether the ring holds completions. Makes no system call.
     #[inline]
     pub fn holds_completions(&mut self) -> bool {
         !self.0.completion().is_empty()
     }
 
-    /// Takes one completion from the ring; asks nobody.
+    /// Takes one completion from the ring. Makes no system call.
     #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
         self.0.completion().next().map(|entry| Completion {
@@ -152,8 +153,8 @@ impl PollRing {
         })
     }
 
-    /// Whether completions wait in the kernel for room in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
-    /// [`enter`](Self::enter) brings them.
+    /// Whether completions wait in the kernel for space in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
+    /// [`enter`](Self::enter) fetches them.
     #[inline]
     pub fn overflowed(&mut self) -> bool {
         self.0.submission().cq_overflow()

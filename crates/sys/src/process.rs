@@ -4,11 +4,12 @@ use std::io;
 
 use rustix::process::Pid;
 
-/// `fork()`: the child runs `work` and ends with its result as exit code, without running anything else of this program:
-/// no destructor, no exit handler. Returns the child's process id. See fork(2).
+/// `fork()`: the child runs `work` and ends with its result as exit code. It runs no destructors and no
+/// exit handlers. Returns the child's process id. See fork(2).
 ///
-/// Only the calling thread exists in the child. A lock that another thread held at that moment stays locked in the child
-/// for ever (glibc sees to its own, the allocator's among them), so `work` must not take locks that other threads take.
+/// Only the calling thread exists in the child. A lock that another thread held at that moment stays locked in the
+/// child (glibc resets its own locks, such as those of the allocator), so `work` must not take locks that other threads
+/// take.
 ///
 /// # Errors
 /// `EAGAIN` at a limit on processes, `ENOMEM`.
@@ -30,7 +31,7 @@ pub fn fork(work: impl FnOnce() -> u8) -> io::Result<Pid> {
 /// `tgkill(getpid(), thread, signal)`: sends a signal to one thread of this process. See tgkill(2).
 ///
 /// # Errors
-/// `ESRCH` where the thread has ended.
+/// `ESRCH` if the thread has ended.
 pub fn signal_thread(thread: Pid, signal: i32) -> io::Result<()> {
     let process = rustix::process::getpid().as_raw_nonzero().get();
     let thread = thread.as_raw_nonzero().get();

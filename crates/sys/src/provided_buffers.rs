@@ -1,5 +1,5 @@
-//! A ring of buffers from which the kernel takes one when data has arrived (`IORING_REGISTER_PBUF_RING`): a receive that
-//! waits holds none. See io_uring_register(2).
+//! A ring of buffers from which the kernel takes one when data has arrived (`IORING_REGISTER_PBUF_RING`): a receive
+//! that waits occupies no buffer. See io_uring_register(2).
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -10,18 +10,18 @@ use io_uring::types::BufRingEntry;
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// The number of the only group that a ring has.
+/// The number of the only buffer group of a ring.
 pub(crate) const GROUP: u16 = 0;
 
-/// Who may touch a buffer.
+/// Who owns a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
     Kernel,
-    /// The caller: so many bytes in it were received.
+    /// The caller. The number is the count of received bytes in the buffer.
     Caller(usize),
 }
 
-/// Buffers of one size in one mapping, behind the entries that tell the kernel of them.
+/// Buffers of one size in one mapping, behind the entries that describe them to the kernel.
 #[derive(Debug)]
 pub(crate) struct ProvidedBuffers {
     mapping: NonNull<c_void>,
@@ -37,7 +37,7 @@ impl ProvidedBuffers {
     /// when data is received.
     ///
     /// # Errors
-    /// `ENOMEM`; `EINVAL` before Linux 5.19 or where `entries` is no power of two.
+    /// `ENOMEM`; `EINVAL` before Linux 5.19 or if `entries` is not a power of two.
     pub(crate) fn register(ring: &IoUring, entries: u16, size: usize) -> Result<Self> {
         let head = (usize::from(entries) * size_of::<BufRingEntry>()).next_multiple_of(rustix::param::page_size());
         let length = head + usize::from(entries) * size;
@@ -68,24 +68,24 @@ impl ProvidedBuffers {
         Ok(buffers)
     }
 
-    /// Notes that the kernel has put `received` bytes into a buffer.
+    /// Records that the kernel has put `received` bytes into a buffer.
     pub(crate) fn taken(&mut self, buffer: u16, received: usize) {
         if let Some(holder) = self.holders.get_mut(usize::from(buffer)) {
             *holder = Holder::Caller(received.min(self.size));
         }
     }
 
-    /// What was received in a buffer; nothing where the kernel holds it.
+    /// The received bytes in a buffer. Empty if the kernel owns the buffer.
     pub(crate) fn bytes(&self, buffer: u16) -> &[u8] {
         match self.holders.get(usize::from(buffer)) {
-            // SAFETY: the address lies in the mapping, which is readable, zeroed at first and lives as long as `self`; the
-            // kernel does not write to a buffer between its completion and its return, which needs `&mut self`.
+            // SAFETY: the address lies in the mapping, which is readable, zeroed at first and lives as long as `self`;
+            // the kernel does not write to a buffer between its completion and its return, which needs `&mut self`.
             Some(Holder::Caller(received)) => unsafe { std::slice::from_raw_parts(self.address(buffer), *received) },
             _ => &[],
         }
     }
 
-    /// Lets the kernel have a buffer again. One that it has already is left alone.
+    /// Returns a buffer to the kernel. Does nothing if the kernel already owns it.
     pub(crate) fn give_back(&mut self, buffer: u16) {
         match self.holders.get_mut(usize::from(buffer)) {
             Some(holder @ Holder::Caller(_)) => *holder = Holder::Kernel,
@@ -94,21 +94,21 @@ impl ProvidedBuffers {
         let address = self.address(buffer) as u64;
         let entries = self.mapping.as_ptr().cast::<BufRingEntry>();
         let slot = usize::from(self.tail & (self.entries - 1));
-        // SAFETY: the slot is one of the `entries` at the front of the mapping; the kernel reads entries only between its
-        // head and the tail, and this one lies behind the tail until the store below. No Rust reference to the entry
-        // exists but this one.
+        // SAFETY: the slot is one of the `entries` at the front of the mapping; the kernel reads entries only between
+        // its head and the tail, and this one lies behind the tail until the store below. No Rust reference to the
+        // entry exists but this one.
         let entry = unsafe { &mut *entries.add(slot) };
         entry.set_addr(address);
         entry.set_len(u32::try_from(self.size).unwrap_or(u32::MAX));
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail is the aligned field of the first entry that the interface sets aside for it, in the mapping;
-        // the kernel only reads it, and this process writes it here alone.
+        // SAFETY: the tail is the aligned field of the first entry that the interface sets aside for it, in the
+        // mapping; the kernel only reads it, and this process writes it here alone.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(entries).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// Unregisters and unmaps. Where the kernel refuses, the memory stays mapped for ever.
+    /// Unregisters and unmaps the buffers. If the kernel refuses, the memory stays mapped.
     pub(crate) fn release(self, ring: &IoUring) {
         if ring.submitter().unregister_buf_ring(GROUP).is_ok() {
             // SAFETY: the mapping is this value's own, nothing borrows from it any more, and the kernel, which receives

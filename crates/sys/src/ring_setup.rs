@@ -1,9 +1,8 @@
-//! Who refuses an io_uring, and what lifts it.
+//! Why an io_uring is refused, and the remedy.
 
 use rustix::io::Errno;
 
-/// Says what has refused `io_uring_setup(2)` with `errno`, the kernel, a sysctl, a seccomp profile or a limit, and what
-/// lifts it.
+/// The cause of an error of `io_uring_setup(2)` (the kernel, a sysctl, a seccomp profile or a limit) and the remedy.
 #[must_use]
 pub fn remedy(errno: Errno) -> &'static str {
     let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");

@@ -1,4 +1,4 @@
-//! What this process and its children have used: `getrusage`.
+//! The resources that this process and its children have used: `getrusage`.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,14 +10,14 @@ pub struct Usage {
     pub user_ns: u64,
     /// CPU time in kernel mode, nanoseconds.
     pub system_ns: u64,
-    /// Times a task gave up its CPU to wait.
+    /// Voluntary context switches: a thread gave up its CPU to wait.
     pub voluntary_switches: u64,
-    /// Times a task was taken off its CPU.
+    /// Involuntary context switches: a thread was taken off its CPU.
     pub involuntary_switches: u64,
 }
 
 impl Usage {
-    /// What was used since `earlier`.
+    /// The resources used since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Usage) -> Usage {
         Usage {
@@ -28,7 +28,7 @@ impl Usage {
         }
     }
 
-    /// The sum of both.
+    /// The sum of two values.
     #[must_use]
     pub fn plus(self, other: Usage) -> Usage {
         Usage {
@@ -40,7 +40,7 @@ impl Usage {
     }
 }
 
-/// `getrusage(RUSAGE_SELF)`: all threads of this process, those that have ended included. See getrusage(2).
+/// `getrusage(RUSAGE_SELF)`: all threads of this process, including those that have ended. See getrusage(2).
 ///
 /// # Errors
 /// None that the kernel documents for these arguments.
@@ -48,7 +48,8 @@ pub fn of_process() -> io::Result<Usage> {
     usage(libc::RUSAGE_SELF)
 }
 
-/// `getrusage(RUSAGE_CHILDREN)`: the children that have ended and were waited for, with theirs. See getrusage(2).
+/// `getrusage(RUSAGE_CHILDREN)`: the children that have ended and were waited for, including their own such children.
+/// See getrusage(2).
 ///
 /// # Errors
 /// None that the kernel documents for these arguments.

@@ -1,21 +1,22 @@
-//! Scheduling classes that give way: `sched_setscheduler(2)`.
+//! Scheduling classes with a lower priority: `sched_setscheduler(2)`.
 
 use std::io;
 
-/// A class below the usual one.
+/// A class with a lower priority than the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// `SCHED_BATCH`: being woken is no reason to run before whoever runs at the moment.
+    /// `SCHED_BATCH`: a thread that wakes up does not preempt the running thread.
     Batch,
-    /// `SCHED_IDLE`: runs only where nothing else wants to. Entering it needs no privilege; leaving it does on some
-    /// kernels, so that a thread should enter it for good.
+    /// `SCHED_IDLE`: runs only if no other thread is ready to run. Entering it needs no privilege, but leaving it does
+    /// on some kernels, so a thread should stay in it.
     Idle,
 }
 
-/// `sched_setscheduler(2)`: puts the calling thread into a class. What it starts from then on begins there too.
+/// `sched_setscheduler(2)`: puts the calling thread into a class. The threads and processes that it starts later
+/// inherit the class.
 ///
 /// # Errors
-/// Whatever the kernel or a seccomp filter answers, `EPERM` and `ENOSYS` among it.
+/// The error of the kernel or of a seccomp filter, for example `EPERM` or `ENOSYS`.
 pub fn enter(class: Class) -> io::Result<()> {
     let policy = match class {
         Class::Batch => libc::SCHED_BATCH,

@@ -1,4 +1,4 @@
-//! `pselect6` on bit maps of any size, so that descriptors beyond `FD_SETSIZE` (1,024) are watched too.
+//! `pselect6` on bit maps of any size, so descriptors beyond `FD_SETSIZE` (1,024) can be watched.
 
 use crate::{poll::errno, timeout};
 use rustix::io::Result;
@@ -30,14 +30,14 @@ impl FdBits {
         }
     }
 
-    /// Whether the map has a descriptor number.
+    /// Whether the map contains a descriptor number.
     #[must_use]
     pub fn contains(&self, fd: RawFd) -> bool {
         let (word, bit) = place(fd);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Becomes an empty map with room for the numbers below `bound`.
+    /// Clears the map and makes room for the numbers below `bound`.
     pub fn clear(&mut self, bound: usize) {
         self.words.clear();
         self.words.resize(bound.div_ceil(WORD_BITS), 0);
@@ -58,7 +58,7 @@ impl FdBits {
         &self.words
     }
 
-    /// Becomes a copy of the first `words` words of `other`, with zeros where `other` is shorter.
+    /// Copies the first `words` words of `other`, with zeros if `other` is shorter.
     pub fn copy_words(&mut self, other: &Self, words: usize) {
         let shared = words.min(other.words.len());
         self.words.clear();
@@ -67,17 +67,17 @@ impl FdBits {
     }
 }
 
-/// `pselect6(bound, read, write, except, timeout)`: replaces each map by those of its descriptors that are ready and
-/// returns how many bits are set. `bound` is one more than the highest descriptor looked at.
+/// `pselect6(bound, read, write, except, timeout)`: leaves in each map only the descriptors that are ready, and
+/// returns the number of bits set. `bound` is the highest watched descriptor plus one.
 ///
-/// The raw call is used since the C library's `fd_set` ends at 1,024 descriptors and the kernel's does not.
+/// This uses the raw system call, because the `fd_set` of the C library ends at 1,024 descriptors.
 ///
 /// # Errors
-/// `EBADF` when a number is not an open descriptor (nothing is reported about the others); `EINTR`; `EINVAL`;
+/// `EBADF` if a number is not an open descriptor (nothing is reported about the others); `EINTR`; `EINVAL`;
 /// `ENOMEM`. See `select(2)`.
 ///
 /// # Panics
-/// When a map is shorter than `bound` bits.
+/// If a map is shorter than `bound` bits.
 pub fn select(
     bound: usize,
     read: &mut FdBits,

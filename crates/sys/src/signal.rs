@@ -1,4 +1,5 @@
-//! Signals that tell readiness: `F_SETOWN_EX`, `F_SETSIG`, `O_ASYNC`, and taking them from the queue of pending signals.
+//! Signals that report readiness: `F_SETOWN_EX`, `F_SETSIG`, `O_ASYNC`, and taking them from the queue of pending
+//! signals.
 
 use crate::{poll::errno, timeout};
 use rustix::{
@@ -16,9 +17,9 @@ use std::{
 pub struct Signal(i32);
 
 impl Signal {
-    /// What the kernel sends where it could not queue a signal.
+    /// The kernel sends this signal if it cannot queue another one.
     pub const IO: Self = Self(libc::SIGIO);
-    /// For programs' own use.
+    /// For use by programs.
     pub const USR1: Self = Self(libc::SIGUSR1);
 
     /// The real-time signals that the C library leaves to programs, the lowest first.
@@ -61,15 +62,15 @@ impl SignalSet {
     }
 }
 
-/// `pthread_sigmask(SIG_BLOCK, signals)`: the calling thread, and the threads that it starts from now on, no longer take
-/// these signals; they stay pending. See `pthread_sigmask(3)`.
+/// `pthread_sigmask(SIG_BLOCK, signals)`: the calling thread, and the threads that it starts from now on, no longer
+/// take these signals, which stay pending. See `pthread_sigmask(3)`.
 pub fn block(signals: &SignalSet) {
     // SAFETY: the set is live and initialised, the former mask is not asked for. The call fails for a bad `how` only.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals.0, std::ptr::null_mut()) };
 }
 
-/// `pthread_sigmask(SIG_UNBLOCK, signals)`: the reverse of [`block`]; what is pending is acted on at once, which for a
-/// real-time signal or `SIGIO` without a handler ends the process.
+/// `pthread_sigmask(SIG_UNBLOCK, signals)`: reverses [`block`]. Pending signals are delivered immediately; without a
+/// handler, a real-time signal or `SIGIO` kills the process.
 pub fn unblock(signals: &SignalSet) {
     // SAFETY: as in `block`.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals.0, std::ptr::null_mut()) };
@@ -84,12 +85,12 @@ pub fn pending() -> SignalSet {
     set
 }
 
-/// What to do with a signal that is neither blocked nor waited for.
+/// The action for a signal that is neither blocked nor waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// What the kernel does by default; real-time signals and `SIGIO` end the process.
+    /// The default action of the kernel: real-time signals and `SIGIO` kill the process.
     Default,
-    /// Nothing.
+    /// The signal is ignored.
     Ignore,
 }
 
@@ -103,7 +104,7 @@ pub fn dispose(signal: Signal, disposition: Disposition) {
     unsafe { libc::signal(signal.0, handler) };
 }
 
-/// `sigaction(signal, a handler that does nothing, without SA_RESTART)`: the signal has no effect but that it interrupts
+/// `sigaction(signal, a handler that does nothing, without SA_RESTART)`: the only effect of the signal is to interrupt
 /// a blocking call of the thread that takes it (`EINTR`).
 pub fn interrupt_with(signal: Signal) {
     extern "C" fn nothing(_: libc::c_int) {}
@@ -122,7 +123,7 @@ pub fn interrupt_with(signal: Signal) {
 pub enum Reason {
     /// `POLL_IN` or `POLL_MSG`: data, a connection, or the end of the stream.
     In,
-    /// `POLL_OUT`: room again, or a connection is made.
+    /// `POLL_OUT`: space to write, or an established connection.
     Out,
     /// `POLL_ERR`: an error.
     Error,
@@ -137,11 +138,12 @@ pub enum Reason {
 /// One signal taken from the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Which.
+    /// The signal.
     pub signal: Signal,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// `si_fd`: the descriptor's number at the time it was armed; without meaning for [`Reason::SentByProgram`] and `SIGIO`.
+    /// `si_fd`: the number of the descriptor when it was armed. It has no meaning for [`Reason::SentByProgram`] and
+    /// `SIGIO`.
     pub fd: i32,
 }
 
@@ -165,7 +167,7 @@ impl Taken {
     }
 }
 
-/// The head of the kernel's `siginfo_t` as it looks for signals about descriptors (`_sigpoll`).
+/// The beginning of the kernel's `siginfo_t` for signals about descriptors (`_sigpoll`).
 #[repr(C)]
 struct PollInfo {
     signal: i32,
@@ -177,8 +179,8 @@ struct PollInfo {
     fd: i32,
 }
 
-/// `rt_sigtimedwait(signals, timeout)`: takes one pending signal, the lowest number first and in each number the oldest
-/// first, or waits for one. No timeout waits for ever.
+/// `rt_sigtimedwait(signals, timeout)`: takes one pending signal, or waits for one. The lowest number comes first, and
+/// for each number the oldest signal. Without a timeout it waits without a limit.
 ///
 /// # Errors
 /// `EAGAIN` after the timeout; `EINTR`. See `sigtimedwait(2)`.
@@ -197,8 +199,8 @@ pub fn wait(signals: &SignalSet, timeout: Option<Duration>) -> Result<Taken> {
     if number < 0 {
         return Err(errno());
     }
-    // SAFETY: all of `info` is initialised (zeroed, then written by the kernel), PollInfo is a prefix of siginfo_t as the
-    // kernel lays it out, consists of integers only, and siginfo_t is at least as aligned.
+    // SAFETY: all of `info` is initialised (zeroed, then written by the kernel), PollInfo is a prefix of siginfo_t as
+    // the kernel lays it out, consists of integers only, and siginfo_t is at least as aligned.
     let info = unsafe { info.as_ptr().cast::<PollInfo>().read() };
     Ok(Taken::new(number, info.code, info.fd))
 }
@@ -221,16 +223,16 @@ impl SignalFd {
         if fd < 0 {
             return Err(errno());
         }
-        // SAFETY: the kernel has just given us this descriptor; nobody else knows it.
+        // SAFETY: the kernel has just returned this descriptor; it has no other owner.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd, buffer: Vec::new() })
     }
 
-    /// `read(signalfd)`: takes at most `max` pending signals of the calling thread and gives each to `each`; returns
+    /// `read(signalfd)`: takes at most `max` pending signals of the calling thread and passes each to `each`. Returns
     /// their number.
     ///
     /// # Errors
-    /// `EAGAIN` when none is pending; `EINTR`; `EINVAL` when `max` is 0.
+    /// `EAGAIN` if no signal is pending; `EINTR`; `EINVAL` if `max` is 0.
     #[inline]
     pub fn take(&mut self, max: usize, mut each: impl FnMut(Taken)) -> Result<usize> {
         self.buffer.clear();
@@ -278,11 +280,11 @@ const F_SETOWN_EX: i32 = 15;
 const F_SETSIG: i32 = 10;
 const F_OWNER_TID: i32 = 0;
 
-/// `fcntl(fd, F_SETOWN_EX, {F_OWNER_TID, receiver})`: signals of this open file go to one thread. See
+/// `fcntl(fd, F_SETOWN_EX, {F_OWNER_TID, receiver})`: the signals of this open file are sent to one thread. See
 /// `F_SETOWN_EX(2const)`.
 ///
 /// # Errors
-/// `ESRCH` when the thread is gone; `EBADF`.
+/// `ESRCH` if the thread has ended; `EBADF`.
 pub fn set_receiver(fd: BorrowedFd<'_>, receiver: Receiver) -> Result<()> {
     let owner = OwnerEx {
         kind: F_OWNER_TID,
@@ -304,9 +306,9 @@ pub fn set_signal(fd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
 /// Whether an open file sends signals: `O_ASYNC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Async {
-    /// It does.
+    /// It sends signals.
     On,
-    /// It does not.
+    /// It sends no signals.
     Off,
 }
 
@@ -322,8 +324,8 @@ pub fn async_of(fd: BorrowedFd<'_>) -> Result<(Async, OFlags)> {
     ))
 }
 
-/// `fcntl(fd, F_SETFL, flags with or without O_ASYNC)`. Where the file cannot send signals this succeeds and does
-/// nothing: [`async_of`] tells.
+/// `fcntl(fd, F_SETFL, flags with or without O_ASYNC)`. If the file cannot send signals, this succeeds without
+/// an effect; check with [`async_of`].
 ///
 /// # Errors
 /// `EBADF`, `EPERM`. See `fcntl(2)`.
@@ -341,13 +343,13 @@ fn done(result: i32) -> Result<()> {
     if result < 0 { Err(errno()) } else { Ok(()) }
 }
 
-/// `rt_tgsigqueueinfo` in its simplest form, `pthread_sigqueue` to the calling thread: queues one signal that is nobody's
-/// readiness ([`Reason::SentByProgram`]). For filling the queue on purpose.
+/// `rt_tgsigqueueinfo` in its simplest form, `pthread_sigqueue` to the calling thread: queues one signal that reports
+/// no readiness ([`Reason::SentByProgram`]). Tests use it to fill the queue.
 ///
 /// # Errors
-/// `EAGAIN` when the queue is full.
+/// `EAGAIN` if the queue is full.
 pub fn queue_to_this_thread(signal: Signal) -> Result<()> {
-    // SAFETY: the value is a null pointer that nobody follows; the thread is the calling one and so alive.
+    // SAFETY: the value is a null pointer that is not dereferenced; the thread is the calling one and so alive.
     let error = unsafe {
         libc::pthread_sigqueue(
             libc::pthread_self(),

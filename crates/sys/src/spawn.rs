@@ -1,4 +1,4 @@
-//! What a child process is given between `fork(2)` and `execve(2)`.
+//! Settings of a child process that are made between `fork(2)` and `execve(2)`.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -7,23 +7,24 @@ use std::process::Command;
 use rustix::process::Signal;
 use rustix::thread::CpuSet;
 
-/// How a child is set up before it becomes the program.
+/// Settings of a child before it executes the program.
 #[derive(Debug, Clone)]
 pub struct ChildSetup {
-    /// CPUs that the child, its threads and its children may run on; empty leaves the parent's.
+    /// CPUs that the child, its threads and its children may run on; empty keeps those of the parent.
     pub cpus: Vec<usize>,
     /// The signal that the kernel sends to the child when the thread that spawned it ends.
     pub on_parent_death: Signal,
 }
 
-/// `sched_setaffinity(2)` and `prctl(PR_SET_PDEATHSIG)` in the child, which also leads its own process group.
+/// `sched_setaffinity(2)` and `prctl(PR_SET_PDEATHSIG)` in the child. The child also becomes the leader of its own
+/// process group.
 ///
-/// The death signal is bound to the *thread* that spawns, so that spawning belongs in a thread that lives as long as
-/// the child should (prctl(2)). The kernel clears it on the child's own forks.
+/// The kernel sends the death signal when the spawning *thread* ends, so spawn from a thread that lives as long as the
+/// child should (prctl(2)). The kernel clears it on the child's own forks.
 ///
 /// # Errors
 /// The child's failure is returned by [`Command::spawn`]: `EINVAL` for a CPU that does not exist or is not allowed,
-/// `ESRCH` when the parent was gone before the child could ask for the signal.
+/// `ESRCH` if the parent ended before the child could request the signal.
 pub fn on_spawn(command: &mut Command, setup: &ChildSetup) {
     let mut set = CpuSet::new();
     for &cpu in setup.cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {

@@ -1,8 +1,8 @@
-//! An io_uring that accepts, receives and sends: multishot accept and receive, provided buffers, and sends whose memory
-//! the ring owns until they have completed.
+//! An io_uring that accepts, receives and sends. It uses multishot accept and receive, and provided buffers. The ring
+//! owns the memory of a send until the send has completed.
 //!
-//! Descriptors are handed over as numbers: a request that is queued belongs to whatever the number names when the kernel
-//! takes it, so close a socket after its requests have ended.
+//! Descriptors are passed as numbers. A queued request applies to the file that has the number when the kernel
+//! takes the request, so close a socket only after its requests have ended.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +17,8 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
 
-/// What a request is, in the upper half of its user data; the lower half is the caller's number, or a parcel's index.
+/// The kind of a request, in the upper half of its user data. The lower half is the number of the caller or the index
+/// of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Kind {
@@ -40,41 +41,41 @@ impl Kind {
     }
 }
 
-/// The longest timeout handed to the kernel: it adds the present time to it without a check.
+/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
-/// Boxes kept for later sends.
+/// The maximum number of boxes that are kept for later sends.
 const SPARE: usize = 256;
 
-/// How often a ring that is dropped looks for the end of its requests, and for how long each time.
-const FAREWELLS: u32 = 100;
-const FAREWELL: Duration = Duration::from_millis(10);
+/// How often dropping a ring waits for the end of its requests, and for how long each time.
+const DRAIN_ATTEMPTS: u32 = 100;
+const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
-/// Who takes what is queued.
+/// How queued requests reach the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submission {
-    /// `io_uring_enter`, which also does the ring's pending work (`IORING_SETUP_DEFER_TASKRUN`).
+    /// By `io_uring_enter`, which also does the pending work of the ring (`IORING_SETUP_DEFER_TASKRUN`).
     Enter,
-    /// A kernel thread that looks for requests by itself and sleeps after it has found none for so long
-    /// (`IORING_SETUP_SQPOLL`). Where the calling thread may run on one CPU only, the kernel thread is kept to it.
+    /// By a kernel thread that polls for requests and sleeps after it has found none for this time
+    /// (`IORING_SETUP_SQPOLL`). If the calling thread may run on one CPU only, the kernel thread is bound to it.
     KernelThread {
-        /// In milliseconds.
+        /// The time until it sleeps, in milliseconds.
         idle_ms: u32,
     },
 }
 
-/// How large a ring is, and who submits.
+/// The sizes of a ring, and how it submits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Requests that can be queued, rounded up to a power of two.
+    /// The number of requests that can be queued, rounded up to a power of two.
     pub submissions: u32,
-    /// Completions that the ring holds, rounded up to a power of two; what comes beyond waits in the kernel.
+    /// The number of completions in the ring, rounded up to a power of two. Further completions wait in the kernel.
     pub completions: u32,
-    /// Buffers for receiving, a power of two.
+    /// The number of receive buffers, a power of two.
     pub buffers: u16,
-    /// Bytes of each of them.
+    /// The size of each buffer, in bytes.
     pub buffer_size: usize,
-    /// Who submits.
+    /// How requests are submitted.
     pub submission: Submission,
 }
 
@@ -82,7 +83,7 @@ pub struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendId(u32);
 
-/// A buffer that holds received bytes, until it is given back.
+/// A buffer with received bytes. The caller owns it until it is returned.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Received(u16);
@@ -90,74 +91,74 @@ pub struct Received(u16);
 /// One completion.
 #[derive(Debug)]
 pub enum Completion {
-    /// Of an accept.
+    /// The completion of an accept.
     Accepted {
-        /// The connection: closed on exec, blocking.
+        /// The connection: close-on-exec, blocking.
         connection: Result<OwnedFd>,
-        /// Whether the request goes on (`IORING_CQE_F_MORE`).
+        /// Whether the request stays active (`IORING_CQE_F_MORE`).
         more: bool,
     },
-    /// Of a receive.
+    /// The completion of a receive.
     Received {
-        /// The request's number.
+        /// The number of the request.
         data: u32,
-        /// The buffer that was filled; `None` at the end of the stream. `ENOBUFS` where no buffer was left.
+        /// The buffer that was filled; `None` at the end of the stream. `ENOBUFS` if no buffer was free.
         outcome: Result<Option<Received>>,
-        /// Whether the request goes on.
+        /// Whether the request stays active.
         more: bool,
     },
-    /// Of a send, whose memory comes back.
+    /// The completion of a send. It returns the memory of the send.
     Sent {
-        /// The request's number.
+        /// The number of the request.
         data: u32,
-        /// How many bytes went, or why none did.
+        /// The number of bytes sent, or the error.
         outcome: Result<usize>,
-        /// What was to be sent first.
+        /// The first part of the data.
         head: Vec<u8>,
-        /// The first byte of it that was to be sent.
+        /// The position in `head` at which the send started.
         from: usize,
     },
-    /// Of a read from a file.
+    /// The completion of a read from a file.
     Read {
-        /// The request's number.
+        /// The number of the request.
         data: u32,
-        /// How many bytes were read, 0 at the end of the file, or why none were.
+        /// The number of bytes read (0 at the end of the file), or the error.
         outcome: Result<usize>,
-        /// What was there before, and the bytes read.
+        /// The bytes that the caller passed, followed by the bytes read.
         bytes: Vec<u8>,
     },
-    /// Of a poll.
+    /// The completion of a poll.
     Polled {
-        /// The request's number.
+        /// The number of the request.
         data: u32,
     },
 }
 
-/// The memory of a send or a read in flight. It is boxed, so that the message does not move.
+/// The memory of a send or a read in flight. It is boxed so that the message does not move.
 #[derive(Debug)]
 struct Parcel {
     data: u32,
     head: Vec<u8>,
     from: usize,
-    /// What the message points to, where there are two parts.
+    /// The parts that the message points to, if there are two.
     parts: [libc::iovec; 2],
     message: libc::msghdr,
 }
 
-/// A ring. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`); other threads' calls fail with
+/// A ring. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`). Calls of other threads fail with
 /// `EEXIST`.
 pub struct StreamRing {
     ring: IoUring,
     submission: Submission,
     /// `None` only while the ring is being dropped.
     buffers: Option<ProvidedBuffers>,
-    /// A parcel is `Some` from its send to the completion of it, and then only.
+    /// A parcel is `Some` only from its send or read until the completion.
     parcels: Vec<Option<Box<Parcel>>>,
-    /// Boxes of parcels that are over.
-    #[allow(clippy::vec_box, reason = "a parcel in use must not move, and its box is used again")]
+    /// Boxes of completed parcels.
+    #[allow(clippy::vec_box, reason = "a parcel in use must not move, and its box is reused")]
     spare: Vec<Box<Parcel>>,
     free: Vec<u32>,
-    /// Requests that found the queue full.
+    /// Requests for which the queue had no space.
     waiting: VecDeque<squeue::Entry>,
 }
 
@@ -165,8 +166,8 @@ impl StreamRing {
     /// `io_uring_setup(2)`.
     ///
     /// # Errors
-    /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) says who
-    /// refuses.
+    /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) gives the
+    /// cause.
     pub fn open(shape: Shape) -> Result<Self> {
         let mut builder = IoUring::builder();
         builder
@@ -197,7 +198,7 @@ impl StreamRing {
         })
     }
 
-    /// Queues an accept on a listener that must block (`O_NONBLOCK` makes it fail instead of wait).
+    /// Queues an accept on a listener that must block (with `O_NONBLOCK` it fails instead of waiting).
     pub fn accept(&mut self, listener: RawFd, shots: Shots, data: u32) {
         let flags = libc::SOCK_CLOEXEC;
         let entry = match shots {
@@ -215,18 +216,18 @@ impl StreamRing {
         self.queue(entry.user_data(Kind::Receive.with(data)));
     }
 
-    /// Queues a poll for input, once.
+    /// Queues a single poll for input.
     pub fn await_input(&mut self, fd: RawFd, data: u32) {
         let input = u32::from(rustix::event::PollFlags::IN.bits());
         let entry = opcode::PollAdd::new(Fd(fd), input).build();
         self.queue(entry.user_data(Kind::Poll.with(data)));
     }
 
-    /// Queues a send of `head` from its byte `from` on, then of `tail`, on a socket that must block. It may send less.
-    /// The ring keeps the memory until the completion gives it back.
+    /// Queues a send of `head`, from position `from`, and then of `tail`, on a socket that must block. It may send
+    /// less. The ring owns the memory until the completion returns it.
     ///
     /// # Panics
-    /// Where `from` lies beyond the end of `head`.
+    /// If `from` is beyond the end of `head`.
     pub fn send(&mut self, socket: RawFd, head: Vec<u8>, from: usize, tail: &'static [u8], data: u32) -> SendId {
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
@@ -247,14 +248,14 @@ impl StreamRing {
                 .flags(flags as u32)
                 .build()
         };
-        // The kernel reads what the entry points to until the completion, which alone empties this place.
+        // The kernel reads what the entry points to until the completion, and only the completion clears this place.
         self.parcels[index as usize] = Some(parcel);
         self.queue(entry.user_data(Kind::Send.with(index)));
         SendId(index)
     }
 
-    /// Queues a read of at most `length` bytes of a file from `offset` on, to the end of `bytes`. The ring keeps the memory
-    /// until the completion gives it back.
+    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
+    /// owns the memory until the completion returns it.
     pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
@@ -265,13 +266,13 @@ impl StreamRing {
         let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
             .offset(offset)
             .build();
-        // The kernel writes where the entry points to until the completion, which alone empties this place.
+        // The kernel writes where the entry points to until the completion, and only the completion clears this place.
         self.parcels[index as usize] = Some(parcel);
         self.queue(entry.user_data(Kind::Read.with(index)));
     }
 
-    /// Queues the cancellation of all accepts with this number. Each ends with a completion of its own, `ECANCELED` or
-    /// what it came to before; so do the requests of the other kinds.
+    /// Queues the cancellation of all accepts with this number. Each ends with its own completion: `ECANCELED`, or
+    /// its result if it completed before. The same holds for the other kinds of requests.
     pub fn cancel_accepts(&mut self, data: u32) {
         let all = CancelBuilder::user_data(Kind::Accept.with(data)).all();
         let entry = opcode::AsyncCancel2::new(all).build();
@@ -293,11 +294,11 @@ impl StreamRing {
         self.cancel(Kind::Poll.with(data));
     }
 
-    /// Submits what is queued, does the pending work, and waits until there is a completion. No timeout waits for ever;
-    /// a timeout of 0 does not wait. Says whether the kernel was called.
+    /// Submits what is queued, does the pending work, and waits until there is a completion. Without a timeout it
+    /// waits without a limit; a timeout of 0 does not wait. Returns whether the kernel was called.
     ///
     /// # Errors
-    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` when the kernel is short of resources; `EEXIST` from another
+    /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` if the kernel lacks resources; `EEXIST` in another
     /// thread than the opener.
     pub fn enter(&mut self, timeout: Option<Duration>) -> Result<bool> {
         self.queue_waiting();
@@ -325,9 +326,9 @@ impl StreamRing {
                 0
             }
         };
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds (the
-        // crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live until the
-        // call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
+        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
+        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
+        // until the call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
         unsafe {
             self.ring
                 .submitter()
@@ -337,7 +338,7 @@ impl StreamRing {
         .map_err(|error| errno(&error))
     }
 
-    /// Takes one completion from the ring; asks nobody.
+    /// Takes one completion from the ring. Makes no system call.
     pub fn pop(&mut self) -> Option<Completion> {
         loop {
             let entry = self.ring.completion().next()?;
@@ -346,8 +347,8 @@ impl StreamRing {
             let more = cqueue::more(entry.flags());
             return Some(match Kind::of(entry.user_data()) {
                 Kind::Accept => Completion::Accepted {
-                    // SAFETY: the result of an accept is a descriptor that the kernel has just made, and that nobody but
-                    // the taker of this completion learns of; no other request has user data of this kind.
+                    // SAFETY: the result of an accept is a descriptor that the kernel has just created, and
+                    // this completion is its only owner; no other request has user data of this kind.
                     connection: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
                     more,
                 },
@@ -379,14 +380,14 @@ impl StreamRing {
         }
     }
 
-    /// The bytes in a buffer.
+    /// The received bytes in a buffer.
     #[must_use]
     pub fn bytes(&self, received: &Received) -> &[u8] {
         self.buffers.as_ref().map_or(&[], |buffers| buffers.bytes(received.0))
     }
 
-    /// Lets the kernel use a buffer again.
-    #[allow(clippy::needless_pass_by_value, reason = "who gives a buffer back has it no more")]
+    /// Returns a buffer to the kernel.
+    #[allow(clippy::needless_pass_by_value, reason = "the caller loses the buffer")]
     pub fn give_back(&mut self, received: Received) {
         let Received(buffer) = received;
         if let Some(buffers) = &mut self.buffers {
@@ -394,28 +395,26 @@ impl StreamRing {
         }
     }
 
-    /// Whether completions wait in the kernel for room in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
-    /// [`enter`](Self::enter) brings them.
+    /// Whether completions wait in the kernel for space in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
+    /// [`enter`](Self::enter) fetches them.
     pub fn overflowed(&mut self) -> bool {
         self.ring.submission().cq_overflow()
     }
 
-    /// Ends all requests, and takes their completions; says whether no memory is left with the kernel.
+    /// Ends all requests and takes their completions. Returns whether the kernel has released all memory.
     fn end_all(&mut self) -> bool {
         for entry in std::mem::take(&mut self.waiting) {
-            // The kernel has not seen it.
+            // The kernel has not taken this request.
             if matches!(Kind::of(entry.get_user_data()), Kind::Send | Kind::Read) {
                 self.parcels[entry.get_user_data() as u32 as usize] = None;
             }
         }
-        for _ in 0..FAREWELLS {
-            // Both fail where nothing is left, and where the calling thread is not the ring's own: the count below tells.
+        for _ in 0..DRAIN_ATTEMPTS {
+            // Both fail if no request is left, or in another thread than the opener. The check below detects the
+            // latter.
             let _ = self.enter(Some(Duration::ZERO));
-            let farewell = Some(Timespec::from(FAREWELL));
-            let _ = self
-                .ring
-                .submitter()
-                .register_sync_cancel(farewell, CancelBuilder::any());
+            let wait = Some(Timespec::from(DRAIN_WAIT));
+            let _ = self.ring.submitter().register_sync_cancel(wait, CancelBuilder::any());
             let _ = self.enter(Some(Duration::ZERO));
             while self.pop().is_some() {}
             if self.parcels.iter().all(Option::is_none) {
@@ -425,7 +424,7 @@ impl StreamRing {
         false
     }
 
-    /// A place for a parcel.
+    /// Returns a free place for a parcel.
     fn place(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.parcels.push(None);
@@ -447,12 +446,12 @@ impl StreamRing {
     fn read_over(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
         let (data, mut bytes, _) = self.take_parcel(index)?;
         let outcome = result.map(|read| (read as usize).min(bytes.capacity() - bytes.len()));
-        // SAFETY: the kernel has written so many bytes behind those that were there, within the capacity.
+        // SAFETY: the kernel has appended this many bytes, within the capacity.
         unsafe { bytes.set_len(bytes.len() + outcome.unwrap_or(0)) };
         Some(Completion::Read { data, outcome, bytes })
     }
 
-    /// The memory of a request that has completed.
+    /// Takes the parcel of a completed request.
     fn take_parcel(&mut self, index: u32) -> Option<(u32, Vec<u8>, usize)> {
         let mut parcel = self.parcels.get_mut(index as usize)?.take()?;
         self.free.push(index);
@@ -468,11 +467,11 @@ impl StreamRing {
         self.queue(entry.user_data(Kind::Cancel.with(0)));
     }
 
-    /// Queues behind what waits already.
+    /// Queues a request after those that already wait.
     fn queue(&mut self, entry: squeue::Entry) {
         if !self.waiting.is_empty() || !self.push(&entry) {
             self.waiting.push_back(entry);
-            // The next wait repeats what fails here and reports it.
+            // The next wait repeats a call that fails here, and reports the error.
             let _ = self.enter(Some(Duration::ZERO));
         }
     }
@@ -487,10 +486,10 @@ impl StreamRing {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved and unchanged,
-        // until the request's completion was seen, or is never freed (`drop`); the other requests refer to no memory of this
-        // process but the provided buffers, which outlive the ring's requests (`ProvidedBuffers::release`). Descriptors are
-        // numbers that the kernel checks.
+        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved
+        // and unchanged, until the request's completion was seen, or is never freed (`drop`); the other requests refer
+        // to no memory of this process but the provided buffers, which outlive the ring's requests
+        // (`ProvidedBuffers::release`). Descriptors are numbers that the kernel checks.
         unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 }
@@ -538,7 +537,7 @@ fn part(bytes: &[u8]) -> libc::iovec {
     }
 }
 
-/// The CPU that the calling thread may run on, where there is only one.
+/// The CPU of the calling thread, if it may run on one CPU only.
 fn only_cpu() -> Option<u32> {
     let set = sched_getaffinity(None).ok().filter(|set| set.count() == 1)?;
     let cpu = (0..CpuSet::MAX_CPU).find(|cpu| set.is_set(*cpu))?;

@@ -10,8 +10,8 @@ pub struct TerminationSignals(());
 impl TerminationSignals {
     /// `pthread_sigmask(SIG_BLOCK, {SIGTERM, SIGINT})`. See pthread_sigmask(3).
     ///
-    /// Call it before the first thread is started, or a thread that has not blocked them takes the signals and the
-    /// process ends.
+    /// Call it before the first thread is started, otherwise a thread that has not blocked the signals takes them and
+    /// the process ends.
     ///
     /// # Errors
     /// None that the kernel documents for these arguments.
@@ -35,7 +35,8 @@ impl TerminationSignals {
         }
     }
 
-    /// `pthread_sigmask(SIG_UNBLOCK, {SIGTERM, SIGINT})`, for a child that shall end by them. See pthread_sigmask(3).
+    /// `pthread_sigmask(SIG_UNBLOCK, {SIGTERM, SIGINT})`, for a child that these signals must end. See
+    /// pthread_sigmask(3).
     ///
     /// # Errors
     /// None that the kernel documents for these arguments.

@@ -1,8 +1,9 @@
-//! Timeouts as the kernel takes them.
+//! Conversion of timeouts to the types of the kernel.
 
 use std::time::Duration;
 
-/// The kernel's `timespec` for a timeout; seconds beyond the kernel's range are the longest timeout that it knows.
+/// The kernel's `timespec` for a timeout; a timeout beyond the range of the kernel becomes the longest possible
+/// timeout.
 pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
@@ -10,7 +11,7 @@ pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
     }
 }
 
-/// The address of a `timespec`, or null for "no timeout". The pointer is good as long as `timeout` is borrowed.
+/// The address of a `timespec`, or null for "no timeout". The pointer is valid as long as `timeout` is borrowed.
 pub(crate) fn pointer(timeout: Option<&libc::timespec>) -> *const libc::timespec {
     timeout.map_or(std::ptr::null(), std::ptr::from_ref)
 }

@@ -1,29 +1,29 @@
-//! Becoming another user for good: `getpwnam_r`, `initgroups`, `setgid`, `setuid`.
+//! Permanent change to another user: `getpwnam_r`, `initgroups`, `setgid`, `setuid`.
 
 use std::ffi::CString;
 use std::io;
 
-/// A user as the system's databases know it.
+/// A user in the databases of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Its number.
+    /// The user id.
     pub uid: u32,
-    /// The number of its group.
+    /// The id of its primary group.
     pub gid: u32,
 }
 
-/// `getpwnam_r(3)`: the user of that name; `None` where there is none.
+/// `getpwnam_r(3)`: the user of that name; `None` if there is none.
 ///
 /// # Errors
-/// What the databases fail with. A name with a NUL is `EINVAL`.
+/// The error of the databases. `EINVAL` for a name with a NUL.
 pub fn named(name: &str) -> io::Result<Option<User>> {
     let name = CString::new(name)?;
     let mut strings = vec![0; 16 * 1024];
     // SAFETY: a passwd is numbers and pointers, of which all zeroes is a value.
     let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
     let mut found = std::ptr::null_mut();
-    // SAFETY: the name ends with a NUL; the entry, its strings and the result are valid for writes and outlive the call,
-    // and no pointer of the entry is read afterwards.
+    // SAFETY: the name ends with a NUL; the entry, its strings and the result are valid for writes and outlive the
+    // call, and no pointer of the entry is read afterwards.
     let error = unsafe {
         libc::getpwnam_r(
             name.as_ptr(),
@@ -42,11 +42,11 @@ pub fn named(name: &str) -> io::Result<Option<User>> {
     }))
 }
 
-/// `initgroups`, `setgid`, `setuid`, for all threads of the process, which then cannot go back. See initgroups(3).
+/// `initgroups`, `setgid`, `setuid`, for all threads of the process. This cannot be undone. See initgroups(3).
 ///
 /// # Errors
-/// `EPERM` where the process is not the superuser's. `EINVAL` in a user namespace that does not know the user. After an error
-/// the process may have some of the user's groups, and should end.
+/// `EPERM` if the process is not privileged. `EINVAL` in a user namespace without this user. After an error the process
+/// may have some groups of the user, and should end.
 pub fn become_user(name: &str, user: User) -> io::Result<()> {
     let name = CString::new(name)?;
     // SAFETY: the name ends with a NUL and outlives the call.

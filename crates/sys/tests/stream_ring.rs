@@ -1,4 +1,4 @@
-//! The ring that accepts, receives and sends, over real sockets.
+//! Tests `stream_ring` with real sockets.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 const BUFFERS: u16 = 4;
 const SIZE: usize = 64;
 
-/// A ring, and a reason where this kernel has none.
+/// Opens a ring, or prints the reason if the kernel refuses it.
 fn ring() -> Option<StreamRing> {
     let shape = Shape {
         submissions: 8,
@@ -27,7 +27,7 @@ fn ring() -> Option<StreamRing> {
             let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
             let wanted = required.split(',').any(|word| matches!(word, "all" | "io-uring"));
             assert!(!wanted || required.contains("-io-uring"), "no io_uring: {errno}");
-            eprintln!("cannot run here: io_uring_setup: {errno}");
+            eprintln!("unavailable here: io_uring_setup: {errno}");
             None
         }
     }
@@ -39,11 +39,11 @@ fn next(ring: &mut StreamRing) -> Completion {
             return completion;
         }
         ring.enter(Some(Duration::from_secs(60)))
-            .expect("a completion within 30 seconds");
+            .expect("a completion within 60 seconds");
     }
 }
 
-/// A connection that the ring has accepted, and its other end.
+/// A connection that the ring has accepted, and its peer.
 fn connected(ring: &mut StreamRing) -> (OwnedFd, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
@@ -58,7 +58,7 @@ fn connected(ring: &mut StreamRing) -> (OwnedFd, TcpStream) {
 }
 
 #[test]
-fn what_is_received_is_sent_back() {
+fn received_bytes_are_sent_back() {
     let Some(mut ring) = ring() else { return };
     let (server, mut client) = connected(&mut ring);
     ring.receive(server.as_raw_fd(), 7);
@@ -98,7 +98,7 @@ fn what_is_received_is_sent_back() {
 }
 
 #[test]
-fn a_receive_ends_when_no_buffer_is_left_and_goes_on_when_there_is() {
+fn a_receive_fails_without_a_free_buffer_and_resumes_with_one() {
     let Some(mut ring) = ring() else { return };
     let (server, mut client) = connected(&mut ring);
     let sent: Vec<u8> = (0..6 * SIZE).map(|index| index as u8).collect();
@@ -146,16 +146,16 @@ fn a_receive_ends_when_no_buffer_is_left_and_goes_on_when_there_is() {
 }
 
 #[test]
-fn what_is_cancelled_completes_and_gives_its_memory_back() {
+fn a_cancelled_request_completes_and_returns_its_memory() {
     let Some(mut ring) = ring() else { return };
     let (server, _client) = connected(&mut ring);
     ring.receive(server.as_raw_fd(), 1);
-    // More than the sockets take: what is left waits.
+    // More bytes than the socket buffers hold, so the send must wait.
     let mut head = vec![7; 64 << 20];
     let mut from = 0;
     let send = loop {
         let send = ring.send(server.as_raw_fd(), head, from, b"", 2);
-        ring.enter(Some(Duration::ZERO)).expect("it does not wait");
+        ring.enter(Some(Duration::ZERO)).expect("the call does not wait");
         match ring.pop() {
             None => break send,
             Some(Completion::Sent {
@@ -188,7 +188,7 @@ fn what_is_cancelled_completes_and_gives_its_memory_back() {
 }
 
 #[test]
-fn a_file_is_read_behind_what_is_there() {
+fn a_read_appends_to_the_given_bytes() {
     let Some(mut ring) = ring() else { return };
     let file = std::fs::File::open(file!().trim_start_matches("crates/sys/")).expect("this file");
     let whole = std::fs::read_to_string(file!().trim_start_matches("crates/sys/")).expect("this file");
@@ -204,19 +204,19 @@ fn a_file_is_read_behind_what_is_there() {
 }
 
 #[test]
-fn a_ring_that_is_dropped_ends_what_is_in_flight() {
+fn dropping_a_ring_ends_its_requests() {
     let Some(mut ring) = ring() else { return };
     let (server, mut client) = connected(&mut ring);
     ring.receive(server.as_raw_fd(), 1);
-    ring.enter(Some(Duration::ZERO)).expect("it does not wait");
+    ring.enter(Some(Duration::ZERO)).expect("the call does not wait");
     drop(ring);
-    // The kernel no longer holds the socket: its end is reported at once.
+    // The kernel has released the socket, so the peer sees the end of the stream immediately.
     drop(server);
     assert_eq!(client.read(&mut [0; 1]).expect("the end of the stream"), 0);
 }
 
 #[test]
-fn more_requests_than_the_queue_has_room_for_are_all_made() {
+fn requests_that_exceed_the_queue_are_all_submitted() {
     let Some(mut ring) = ring() else { return };
     let (server, mut client) = connected(&mut ring);
     for number in 0..100_u32 {
@@ -230,5 +230,5 @@ fn more_requests_than_the_queue_has_room_for_are_all_made() {
             other => panic!("{other:?}"),
         }
     }
-    client.read_exact(&mut answers).expect("all that was sent");
+    client.read_exact(&mut answers).expect("all bytes that were sent");
 }

@@ -1,4 +1,4 @@
-//! An allocator that counts, for tests that assert how much is allocated.
+//! A counting allocator, for tests that assert the number of allocations.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -9,22 +9,23 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting. To be used as `#[global_allocator]` of a test program.
+/// The system allocator with a counter of allocations. Use it as the `#[global_allocator]` of a test program.
 #[derive(Clone, Copy, Debug)]
 pub struct Counting;
 
-/// How many times this thread has allocated or grown memory so far, if [`Counting`] is the program's allocator.
+/// The number of allocations and reallocations of this thread so far, if [`Counting`] is the global allocator.
 #[must_use]
 pub fn of_this_thread() -> u64 {
     COUNT.with(Cell::get)
 }
 
 fn count() {
-    // The counter has no destructor and no lazy start, so this never allocates and holds at any time of a thread's life.
+    // The counter has no destructor and no lazy initialisation, so this never allocates and works at any time in a
+    // thread.
     COUNT.with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every call goes to the system's allocator unchanged, which upholds the trait's contract.
+// SAFETY: every call is forwarded unchanged to the system allocator, which upholds the contract of the trait.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -40,7 +41,8 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the pointer came from this allocator, that is from System, with this layout; the caller says so.
+        // SAFETY: the caller guarantees that the pointer came from this allocator, that is from System, with this
+        // layout.
         unsafe { System.realloc(pointer, layout, size) }
     }
 

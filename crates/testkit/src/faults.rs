@@ -1,9 +1,9 @@
-//! Faults put between a program and the kernel, for tests: `ptrace(2)`.
+//! Fault injection into system calls with `ptrace(2)`, for tests.
 //!
-//! The program is the one that is shipped, without a branch or a feature for this: a tracer of its own stops each of its
-//! threads and processes at every system call and changes the call, or its result, that an [`Injection`] names. So no
-//! call can be left out of a sweep, those of the standard library and of a runtime included, and a fault that is off
-//! costs nothing. Available on x86-64, whose registers it knows.
+//! The tested program is the shipped program, without special code or features. A tracer stops each of its threads and
+//! processes at every system call and changes the calls, or their results, that an [`Injection`] selects. So a test can
+//! cover every call, also those of the standard library and of a runtime. Only x86-64 is supported, since the tracer
+//! changes registers.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// The calls of a server's path, by name and number: what a sweep goes through.
+/// The system calls that a server makes, by name and number. Tests inject faults into each of them.
 pub static CALLS: &[Call] = &[
     call("accept4", libc::SYS_accept4, Count::None),
     call("close", libc::SYS_close, Count::None),
@@ -26,7 +26,7 @@ pub static CALLS: &[Call] = &[
     call("epoll_pwait", libc::SYS_epoll_pwait, Count::None),
     call("epoll_pwait2", libc::SYS_epoll_pwait2, Count::None),
     call("epoll_wait", libc::SYS_epoll_wait, Count::None),
-    operation("fcntl", libc::SYS_fcntl, makes_a_source),
+    operation("fcntl", libc::SYS_fcntl, arms_signals),
     call("fork", libc::SYS_fork, Count::None),
     call("fstat", libc::SYS_fstat, Count::None),
     call("io_uring_enter", libc::SYS_io_uring_enter, Count::None),
@@ -36,8 +36,8 @@ pub static CALLS: &[Call] = &[
     call("ppoll", libc::SYS_ppoll, Count::None),
     call("pread64", libc::SYS_pread64, Count::Third),
     call("pselect6", libc::SYS_pselect6, Count::None),
-    // A server reads and writes event counters, timers and signals so, which the kernel moves whole or not at all
-    // (eventfd(2), signalfd(2)); connections have calls of their own.
+    // A server uses `read` for eventfds, timers and signals, which the kernel transfers completely or not at all
+    // (eventfd(2), signalfd(2)). Connections use other calls.
     call("read", libc::SYS_read, Count::None),
     call("recvfrom", libc::SYS_recvfrom, Count::Third),
     call("rt_sigtimedwait", libc::SYS_rt_sigtimedwait, Count::None),
@@ -53,8 +53,8 @@ pub static CALLS: &[Call] = &[
     call("writev", libc::SYS_writev, Count::Third),
 ];
 
-/// What the runtime libraries call for memory, locks, threads, signals and time: not a server's path. The kernel refuses
-/// some where it has no memory left, and that ends any program; the others it does not refuse.
+/// The calls of the runtime libraries for memory, locks, threads, signals and time, which are not tested. Some of them
+/// fail only if the kernel is out of memory, which ends any program; the others do not fail.
 static RUNTIME: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -88,7 +88,7 @@ static RUNTIME: &[i64] = &[
     libc::SYS_tgkill,
 ];
 
-/// Numbers of system calls that are counted.
+/// System calls with numbers below this are counted.
 const NUMBERS: usize = 512;
 
 /// Offset of the number of buffers in a `struct msghdr` (recvmsg(2)).
@@ -97,22 +97,22 @@ const MSG_IOVLEN: u64 = 24;
 /// A system call.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// Its name in the kernel.
+    /// The name of the call in the kernel.
     pub name: &'static str,
     number: i64,
     count: Count,
-    /// Whether it can fail with such a second and third argument.
+    /// Whether the call can fail with this second and third argument.
     can_fail: fn(u64, u64) -> bool,
 }
 
-/// Which argument of a call says how much to move.
+/// The argument of a call that limits the number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Count {
     None,
-    /// Its third argument.
+    /// The third argument.
     Third,
     Fourth,
-    /// The buffers of its message.
+    /// The number of buffers of the message.
     Buffers,
 }
 
@@ -125,7 +125,7 @@ const fn call(name: &'static str, number: i64, count: Count) -> Call {
     }
 }
 
-/// A call of which the kernel refuses some operations only.
+/// A call of which only some operations can fail.
 const fn operation(name: &'static str, number: i64, can_fail: fn(u64, u64) -> bool) -> Call {
     Call {
         can_fail,
@@ -133,13 +133,13 @@ const fn operation(name: &'static str, number: i64, can_fail: fn(u64, u64) -> bo
     }
 }
 
-/// epoll_ctl(2): taking a watched descriptor out asks the kernel for nothing that could be used up.
+/// epoll_ctl(2): removing a descriptor needs no resource that can be exhausted.
 fn is_not_removal(operation: u64, _: u64) -> bool {
     operation != libc::EPOLL_CTL_DEL as u64
 }
 
-/// fcntl(2): becoming a source of signals takes memory; reading flags and ceasing to be one take none.
-fn makes_a_source(command: u64, flags: u64) -> bool {
+/// fcntl(2): arming a file to send signals needs memory; reading flags and disarming do not.
+fn arms_signals(command: u64, flags: u64) -> bool {
     const ASYNC: u64 = libc::O_ASYNC as u64;
     match command as i32 {
         libc::F_SETFL => flags & ASYNC != 0,
@@ -149,53 +149,54 @@ fn makes_a_source(command: u64, flags: u64) -> bool {
 }
 
 impl Call {
-    /// Whether [`Fault::Short`] means anything to it.
+    /// Whether [`Fault::Short`] has an effect on this call.
     #[must_use]
     pub fn moves_bytes(&self) -> bool {
         self.count != Count::None
     }
 }
 
-/// What becomes of a call.
+/// The fault that is injected into a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not made, and fails. `close`, which frees the descriptor whatever it says (close(2)), is made nevertheless.
+    /// The call is not made and returns this error. Only `close` is made, since it frees the descriptor even if it
+    /// fails.
     Refused(Errno),
-    /// It is made, and moves one byte at most; `sendmsg`, the first of its buffers.
+    /// The call is made and transfers at most one byte; `sendmsg` sends only its first buffer.
     Short,
 }
 
-/// A fault, and the calls that it hits.
+/// A fault, and the calls that it is injected into.
 #[derive(Debug, Clone, Copy)]
 pub struct Injection {
-    /// Of these calls, by any thread or process of the program,
+    /// The system call, made by any thread or process of the program.
     pub call: Call,
-    /// this becomes
+    /// The fault.
     pub fault: Fault,
-    /// of the one with this number, counted from 1 since the injection was set,
+    /// The first of these calls that gets the fault, counted from 1 since the injection was set.
     pub first: u64,
-    /// and of the ones after it, so many in all.
+    /// The number of consecutive calls that get the fault.
     pub times: u64,
 }
 
-/// A program that runs traced. Killed when dropped.
+/// A traced program. Dropping this value kills the program.
 #[derive(Debug)]
 pub struct Traced {
     pid: Pid,
     stdout: Option<ChildStdout>,
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     tracer: Option<JoinHandle<io::Result<ExitStatus>>>,
 }
 
-/// What tracer and tester share.
+/// The state that the tracer and the test share.
 #[derive(Debug)]
-struct Desk {
-    order: Mutex<Order>,
+struct Shared {
+    state: Mutex<State>,
     calls: Vec<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
-struct Order {
+struct State {
     injection: Option<Injection>,
     seen: u64,
     injected: u64,
@@ -205,11 +206,11 @@ impl Traced {
     /// Starts `command` traced. Its standard output can be taken with [`stdout`](Traced::stdout), if it is piped.
     ///
     /// # Errors
-    /// `EPERM` where the machine allows no tracing (a seccomp filter, yama's `ptrace_scope` 3); otherwise those of
-    /// [`Command::spawn`].
+    /// `EPERM` if the machine forbids tracing (a seccomp filter, yama's `ptrace_scope` 3); otherwise the errors
+    /// of [`Command::spawn`].
     pub fn spawn(mut command: Command) -> io::Result<Traced> {
-        let desk = Arc::new(Desk {
-            order: Mutex::default(),
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
             calls: (0..NUMBERS).map(|_| AtomicU64::new(0)).collect(),
         });
         // SAFETY: the closure runs between fork and exec and makes one system call that touches no memory.
@@ -217,18 +218,18 @@ impl Traced {
             command.pre_exec(|| trace(libc::PTRACE_TRACEME, 0, 0, 0).map(drop));
         }
         let (started, starting) = mpsc::channel();
-        let tracer_desk = Arc::clone(&desk);
-        // A tracee obeys the thread that started it.
+        let tracer_shared = Arc::clone(&shared);
+        // Only the thread that starts a tracee can trace it.
         let tracer = std::thread::spawn(move || {
             let child = command
                 .spawn()
                 .map(|mut child| (Pid::from_child(&child), child.stdout.take()));
             let root = child.as_ref().map_or(None, |(pid, _)| Some(*pid));
-            // Refused where nobody waits for it any more.
+            // Fails only if the receiver is gone.
             let _ = started.send(child);
             Tracer {
                 root: root.ok_or_else(|| io::Error::from(Errno::CHILD))?,
-                desk: &tracer_desk,
+                shared: &tracer_shared,
                 tasks: HashMap::new(),
             }
             .run()
@@ -237,44 +238,45 @@ impl Traced {
         Ok(Traced {
             pid,
             stdout,
-            desk,
+            shared,
             tracer: Some(tracer),
         })
     }
 
-    /// The program's process.
+    /// The process of the program.
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Its standard output, once.
+    /// The standard output of the program. The first call takes it.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.stdout.take()
     }
 
-    /// Counts calls from now on, and does to them what is said; says of how many calls the last injection became true.
+    /// Resets the counts and replaces the injection. Returns the number of calls that got the fault of the last
+    /// injection.
     pub fn set(&self, injection: Option<Injection>) -> u64 {
-        let mut order = self.desk.order();
-        for count in &self.desk.calls {
+        let mut state = self.shared.state();
+        for count in &self.shared.calls {
             count.store(0, Ordering::Relaxed);
         }
         std::mem::replace(
-            &mut *order,
-            Order {
+            &mut *state,
+            State {
                 injection,
-                ..Order::default()
+                ..State::default()
             },
         )
         .injected
     }
 
-    /// Calls since the last [`set`](Traced::set), the runtime libraries' own left out; the numbers of those that are in no
-    /// table beside.
+    /// The calls since the last [`set`](Traced::set), without those of the runtime libraries; and the numbers of the
+    /// calls that are not in [`CALLS`].
     #[must_use]
     pub fn calls(&self) -> (Vec<(Call, u64)>, Vec<i64>) {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        for (number, count) in self.desk.calls.iter().enumerate() {
+        for (number, count) in self.shared.calls.iter().enumerate() {
             let (number, count) = (number as i64, count.load(Ordering::Relaxed));
             if count == 0 || RUNTIME.contains(&number) {
                 continue;
@@ -287,16 +289,16 @@ impl Traced {
         (known, unknown)
     }
 
-    /// Whether it has ended.
+    /// Whether the program has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.tracer.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     ///
     /// # Errors
-    /// Those of `waitpid(2)` and `ptrace(2)`, which have no reason to fail.
+    /// The errors of `waitpid(2)` and `ptrace(2)`, which are not expected.
     pub fn wait(mut self) -> io::Result<ExitStatus> {
         self.join()
     }
@@ -310,58 +312,58 @@ impl Traced {
 impl Drop for Traced {
     fn drop(&mut self) {
         if self.tracer.is_some() {
-            // It may have ended by itself.
+            // Fails if the program has already ended.
             let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
             let _ = self.join();
         }
     }
 }
 
-impl Desk {
-    fn order(&self) -> MutexGuard<'_, Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call; the fault that is due.
+    /// Counts a call. Returns the fault to inject into it.
     fn take(&self, registers: &libc::user_regs_struct) -> Option<(Call, Fault)> {
         let number = registers.orig_rax.cast_signed();
         let count = usize::try_from(number).ok().and_then(|index| self.calls.get(index))?;
-        let mut order = self.order();
+        let mut state = self.state();
         count.fetch_add(1, Ordering::Relaxed);
-        let injection = order.injection.filter(|injection| injection.call.number == number)?;
+        let injection = state.injection.filter(|injection| injection.call.number == number)?;
         if !(injection.call.can_fail)(registers.rsi, registers.rdx) {
             return None;
         }
-        order.seen += 1;
-        if order.seen < injection.first || order.injected >= injection.times {
+        state.seen += 1;
+        if state.seen < injection.first || state.injected >= injection.times {
             return None;
         }
-        order.injected += 1;
+        state.injected += 1;
         Some((injection.call, injection.fault))
     }
 }
 
-/// The thread that traces: one program, with all its threads and children.
+/// The tracing thread. It traces one program with all its threads and children.
 struct Tracer<'a> {
     root: Pid,
-    desk: &'a Desk,
-    /// Those that have stopped once, by their number.
-    tasks: HashMap<i32, Where>,
+    shared: &'a Shared,
+    /// The tasks that have stopped at least once, by their number.
+    tasks: HashMap<i32, TaskState>,
 }
 
-/// Where a task is, and what is to be done when its call returns.
+/// Whether a task is inside a system call, and what to change when the call returns.
 #[derive(Debug, Clone, Copy)]
-enum Where {
+enum TaskState {
     Outside,
-    Inside(Repair),
+    Inside(OnReturn),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Repair {
+enum OnReturn {
     None,
-    /// The call's result.
+    /// Set the result of the call.
     Result(i64),
-    /// A word of its memory, as it was.
+    /// Restore a word of memory to its former value.
     Memory {
         address: u64,
         word: i64,
@@ -373,8 +375,8 @@ impl Tracer<'_> {
         let mut end = None;
         loop {
             let mut status = 0;
-            // SAFETY: the call writes one integer, which lives here. Only this thread's own children and tracees are
-            // waited for.
+            // SAFETY: the call writes one integer, a local variable. It waits only for children and tracees of this
+            // thread.
             let task = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
             if task < 0 {
                 let error = io::Error::last_os_error();
@@ -386,7 +388,7 @@ impl Tracer<'_> {
             }
             if libc::WIFSTOPPED(status) {
                 let signal = self.stopped(task, status);
-                // Refused where somebody has killed it meanwhile; then its end is reported next.
+                // Fails if the task was killed meanwhile. Then `waitpid` reports its end next.
                 let _ = trace(libc::PTRACE_SYSCALL, task, 0, signal);
             } else if task == self.root.as_raw_nonzero().get() {
                 end = Some(ExitStatus::from_raw(status));
@@ -396,30 +398,30 @@ impl Tracer<'_> {
         }
     }
 
-    /// Looks at a task that has stopped; the signal with which it resumes.
+    /// Handles a stopped task. Returns the signal with which it resumes.
     fn stopped(&mut self, task: i32, status: i32) -> u64 {
         let signal = libc::WSTOPSIG(status);
-        let Some(place) = self.tasks.get(&task).copied() else {
-            self.tasks.insert(task, Where::Outside);
+        let Some(state) = self.tasks.get(&task).copied() else {
+            self.tasks.insert(task, TaskState::Outside);
             if task == self.root.as_raw_nonzero().get() {
                 let options = libc::PTRACE_O_TRACESYSGOOD
                     | libc::PTRACE_O_TRACECLONE
                     | libc::PTRACE_O_TRACEFORK
                     | libc::PTRACE_O_TRACEVFORK
                     | libc::PTRACE_O_EXITKILL;
-                // Refused only where it has been killed.
+                // Fails only if the task was killed.
                 let _ = trace(libc::PTRACE_SETOPTIONS, task, 0, options as u64);
             }
-            // The stop that tracing begins with (SIGTRAP after exec, SIGSTOP of a new task) is nobody's signal.
+            // The first stop (SIGTRAP after exec, SIGSTOP of a new task) belongs to tracing and is not delivered.
             return 0;
         };
         if signal == libc::SIGTRAP | 0x80 {
-            let next = match place {
-                Where::Outside => Where::Inside(self.enter(task).unwrap_or(Repair::None)),
-                Where::Inside(repair) => {
-                    // Refused only where it has been killed.
-                    let _ = leave(task, repair);
-                    Where::Outside
+            let next = match state {
+                TaskState::Outside => TaskState::Inside(self.enter(task).unwrap_or(OnReturn::None)),
+                TaskState::Inside(on_return) => {
+                    // Fails only if the task was killed.
+                    let _ = leave(task, on_return);
+                    TaskState::Outside
                 }
             };
             self.tasks.insert(task, next);
@@ -429,20 +431,20 @@ impl Tracer<'_> {
         if event { 0 } else { u64::from(signal.unsigned_abs()) }
     }
 
-    /// A call is about to be made.
-    fn enter(&self, task: i32) -> io::Result<Repair> {
+    /// Handles a call that is about to be made.
+    fn enter(&self, task: i32) -> io::Result<OnReturn> {
         let mut registers = registers(task)?;
-        let Some((call, fault)) = self.desk.take(&registers) else {
-            return Ok(Repair::None);
+        let Some((call, fault)) = self.shared.take(&registers) else {
+            return Ok(OnReturn::None);
         };
         match fault {
             Fault::Refused(errno) => {
                 if call.number != libc::SYS_close {
-                    // No call has that number, so the kernel makes none.
+                    // No call has this number, so the kernel does nothing.
                     registers.orig_rax = u64::MAX;
                     set_registers(task, &registers)?;
                 }
-                Ok(Repair::Result(-i64::from(errno.raw_os_error())))
+                Ok(OnReturn::Result(-i64::from(errno.raw_os_error())))
             }
             Fault::Short => {
                 match call.count {
@@ -450,35 +452,37 @@ impl Tracer<'_> {
                     Count::Fourth => registers.r10 = registers.r10.min(1),
                     Count::Buffers => {
                         let address = registers.rsi + MSG_IOVLEN;
-                        let word = peek(task, address)?;
+                        let word = read_word(task, address)?;
                         trace(libc::PTRACE_POKEDATA, task, address, 1)?;
-                        return Ok(Repair::Memory { address, word });
+                        return Ok(OnReturn::Memory { address, word });
                     }
                     Count::None => {}
                 }
                 set_registers(task, &registers)?;
-                Ok(Repair::None)
+                Ok(OnReturn::None)
             }
         }
     }
 }
 
-/// A call has returned.
-fn leave(task: i32, repair: Repair) -> io::Result<()> {
-    match repair {
-        Repair::None => Ok(()),
-        Repair::Result(result) => {
+/// Handles a call that has returned.
+fn leave(task: i32, on_return: OnReturn) -> io::Result<()> {
+    match on_return {
+        OnReturn::None => Ok(()),
+        OnReturn::Result(result) => {
             let mut registers = registers(task)?;
             registers.rax = result.cast_unsigned();
             set_registers(task, &registers)
         }
-        Repair::Memory { address, word } => trace(libc::PTRACE_POKEDATA, task, address, word.cast_unsigned()).map(drop),
+        OnReturn::Memory { address, word } => {
+            trace(libc::PTRACE_POKEDATA, task, address, word.cast_unsigned()).map(drop)
+        }
     }
 }
 
 /// `ptrace(2)` for the requests whose arguments are numbers.
 fn trace(request: libc::c_uint, task: i32, address: u64, data: u64) -> io::Result<i64> {
-    // SAFETY: the requests of this file that come here take numbers, or addresses in the tracee; none touches memory of
+    // SAFETY: the requests that this file passes take numbers, or addresses in the tracee; none touches memory of
     // this process.
     match unsafe { libc::ptrace(request, task, address, data) } {
         -1 => Err(io::Error::last_os_error()),
@@ -488,7 +492,7 @@ fn trace(request: libc::c_uint, task: i32, address: u64, data: u64) -> io::Resul
 
 fn registers(task: i32) -> io::Result<libc::user_regs_struct> {
     let mut registers = std::mem::MaybeUninit::<libc::user_regs_struct>::uninit();
-    // SAFETY: PTRACE_GETREGS writes one `user_regs_struct`, for which there is room.
+    // SAFETY: PTRACE_GETREGS writes one `user_regs_struct`, and the buffer has this size.
     if unsafe { libc::ptrace(libc::PTRACE_GETREGS, task, 0_u64, registers.as_mut_ptr()) } == -1 {
         return Err(io::Error::last_os_error());
     }
@@ -497,15 +501,15 @@ fn registers(task: i32) -> io::Result<libc::user_regs_struct> {
 }
 
 fn set_registers(task: i32, registers: &libc::user_regs_struct) -> io::Result<()> {
-    // SAFETY: PTRACE_SETREGS reads one `user_regs_struct`, which is there.
+    // SAFETY: PTRACE_SETREGS reads one `user_regs_struct`, which is borrowed.
     match unsafe { libc::ptrace(libc::PTRACE_SETREGS, task, 0_u64, std::ptr::from_ref(registers)) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// A word of the tracee's memory.
-fn peek(task: i32, address: u64) -> io::Result<i64> {
+/// Reads a word of memory of the tracee.
+fn read_word(task: i32, address: u64) -> io::Result<i64> {
     let mut word = 0_i64;
     let (local, remote) = (
         libc::iovec {
@@ -517,7 +521,7 @@ fn peek(task: i32, address: u64) -> io::Result<i64> {
             iov_len: size_of::<i64>(),
         },
     );
-    // SAFETY: the local side is one word, which is there; the remote side is checked by the kernel.
+    // SAFETY: the local side is one live word; the kernel checks the remote side.
     match unsafe { libc::process_vm_readv(task, &raw const local, 1, &raw const remote, 1, 0) } {
         8 => Ok(word),
         -1 => Err(io::Error::last_os_error()),

@@ -1,8 +1,8 @@
-//! What the tests of `c10k` share. A dev-dependency: no part of the product links it.
+//! Test support for `c10k`. It is a dev-dependency: no part of the product links it.
 //!
-//! - [`allocations`]: an allocator that counts, for tests that assert how much is allocated.
-//! - [`faults`]: a tracer that lets system calls of a program fail.
-//! - [`required`]: whether a test that cannot run here is a failure (`C10K_REQUIRE`).
+//! - [`allocations`]: a counting allocator, for tests that assert the number of allocations.
+//! - [`faults`]: a tracer that makes system calls of a program fail.
+//! - [`required`]: whether a test that cannot run on this machine fails (`C10K_REQUIRE`).
 
 pub mod allocations;
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]

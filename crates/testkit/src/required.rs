@@ -1,13 +1,13 @@
-//! What the environment variable `C10K_REQUIRE` makes of something that is unavailable here: the one place that reads it.
+//! The environment variable `C10K_REQUIRE`: what must be available on this machine. Only this module reads it.
 
-/// Whether `C10K_REQUIRE` makes it a failure that something cannot run here. It is a comma-separated list: `all`, or one of
-/// the `names` that the thing goes by, asks for it; `-NAME` takes it out of `all`.
+/// Whether `C10K_REQUIRE` requires something with these `names`. The variable is a comma-separated list. `all` or one
+/// of the names requires it; `-NAME` excludes it from `all`.
 #[must_use]
 pub fn is_required(names: &[&str]) -> bool {
-    std::env::var("C10K_REQUIRE").is_ok_and(|list| asks_for(&list, names))
+    std::env::var("C10K_REQUIRE").is_ok_and(|list| requires(&list, names))
 }
 
-fn asks_for(list: &str, names: &[&str]) -> bool {
+fn requires(list: &str, names: &[&str]) -> bool {
     let mut words = list.split(',').map(str::trim);
     let wanted = words.clone().any(|word| word == "all" || names.contains(&word));
     wanted && !words.any(|word| word.strip_prefix('-').is_some_and(|name| names.contains(&name)))
@@ -15,21 +15,21 @@ fn asks_for(list: &str, names: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::asks_for;
+    use super::requires;
 
     #[test]
-    fn all_asks_for_everything_that_is_not_taken_out() {
-        assert!(asks_for("all", &["select"]));
-        assert!(asks_for("all, -poll", &["select"]));
-        assert!(!asks_for("all,-select", &["select"]));
-        assert!(!asks_for("all,-select", &["event-loop", "select"]));
+    fn all_requires_everything_that_is_not_excluded() {
+        assert!(requires("all", &["select"]));
+        assert!(requires("all, -poll", &["select"]));
+        assert!(!requires("all,-select", &["select"]));
+        assert!(!requires("all,-select", &["event-loop", "select"]));
     }
 
     #[test]
-    fn a_name_asks_for_itself_only() {
-        assert!(asks_for("poll,select", &["select"]));
-        assert!(!asks_for("poll", &["select"]));
-        assert!(!asks_for("", &["select"]));
-        assert!(!asks_for("-poll", &["select"]));
+    fn a_name_requires_only_itself() {
+        assert!(requires("poll,select", &["select"]));
+        assert!(!requires("poll", &["select"]));
+        assert!(!requires("", &["select"]));
+        assert!(!requires("-poll", &["select"]));
     }
 }

@@ -365,10 +365,10 @@ fn page(tables: &str, blocks: usize) -> String {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
         "# Dispatch\n\nWritten by `cargo bench -p c10k-event -- --out docs/event/dispatch.md`; Linux {kernel}, {processors} \
-         processors, `--blocks {blocks}`.\n\nlibevent's workload: a ring of socket pairs; an event reads a byte and \
-         writes one to the next pair. Each row is a pair of competitors that took turns: the \
-         median times of the first and the second, the median of the ratios of each turn, and its bootstrap interval. Below \
-         1 the first is faster. The reads and the writes are part of the time, as in libevent's own benchmark.\n{tables}"
+         processors, `--blocks {blocks}`.\n\nThe workload is libevent's: a ring of socket pairs, in which each \
+         event reads a byte and writes one to the next pair. Each row compares two competitors that took turns. It has the \
+         median time of each, the median of the ratios of the turns, and its bootstrap interval. A ratio below 1 means that \
+         the first competitor is faster. The times include the reads and the writes, as in libevent's own benchmark.\n{tables}"
     )
 }
 

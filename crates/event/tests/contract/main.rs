@@ -1,9 +1,9 @@
 //! The contract suite: every case on every row of `MECHANISMS`, each pair its own named test.
 //!
-//! A pair has three outcomes: it passes; the mechanism does not offer what the case is about, which is asserted to be a
-//! typed error; or the mechanism is unavailable here, which is printed with its reason, and is a failure where the
-//! environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` is all but one). A mechanism's new
-//! row gets every case.
+//! A pair has one of three outcomes. It passes. It is unsupported: the mechanism does not offer what the case tests,
+//! and the case asserts the typed error. Or the mechanism is unavailable on this machine: the reason is printed, and
+//! the pair fails if the environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` requires all
+//! but one). A new row of the table gets every case.
 //!
 //! With `C10K_MATRIX=FILE` each pair also appends one JSON line to the file: `mechanism`, `case`, `outcome`, `reason`.
 #![forbid(unsafe_code)]
@@ -20,53 +20,53 @@ use rig::refuses;
 use std::{fmt::Write as _, io::Write as _, process::Command};
 use support::unavailable;
 
-/// One thing that the contract promises.
+/// One behaviour that the contract promises.
 pub(crate) struct Case {
-    /// In words, as the test is called.
+    /// The name of the test.
     pub(crate) name: &'static str,
-    /// Which triggers it is about.
+    /// The triggers that it runs with.
     pub(crate) about: About,
-    /// Where it runs.
-    pub(crate) place: Place,
+    /// Whether it needs its own process.
+    pub(crate) isolation: Isolation,
     /// The check, for one trigger; a panic is a failure.
     pub(crate) run: fn(Setup) -> Outcome,
 }
 
-/// Which triggers a case is about.
+/// The triggers that a case runs with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
-    /// It holds with each trigger that the mechanism offers.
+    /// Each trigger that the mechanism offers.
     EachTrigger,
-    /// It is the definition of this one.
+    /// This trigger, which the case defines.
     Only(Trigger),
 }
 
-/// Where a case runs.
+/// Whether a case needs its own process.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a thread beside other cases.
-    Beside,
-    /// In a process of its own: it forks, changes limits, or needs most of the descriptors.
+pub(crate) enum Isolation {
+    /// In a thread of the test program, concurrently with other cases.
+    SharedProcess,
+    /// In its own process: the case forks, changes limits, or needs most of the descriptors.
     OwnProcess,
 }
 
-/// What a case runs with.
+/// The mechanism and the trigger that a case runs with.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) mechanism: Mechanism,
     pub(crate) trigger: Trigger,
 }
 
-/// What came of a pair.
+/// The outcome of a pair.
 pub(crate) enum Outcome {
     Pass,
-    /// The mechanism does not offer what the case is about, and said so by a typed error.
+    /// The mechanism does not offer what the case tests, and returned a typed error.
     Unsupported(&'static str),
-    /// It cannot run here.
+    /// The case cannot run on this machine.
     Unavailable(String),
 }
 
-/// Set in the process of a case that runs in its own.
+/// Set in the process of a case that runs in its own process.
 const INNER: &str = "C10K_INNER";
 
 fn main() {
@@ -88,8 +88,8 @@ fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
             return Ok(());
         }
         let inner = std::env::var_os(INNER).is_some();
-        if case.place == Place::OwnProcess && !inner {
-            return alone(&name);
+        if case.isolation == Isolation::OwnProcess && !inner {
+            return run_in_own_process(&name);
         }
         let outcome = run(mechanism, case);
         record(mechanism, case, &outcome);
@@ -127,8 +127,8 @@ fn run(mechanism: Mechanism, case: &Case) -> Outcome {
     }
 }
 
-/// Runs one test in a process of its own.
-fn alone(name: &str) -> Result<(), Failed> {
+/// Runs one test in its own process.
+fn run_in_own_process(name: &str) -> Result<(), Failed> {
     let program = std::env::current_exe().map_err(|error| format!("finding the test program: {error}"))?;
     let output = Command::new(program)
         .args([name, "--exact", "--test-threads=1"])
@@ -164,7 +164,7 @@ fn record(mechanism: Mechanism, case: &Case, outcome: &Outcome) {
         case.name,
         reason.replace('\\', "\\\\").replace('"', "\\\"")
     );
-    // One write to a file opened for appending is one line, whoever else writes.
+    // One write in append mode: lines of concurrent writers do not mix.
     let appended = std::fs::File::options()
         .create(true)
         .append(true)

@@ -1,4 +1,4 @@
-//! A set under test with its sources, and what the cases do with them.
+//! An interest set under test with its sources, and the operations that the cases share.
 
 use crate::Setup;
 use c10k_event::{
@@ -19,11 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a case waits for what must come. Long, since only a failing case uses it up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a case waits for an event that must occur. Only a failing case reaches this limit.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long silence is listened to.
-pub(crate) const HUSH: Duration = Duration::from_millis(5);
+/// How long a case waits to check that no event is reported.
+pub(crate) const QUIET_PERIOD: Duration = Duration::from_millis(5);
 
 pub(crate) struct Rig {
     pub(crate) set: InterestSet<OwnedFd>,
@@ -55,7 +55,7 @@ impl Rig {
         self.setup.mechanism.reports().contains(&detail)
     }
 
-    /// One wait, and all events that are current.
+    /// Waits once and returns the events of the batch that are not stale.
     pub(crate) fn batch(&mut self, timeout: Duration) -> Vec<Event> {
         self.set
             .next_events(&mut self.events, Some(timeout))
@@ -67,7 +67,7 @@ impl Rig {
         batch
     }
 
-    /// Arms a source again, as the oneshot trigger wants it after each event.
+    /// Rearms a source if the trigger is oneshot, which requires this after each event.
     pub(crate) fn rearm(&mut self, key: Key) {
         if self.setup.trigger == Trigger::Oneshot {
             let watch = self.set.watch(key).expect("the key is current");
@@ -77,58 +77,61 @@ impl Rig {
         }
     }
 
-    /// Waits until a source has told all of `wanted`, in one event or several, and returns all that it told.
+    /// Waits until all of `wanted` is reported for a source, in one event or several. Returns all that was reported.
     pub(crate) fn expect(&mut self, key: Key, wanted: Readiness) -> Readiness {
-        let until = Instant::now() + PATIENCE;
-        let mut told = Readiness::NONE;
-        while !told.contains(wanted) {
+        let until = Instant::now() + HANG_TIMEOUT;
+        let mut reported = Readiness::NONE;
+        while !reported.contains(wanted) {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{wanted:?} within {PATIENCE:?}, but only {told:?}");
+            assert!(
+                !left.is_zero(),
+                "not {wanted:?} within {HANG_TIMEOUT:?}, only {reported:?}"
+            );
             for event in self.batch(left) {
                 if event.key == key {
-                    told |= event.readiness;
+                    reported |= event.readiness;
                 }
                 self.rearm(event.key);
             }
         }
-        told
+        reported
     }
 
-    /// Waits for the next event of a source and returns it; the oneshot trigger stays unarmed.
+    /// Waits for the next event of a source and returns its readiness. Does not rearm a oneshot source.
     pub(crate) fn next(&mut self, key: Key) -> Readiness {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + HANG_TIMEOUT;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "an event within {PATIENCE:?}");
+            assert!(!left.is_zero(), "no event within {HANG_TIMEOUT:?}");
             if let Some(event) = self.batch(left).into_iter().find(|event| event.key == key) {
                 return event.readiness;
             }
         }
     }
 
-    /// Takes what is on its way until nothing is; for triggers that fall silent by themselves.
-    pub(crate) fn settle(&mut self) {
+    /// Takes all pending events. Not for the level trigger, which reports a ready source at every wait.
+    pub(crate) fn drain_events(&mut self) {
         while !self.batch(Duration::ZERO).is_empty() {}
     }
 
     pub(crate) fn assert_silent(&mut self) {
-        let batch = self.batch(HUSH);
-        assert!(batch.is_empty(), "silence, but {batch:?}");
+        let batch = self.batch(QUIET_PERIOD);
+        assert!(batch.is_empty(), "expected no events, got {batch:?}");
     }
 
-    /// Reads all there is: the bytes, and whether the end of the stream was met.
+    /// Reads all available bytes. Returns them, and whether the end of the stream was reached.
     pub(crate) fn drain(&self, key: Key) -> (Vec<u8>, bool) {
         drain(&self.set[key])
     }
 }
 
-/// Asserts that a mechanism refuses a trigger with the typed error and hands the source back.
+/// Asserts that a mechanism refuses a trigger with the typed error and returns the source.
 pub(crate) fn refuses(mechanism: Mechanism, trigger: Trigger) {
     let mut set = InterestSet::open(mechanism).expect("the mechanism was probed");
     let (ours, theirs) = stream_pair();
     let declined = set
         .declare(theirs, Interest::READABLE, trigger)
-        .expect_err("a trigger that is not listed");
+        .expect_err("the trigger is not listed");
     let what = Unsupported::Trigger(trigger);
     assert_eq!(
         declined.error,
@@ -138,24 +141,24 @@ pub(crate) fn refuses(mechanism: Mechanism, trigger: Trigger) {
         }
     );
     write(&declined.source, b"x");
-    assert_eq!(drain(&ours).0, b"x", "the source that came back works");
+    assert_eq!(drain(&ours).0, b"x", "the returned source works");
 }
 
-/// Two ends of a stream of the local domain, not blocking.
+/// The two ends of a non-blocking UNIX stream socket pair.
 pub(crate) fn stream_pair() -> (OwnedFd, OwnedFd) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")
 }
 
-/// Two ends of a TCP connection over the loopback interface, not blocking.
+/// The two ends of a non-blocking TCP connection over the loopback interface.
 pub(crate) fn tcp_pair() -> (OwnedFd, OwnedFd) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-    let (server, _) = listener.accept().expect("its other end");
+    let (server, _) = listener.accept().expect("the other end");
     (unblock(client), unblock(server))
 }
 
-/// A descriptor that does not block.
+/// Makes a descriptor non-blocking.
 pub(crate) fn unblock(fd: impl Into<OwnedFd>) -> OwnedFd {
     let fd = fd.into();
     let flags = rustix::fs::fcntl_getfl(&fd).expect("its flags");
@@ -171,7 +174,7 @@ pub(crate) fn write(fd: impl AsFd, bytes: &[u8]) {
     );
 }
 
-/// Writes until there is no room; returns how many bytes fitted.
+/// Writes until the buffer is full. Returns the number of bytes written.
 pub(crate) fn fill(fd: impl AsFd) -> usize {
     let mut total = 0;
     loop {
@@ -184,7 +187,7 @@ pub(crate) fn fill(fd: impl AsFd) -> usize {
     }
 }
 
-/// Reads all there is: the bytes, and whether the end of the stream was met.
+/// Reads all available bytes. Returns them, and whether the end of the stream was reached.
 pub(crate) fn drain(fd: impl AsFd) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
@@ -210,7 +213,7 @@ pub(crate) fn read_one(fd: impl AsFd) -> u8 {
     byte[0]
 }
 
-/// Raises the limit of open files to what the process may have.
+/// Raises the soft limit of open files to the hard limit and returns it.
 pub(crate) fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -228,11 +231,11 @@ pub(crate) fn raise_file_limit() -> u64 {
 /// Another process of the same user that keeps the queue of pending signals full.
 pub(crate) struct Filler(Child);
 
-/// Set in that process.
+/// Environment variable that is set in that process.
 pub(crate) const FILLER: &str = "C10K_FILLER";
 
 impl Filler {
-    /// Starts it and waits until the queue is full.
+    /// Starts the process and waits until the queue is full.
     pub(crate) fn start() -> Self {
         let program = std::env::current_exe().expect("the test program");
         let mut child = Command::new(program)
@@ -242,21 +245,24 @@ impl Filler {
             .spawn()
             .expect("the test program starts");
         let out = child.stdout.as_mut().expect("its output is a pipe");
-        out.read_exact(&mut [0]).expect("it says that the queue is full");
+        out.read_exact(&mut [0])
+            .expect("the process reports that the queue is full");
         Self(child)
     }
 
-    /// What that process does: fill the queue, say so, and keep it full until its input ends.
+    /// Runs in that process: fills the queue, prints a line, and keeps the queue full until its standard input ends.
     pub(crate) fn run() {
         let signal = Signal::real_time().last().expect("there are real-time signals");
         c10k_sys::signal::block(&SignalSet::of(&[signal]));
         while c10k_sys::signal::queue_to_this_thread(signal).is_ok() {}
         println!("full");
-        std::io::stdin().read_to_end(&mut Vec::new()).expect("its input ends");
+        std::io::stdin()
+            .read_to_end(&mut Vec::new())
+            .expect("standard input can be read");
     }
 
     pub(crate) fn stop(&mut self) {
         drop(self.0.stdin.take());
-        assert!(self.0.wait().expect("it ends").success());
+        assert!(self.0.wait().expect("the process ends").success());
     }
 }

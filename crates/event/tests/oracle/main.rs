@@ -1,7 +1,7 @@
 //! The oracle: random scripts on every mechanism, compared with a naive `poll(2)` scan after every step.
 //!
-//! `C10K_ORACLE_SCRIPTS` says how many scripts a mechanism and trigger get (200 unless told), `C10K_ORACLE_SEED` where
-//! their seeds start. A failure prints its seed; add it to `REGRESSIONS`. The fuzzer's corpus is replayed too.
+//! `C10K_ORACLE_SCRIPTS` sets the number of scripts per mechanism and trigger (default 200), `C10K_ORACLE_SEED` the
+//! first seed. A failure prints its seed; add it to `REGRESSIONS`. The corpus of the fuzzer is replayed too.
 #![forbid(unsafe_code)]
 
 mod script;
@@ -17,20 +17,20 @@ use rand_pcg::{
 use std::path::Path;
 use support::unavailable;
 
-/// Seeds of scripts that failed once, with what was wrong then.
+/// Seeds of scripts that failed once, with the defect that they found.
 const REGRESSIONS: &[(u64, &str)] = &[
     (
         4,
-        "io_uring: after a removal, a wait may bring only what completed meanwhile",
+        "io_uring: the wait after a removal may return only the completions that arrived meanwhile",
     ),
-    (7, "real-time signals: doubting no signal of a reused number"),
+    (7, "real-time signals: no signal of a reused number was checked"),
     (
         13,
-        "an event left in the batch is told after a oneshot source was armed again",
+        "an event left in the batch was reported after a oneshot source was rearmed",
     ),
 ];
 
-/// Steps of a random script.
+/// The number of steps of a random script.
 const STEPS: usize = 60;
 
 fn main() {
@@ -42,7 +42,7 @@ fn main() {
             [
                 Trial::test(name("random_scripts"), move || random_scripts(mechanism, trigger)),
                 Trial::test(name("regressions"), move || regressions(mechanism, trigger)),
-                Trial::test(name("the_fuzzers_corpus"), move || corpus(mechanism, trigger)),
+                Trial::test(name("corpus_of_the_fuzzer"), move || corpus(mechanism, trigger)),
             ]
         })
         .collect();
@@ -58,7 +58,7 @@ fn number(variable: &str, otherwise: u64) -> Result<u64, Failed> {
     }
 }
 
-/// The script of a seed.
+/// The script that a seed generates.
 fn script(seed: u64) -> Vec<u8> {
     let mut script = vec![0; STEPS * script::STEP];
     Pcg64::seed_from_u64(seed).fill_bytes(&mut script);

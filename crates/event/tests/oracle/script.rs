@@ -1,8 +1,8 @@
 //! Scripts that drive a set and compare it, after every step, with a naive `poll(2)` over all sources.
 //!
-//! A script is a string of bytes, three a step, so that a random generator, a fuzzer and a committed corpus all make
-//! them. The sources are local sockets and pipes, which the kernel changes within the call that causes the change: what a
-//! scan finds after a step is what the set must know.
+//! A script is a string of bytes, three per step, so a random generator, a fuzzer and a committed corpus can all
+//! provide scripts. The sources are UNIX sockets and pipes. The kernel updates their state within the call that causes
+//! the change, so the set must report exactly the state that a scan finds after the step.
 
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Readiness, Trigger};
 use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, PollEntry, poll};
@@ -18,25 +18,25 @@ use std::{
     time::Duration,
 };
 
-/// No more sources than this at a time.
+/// The maximum number of sources at a time.
 const SOURCES: usize = 12;
-/// Bytes of a step.
+/// The number of bytes of a step.
 pub(crate) const STEP: usize = 3;
 
-/// Set in a step's first byte: the set is not asked after it, so that what it has to tell piles up.
-const UNHEARD: u8 = 0x80;
+/// A bit in the first byte of a step: the set is not checked after the step, so events accumulate.
+const UNCHECKED: u8 = 0x80;
 
-/// One declared source, and what the oracle knows of it.
+/// A declared source and the state that the oracle keeps for it.
 struct Source {
     key: Key,
     interest: Interest,
     peer: Option<OwnedFd>,
     kind: Kind,
-    /// What was told and has held ever since.
-    told: Readiness,
-    /// What was found by any scan since the declaration. Nothing else may be told.
+    /// Readiness that was reported and has held since then.
+    reported: Readiness,
+    /// Readiness that any scan has found since the declaration. The set may report nothing else.
     ever: Readiness,
-    /// Whether the oneshot trigger still owes an event.
+    /// Whether a oneshot source is armed: its event is still to come.
     armed: bool,
 }
 
@@ -53,14 +53,14 @@ struct Run {
     trigger: Trigger,
     sources: Vec<Source>,
     duplicates: Vec<OwnedFd>,
-    /// The source that got new data in this step.
+    /// The source that received new data in this step.
     fresh: Option<Key>,
 }
 
 /// Runs a script on one mechanism with one trigger.
 ///
 /// # Errors
-/// What the set told wrong, and after which step.
+/// What the set reported wrongly, and after which step.
 pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Result<(), String> {
     let set = InterestSet::open(mechanism).map_err(|error| error.to_string())?;
     let events = Events::with_capacity(4 * SOURCES);
@@ -75,10 +75,10 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
     for (index, step) in script.chunks_exact(STEP).enumerate() {
         let at = |problem| format!("{mechanism}, {trigger}, step {index} {step:?}: {problem}");
         run.fresh = None;
-        run.step(step[0] & !UNHEARD, usize::from(step[1]), step[2])
+        run.step(step[0] & !UNCHECKED, usize::from(step[1]), step[2])
             .map_err(at)?;
         let found = run.scan();
-        if step[0] & UNHEARD == 0 {
+        if step[0] & UNCHECKED == 0 {
             run.check(&found).map_err(at)?;
         }
     }
@@ -106,9 +106,9 @@ impl Run {
             4 => self.peer_writes(at),
             5 => drop(rustix::io::read(&self.set[self.sources[at].key], &mut [0])),
             6 => drain(&self.set[self.sources[at].key]),
-            // A local stream socket that was filled while it sent no signals (it was not watched) makes none when there
-            // is room again, until another send meets a full buffer: a limit of the kernel's interface, and a fact
-            // tested by name. So only watched ones are filled.
+            // Only a watched socket is filled. A UNIX stream socket that is filled while it sends no signals sends none
+            // when there is space again, until another send finds a full buffer. This is a limit of the kernel, and
+            // `rt_signal_facts` has a test for it.
             7 if self.sources[at].kind == Kind::Stream && !self.sources[at].interest.is_none() => {
                 fill(&self.set[self.sources[at].key]);
             }
@@ -133,7 +133,7 @@ impl Run {
         let interest = interest(how);
         let (kind, opened, interest) = match how >> 4 & 3 {
             0 | 1 => (Kind::Stream, pair(SocketType::STREAM), interest),
-            // Whether a datagram socket is writable depends on its peer, of which signals say nothing.
+            // Whether a datagram socket is writable depends on its peer, and signals do not report that.
             2 => (Kind::Datagram, pair(SocketType::DGRAM), Interest::READABLE),
             _ => {
                 let ends = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC);
@@ -152,13 +152,13 @@ impl Run {
             .set
             .declare(fd, interest, self.trigger)
             .map_err(|declined| declined.to_string())?;
-        let (told, ever) = (Readiness::NONE, Readiness::NONE);
+        let (reported, ever) = (Readiness::NONE, Readiness::NONE);
         self.sources.push(Source {
             key,
             interest,
             peer,
             kind,
-            told,
+            reported,
             ever,
             armed: true,
         });
@@ -172,7 +172,7 @@ impl Run {
         } else {
             Interest::READABLE
         };
-        source.told = Readiness::NONE;
+        source.reported = Readiness::NONE;
         source.armed = true;
         self.set
             .modify(source.key, source.interest, self.trigger)
@@ -203,7 +203,7 @@ impl Run {
         }
     }
 
-    /// Fetches a batch, withdraws a source, and sees that the rest of the batch is silent about it.
+    /// Fetches a batch, withdraws a source, and checks that the rest of the batch has no event of it.
     fn withdraw_with_the_event_in_the_batch(&mut self, at: usize) -> Result<(), String> {
         self.set
             .next_events(&mut self.events, Some(Duration::ZERO))
@@ -211,33 +211,33 @@ impl Run {
         drop(self.withdraw(at)?);
         while let Some(event) = self.set.take(&mut self.events) {
             let source = self.sources.iter_mut().find(|source| source.key == event.key);
-            let source = source.ok_or_else(|| format!("{event:?} is about a source that is not there"))?;
-            source.hear(answers(event.readiness), 1, self.trigger)?;
+            let source = source.ok_or_else(|| format!("{event:?} belongs to a source that is not in the set"))?;
+            source.record(readable_or_writable(event.readiness), 1, self.trigger)?;
         }
         Ok(())
     }
 
-    /// All that the set tells now, by key: what, and in how many events.
-    fn told(&mut self) -> Result<HashMap<Key, (Readiness, usize)>, String> {
-        let mut told: HashMap<Key, (Readiness, usize)> = HashMap::new();
+    /// Collects all events of the set, by key: the readiness, and the number of events.
+    fn collect(&mut self) -> Result<HashMap<Key, (Readiness, usize)>, String> {
+        let mut reported: HashMap<Key, (Readiness, usize)> = HashMap::new();
         loop {
             let count = self
                 .set
                 .next_events(&mut self.events, Some(Duration::ZERO))
                 .map_err(|error| error.to_string())?;
             while let Some(event) = self.set.take(&mut self.events) {
-                let (readiness, times) = told.entry(event.key).or_default();
-                *readiness |= answers(event.readiness);
+                let (readiness, times) = reported.entry(event.key).or_default();
+                *readiness |= readable_or_writable(event.readiness);
                 *times += 1;
             }
-            // With the level trigger it would never end, and one batch has room for all.
+            // With the level trigger this would never end. One batch has room for all sources.
             if count == 0 || self.trigger == Trigger::Level {
-                return Ok(told);
+                return Ok(reported);
             }
         }
     }
 
-    /// What the kernel says about each source's answers, asked the naive way; notes what holds and what no longer does.
+    /// Polls all sources. Returns the readiness of each and updates the state that the oracle keeps.
     fn scan(&mut self) -> Vec<Readiness> {
         let asked = |source: &Source| PollEntry::new(self.set[source.key].as_fd(), POLLIN | POLLOUT | POLLRDHUP);
         let mut entries: Vec<_> = self.sources.iter().map(asked).collect();
@@ -256,72 +256,80 @@ impl Run {
         for (source, holding) in self.sources.iter_mut().zip(entries.iter().map(holds)) {
             let wanted = both(holding, asked_for(source.interest));
             source.ever |= holding;
-            source.told = both(source.told, wanted);
+            source.reported = both(source.reported, wanted);
             found.push(wanted);
         }
         found
     }
 
-    /// Compares what the set tells with what a scan has just found.
+    /// Compares the events of the set with the result of the scan.
     fn check(&mut self, found: &[Readiness]) -> Result<(), String> {
         if self.trigger == Trigger::Level {
-            // A wait may bring no more than what was on its way; the one after it tells the state.
-            let mut on_its_way = self.told()?;
+            // The first wait may return only events that were already pending. The next wait reports the current state.
+            let mut pending = self.collect()?;
             for source in &mut self.sources {
-                let (told, times) = on_its_way.remove(&source.key).unwrap_or_default();
-                source.hear(told, times, self.trigger)?;
+                let (reported, times) = pending.remove(&source.key).unwrap_or_default();
+                source.record(reported, times, self.trigger)?;
             }
-            none_left(&on_its_way)?;
+            none_left(&pending)?;
         }
-        let mut now = self.told()?;
+        let mut now = self.collect()?;
         for (source, &found) in self.sources.iter_mut().zip(found) {
-            let (told, times) = now.remove(&source.key).unwrap_or_default();
-            source.hear(told, times, self.trigger)?;
-            source.compare(told, found, self.trigger, self.fresh)?;
+            let (reported, times) = now.remove(&source.key).unwrap_or_default();
+            source.record(reported, times, self.trigger)?;
+            source.compare(reported, found, self.trigger, self.fresh)?;
         }
         none_left(&now)
     }
 }
 
-fn none_left(told: &HashMap<Key, (Readiness, usize)>) -> Result<(), String> {
-    if told.is_empty() {
+fn none_left(reported: &HashMap<Key, (Readiness, usize)>) -> Result<(), String> {
+    if reported.is_empty() {
         Ok(())
     } else {
-        Err(format!("told about keys that are not current: {told:?}"))
+        Err(format!("events with keys that are not current: {reported:?}"))
     }
 }
 
 impl Source {
-    /// Notes what was told, which must have held at some time, and once only with the oneshot trigger.
-    fn hear(&mut self, told: Readiness, times: usize, trigger: Trigger) -> Result<(), String> {
-        if !self.ever.contains(told) {
-            return Err(format!("{:?} was told {told:?}, which never held", self.key));
+    /// Records an event. Its readiness must have held at some time; a oneshot source may report once only.
+    fn record(&mut self, reported: Readiness, times: usize, trigger: Trigger) -> Result<(), String> {
+        if !self.ever.contains(reported) {
+            return Err(format!("{:?} reported {reported:?}, which never held", self.key));
         }
         if trigger == Trigger::Oneshot && times > usize::from(self.armed) {
             return Err(format!(
-                "{:?} was told {told:?} {times} times, armed: {}",
+                "{:?} reported {reported:?} {times} times, armed: {}",
                 self.key, self.armed
             ));
         }
         self.armed &= times == 0;
-        self.told |= told;
+        self.reported |= reported;
         Ok(())
     }
 
-    /// Compares what was told with what holds.
-    fn compare(&self, told: Readiness, found: Readiness, trigger: Trigger, fresh: Option<Key>) -> Result<(), String> {
+    /// Compares the reported readiness with the readiness that the scan found.
+    fn compare(
+        &self,
+        reported: Readiness,
+        found: Readiness,
+        trigger: Trigger,
+        fresh: Option<Key>,
+    ) -> Result<(), String> {
         let key = self.key;
         match trigger {
-            Trigger::Level if told != found => Err(format!("{key:?} was told {told:?}, poll(2) finds {found:?}")),
-            Trigger::Edge if !self.told.contains(found) => Err(format!(
-                "{key:?} was told {:?} in all, poll(2) finds {found:?}",
-                self.told
+            Trigger::Level if reported != found => {
+                Err(format!("{key:?} reported {reported:?}, poll(2) finds {found:?}"))
+            }
+            Trigger::Edge if !self.reported.contains(found) => Err(format!(
+                "{key:?} reported {:?} in total, poll(2) finds {found:?}",
+                self.reported
             )),
-            Trigger::Edge if fresh == Some(key) && found.is_readable() && !told.is_readable() => {
-                Err(format!("{key:?} has new data and was not told so"))
+            Trigger::Edge if fresh == Some(key) && found.is_readable() && !reported.is_readable() => {
+                Err(format!("{key:?} has new data and did not report it"))
             }
             Trigger::Oneshot if self.armed && !found.is_none() => {
-                Err(format!("{key:?} is armed and was not told {found:?}"))
+                Err(format!("{key:?} is armed and did not report {found:?}"))
             }
             _ => Ok(()),
         }
@@ -337,7 +345,7 @@ fn interest(how: u8) -> Interest {
     }
 }
 
-/// The answers that an interest asks for.
+/// The readiness that an interest asks for.
 fn asked_for(interest: Interest) -> Readiness {
     [
         (Interest::READABLE, Readiness::READABLE),
@@ -348,9 +356,9 @@ fn asked_for(interest: Interest) -> Readiness {
     .fold(Readiness::NONE, |sum, (_, answer)| sum | answer)
 }
 
-/// The bits of a readiness that answer an interest.
-fn answers(told: Readiness) -> Readiness {
-    both(told, Readiness::READABLE | Readiness::WRITABLE)
+/// The bits of a readiness that an interest can ask for.
+fn readable_or_writable(reported: Readiness) -> Readiness {
+    both(reported, Readiness::READABLE | Readiness::WRITABLE)
 }
 
 fn both(a: Readiness, b: Readiness) -> Readiness {
@@ -365,7 +373,7 @@ fn drain(fd: impl AsFd) {
     while rustix::io::read(&fd, &mut buffer).is_ok_and(|count| count > 0) {}
 }
 
-/// Writes until the socket says that it is full, or gone.
+/// Writes until the socket is full or closed.
 fn fill(fd: impl AsFd) {
     use rustix::net::{SendFlags, send};
     while let Ok(_) | Err(Errno::INTR) = send(&fd, &[0; 16_384], SendFlags::NOSIGNAL) {}

@@ -1,16 +1,17 @@
-//! What the tests share.
+//! Helpers that the test programs share.
 
 use c10k_event::Mechanism;
 use c10k_testkit::required::is_required;
 use std::sync::{Mutex, PoisonError};
 
-/// What probing found, so that each mechanism is probed once in a test program and its reason is said once.
+/// The results of probing. Each mechanism is probed once per test program, and its reason is printed once.
 static PROBED: Mutex<Vec<(&str, Option<String>)>> = Mutex::new(Vec::new());
 
-/// Why a mechanism cannot run here, which is said on standard error; `None` if it can.
+/// The reason why a mechanism cannot run on this machine, which is also printed on standard error. `None` if it can
+/// run.
 ///
 /// # Errors
-/// Where `C10K_REQUIRE` asks for it all the same.
+/// The mechanism cannot run, but `C10K_REQUIRE` requires it.
 pub(crate) fn unavailable(mechanism: Mechanism) -> Result<Option<String>, String> {
     let mut probed = PROBED.lock().unwrap_or_else(PoisonError::into_inner);
     let known = probed.iter().find(|(name, _)| *name == mechanism.name());

@@ -1,4 +1,4 @@
-//! Sockets, and how long a test waits for their events.
+//! Sockets for tests, and the times that tests wait for their events.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{
@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-/// How long a test waits for an event that must come. Only a hang reaches this limit.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for an event that must occur. Only a hang reaches this limit.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a test waits to see that nothing comes.
-pub(crate) const SILENCE: Duration = Duration::from_millis(5);
+/// How long a test waits to check that no event occurs.
+pub(crate) const QUIET_PERIOD: Duration = Duration::from_millis(5);
 
-/// Two non-blocking ends of a local stream.
+/// The two ends of a non-blocking UNIX stream socket pair.
 pub(crate) fn stream_pair() -> (OwnedFd, OwnedFd) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket pair")

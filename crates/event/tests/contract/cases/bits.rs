@@ -1,10 +1,9 @@
-//! What is told: closings, errors, connections, out-of-band data.
+//! What an event reports: closed connections, errors, new connections, out-of-band data.
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::Beside,
-    Setup,
+    Isolation::SharedProcess,
+    Outcome, Setup,
     rig::{Rig, drain, tcp_pair, unblock, write},
 };
 use c10k_event::{Interest, Key, Readiness, ReadinessDetail};
@@ -18,15 +17,15 @@ use std::{
 };
 
 super::cases! {
-    a_half_close_is_readable_and_told_apart_where_known: EachTrigger, Beside;
-    a_full_close_is_readable_and_told_apart_where_known: EachTrigger, Beside;
-    a_reset_is_readable_and_told_apart_where_known: EachTrigger, Beside;
-    a_half_close_before_the_declaration_is_told: EachTrigger, Beside;
-    a_connection_made_is_writable: EachTrigger, Beside;
-    a_connection_refused_is_told: EachTrigger, Beside;
-    out_of_band_data_is_priority_where_known: EachTrigger, Beside;
-    a_pipe_whose_writer_is_gone_is_readable: EachTrigger, Beside;
-    a_pipe_whose_reader_is_gone_is_writable: EachTrigger, Beside;
+    a_half_close_is_readable_with_its_detail_if_supported: EachTrigger, SharedProcess;
+    a_full_close_is_readable_with_its_detail_if_supported: EachTrigger, SharedProcess;
+    a_reset_is_readable_with_its_detail_if_supported: EachTrigger, SharedProcess;
+    a_half_close_before_the_declaration_is_reported: EachTrigger, SharedProcess;
+    an_established_connection_is_writable: EachTrigger, SharedProcess;
+    a_refused_connection_is_reported: EachTrigger, SharedProcess;
+    out_of_band_data_is_reported_as_priority: EachTrigger, SharedProcess;
+    a_pipe_without_a_writer_is_readable: EachTrigger, SharedProcess;
+    a_pipe_without_a_reader_is_writable: EachTrigger, SharedProcess;
 }
 
 /// Waits until `wanted` and `plain` are reported, or only `plain` if the mechanism does not report the detail.
@@ -38,13 +37,13 @@ fn expect_detail(rig: &mut Rig, key: Key, detail: ReadinessDetail, wanted: Readi
     }
 }
 
-fn a_half_close_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome {
+fn a_half_close_is_readable_with_its_detail_if_supported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     write(&ours, b"last");
-    rustix::net::shutdown(&ours, Shutdown::Write).expect("a half close");
-    let mut told = expect_detail(
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("shutdown succeeds");
+    let mut reported = expect_detail(
         &mut rig,
         key,
         ReadinessDetail::HalfClose,
@@ -53,30 +52,30 @@ fn a_half_close_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome 
     );
     let (mut bytes, mut ended) = rig.drain(key);
     while !ended {
-        told |= rig.expect(key, Readiness::READABLE);
+        reported |= rig.expect(key, Readiness::READABLE);
         let (more, end) = rig.drain(key);
         bytes.extend(more);
         ended = end;
     }
     assert_eq!(bytes, b"last");
-    assert!(!told.is_write_closed() && !told.is_error(), "{told:?}");
+    assert!(!reported.is_write_closed() && !reported.is_error(), "{reported:?}");
     write(&rig.set[key], b"the other half is open");
     Outcome::Pass
 }
 
-fn a_full_close_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome {
+fn a_full_close_is_readable_with_its_detail_if_supported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = crate::rig::stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     drop(ours);
     let both = Readiness::READ_CLOSED | Readiness::WRITE_CLOSED;
-    let told = expect_detail(&mut rig, key, ReadinessDetail::FullClose, both, Readiness::READABLE);
-    assert!(!told.is_error(), "{told:?}");
+    let reported = expect_detail(&mut rig, key, ReadinessDetail::FullClose, both, Readiness::READABLE);
+    assert!(!reported.is_error(), "{reported:?}");
     assert_eq!(rig.drain(key), (Vec::new(), true));
     Outcome::Pass
 }
 
-fn a_reset_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome {
+fn a_reset_is_readable_with_its_detail_if_supported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -93,10 +92,10 @@ fn a_reset_is_readable_and_told_apart_where_known(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_half_close_before_the_declaration_is_told(setup: Setup) -> Outcome {
+fn a_half_close_before_the_declaration_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
-    rustix::net::shutdown(&ours, Shutdown::Write).expect("a half close");
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("shutdown succeeds");
     let key = rig.declare(theirs, Interest::READABLE);
     rig.expect(key, Readiness::READABLE);
     assert_eq!(rig.drain(key), (Vec::new(), true));
@@ -119,7 +118,7 @@ fn connecting(address: SocketAddr) -> OwnedFd {
     )
 }
 
-fn a_connection_made_is_writable(setup: Setup) -> Outcome {
+fn an_established_connection_is_writable(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let key = rig.declare(
@@ -128,14 +127,14 @@ fn a_connection_made_is_writable(setup: Setup) -> Outcome {
     );
     rig.expect(key, Readiness::WRITABLE);
     assert_eq!(rustix::net::sockopt::socket_error(&rig.set[key]), Ok(Ok(())));
-    let (other, _) = listener.accept().expect("its other end");
+    let (other, _) = listener.accept().expect("the other end");
     write(&rig.set[key], b"x");
     let other = unblock(other);
     while drain(&other).0.is_empty() {}
     Outcome::Pass
 }
 
-fn a_connection_refused_is_told(setup: Setup) -> Outcome {
+fn a_refused_connection_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("its address");
@@ -143,12 +142,12 @@ fn a_connection_refused_is_told(setup: Setup) -> Outcome {
     let key = rig.declare(connecting(address), Interest::WRITABLE | Interest::READABLE);
     let plain = Readiness::READABLE | Readiness::WRITABLE;
     expect_detail(&mut rig, key, ReadinessDetail::Error, Readiness::ERROR, plain);
-    // No program listens there. If connect(2) has already returned the error, it is cleared.
+    // If connect(2) has already returned the error, SO_ERROR is clear; but the socket has no peer in either case.
     assert!(rustix::net::getpeername(&rig.set[key]).is_err());
     Outcome::Pass
 }
 
-fn out_of_band_data_is_priority_where_known(setup: Setup) -> Outcome {
+fn out_of_band_data_is_reported_as_priority(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE | Interest::PRIORITY);
@@ -158,7 +157,7 @@ fn out_of_band_data_is_priority_where_known(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_pipe_whose_writer_is_gone_is_readable(setup: Setup) -> Outcome {
+fn a_pipe_without_a_writer_is_readable(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
     let key = rig.declare(unblock(reader), Interest::READABLE);
@@ -168,7 +167,7 @@ fn a_pipe_whose_writer_is_gone_is_readable(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_pipe_whose_reader_is_gone_is_writable(setup: Setup) -> Outcome {
+fn a_pipe_without_a_reader_is_writable(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
     let writer = unblock(writer);

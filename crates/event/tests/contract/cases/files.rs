@@ -1,10 +1,9 @@
-//! Kinds of files.
+//! The kinds of files that a set accepts or refuses.
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::{Beside, OwnProcess},
-    Setup,
+    Isolation::{OwnProcess, SharedProcess},
+    Outcome, Setup,
     rig::{Rig, raise_file_limit, stream_pair, unblock, write},
 };
 use c10k_event::{DeclareError, Interest, Key, Readiness, Unsupported};
@@ -17,19 +16,19 @@ use rustix::{
 use std::{fs::File, os::fd::OwnedFd, time::Duration};
 
 super::cases! {
-    a_pipe_is_told: EachTrigger, Beside;
-    a_socket_pair_is_told: EachTrigger, Beside;
-    a_datagram_socket_is_told: EachTrigger, Beside;
-    an_eventfd_is_told_or_refused: EachTrigger, Beside;
-    a_timerfd_is_told_or_refused: EachTrigger, Beside;
-    a_terminal_is_told: EachTrigger, Beside;
-    a_regular_file_is_refused: EachTrigger, Beside;
-    a_file_of_proc_is_taken_where_epoll_takes_it: EachTrigger, Beside;
-    a_device_without_readiness_is_refused: EachTrigger, Beside;
-    numbers_beyond_1024_are_told: EachTrigger, OwnProcess;
+    a_readable_pipe_is_reported: EachTrigger, SharedProcess;
+    a_readable_socket_pair_is_reported: EachTrigger, SharedProcess;
+    a_readable_datagram_socket_is_reported: EachTrigger, SharedProcess;
+    an_eventfd_is_supported_or_refused: EachTrigger, SharedProcess;
+    a_timerfd_is_supported_or_refused: EachTrigger, SharedProcess;
+    a_readable_terminal_is_reported: EachTrigger, SharedProcess;
+    a_regular_file_is_refused: EachTrigger, SharedProcess;
+    a_proc_file_is_accepted_if_epoll_accepts_it: EachTrigger, SharedProcess;
+    a_device_without_readiness_is_refused: EachTrigger, SharedProcess;
+    descriptors_beyond_1024_are_reported: EachTrigger, OwnProcess;
 }
 
-fn told_after(setup: Setup, source: OwnedFd, write_there: impl FnOnce()) -> Outcome {
+fn is_reported_after(setup: Setup, source: OwnedFd, write_there: impl FnOnce()) -> Outcome {
     let mut rig = Rig::new(setup);
     let key = rig.declare(source, Interest::READABLE);
     rig.assert_silent();
@@ -39,24 +38,24 @@ fn told_after(setup: Setup, source: OwnedFd, write_there: impl FnOnce()) -> Outc
     Outcome::Pass
 }
 
-fn a_pipe_is_told(setup: Setup) -> Outcome {
+fn a_readable_pipe_is_reported(setup: Setup) -> Outcome {
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-    told_after(setup, unblock(reader), || write(&writer, b"x"))
+    is_reported_after(setup, unblock(reader), || write(&writer, b"x"))
 }
 
-fn a_socket_pair_is_told(setup: Setup) -> Outcome {
+fn a_readable_socket_pair_is_reported(setup: Setup) -> Outcome {
     let (ours, theirs) = stream_pair();
-    told_after(setup, theirs, || write(&ours, b"x"))
+    is_reported_after(setup, theirs, || write(&ours, b"x"))
 }
 
-fn a_datagram_socket_is_told(setup: Setup) -> Outcome {
+fn a_readable_datagram_socket_is_reported(setup: Setup) -> Outcome {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).expect("a socket pair");
-    told_after(setup, pair.0, || write(&pair.1, b"x"))
+    is_reported_after(setup, pair.0, || write(&pair.1, b"x"))
 }
 
-/// Declares a source that cannot send signals: the key, or the typed error of mechanisms that need signals.
-fn declare_quiet(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
+/// Declares a source that sends no signals. `None` if the mechanism needs signals; it must then return the typed error.
+fn declare_unless_refused(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
     let setup = rig.setup;
     match rig.set.declare(source, Interest::READABLE, setup.trigger) {
         Ok(key) => Some(key),
@@ -71,7 +70,7 @@ fn declare_quiet(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
             );
             assert!(
                 setup.mechanism.signal_queue().is_some(),
-                "only mechanisms on signals may refuse it"
+                "only mechanisms that use signals may refuse it"
             );
             None
         }
@@ -80,11 +79,11 @@ fn declare_quiet(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
 
 const WITHOUT_SIGNALS: Outcome = Outcome::Unsupported("a file that sends no signals");
 
-fn an_eventfd_is_told_or_refused(setup: Setup) -> Outcome {
+fn an_eventfd_is_supported_or_refused(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let eventfd = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
     let other = rustix::io::dup(&eventfd).expect("a duplicate");
-    let Some(key) = declare_quiet(&mut rig, eventfd) else {
+    let Some(key) = declare_unless_refused(&mut rig, eventfd) else {
         return WITHOUT_SIGNALS;
     };
     rig.assert_silent();
@@ -93,7 +92,7 @@ fn an_eventfd_is_told_or_refused(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_timerfd_is_told_or_refused(setup: Setup) -> Outcome {
+fn a_timerfd_is_supported_or_refused(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
     let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).expect("a timer");
@@ -105,16 +104,16 @@ fn a_timerfd_is_told_or_refused(setup: Setup) -> Outcome {
         it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
         it_value: soon,
     };
-    let Some(key) = declare_quiet(&mut rig, timer) else {
+    let Some(key) = declare_unless_refused(&mut rig, timer) else {
         return WITHOUT_SIGNALS;
     };
-    rustix::time::timerfd_settime(&rig.set[key], TimerfdTimerFlags::empty(), &once).expect("setting it");
+    rustix::time::timerfd_settime(&rig.set[key], TimerfdTimerFlags::empty(), &once).expect("setting the timer");
     rig.expect(key, Readiness::READABLE);
-    assert_eq!(rig.drain(key).0, 1_u64.to_ne_bytes(), "it went off once");
+    assert_eq!(rig.drain(key).0, 1_u64.to_ne_bytes(), "it expired once");
     Outcome::Pass
 }
 
-fn a_terminal_is_told(setup: Setup) -> Outcome {
+fn a_readable_terminal_is_reported(setup: Setup) -> Outcome {
     let controller = match rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
         Ok(controller) => controller,
         Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
@@ -125,7 +124,7 @@ fn a_terminal_is_told(setup: Setup) -> Outcome {
         Ok(terminal) => terminal,
         Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
     };
-    told_after(setup, unblock(terminal), || write(&controller, b"a line\n"))
+    is_reported_after(setup, unblock(terminal), || write(&controller, b"a line\n"))
 }
 
 fn refused(setup: Setup, file: File) -> Outcome {
@@ -133,7 +132,7 @@ fn refused(setup: Setup, file: File) -> Outcome {
     let declined = rig
         .set
         .declare(file.into(), Interest::READABLE, setup.trigger)
-        .expect_err("it has no readiness");
+        .expect_err("the file has no readiness");
     let what = Unsupported::FileWithoutReadiness;
     assert_eq!(
         declined.error,
@@ -149,16 +148,17 @@ fn refused(setup: Setup, file: File) -> Outcome {
 
 fn a_regular_file_is_refused(setup: Setup) -> Outcome {
     let program = std::env::current_exe().expect("the test program");
-    let folder = program.parent().expect("its folder").to_owned();
+    let folder = program.parent().expect("the folder of the test program").to_owned();
     refused(setup, File::open(program).expect("the test program opens"));
-    refused(setup, File::open(folder).expect("its folder opens"))
+    refused(setup, File::open(folder).expect("the folder opens"))
 }
 
-/// What the kernel shows as a regular file and yet can tell about, epoll accepts: so does everybody, but for signals.
-fn a_file_of_proc_is_taken_where_epoll_takes_it(setup: Setup) -> Outcome {
+/// epoll accepts this file: `stat` shows a regular file, but it has readiness. All other mechanisms must accept it too,
+/// except those that use signals.
+fn a_proc_file_is_accepted_if_epoll_accepts_it(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
-    let mounts = File::open("/proc/self/mounts").expect("it opens");
-    let key = declare_quiet(&mut rig, mounts.into());
+    let mounts = File::open("/proc/self/mounts").expect("the file opens");
+    let key = declare_unless_refused(&mut rig, mounts.into());
     assert!(
         key.is_some() || setup.mechanism.signal_queue().is_some(),
         "{}",
@@ -171,15 +171,15 @@ fn a_device_without_readiness_is_refused(setup: Setup) -> Outcome {
     refused(setup, File::open("/dev/null").expect("/dev/null opens"))
 }
 
-fn numbers_beyond_1024_are_told(setup: Setup) -> Outcome {
+fn descriptors_beyond_1024_are_reported(setup: Setup) -> Outcome {
     const BEYOND: i32 = 3_000;
     let limit = raise_file_limit();
     if limit <= BEYOND.unsigned_abs().into() {
-        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it beyond {BEYOND}"));
+        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it above {BEYOND}"));
     }
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
-    let high = rustix::io::fcntl_dupfd_cloexec(&theirs, BEYOND).expect("a high number");
+    let high = rustix::io::fcntl_dupfd_cloexec(&theirs, BEYOND).expect("a descriptor with a high number");
     drop(theirs);
     let (low_peer, low) = stream_pair();
     let key = rig.declare(high, Interest::READABLE);

@@ -1,11 +1,10 @@
-//! Whose readiness is told: keys, batches, reuse.
+//! Which source an event belongs to: keys, batches, reused descriptors.
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::Beside,
-    Setup,
-    rig::{PATIENCE, Rig, stream_pair, tcp_pair, write},
+    Isolation::SharedProcess,
+    Outcome, Setup,
+    rig::{HANG_TIMEOUT, Rig, stream_pair, tcp_pair, write},
 };
 use c10k_event::{DeclareError, Interest, Readiness, Unsupported, Watch, WithdrawError};
 use std::{
@@ -14,25 +13,25 @@ use std::{
 };
 
 super::cases! {
-    a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it: EachTrigger, Beside;
-    a_number_reused_with_an_event_pending_is_not_blamed: EachTrigger, Beside;
-    a_number_reused_with_an_event_in_the_batch_is_not_blamed: EachTrigger, Beside;
-    a_number_reused_many_times_is_told_right: EachTrigger, Beside;
-    a_duplicate_outlives_its_withdrawn_source_in_silence: EachTrigger, Beside;
-    a_source_declared_twice_is_refused: EachTrigger, Beside;
-    an_unknown_key_is_refused: EachTrigger, Beside;
-    a_withdrawn_source_works_and_can_be_declared_again: EachTrigger, Beside;
-    a_replaced_descriptor_is_noticed: EachTrigger, Beside;
-    a_replaced_descriptor_does_no_harm_once_it_is_withdrawn: EachTrigger, Beside;
-    a_source_that_is_modified_at_each_event_starves_nobody: EachTrigger, Beside;
-    events_left_in_the_batch_are_not_lost: EachTrigger, Beside;
-    withdrawing_all_leaves_silence: EachTrigger, Beside;
-    the_state_at_the_declaration_is_returned_when_asked_for: EachTrigger, Beside;
-    exclusive_wakeup_and_its_illegal_combinations: EachTrigger, Beside;
-    counters_reconcile: EachTrigger, Beside;
+    a_source_withdrawn_during_a_batch_reports_no_further_events: EachTrigger, SharedProcess;
+    a_reused_descriptor_gets_no_pending_event_of_its_predecessor: EachTrigger, SharedProcess;
+    a_reused_descriptor_gets_no_batched_event_of_its_predecessor: EachTrigger, SharedProcess;
+    a_descriptor_reused_many_times_reports_only_its_own_events: EachTrigger, SharedProcess;
+    an_open_duplicate_of_a_withdrawn_source_reports_nothing: EachTrigger, SharedProcess;
+    a_source_declared_twice_is_refused: EachTrigger, SharedProcess;
+    an_unknown_key_is_refused: EachTrigger, SharedProcess;
+    a_withdrawn_source_works_and_can_be_declared_again: EachTrigger, SharedProcess;
+    a_replaced_descriptor_is_detected: EachTrigger, SharedProcess;
+    a_replaced_descriptor_reports_nothing_after_its_withdrawal: EachTrigger, SharedProcess;
+    a_source_modified_at_each_event_does_not_starve_others: EachTrigger, SharedProcess;
+    events_not_taken_from_a_batch_are_kept: EachTrigger, SharedProcess;
+    no_events_are_reported_after_all_sources_are_withdrawn: EachTrigger, SharedProcess;
+    the_state_at_declaration_is_returned_if_requested: EachTrigger, SharedProcess;
+    exclusive_wakeup_works_and_refuses_illegal_combinations: EachTrigger, SharedProcess;
+    counters_add_up: EachTrigger, SharedProcess;
 }
 
-fn a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it(setup: Setup) -> Outcome {
+fn a_source_withdrawn_during_a_batch_reports_no_further_events(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let mut peers = Vec::new();
     let keys: Vec<_> = (0..8)
@@ -43,7 +42,7 @@ fn a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it(setup: Setup) -> Ou
         })
         .collect();
     peers.iter().for_each(|peer| write(peer, b"x"));
-    // The first event of whichever source withdraws all others.
+    // Whichever source comes first: withdraw all others.
     rig.set.next_events(&mut rig.events, None).expect("the wait succeeds");
     let first = rig.set.take(&mut rig.events).expect("an event").key;
     for &key in keys.iter().filter(|&&key| key != first) {
@@ -62,8 +61,8 @@ fn a_source_withdrawn_in_a_batch_is_silent_in_the_rest_of_it(setup: Setup) -> Ou
     Outcome::Pass
 }
 
-/// Closes a withdrawn source and opens a silent one under its number; returns the other end and the silent one. The number
-/// stays taken throughout: beside other tests, closing it first could lose it to one of them.
+/// Replaces a withdrawn source by a new one with the same descriptor number. Returns the peer of the new source, and
+/// the new source. The number is never free in between: another test in this process could otherwise take it.
 fn reuse(mut old: OwnedFd) -> (OwnedFd, OwnedFd) {
     let number = old.as_raw_fd();
     let (ours, fresh) = stream_pair();
@@ -72,7 +71,7 @@ fn reuse(mut old: OwnedFd) -> (OwnedFd, OwnedFd) {
     (ours, old)
 }
 
-fn a_number_reused_with_an_event_pending_is_not_blamed(setup: Setup) -> Outcome {
+fn a_reused_descriptor_gets_no_pending_event_of_its_predecessor(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -86,7 +85,7 @@ fn a_number_reused_with_an_event_pending_is_not_blamed(setup: Setup) -> Outcome 
     assert_ne!(next, key);
     for _ in 0..10 {
         let batch = rig.batch(Duration::ZERO);
-        assert!(batch.is_empty(), "{batch:?} is about the source before");
+        assert!(batch.is_empty(), "{batch:?} belongs to the previous source");
     }
     write(&quiet, b"y");
     rig.expect(next, Readiness::READABLE);
@@ -94,7 +93,7 @@ fn a_number_reused_with_an_event_pending_is_not_blamed(setup: Setup) -> Outcome 
     Outcome::Pass
 }
 
-fn a_number_reused_with_an_event_in_the_batch_is_not_blamed(setup: Setup) -> Outcome {
+fn a_reused_descriptor_gets_no_batched_event_of_its_predecessor(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -106,7 +105,7 @@ fn a_number_reused_with_an_event_in_the_batch_is_not_blamed(setup: Setup) -> Out
     assert_eq!(
         rig.set.take(&mut rig.events),
         None,
-        "the batch is about the source before"
+        "the event belongs to the previous source"
     );
     assert_eq!(rig.set.counters().stale_events, 1);
     write(&quiet, b"y");
@@ -114,7 +113,7 @@ fn a_number_reused_with_an_event_in_the_batch_is_not_blamed(setup: Setup) -> Out
     Outcome::Pass
 }
 
-fn a_number_reused_many_times_is_told_right(setup: Setup) -> Outcome {
+fn a_descriptor_reused_many_times_reports_only_its_own_events(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (mut peer, first) = stream_pair();
     let mut key = rig.declare(first, Interest::READABLE);
@@ -138,7 +137,7 @@ fn a_number_reused_many_times_is_told_right(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_duplicate_outlives_its_withdrawn_source_in_silence(setup: Setup) -> Outcome {
+fn an_open_duplicate_of_a_withdrawn_source_reports_nothing(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let duplicate = rustix::io::dup(&theirs).expect("a duplicate");
@@ -146,7 +145,11 @@ fn a_duplicate_outlives_its_withdrawn_source_in_silence(setup: Setup) -> Outcome
     drop(rig.set.withdraw(key).expect("the key is current"));
     write(&ours, b"x");
     rig.assert_silent();
-    assert_eq!(rig.set.counters().events, 0, "the kernel tells nothing about it either");
+    assert_eq!(
+        rig.set.counters().events,
+        0,
+        "the kernel reports nothing about it either"
+    );
     drop(duplicate);
     Outcome::Pass
 }
@@ -159,7 +162,7 @@ fn a_source_declared_twice_is_refused(setup: Setup) -> Outcome {
         .expect("the source can be watched");
     let declined = set
         .declare(&theirs, Interest::WRITABLE, setup.trigger)
-        .expect_err("the same descriptor again");
+        .expect_err("the same descriptor is declared twice");
     assert_eq!(declined.error, DeclareError::AlreadyDeclared { fd: theirs.as_raw_fd() });
     write(&ours, b"x");
     let mut events = c10k_event::Events::with_capacity(4);
@@ -167,12 +170,12 @@ fn a_source_declared_twice_is_refused(setup: Setup) -> Outcome {
     assert_eq!(
         set.take(&mut events).map(|event| event.key),
         Some(key),
-        "the first declaration stands"
+        "the first declaration still holds"
     );
     assert!(set.withdraw(key).is_ok());
     assert!(
         set.declare(&theirs, Interest::READABLE, setup.trigger).is_ok(),
-        "withdrawn, it can be declared again"
+        "it can be declared again after its withdrawal"
     );
     Outcome::Pass
 }
@@ -206,7 +209,7 @@ fn a_withdrawn_source_works_and_can_be_declared_again(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_replaced_descriptor_is_noticed(setup: Setup) -> Outcome {
+fn a_replaced_descriptor_is_detected(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (_ours, theirs) = stream_pair();
     let (_others, other) = stream_pair();
@@ -220,7 +223,7 @@ fn a_replaced_descriptor_is_noticed(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_replaced_descriptor_does_no_harm_once_it_is_withdrawn(setup: Setup) -> Outcome {
+fn a_replaced_descriptor_reports_nothing_after_its_withdrawal(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (_ours, theirs) = stream_pair();
     let (_others, other) = stream_pair();
@@ -232,7 +235,7 @@ fn a_replaced_descriptor_does_no_harm_once_it_is_withdrawn(setup: Setup) -> Outc
         matches!(withdrawn, Err(WithdrawError::StillWatched { .. })),
         "{withdrawn:?}"
     );
-    // Its number is nobody's from here on.
+    // This frees the declared number.
     drop(kept);
     let key = rig.declare(next, Interest::READABLE);
     rig.assert_silent();
@@ -241,25 +244,25 @@ fn a_replaced_descriptor_does_no_harm_once_it_is_withdrawn(setup: Setup) -> Outc
     Outcome::Pass
 }
 
-fn a_source_that_is_modified_at_each_event_starves_nobody(setup: Setup) -> Outcome {
+fn a_source_modified_at_each_event_does_not_starve_others(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (_there, always) = stream_pair();
     let (peer, seldom) = stream_pair();
     let waker = rig.set.waker().expect("a waker");
     let always = rig.declare(always, Interest::WRITABLE);
     let seldom = rig.declare(seldom, Interest::READABLE);
-    let (mut told, mut woken) = (false, false);
+    let (mut reported, mut woken) = (false, false);
     for turn in 0..50 {
         if turn == 5 {
             write(&peer, b"x");
-            waker.wake().expect("waking");
+            waker.wake().expect("the wakeup succeeds");
         }
         rig.set
-            .next_events(&mut rig.events, Some(PATIENCE))
+            .next_events(&mut rig.events, Some(HANG_TIMEOUT))
             .expect("the wait succeeds");
         woken |= rig.events.woken();
         while let Some(event) = rig.set.take(&mut rig.events) {
-            told |= event.key == seldom;
+            reported |= event.key == seldom;
             if event.key == always {
                 rig.set
                     .modify(always, Interest::WRITABLE, setup.trigger)
@@ -267,11 +270,11 @@ fn a_source_that_is_modified_at_each_event_starves_nobody(setup: Setup) -> Outco
             }
         }
     }
-    assert!(told && woken, "told {told}, woken {woken}");
+    assert!(reported && woken, "reported {reported}, woken {woken}");
     Outcome::Pass
 }
 
-fn events_left_in_the_batch_are_not_lost(setup: Setup) -> Outcome {
+fn events_not_taken_from_a_batch_are_kept(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     write(&ours, b"x");
@@ -281,14 +284,14 @@ fn events_left_in_the_batch_are_not_lost(setup: Setup) -> Outcome {
     assert_eq!(
         rig.set.next_events(&mut rig.events, None),
         count,
-        "they are handed out before anybody is asked"
+        "the remaining events are returned without a system call"
     );
     assert_eq!(rig.set.counters().waits, waits);
     assert_eq!(rig.set.take(&mut rig.events).map(|event| event.key), Some(key));
     Outcome::Pass
 }
 
-fn withdrawing_all_leaves_silence(setup: Setup) -> Outcome {
+fn no_events_are_reported_after_all_sources_are_withdrawn(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let mut peers = Vec::new();
     for _ in 0..20 {
@@ -308,25 +311,28 @@ fn withdrawing_all_leaves_silence(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn the_state_at_the_declaration_is_returned_when_asked_for(setup: Setup) -> Outcome {
+fn the_state_at_declaration_is_returned_if_requested(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let (_idle, quiet) = stream_pair();
     write(&ours, b"x");
-    // TCP delivers on its own time.
+    // TCP delivers the byte with a delay.
     while rustix::io::ioctl_fionread(&theirs) == Ok(0) {}
     let watch = Watch::new(Interest::READABLE, setup.trigger).returning_state();
     let declared = rig.set.declare_with(theirs, watch).expect("the source can be watched");
     assert_eq!(declared.state, Some(Readiness::READABLE));
-    assert!(rig.next(declared.key).is_readable(), "it comes as an event too");
+    assert!(rig.next(declared.key).is_readable(), "it is reported as an event too");
     assert_eq!(
-        rig.set.declare_with(quiet, watch).expect("the same").state,
+        rig.set
+            .declare_with(quiet, watch)
+            .expect("the source can be watched")
+            .state,
         Some(Readiness::NONE)
     );
     Outcome::Pass
 }
 
-fn exclusive_wakeup_and_its_illegal_combinations(setup: Setup) -> Outcome {
+fn exclusive_wakeup_works_and_refuses_illegal_combinations(setup: Setup) -> Outcome {
     let watch = Watch::new(Interest::READABLE, setup.trigger).exclusive();
     let (mut first, mut second) = (Rig::new(setup), Rig::new(setup));
     let (ours, theirs) = stream_pair();
@@ -351,16 +357,19 @@ fn exclusive_wakeup_and_its_illegal_combinations(setup: Setup) -> Outcome {
         .declare_with(other, illegal)
         .expect_err("an illegal combination");
     assert_eq!(declined.error, refusal(Unsupported::ExclusiveWith("PRIORITY")));
-    second.set.declare_with(duplicate, watch).expect("as the first");
+    second
+        .set
+        .declare_with(duplicate, watch)
+        .expect("the source can be watched");
     write(&ours, b"x");
-    // Nobody waits at the moment of the event, so the kernel may tell either set or both; never none.
-    let told = first.batch(Duration::ZERO).len() + second.batch(Duration::ZERO).len();
-    assert!((1..=2).contains(&told), "{told}");
+    // No thread is waiting when the event occurs, so the kernel may report it to one set or to both, but not to none.
+    let reported = first.batch(Duration::ZERO).len() + second.batch(Duration::ZERO).len();
+    assert!((1..=2).contains(&reported), "{reported}");
     assert!(first.set.withdraw(key).is_ok());
     Outcome::Pass
 }
 
-fn counters_reconcile(setup: Setup) -> Outcome {
+fn counters_add_up(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let mut handled = 0;
     for round in 0..50 {

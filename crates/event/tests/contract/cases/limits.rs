@@ -2,33 +2,32 @@
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::{Beside, OwnProcess},
-    Setup,
-    rig::{Filler, PATIENCE, Rig, drain, raise_file_limit, stream_pair, write},
+    Isolation::{OwnProcess, SharedProcess},
+    Outcome, Setup,
+    rig::{Filler, HANG_TIMEOUT, Rig, drain, raise_file_limit, stream_pair, write},
 };
 use c10k_event::{BusyPoll, Interest, InterestSet, Interrupts, Key, OpenError, Options, SignalQueue, Trigger};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::{collections::HashMap, os::fd::OwnedFd, time::Instant};
 
 super::cases! {
-    one_of_ten_thousand_sources_is_told: EachTrigger, OwnProcess;
-    a_small_batch_starves_nobody: EachTrigger, Beside;
-    a_batch_of_one_tells_everybody: EachTrigger, Beside;
-    a_queue_of_1_loses_no_source: EachTrigger, OwnProcess;
-    a_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
-    a_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
-    a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it: EachTrigger, OwnProcess;
-    a_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
-    a_completion_queue_of_2_loses_no_source: EachTrigger, Beside;
-    busy_polling_is_done_or_refused: EachTrigger, Beside;
+    one_ready_source_of_ten_thousand_is_reported: EachTrigger, OwnProcess;
+    a_small_batch_starves_no_source: EachTrigger, SharedProcess;
+    a_batch_of_one_starves_no_source: EachTrigger, SharedProcess;
+    a_signal_queue_of_1_loses_no_source: EachTrigger, OwnProcess;
+    a_signal_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
+    a_signal_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
+    a_signal_queue_with_room_for_each_source_overflows_only_with_one_signal_per_event: EachTrigger, OwnProcess;
+    a_signal_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
+    a_completion_queue_of_2_loses_no_source: EachTrigger, SharedProcess;
+    busy_polling_works_or_is_refused: EachTrigger, SharedProcess;
 }
 
-fn one_of_ten_thousand_sources_is_told(setup: Setup) -> Outcome {
+fn one_ready_source_of_ten_thousand_is_reported(setup: Setup) -> Outcome {
     const SOURCES: usize = 10_000;
     let limit = raise_file_limit();
     if limit < SOURCES as u64 + 100 {
-        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it beyond {SOURCES}"));
+        return Outcome::Unavailable(format!("RLIMIT_NOFILE is {limit}: raise it above {SOURCES}"));
     }
     let mut rig = Rig::new(setup);
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -40,13 +39,13 @@ fn one_of_ten_thousand_sources_is_told(setup: Setup) -> Outcome {
     let key = rig.declare(theirs, Interest::READABLE);
     rig.assert_silent();
     write(&ours, b"x");
-    let batch = rig.batch(PATIENCE);
+    let batch = rig.batch(HANG_TIMEOUT);
     assert_eq!(batch.iter().map(|event| event.key).collect::<Vec<_>>(), [key]);
     Outcome::Pass
 }
 
-/// Pairs of which the set has one end each.
-fn crowd(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
+/// Declares one end of each of `size` socket pairs. Returns the other ends, by key.
+fn declare_pairs(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
     let mut peers = HashMap::new();
     for _ in 0..size {
         let (ours, theirs) = stream_pair();
@@ -55,66 +54,68 @@ fn crowd(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
     peers
 }
 
-fn starves_nobody(setup: Setup, batch: usize) -> Outcome {
+fn starves_no_source(setup: Setup, batch: usize) -> Outcome {
     const SOURCES: usize = 100;
     let mut rig = Rig::with(setup, &Options::default(), batch);
-    let peers = crowd(&mut rig, SOURCES);
+    let peers = declare_pairs(&mut rig, SOURCES);
     peers.values().for_each(|peer| write(peer, b"x"));
-    let mut told: HashMap<Key, usize> = HashMap::new();
-    // Nothing is drained: with the level trigger all stay ready, and each must have its turn all the same.
-    // Two turns each, or as many waits as there are sources where each wait brings one event.
+    let mut reported: HashMap<Key, usize> = HashMap::new();
+    // No source is drained, so all remain ready with the level trigger, and each must still be reported in turn: twice
+    // within this many waits. With the other triggers a wait may report a single event.
     let waits = if setup.trigger == Trigger::Level {
         SOURCES.div_ceil(batch) * 2
     } else {
         SOURCES
     };
     for _ in 0..waits {
-        let events = rig.batch(PATIENCE);
+        let events = rig.batch(HANG_TIMEOUT);
         assert!(events.len() <= batch, "{} events in a batch of {batch}", events.len());
-        events.iter().for_each(|event| *told.entry(event.key).or_default() += 1);
-        if setup.trigger != Trigger::Level && told.len() == SOURCES {
+        events
+            .iter()
+            .for_each(|event| *reported.entry(event.key).or_default() += 1);
+        if setup.trigger != Trigger::Level && reported.len() == SOURCES {
             break;
         }
     }
-    assert_eq!(told.len(), SOURCES, "everybody has had a turn");
+    assert_eq!(reported.len(), SOURCES, "every source is reported");
     if setup.trigger == Trigger::Level {
-        let (least, most) = (told.values().min(), told.values().max());
+        let (least, most) = (reported.values().min(), reported.values().max());
         assert!(
             most <= least.map(|least| least + 1).as_ref(),
-            "turns: {least:?} to {most:?}"
+            "reported {least:?} to {most:?} times"
         );
     }
     Outcome::Pass
 }
 
-fn a_small_batch_starves_nobody(setup: Setup) -> Outcome {
-    starves_nobody(setup, 8)
+fn a_small_batch_starves_no_source(setup: Setup) -> Outcome {
+    starves_no_source(setup, 8)
 }
 
-fn a_batch_of_one_tells_everybody(setup: Setup) -> Outcome {
-    starves_nobody(setup, 1)
+fn a_batch_of_one_starves_no_source(setup: Setup) -> Outcome {
+    starves_no_source(setup, 1)
 }
 
-fn a_queue_of_1_loses_no_source(setup: Setup) -> Outcome {
+fn a_signal_queue_of_1_loses_no_source(setup: Setup) -> Outcome {
     loses_no_source(setup, 1)
 }
 
-fn a_queue_of_8_loses_no_source(setup: Setup) -> Outcome {
+fn a_signal_queue_of_8_loses_no_source(setup: Setup) -> Outcome {
     loses_no_source(setup, 8)
 }
 
-fn a_queue_of_64_loses_no_source(setup: Setup) -> Outcome {
+fn a_signal_queue_of_64_loses_no_source(setup: Setup) -> Outcome {
     loses_no_source(setup, 64)
 }
 
-/// 5,000 events on 100 sources; all bytes arrive although most signals have no room in the queue.
+/// 5,000 events on 100 sources. All bytes arrive although most signals do not fit into the queue.
 fn loses_no_source(setup: Setup, signal_queue: u64) -> Outcome {
     const SOURCES: usize = 100;
     const ROUNDS: usize = 50;
     let mut options = Options::default();
     options.signal_queue = Some(signal_queue);
     let mut rig = Rig::with(setup, &options, 64);
-    let peers = crowd(&mut rig, SOURCES);
+    let peers = declare_pairs(&mut rig, SOURCES);
     for _ in 0..ROUNDS {
         peers.values().for_each(|peer| write(peer, b"x"));
         read_all(&mut rig, SOURCES);
@@ -131,9 +132,9 @@ fn loses_no_source(setup: Setup, signal_queue: u64) -> Outcome {
     Outcome::Pass
 }
 
-/// Reads until so many bytes have come.
+/// Reads this many bytes from the ready sources.
 fn read_all(rig: &mut Rig, bytes: usize) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + HANG_TIMEOUT;
     let mut left = bytes;
     while left > 0 {
         let events = rig.batch(until.saturating_duration_since(Instant::now()));
@@ -145,9 +146,9 @@ fn read_all(rig: &mut Rig, bytes: usize) {
     }
 }
 
-/// Ten events on each source before the next wait: one signal for each fits into the queue, ten do not. The queue belongs to
-/// the user: signals that other processes have queued, or queue during the test, get room of their own.
-fn a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it(setup: Setup) -> Outcome {
+/// Ten events occur on each source before the next wait. The queue has room for one signal per source but not for ten.
+/// It is shared by all processes of the user, so it has additional room for their signals.
+fn a_signal_queue_with_room_for_each_source_overflows_only_with_one_signal_per_event(setup: Setup) -> Outcome {
     const SOURCES: usize = 100;
     const WRITES: usize = 10;
     const ROUNDS: u64 = 5;
@@ -155,7 +156,7 @@ fn a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it(setup: S
     let mut options = Options::default();
     options.signal_queue = Some(SOURCES as u64 + queued_by_user() + OTHERS);
     let mut rig = Rig::with(setup, &options, 64);
-    let peers = crowd(&mut rig, SOURCES);
+    let peers = declare_pairs(&mut rig, SOURCES);
     for _ in 0..ROUNDS {
         for _ in 0..WRITES {
             peers.values().for_each(|peer| write(peer, b"x"));
@@ -172,7 +173,7 @@ fn a_queue_as_long_as_the_sources_overflows_only_where_nothing_gates_it(setup: S
     Outcome::Pass
 }
 
-/// How many signals are queued for processes of this user (proc_pid_status(5)).
+/// The number of signals that are queued for processes of this user (proc_pid_status(5)).
 fn queued_by_user() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a mounted /proc");
     let queued = status
@@ -180,16 +181,16 @@ fn queued_by_user() -> u64 {
         .find_map(|line| line.strip_prefix("SigQ:\t")?.split('/').next());
     queued
         .and_then(|queued| queued.parse().ok())
-        .expect("SigQ is a number of a number")
+        .expect("SigQ is QUEUED/LIMIT")
 }
 
-fn a_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
+fn a_signal_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
     const SOURCES: usize = 50;
     let mut options = Options::default();
     options.signal_queue = Some(200);
     let mut rig = Rig::with(setup, &options, 64);
-    let peers = crowd(&mut rig, SOURCES);
-    // The other process inherits the limit, and the queue is the user's.
+    let peers = declare_pairs(&mut rig, SOURCES);
+    // The other process inherits the limit and shares the queue, which belongs to the user.
     let mut filler = Filler::start();
     for _ in 0..10 {
         peers.values().for_each(|peer| write(peer, b"x"));
@@ -207,7 +208,7 @@ fn a_completion_queue_of_2_loses_no_source(setup: Setup) -> Outcome {
     let mut options = Options::default();
     options.completion_queue = Some(2);
     let mut rig = Rig::with(setup, &options, 64);
-    let peers = crowd(&mut rig, SOURCES);
+    let peers = declare_pairs(&mut rig, SOURCES);
     for _ in 0..20 {
         peers.values().for_each(|peer| write(peer, b"x"));
         read_all(&mut rig, SOURCES);
@@ -218,7 +219,7 @@ fn a_completion_queue_of_2_loses_no_source(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn busy_polling_is_done_or_refused(setup: Setup) -> Outcome {
+fn busy_polling_works_or_is_refused(setup: Setup) -> Outcome {
     let mut options = Options::default();
     options.busy_poll = Some(BusyPoll {
         duration_us: 50,
@@ -228,7 +229,7 @@ fn busy_polling_is_done_or_refused(setup: Setup) -> Outcome {
         Ok(set) => {
             drop(set);
             let mut rig = Rig::with(setup, &options, 8);
-            let peers = crowd(&mut rig, 4);
+            let peers = declare_pairs(&mut rig, 4);
             peers.values().for_each(|peer| write(peer, b"x"));
             read_all(&mut rig, 4);
             Outcome::Pass

@@ -1,4 +1,4 @@
-//! The cases, by what they are about.
+//! The cases, one file per subject.
 
 mod bits;
 mod files;
@@ -27,13 +27,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     .flatten()
 }
 
-/// `case!(name, about, place)`: the row of a function.
+/// `cases! { name: about, isolation; … }`: one row per function.
 macro_rules! cases {
-    ($($name:ident: $about:expr, $place:expr;)*) => {
+    ($($name:ident: $about:expr, $isolation:expr;)*) => {
         pub(crate) const CASES: &[$crate::Case] = &[$($crate::Case {
             name: stringify!($name),
             about: $about,
-            place: $place,
+            isolation: $isolation,
             run: $name,
         },)*];
     };

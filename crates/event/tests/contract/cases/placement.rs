@@ -2,10 +2,9 @@
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::{Beside, OwnProcess},
-    Setup,
-    rig::{PATIENCE, Rig, stream_pair, write},
+    Isolation::{OwnProcess, SharedProcess},
+    Outcome, Setup,
+    rig::{HANG_TIMEOUT, Rig, stream_pair, write},
 };
 use c10k_event::{DeclareError, Interest, Readiness, Threading, WaitError, WithdrawError, WrongContext};
 use c10k_sys::{
@@ -19,17 +18,17 @@ use std::{
 };
 
 super::cases! {
-    two_sets_in_one_thread_do_not_mix: EachTrigger, Beside;
-    sets_in_two_threads_do_not_mix: EachTrigger, Beside;
-    a_set_whose_opener_has_ended_works_or_says_why_not: EachTrigger, Beside;
-    a_set_reopened_in_the_same_thread_starts_empty: EachTrigger, Beside;
-    a_child_that_drops_the_set_leaves_it_to_the_parent: EachTrigger, OwnProcess;
-    a_child_that_uses_the_set_is_refused: EachTrigger, OwnProcess;
-    a_child_opens_a_set_of_its_own: EachTrigger, OwnProcess;
-    signals_of_another_process_are_left_alone: EachTrigger, OwnProcess;
+    two_sets_in_one_thread_are_independent: EachTrigger, SharedProcess;
+    sets_in_two_threads_are_independent: EachTrigger, SharedProcess;
+    a_set_works_after_its_opening_thread_ends_or_refuses_use: EachTrigger, SharedProcess;
+    a_set_reopened_in_the_same_thread_starts_empty: EachTrigger, SharedProcess;
+    a_set_dropped_in_a_child_still_works_in_the_parent: EachTrigger, OwnProcess;
+    a_child_process_cannot_use_the_set_of_its_parent: EachTrigger, OwnProcess;
+    a_child_process_can_open_its_own_set: EachTrigger, OwnProcess;
+    signals_of_another_process_are_not_dropped: EachTrigger, OwnProcess;
 }
 
-fn two_sets_in_one_thread_do_not_mix(setup: Setup) -> Outcome {
+fn two_sets_in_one_thread_are_independent(setup: Setup) -> Outcome {
     let (mut first, mut second) = (Rig::new(setup), Rig::new(setup));
     let (first_peer, source) = stream_pair();
     let key = first.declare(source, Interest::READABLE);
@@ -50,7 +49,7 @@ fn two_sets_in_one_thread_do_not_mix(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn sets_in_two_threads_do_not_mix(setup: Setup) -> Outcome {
+fn sets_in_two_threads_are_independent(setup: Setup) -> Outcome {
     let threads: Vec<_> = (0..2_u8)
         .map(|number| {
             thread::spawn(move || {
@@ -71,7 +70,7 @@ fn sets_in_two_threads_do_not_mix(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_set_whose_opener_has_ended_works_or_says_why_not(setup: Setup) -> Outcome {
+fn a_set_works_after_its_opening_thread_ends_or_refuses_use(setup: Setup) -> Outcome {
     let opener = thread::spawn(move || {
         let mut rig = Rig::new(setup);
         let (ours, theirs) = stream_pair();
@@ -87,7 +86,7 @@ fn a_set_whose_opener_has_ended_works_or_says_why_not(setup: Setup) -> Outcome {
             Outcome::Pass
         }
         Threading::Opener => {
-            let waited = rig.set.next_events(&mut rig.events, Some(PATIENCE));
+            let waited = rig.set.next_events(&mut rig.events, Some(HANG_TIMEOUT));
             assert_eq!(waited, Err(WaitError::WrongContext(WrongContext::Thread)));
             let modified = rig.set.modify(key, Interest::READABLE, setup.trigger);
             assert_eq!(modified, Err(DeclareError::WrongContext(WrongContext::Thread)));
@@ -99,7 +98,7 @@ fn a_set_whose_opener_has_ended_works_or_says_why_not(setup: Setup) -> Outcome {
                     ..
                 })
             ));
-            Outcome::Unsupported("use by another thread than the opener")
+            Outcome::Unsupported("use in another thread than the opener")
         }
     }
 }
@@ -120,7 +119,7 @@ fn a_set_reopened_in_the_same_thread_starts_empty(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_child_that_drops_the_set_leaves_it_to_the_parent(setup: Setup) -> Outcome {
+fn a_set_dropped_in_a_child_still_works_in_the_parent(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -131,19 +130,19 @@ fn a_child_that_drops_the_set_leaves_it_to_the_parent(setup: Setup) -> Outcome {
         0
     });
     assert_eq!(status, Ok(Some(0)));
-    let mut rig = rig.expect("the child has dropped its copy only");
+    let mut rig = rig.expect("only the copy of the child is dropped");
     write(&ours, b"x");
     rig.expect(key, Readiness::READABLE);
     rig.drain(key);
-    waker.wake().expect("waking");
+    waker.wake().expect("the wakeup succeeds");
     while !rig.events.woken() {
-        rig.batch(PATIENCE);
+        rig.batch(HANG_TIMEOUT);
     }
     assert!(rig.set.withdraw(key).is_ok());
     Outcome::Pass
 }
 
-fn a_child_that_uses_the_set_is_refused(setup: Setup) -> Outcome {
+fn a_child_process_cannot_use_the_set_of_its_parent(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let (_others, other) = stream_pair();
@@ -166,7 +165,7 @@ fn a_child_that_uses_the_set_is_refused(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_child_opens_a_set_of_its_own(setup: Setup) -> Outcome {
+fn a_child_process_can_open_its_own_set(setup: Setup) -> Outcome {
     let parent = Rig::new(setup);
     let status = in_child(move || {
         let mut rig = Rig::new(setup);
@@ -181,9 +180,9 @@ fn a_child_opens_a_set_of_its_own(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-/// While a set watches, another process gets one signal for each event, whatever number it has chosen: from a source of its
-/// own, and from one that the set watches too and that the process has made its own.
-fn signals_of_another_process_are_left_alone(setup: Setup) -> Outcome {
+/// While a set watches, another process gets one signal for each event, with any signal number. This holds for a source
+/// that only that process uses, and for a source of the set after the process redirects its signals to itself.
+fn signals_of_another_process_are_not_dropped(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -196,15 +195,15 @@ fn signals_of_another_process_are_left_alone(setup: Setup) -> Outcome {
         u8::from(
             !of_both
                 .into_iter()
-                .all(|(writer, source)| tells_each_write(writer, source)),
+                .all(|(writer, source)| signals_each_write(writer, source)),
         )
     });
     assert_eq!(status, Ok(Some(0)));
     Outcome::Pass
 }
 
-/// Whether each of several writes brings this thread a signal, with each of the real-time signals.
-fn tells_each_write(writer: &OwnedFd, source: &OwnedFd) -> bool {
+/// Whether this thread receives one signal for each of several writes, for each real-time signal number.
+fn signals_each_write(writer: &OwnedFd, source: &OwnedFd) -> bool {
     const WRITES: usize = 3;
     Signal::real_time().all(|number| {
         let mask = SignalSet::of(&[number]);
@@ -214,7 +213,7 @@ fn tells_each_write(writer: &OwnedFd, source: &OwnedFd) -> bool {
         let (_, flags) = signal::async_of(source.as_fd()).expect("F_GETFL");
         signal::set_async(source.as_fd(), Async::On, flags).expect("F_SETFL");
         (0..WRITES).for_each(|_| write(writer, b"x"));
-        let told = (0..2 * WRITES).filter(|_| signal::wait(&mask, Some(Duration::ZERO)).is_ok());
-        told.count() == WRITES
+        let received = (0..2 * WRITES).filter(|_| signal::wait(&mask, Some(Duration::ZERO)).is_ok());
+        received.count() == WRITES
     })
 }

@@ -2,10 +2,9 @@
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::{Beside, OwnProcess},
-    Setup,
-    rig::{PATIENCE, Rig, stream_pair, write},
+    Isolation::{OwnProcess, SharedProcess},
+    Outcome, Setup,
+    rig::{HANG_TIMEOUT, Rig, stream_pair, write},
 };
 use c10k_event::{Interest, Readiness};
 use c10k_sys::signal::{self, Signal, SignalSet};
@@ -19,12 +18,12 @@ use std::{
 };
 
 super::cases! {
-    a_zero_timeout_does_not_wait: EachTrigger, Beside;
-    a_timeout_below_a_millisecond_is_kept: EachTrigger, Beside;
-    an_endless_wait_ends_with_an_event: EachTrigger, Beside;
-    a_timeout_without_sources_passes: EachTrigger, Beside;
-    the_longest_timeout_is_taken: EachTrigger, Beside;
-    interruptions_are_not_told_and_do_not_stretch_the_timeout: EachTrigger, OwnProcess;
+    a_zero_timeout_does_not_wait: EachTrigger, SharedProcess;
+    a_timeout_below_a_millisecond_is_not_rounded_up: EachTrigger, SharedProcess;
+    a_wait_without_timeout_ends_with_an_event: EachTrigger, SharedProcess;
+    a_wait_without_sources_times_out: EachTrigger, SharedProcess;
+    the_longest_timeout_is_accepted: EachTrigger, SharedProcess;
+    interrupted_waits_resume_with_the_remaining_timeout: EachTrigger, OwnProcess;
 }
 
 fn a_zero_timeout_does_not_wait(setup: Setup) -> Outcome {
@@ -37,7 +36,7 @@ fn a_zero_timeout_does_not_wait(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_timeout_below_a_millisecond_is_kept(setup: Setup) -> Outcome {
+fn a_timeout_below_a_millisecond_is_not_rounded_up(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (_ours, theirs) = stream_pair();
     rig.declare(theirs, Interest::READABLE);
@@ -51,7 +50,7 @@ fn a_timeout_below_a_millisecond_is_kept(setup: Setup) -> Outcome {
         .inspect(|waited| assert!(*waited >= asked, "{waited:?} is shorter than {asked:?}"))
         .min()
         .expect("fifty waits");
-    // The fastest of many tells whether it was rounded to milliseconds, however busy the machine is.
+    // The fastest of many waits shows whether the timeout is rounded to milliseconds, even on a busy machine.
     assert!(
         fastest < Duration::from_millis(1),
         "{fastest:?}: rounded to milliseconds"
@@ -59,7 +58,7 @@ fn a_timeout_below_a_millisecond_is_kept(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn an_endless_wait_ends_with_an_event(setup: Setup) -> Outcome {
+fn a_wait_without_timeout_ends_with_an_event(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -73,7 +72,7 @@ fn an_endless_wait_ends_with_an_event(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_timeout_without_sources_passes(setup: Setup) -> Outcome {
+fn a_wait_without_sources_times_out(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let started = Instant::now();
     assert!(rig.batch(Duration::from_millis(2)).is_empty());
@@ -81,7 +80,7 @@ fn a_timeout_without_sources_passes(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn the_longest_timeout_is_taken(setup: Setup) -> Outcome {
+fn the_longest_timeout_is_accepted(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -90,13 +89,13 @@ fn the_longest_timeout_is_taken(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn interruptions_are_not_told_and_do_not_stretch_the_timeout(setup: Setup) -> Outcome {
+fn interrupted_waits_resume_with_the_remaining_timeout(setup: Setup) -> Outcome {
     let timeout = Duration::from_millis(100);
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     let over = Arc::new(AtomicBool::new(false));
-    // A case in a process of its own runs in the main thread, the only one that this signal is not blocked in.
+    // A case in its own process runs in the main thread, the only thread in which this signal is not blocked.
     signal::interrupt_with(Signal::USR1);
     let stop = Arc::clone(&over);
     let interrupter = thread::spawn(move || {
@@ -105,14 +104,14 @@ fn interruptions_are_not_told_and_do_not_stretch_the_timeout(setup: Setup) -> Ou
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1).expect("kill");
         }
     });
-    // What is left of a timeout may take another call than the whole did.
+    // The call for the remaining timeout may differ from the first call.
     let calls = |rig: &Rig| rig.set.counters().syscalls().map(|(_, count)| count).sum::<u64>();
     let before = calls(&rig);
     let started = Instant::now();
     assert!(rig.batch(timeout).is_empty());
     let waited = started.elapsed();
-    assert!(waited >= timeout && waited < PATIENCE, "{waited:?}");
-    assert!(calls(&rig) > before + 1, "the wait was interrupted and repeated");
+    assert!(waited >= timeout && waited < HANG_TIMEOUT, "{waited:?}");
+    assert!(calls(&rig) > before + 1, "the wait was interrupted and resumed");
     write(&ours, b"x");
     rig.expect(key, Readiness::READABLE);
     over.store(true, Ordering::Relaxed);

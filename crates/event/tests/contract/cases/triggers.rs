@@ -1,11 +1,10 @@
-//! When readiness is told.
+//! When readiness is reported.
 
 use crate::{
     About::{EachTrigger, Only},
-    Outcome,
-    Place::Beside,
-    Setup,
-    rig::{PATIENCE, Rig, drain, fill, read_one, stream_pair, tcp_pair, unblock, write},
+    Isolation::SharedProcess,
+    Outcome, Setup,
+    rig::{HANG_TIMEOUT, Rig, drain, fill, read_one, stream_pair, tcp_pair, unblock, write},
 };
 use c10k_event::{Interest, Readiness, Trigger};
 use std::{
@@ -14,26 +13,26 @@ use std::{
 };
 
 super::cases! {
-    data_before_the_declaration_is_told: EachTrigger, Beside;
-    room_before_the_declaration_is_told: EachTrigger, Beside;
-    data_after_the_declaration_is_told: EachTrigger, Beside;
-    an_event_whose_data_another_reader_took_is_survived: EachTrigger, Beside;
-    edge_is_told_once_a_change: Only(Trigger::Edge), Beside;
-    edge_is_told_again_after_a_partial_read_and_new_data: Only(Trigger::Edge), Beside;
-    edge_tells_every_segment_that_comes_apart: Only(Trigger::Edge), Beside;
-    level_is_told_until_drained: Only(Trigger::Level), Beside;
-    level_is_told_once_a_wait_however_often_it_is_declared: Only(Trigger::Level), Beside;
-    oneshot_is_silent_until_armed_again: Only(Trigger::Oneshot), Beside;
-    room_after_a_full_buffer_is_told: EachTrigger, Beside;
-    room_after_a_full_buffer_is_one_edge: Only(Trigger::Edge), Beside;
-    interest_added_later_tells_what_holds_already: EachTrigger, Beside;
-    an_interest_given_up_is_silent: EachTrigger, Beside;
-    no_interest_is_silence_even_about_a_hang_up: EachTrigger, Beside;
-    a_listener_tells_many_pending_connections: EachTrigger, Beside;
-    both_directions_are_told: EachTrigger, Beside;
+    a_source_readable_before_its_declaration_is_reported: EachTrigger, SharedProcess;
+    a_source_writable_before_its_declaration_is_reported: EachTrigger, SharedProcess;
+    a_source_readable_after_its_declaration_is_reported: EachTrigger, SharedProcess;
+    data_taken_by_another_reader_does_not_break_later_events: EachTrigger, SharedProcess;
+    an_edge_is_reported_once_per_change: Only(Trigger::Edge), SharedProcess;
+    an_edge_is_reported_again_for_new_data_after_a_partial_read: Only(Trigger::Edge), SharedProcess;
+    an_edge_is_reported_for_each_separate_segment: Only(Trigger::Edge), SharedProcess;
+    a_level_is_reported_until_the_source_is_drained: Only(Trigger::Level), SharedProcess;
+    a_level_is_reported_once_per_wait_after_repeated_modification: Only(Trigger::Level), SharedProcess;
+    a_oneshot_source_reports_nothing_until_rearmed: Only(Trigger::Oneshot), SharedProcess;
+    space_in_a_full_buffer_is_reported: EachTrigger, SharedProcess;
+    space_in_a_full_buffer_is_reported_as_one_edge: Only(Trigger::Edge), SharedProcess;
+    an_added_interest_reports_existing_readiness: EachTrigger, SharedProcess;
+    a_removed_interest_reports_nothing: EachTrigger, SharedProcess;
+    an_empty_interest_reports_nothing_not_even_a_hang_up: EachTrigger, SharedProcess;
+    a_listener_reports_all_pending_connections: EachTrigger, SharedProcess;
+    readable_and_writable_are_both_reported: EachTrigger, SharedProcess;
 }
 
-fn data_before_the_declaration_is_told(setup: Setup) -> Outcome {
+fn a_source_readable_before_its_declaration_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     write(&ours, b"early");
@@ -43,7 +42,7 @@ fn data_before_the_declaration_is_told(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn room_before_the_declaration_is_told(setup: Setup) -> Outcome {
+fn a_source_writable_before_its_declaration_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (_ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::WRITABLE);
@@ -51,7 +50,7 @@ fn room_before_the_declaration_is_told(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn data_after_the_declaration_is_told(setup: Setup) -> Outcome {
+fn a_source_readable_after_its_declaration_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -62,23 +61,23 @@ fn data_after_the_declaration_is_told(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn an_event_whose_data_another_reader_took_is_survived(setup: Setup) -> Outcome {
+fn data_taken_by_another_reader_does_not_break_later_events(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
-    let thief = rustix::io::dup(&theirs).expect("a duplicate");
+    let other_reader = rustix::io::dup(&theirs).expect("a duplicate");
     let key = rig.declare(theirs, Interest::READABLE);
-    write(&ours, b"stolen");
+    write(&ours, b"taken");
     rig.next(key);
-    assert_eq!(drain(&thief).0, b"stolen");
-    assert_eq!(rig.drain(key), (Vec::new(), false), "an event is a hint");
+    assert_eq!(drain(&other_reader).0, b"taken");
+    assert_eq!(rig.drain(key), (Vec::new(), false), "an event is a hint only");
     rig.rearm(key);
-    write(&ours, b"mine");
+    write(&ours, b"later");
     rig.expect(key, Readiness::READABLE);
-    assert_eq!(rig.drain(key).0, b"mine");
+    assert_eq!(rig.drain(key).0, b"later");
     Outcome::Pass
 }
 
-fn edge_is_told_once_a_change(setup: Setup) -> Outcome {
+fn an_edge_is_reported_once_per_change(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -92,13 +91,13 @@ fn edge_is_told_once_a_change(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn edge_is_told_again_after_a_partial_read_and_new_data(setup: Setup) -> Outcome {
+fn an_edge_is_reported_again_for_new_data_after_a_partial_read(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     write(&ours, b"ab");
     rig.next(key);
-    rig.settle();
+    rig.drain_events();
     assert_eq!(read_one(&rig.set[key]), b'a');
     rig.assert_silent();
     write(&ours, b"c");
@@ -107,20 +106,20 @@ fn edge_is_told_again_after_a_partial_read_and_new_data(setup: Setup) -> Outcome
     Outcome::Pass
 }
 
-fn edge_tells_every_segment_that_comes_apart(setup: Setup) -> Outcome {
+fn an_edge_is_reported_for_each_separate_segment(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     for segment in [b"1", b"2", b"3"] {
         write(&ours, segment);
         assert!(rig.next(key).is_readable(), "segment {segment:?}");
-        rig.settle();
+        rig.drain_events();
     }
     assert_eq!(rig.drain(key).0, b"123");
     Outcome::Pass
 }
 
-fn level_is_told_until_drained(setup: Setup) -> Outcome {
+fn a_level_is_reported_until_the_source_is_drained(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -131,13 +130,13 @@ fn level_is_told_until_drained(setup: Setup) -> Outcome {
     read_one(&rig.set[key]);
     assert!(rig.next(key).is_readable(), "two bytes are left");
     rig.drain(key);
-    // What was found before the drain may still be told; it is told no more than once.
+    // A state found before the drain may still be reported, but once at most.
     rig.batch(Duration::ZERO);
     rig.assert_silent();
     Outcome::Pass
 }
 
-fn level_is_told_once_a_wait_however_often_it_is_declared(setup: Setup) -> Outcome {
+fn a_level_is_reported_once_per_wait_after_repeated_modification(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -147,17 +146,17 @@ fn level_is_told_once_a_wait_however_often_it_is_declared(setup: Setup) -> Outco
         for _ in 0..2 {
             assert_eq!(rig.set.modify(key, Interest::READABLE, setup.trigger), Ok(()));
         }
-        let batch = rig.batch(PATIENCE);
+        let batch = rig.batch(HANG_TIMEOUT);
         assert_eq!(batch.iter().map(|event| event.key).collect::<Vec<_>>(), [key]);
     }
     rig.drain(key);
-    // A wait may bring what was on its way.
+    // The next wait may still report the state from before the drain.
     rig.batch(Duration::ZERO);
     rig.assert_silent();
     Outcome::Pass
 }
 
-fn oneshot_is_silent_until_armed_again(setup: Setup) -> Outcome {
+fn a_oneshot_source_reports_nothing_until_rearmed(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -167,7 +166,10 @@ fn oneshot_is_silent_until_armed_again(setup: Setup) -> Outcome {
     write(&ours, b"b");
     rig.assert_silent();
     rig.rearm(key);
-    assert!(rig.next(key).is_readable(), "what holds when it is armed again is told");
+    assert!(
+        rig.next(key).is_readable(),
+        "a source that is ready when it is rearmed is reported"
+    );
     rig.drain(key);
     rig.rearm(key);
     rig.assert_silent();
@@ -176,35 +178,35 @@ fn oneshot_is_silent_until_armed_again(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn room_after_a_full_buffer_is_told(setup: Setup) -> Outcome {
+fn space_in_a_full_buffer_is_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     fill(&theirs);
     rig.declare(theirs, Interest::WRITABLE);
     rig.assert_silent();
-    // TCP has to move all that is on its way before there is room again.
+    // There is no space again before TCP has delivered all bytes in flight.
     while rig.batch(Duration::ZERO).is_empty() {
         drain(&ours);
     }
     Outcome::Pass
 }
 
-fn room_after_a_full_buffer_is_one_edge(setup: Setup) -> Outcome {
+fn space_in_a_full_buffer_is_reported_as_one_edge(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::WRITABLE);
     rig.next(key);
     fill(&rig.set[key]);
-    rig.settle();
+    rig.drain_events();
     rig.assert_silent();
     drain(&ours);
     assert!(rig.next(key).is_writable());
-    rig.settle();
+    rig.drain_events();
     rig.assert_silent();
     Outcome::Pass
 }
 
-fn interest_added_later_tells_what_holds_already(setup: Setup) -> Outcome {
+fn an_added_interest_reports_existing_readiness(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -219,12 +221,12 @@ fn interest_added_later_tells_what_holds_already(setup: Setup) -> Outcome {
     assert_eq!(
         rig.expect(key, Readiness::READABLE),
         Readiness::READABLE,
-        "room is not asked for any more"
+        "the set no longer asks for writability"
     );
     Outcome::Pass
 }
 
-fn an_interest_given_up_is_silent(setup: Setup) -> Outcome {
+fn a_removed_interest_reports_nothing(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -237,14 +239,14 @@ fn an_interest_given_up_is_silent(setup: Setup) -> Outcome {
     assert_eq!(
         rig.set.take(&mut rig.events),
         None,
-        "the batch holds what is not asked for any more"
+        "the event in the batch is no longer asked for"
     );
     assert!(rig.set.counters().stale_events > 0);
     rig.assert_silent();
     Outcome::Pass
 }
 
-fn no_interest_is_silence_even_about_a_hang_up(setup: Setup) -> Outcome {
+fn an_empty_interest_reports_nothing_not_even_a_hang_up(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
@@ -264,7 +266,7 @@ fn no_interest_is_silence_even_about_a_hang_up(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_listener_tells_many_pending_connections(setup: Setup) -> Outcome {
+fn a_listener_reports_all_pending_connections(setup: Setup) -> Outcome {
     const CONNECTIONS: usize = 50;
     let mut rig = Rig::new(setup);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -285,7 +287,7 @@ fn a_listener_tells_many_pending_connections(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn both_directions_are_told(setup: Setup) -> Outcome {
+fn readable_and_writable_are_both_reported(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = tcp_pair();
     let key = rig.declare(theirs, Interest::READABLE | Interest::WRITABLE);

@@ -1,11 +1,10 @@
-//! Waking a set from elsewhere.
+//! Waking a set from another thread.
 
 use crate::{
     About::EachTrigger,
-    Outcome,
-    Place::Beside,
-    Setup,
-    rig::{PATIENCE, Rig, stream_pair, write},
+    Isolation::SharedProcess,
+    Outcome, Setup,
+    rig::{HANG_TIMEOUT, Rig, stream_pair, write},
 };
 use c10k_event::{Interest, Waker};
 use std::{
@@ -18,22 +17,22 @@ use std::{
 };
 
 super::cases! {
-    a_waking_before_the_wait_is_heard_once: EachTrigger, Beside;
-    eight_threads_wake_and_nothing_is_missed: EachTrigger, Beside;
-    wakings_coalesce: EachTrigger, Beside;
-    a_waking_comes_beside_events: EachTrigger, Beside;
-    a_waker_outlives_its_set: EachTrigger, Beside;
-    a_waking_is_heard_when_its_event_is_not_taken: EachTrigger, Beside;
+    a_wakeup_before_the_wait_is_reported_once: EachTrigger, SharedProcess;
+    no_wakeup_from_eight_threads_is_lost: EachTrigger, SharedProcess;
+    wakeups_are_coalesced: EachTrigger, SharedProcess;
+    a_wakeup_is_reported_along_with_events: EachTrigger, SharedProcess;
+    a_waker_outlives_its_set: EachTrigger, SharedProcess;
+    a_wakeup_is_reported_without_taking_an_event: EachTrigger, SharedProcess;
 }
 
-fn a_waking_before_the_wait_is_heard_once(setup: Setup) -> Outcome {
+fn a_wakeup_before_the_wait_is_reported_once(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let waker = rig.set.waker().expect("a waker");
-    waker.wake().expect("waking");
+    waker.wake().expect("the wakeup succeeds");
     assert_eq!(
-        rig.set.next_events(&mut rig.events, Some(PATIENCE)),
+        rig.set.next_events(&mut rig.events, Some(HANG_TIMEOUT)),
         Ok(0),
-        "a waking is no source's event"
+        "a wakeup is not an event of a source"
     );
     assert!(rig.events.woken());
     rig.assert_silent();
@@ -41,7 +40,7 @@ fn a_waking_before_the_wait_is_heard_once(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn eight_threads_wake_and_nothing_is_missed(setup: Setup) -> Outcome {
+fn no_wakeup_from_eight_threads_is_lost(setup: Setup) -> Outcome {
     const THREADS: u64 = 8;
     const EACH: u64 = 200;
     let mut rig = Rig::new(setup);
@@ -53,17 +52,17 @@ fn eight_threads_wake_and_nothing_is_missed(setup: Setup) -> Outcome {
             thread::spawn(move || {
                 for _ in 0..EACH {
                     done.fetch_add(1, Ordering::Relaxed);
-                    waker.wake().expect("waking");
+                    waker.wake().expect("the wakeup succeeds");
                 }
             })
         })
         .collect();
-    // The last waking comes after the last addition: hearing it must show the whole sum.
+    // The last wakeup follows the last addition, so the sum is complete when the wakeup is reported.
     while done.load(Ordering::Relaxed) < THREADS * EACH {
         rig.set
-            .next_events(&mut rig.events, Some(PATIENCE))
+            .next_events(&mut rig.events, Some(HANG_TIMEOUT))
             .expect("the wait succeeds");
-        assert!(rig.events.woken(), "a waking was missed");
+        assert!(rig.events.woken(), "a wakeup was lost");
     }
     threads
         .into_iter()
@@ -71,35 +70,38 @@ fn eight_threads_wake_and_nothing_is_missed(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn wakings_coalesce(setup: Setup) -> Outcome {
+fn wakeups_are_coalesced(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let waker = rig.set.waker().expect("a waker");
     for _ in 0..1_000 {
-        waker.wake().expect("waking");
+        waker.wake().expect("the wakeup succeeds");
     }
-    rig.batch(PATIENCE);
+    rig.batch(HANG_TIMEOUT);
     assert!(rig.events.woken());
     rig.assert_silent();
     assert_eq!(rig.set.counters().wakeups, 1);
     Outcome::Pass
 }
 
-fn a_waking_comes_beside_events(setup: Setup) -> Outcome {
+fn a_wakeup_is_reported_along_with_events(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     let waker = rig.set.waker().expect("a waker");
     for _ in 0..10 {
-        waker.wake().expect("waking");
+        waker.wake().expect("the wakeup succeeds");
         write(&ours, b"x");
-        let (mut woken, mut told) = (false, false);
-        while !(woken && told) {
-            let batch = rig.batch(PATIENCE);
+        let (mut woken, mut reported) = (false, false);
+        while !(woken && reported) {
+            let batch = rig.batch(HANG_TIMEOUT);
             woken |= rig.events.woken();
-            assert!(rig.events.woken() || !batch.is_empty(), "neither came");
+            assert!(
+                rig.events.woken() || !batch.is_empty(),
+                "neither a wakeup nor an event was reported"
+            );
             for event in batch {
                 assert_eq!(event.key, key);
-                told = true;
+                reported = true;
                 rig.drain(key);
                 rig.rearm(key);
             }
@@ -111,21 +113,21 @@ fn a_waking_comes_beside_events(setup: Setup) -> Outcome {
 fn a_waker_outlives_its_set(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let waker = rig.set.waker().expect("a waker");
-    assert!(rig.set.waker().is_ok(), "the second is the same");
+    assert!(rig.set.waker().is_ok(), "a second call succeeds too");
     drop(rig);
     for _ in 0..3 {
-        assert_eq!(waker.wake(), Ok(()), "nobody hears it, and nobody is harmed");
+        assert_eq!(waker.wake(), Ok(()), "waking a dropped set does nothing");
     }
     Outcome::Pass
 }
 
-fn a_waking_is_heard_when_its_event_is_not_taken(setup: Setup) -> Outcome {
+fn a_wakeup_is_reported_without_taking_an_event(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let waker = rig.set.waker().expect("a waker");
     for _ in 0..5 {
-        waker.wake().expect("waking");
+        waker.wake().expect("the wakeup succeeds");
         rig.set
-            .next_events(&mut rig.events, Some(PATIENCE))
+            .next_events(&mut rig.events, Some(HANG_TIMEOUT))
             .expect("the wait succeeds");
         assert!(rig.events.woken());
     }
