@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use c10k_record::StudyRecord;
+use c10k_record::{ClaimRecord, StudyRecord};
 
 use super::{crosstab, words};
 use crate::measure;
@@ -18,35 +18,7 @@ pub fn study_text(outcome: &StudyRecord) -> String {
         .max()
         .unwrap_or_default();
     for claim in &outcome.claims {
-        line(
-            &mut text,
-            format_args!("{:width$}  {}", claim.verdict.word(), claim.text),
-        );
-        line(&mut text, format_args!("{:width$}  {}", "", words::test(&claim.test)));
-        for estimate in &claim.estimates {
-            let own_verdict = match estimate.verdict == claim.verdict {
-                true => String::new(),
-                false => format!(" {}", estimate.verdict.word()),
-            };
-            line(
-                &mut text,
-                format_args!(
-                    "{:width$}    {}: {} ({}; {} blocks){own_verdict}",
-                    "",
-                    estimate.of,
-                    words::value(claim, estimate),
-                    words::interval(claim, estimate),
-                    estimate.blocks,
-                ),
-            );
-        }
-        if let Some(needs) = claim.needs {
-            let settles = words::needs(needs);
-            line(
-                &mut text,
-                format_args!("{:width$}  What would settle it: {settles}", ""),
-            );
-        }
+        claim_text(&mut text, claim, width);
     }
     if let Some(floor) = &outcome.noise_floor {
         line(
@@ -82,6 +54,33 @@ pub fn study_text(outcome: &StudyRecord) -> String {
     line(&mut text, format_args!("{}", outcome.answer));
     let _ = write!(text, "Report: {}", outcome.report.display());
     text
+}
+
+/// The verdict of a claim, its estimates, and what would settle it.
+fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
+    line(text, format_args!("{:width$}  {}", claim.verdict.word(), claim.text));
+    line(text, format_args!("{:width$}  {}", "", words::test(&claim.test)));
+    for estimate in &claim.estimates {
+        let own_verdict = match estimate.verdict == claim.verdict {
+            true => String::new(),
+            false => format!(" {}", estimate.verdict.word()),
+        };
+        line(
+            text,
+            format_args!(
+                "{:width$}    {}: {} ({}; {} blocks){own_verdict}",
+                "",
+                estimate.of,
+                words::value(claim, estimate),
+                words::interval(claim, estimate),
+                estimate.blocks,
+            ),
+        );
+    }
+    if let Some(needs) = claim.needs {
+        let settles = words::needs(needs);
+        line(text, format_args!("{:width$}  What would settle it: {settles}", ""));
+    }
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments) {
