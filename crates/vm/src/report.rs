@@ -1,6 +1,6 @@
 //! Tables as CSV and as an HTML page.
 
-use c10k_record::{CostCell, CostTable};
+use c10k_record::{CostCell, CostTable, csv};
 use c10k_units::display::thousands;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
@@ -11,21 +11,24 @@ use crate::study::Study;
 /// A table as comma-separated values.
 #[must_use]
 pub fn csv(table: &CostTable) -> String {
-    let mut csv = "subject,load,instructions_per_work,work,instructions,events,signals,overflows\n".to_owned();
-    for cell in &table.cells {
-        let CostCell {
-            subject,
-            load,
-            work,
-            instructions,
-            events,
-            signals,
-            overflows,
-        } = cell;
-        let cost = cell.instructions_per_work();
-        csv += &format!("{subject},{load},{cost:.1},{work},{instructions},{events},{signals},{overflows}\n");
-    }
-    csv
+    let header = [
+        "subject",
+        "load",
+        "instructions_per_work",
+        "work",
+        "instructions",
+        "events",
+        "signals",
+        "overflows",
+    ];
+    let rows = table.cells.iter().map(|cell| {
+        let counts = [cell.work, cell.instructions, cell.events, cell.signals, cell.overflows];
+        let mut row = vec![cell.subject.clone(), cell.load.clone()];
+        row.push(csv::number(Some(cell.instructions_per_work())));
+        row.extend(counts.map(|count| count.to_string()));
+        row
+    });
+    csv::to_string(&header, rows).expect("every row is as long as the header")
 }
 
 /// Tables of one kernel as a self-contained page.
@@ -171,7 +174,7 @@ mod tests {
     fn a_row_has_the_figure_and_the_counts_that_it_comes_from() {
         let csv = csv(&table());
         assert!(
-            csv.contains("\nepoll-edge,idle=10 active=1,5421.0,10,54210,10,0,0\n"),
+            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0\n"),
             "{csv}"
         );
     }
