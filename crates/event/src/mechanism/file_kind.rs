@@ -9,7 +9,7 @@ use rustix::{
 use std::os::fd::BorrowedFd;
 
 /// Refuses a file without readiness, with the same result on every mechanism. epoll's rule (`file_can_poll`) decides:
-/// `poll(2)` and `select(2)` report such files as always ready, io_uring completes at once, and signals never come.
+/// `poll(2)` and `select(2)` report such files as ready at all times, io_uring completes at once, and signals never come.
 pub(super) fn require_readiness(
     mechanism: &'static str,
     fd: BorrowedFd<'_>,
