@@ -4,21 +4,19 @@ use crate::poll::errno;
 use rustix::io::{Errno, Result};
 use std::{
     cell::Cell,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// A process, distinguished from the processes that it was forked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u64);
 
-/// The number of this process. A child has the number of its parent plus one, so no ancestor has the same number.
+/// The number of this process. A child has a higher number than its parent, so no ancestor has the same number.
 static PRESENT: AtomicU64 = AtomicU64::new(1);
 
-/// The result of registering the handler, which a program does once.
-static HANDLER: OnceLock<i32> = OnceLock::new();
+/// Whether the handler is registered. This is no lock: a child that is forked while another thread holds a lock would wait
+/// for it without end. Threads that race register the handler twice, which does no harm: the number grows by two.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The value of `PRESENT` when this thread last read it, or 0. Thread-local memory is already in the cache; a page
@@ -50,6 +48,16 @@ impl Process {
 
 #[cold]
 fn first() -> Result<Process> {
+    if !REGISTERED.load(Ordering::Acquire) {
+        register()?;
+        REGISTERED.store(true, Ordering::Release);
+    }
+    let present = PRESENT.load(Ordering::Relaxed);
+    SEEN.with(|seen| seen.set(present));
+    Ok(Process(present))
+}
+
+fn register() -> Result<()> {
     extern "C" fn in_the_child() {
         let present = PRESENT.fetch_add(1, Ordering::Relaxed) + 1;
         // The forking thread is the only thread of the child.
@@ -57,13 +65,10 @@ fn first() -> Result<Process> {
     }
     // SAFETY: the handler only stores two numbers, which is allowed in a forked child, and exists as long as the
     // program.
-    let error = *HANDLER.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) });
-    if error != 0 {
-        return Err(Errno::from_raw_os_error(error));
+    match unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) } {
+        0 => Ok(()),
+        error => Err(Errno::from_raw_os_error(error)),
     }
-    let present = PRESENT.load(Ordering::Relaxed);
-    SEEN.with(|seen| seen.set(present));
-    Ok(Process(present))
 }
 
 /// `fork(2)`: runs `work` in a child process and waits for it. The child ends with the returned number as its exit
@@ -97,5 +102,19 @@ pub fn in_child(work: impl FnOnce() -> u8) -> Result<Option<u8>> {
                 return Ok(code.and_then(|code| u8::try_from(code).ok()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_distinguished_also_if_threads_raced_to_register_the_handler() {
+        let parent = Process::this().expect("memory is left");
+        register().expect("memory is left");
+        let child = in_child(|| u8::from(!parent.is_this() && Process::this() != Ok(parent)));
+        assert_eq!(child, Ok(Some(1)));
+        assert!(parent.is_this());
     }
 }
