@@ -24,8 +24,8 @@ connections = 2
 reply = 92
 duration = "80ms"
 warmup = "20ms"
-timeout = "2s"
-max-lag = "2s"
+timeout = "60s"
+max-lag = "60s"
 
 [[variant]]
 name = "VARIANT"

@@ -24,8 +24,8 @@ connections = 2
 reply = 92
 duration = "60ms"
 warmup = "20ms"
-timeout = "2s"
-max-lag = "2s"
+timeout = "60s"
+max-lag = "60s"
 
 [axes]
 idle = [0, 20]

@@ -10,7 +10,8 @@ use c10k_sys::termination::TerminationSignals;
 use crate::LoadError;
 use crate::clock::Moment;
 
-/// Ends a run early: no request is due after the request to stop. Requests in progress end normally.
+/// Ends a run early: each sending thread ends its measured time when it notices the request, which takes it at most
+/// 100 ms. No request is due after that. Requests in progress end normally.
 ///
 /// Clones share the same state.
 #[derive(Debug, Clone)]

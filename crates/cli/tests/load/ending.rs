@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
-use c10k_record::{LoadPhase, LoadRecord, LoadSearch, LoadSummary};
+use c10k_record::{LoadPhase, LoadSearch, LoadSummary};
 
-use crate::support::{Server, relaxed};
+use crate::support::{Running, Server, relaxed, summary};
 
 /// A server that reports each request that it receives. Its threads end with their clients.
 struct ReportingServer {
@@ -21,6 +21,8 @@ struct ReportingServer {
 #[derive(Clone, Copy)]
 enum Behavior {
     Reply,
+    /// Replies after 50 ms, so that some requests are always unanswered.
+    ReplyLater,
     Silence,
 }
 
@@ -50,70 +52,26 @@ fn serve(mut stream: TcpStream, behavior: Behavior, report: &Sender<()>) {
     let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
     while let Some(Ok(line)) = lines.next() {
         // An empty line ends a request.
-        if line.is_empty()
-            && (report.send(()).is_err() || matches!(behavior, Behavior::Reply) && stream.write_all(reply).is_err())
-        {
+        if !line.is_empty() {
+            continue;
+        }
+        if report.send(()).is_err() {
             return;
         }
-    }
-}
-
-/// A load that is running.
-struct Running {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
-        let command = command.arg("load").args(arguments);
-        let command = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut process = command.spawn().expect("the executable starts");
-        let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        Self { process, stdout }
-    }
-
-    fn wait_for(&mut self, wanted: LoadPhase) {
-        let mut line = String::new();
-        while self.stdout.read_line(&mut line).expect("a line") > 0 {
-            if let Ok(LoadRecord::Phase { phase, .. }) = serde_json::from_str(&line)
-                && phase == wanted
-            {
-                return;
-            }
-            line.clear();
+        if matches!(behavior, Behavior::ReplyLater) {
+            thread::sleep(Duration::from_millis(50));
         }
-        panic!("the run ended before {wanted:?}");
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.process.id().to_string()])
-            .status();
-        assert!(status.expect("kill is there").success());
-    }
-
-    /// Waits for the end of the process; returns the rest of its output and its exit status.
-    fn end(mut self) -> (String, std::process::ExitStatus) {
-        let mut text = String::new();
-        self.stdout.read_to_string(&mut text).expect("text");
-        (text, self.process.wait().expect("it ends"))
+        if !matches!(behavior, Behavior::Silence) && stream.write_all(reply).is_err() {
+            return;
+        }
     }
 }
 
 /// The summary of a run that was stopped early. Asserts what holds for every such run.
 #[track_caller]
 fn stopped_early(running: Running) -> LoadSummary {
-    let (text, status) = running.end();
-    let Some(Ok(LoadRecord::Summary(run))) = text.lines().last().map(serde_json::from_str) else {
-        panic!("no summary: {text}")
-    };
-    assert_eq!(status.code(), Some(1));
-    assert!(!run.valid && run.reconciles() && run.in_flight == 0, "{run:?}");
+    let run = summary(&running.end());
+    assert!(!run.valid && run.in_flight == 0, "{run:?}");
     assert_eq!(run.invalid_because.len(), 1, "{:?}", run.invalid_because);
     assert!(
         run.invalid_because[0].contains("interrupted after"),
@@ -121,7 +79,7 @@ fn stopped_early(running: Running) -> LoadSummary {
         run.invalid_because
     );
     assert!(run.duration_s < 600.0);
-    *run
+    run
 }
 
 /// A run of ten minutes, which no test waits for.
@@ -156,6 +114,17 @@ fn sigint_and_sigterm_end_a_run_early_and_no_request_is_lost() {
 }
 
 #[test]
+fn a_run_can_be_stopped_while_requests_are_unanswered() {
+    let server = ReportingServer::start(Behavior::ReplyLater);
+    let mut running = Running::start(&[LONG, &[&server.url, "--connections", "100"]].concat());
+    running.wait_for(LoadPhase::Measuring);
+    server.wait_for(60);
+    running.signal("INT");
+    let run = stopped_early(running);
+    assert!(run.completed == run.sent && run.in_system_mean > 0.0, "{run:?}");
+}
+
+#[test]
 fn a_run_that_is_stopped_in_its_warm_up_has_measured_nothing() {
     let server = ReportingServer::start(Behavior::Reply);
     let mut running = Running::start(&[LONG, &[&server.url, "--warmup", "10m"]].concat());
@@ -185,7 +154,7 @@ fn a_second_signal_ends_the_run_without_waiting_for_replies() {
     server.wait_for(5);
     running.signal("INT");
     running.signal("TERM");
-    let (_, status) = running.end();
+    let status = running.end().status;
     assert!(status.signal().is_some(), "{status:?}");
 }
 
@@ -205,10 +174,10 @@ fn an_interrupted_search_prints_its_results() {
     let running = Running::start(&[&[server.url.as_str()], &arguments[..]].concat());
     server.wait_for(3);
     running.signal("INT");
-    let (text, status) = running.end();
-    let found: LoadSearch = serde_json::from_str(&text).expect("a search");
+    let output = running.end();
+    let found: LoadSearch = serde_json::from_slice(&output.stdout).expect("a search");
     assert_eq!(
-        (found.interrupted, found.rate_max, status.code()),
+        (found.interrupted, found.rate_max, output.status.code()),
         (true, None, Some(1))
     );
 }
@@ -234,9 +203,8 @@ fn a_held_run_keeps_its_connections_open_until_it_is_released() {
     running.wait_for(LoadPhase::Closing);
     assert_eq!(open_connections(&server), 40 + 5 + 1);
     // Closing its standard input releases it.
-    drop(running.process.stdin.take());
-    let (text, status) = running.end();
-    assert!(status.success(), "{text}");
+    running.close_stdin();
+    summary(&running.end());
     // The process has ended, so its connections are closed. The server may notice that later.
     while open_connections(&server) > 1 {
         thread::yield_now();

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use c10k_record::{LoadPhase, LoadRecord};
-use support::{Server, invalid, load, refused, relaxed, summary};
+use support::{Running, Server, invalid, load, refused, relaxed, summary};
 
 #[test]
 fn a_run_prints_its_phases_and_then_its_summary() {
@@ -178,19 +178,36 @@ fn too_few_descriptors_make_the_run_invalid() {
 #[test]
 fn a_generator_that_cannot_keep_up_says_so() {
     let server = Server::start(&[]);
-    let url = server.url("/bytes/92");
-    // A thread cannot send five million requests per second.
-    let output = load(&[
-        &url,
+    // A thread cannot send five million requests per second. Whether it falls behind or uses all of its CPU, the reason is
+    // the generator.
+    let arguments = [
         "--rate",
         "5000000",
+        "--max-lag",
+        "5ms",
         "--duration",
         "200ms",
         "--timeout",
         "200ms",
-        "--json",
-    ]);
-    invalid(&output, &["did not get enough CPU time", "bound is 5 ms"]);
+    ];
+    let output = load(&relaxed(
+        &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
+    ));
+    invalid(&output, &["the generator"]);
+}
+
+#[test]
+fn a_generator_that_was_suspended_says_so() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    let arguments = ["--max-lag", "5ms", "--duration", "3s", "--phases"];
+    let mut running = Running::start(&relaxed(&[&[url.as_str()], &arguments[..]].concat()));
+    running.wait_for(LoadPhase::Measuring);
+    // A tenth of the requests is due while the generator cannot run.
+    running.signal("STOP");
+    thread::sleep(Duration::from_millis(300));
+    running.signal("CONT");
+    invalid(&running.end(), &["did not get enough CPU time", "bound is 5 ms"]);
 }
 
 #[test]

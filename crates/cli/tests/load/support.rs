@@ -1,10 +1,10 @@
 //! Starts a server and a load, and reads what the load prints.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
-use c10k_record::{LoadRecord, LoadSummary, ServeRecord};
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary, ServeRecord};
 
 /// `c10k serve` on a free port. It is killed when this is dropped.
 pub(crate) struct Server {
@@ -41,6 +41,61 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A load that is running.
+pub(crate) struct Running {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+        let command = command.arg("load").args(arguments);
+        let command = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        let mut process = command.spawn().expect("the executable starts");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        Self { process, stdout }
+    }
+
+    pub(crate) fn wait_for(&mut self, wanted: LoadPhase) {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).expect("a line") > 0 {
+            if let Ok(LoadRecord::Phase { phase, .. }) = serde_json::from_str(&line)
+                && phase == wanted
+            {
+                return;
+            }
+            line.clear();
+        }
+        panic!("the run ended before {wanted:?}");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.process.id().to_string()])
+            .status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.process.stdin.take());
+    }
+
+    /// Waits for the end of the process; returns the rest of its output.
+    pub(crate) fn end(mut self) -> Output {
+        let mut stdout = Vec::new();
+        self.stdout.read_to_end(&mut stdout).expect("a pipe can be read");
+        Output {
+            stdout,
+            stderr: Vec::new(),
+            status: self.process.wait().expect("it ends"),
+        }
     }
 }
 

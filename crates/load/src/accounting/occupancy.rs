@@ -39,7 +39,14 @@ impl Default for Occupancy {
 
 impl Occupancy {
     /// Sets the measured time.
+    ///
+    /// # Panics
+    /// If it ends before a change that was counted: what was added up for the time in between cannot be taken back.
     pub(crate) fn between(&mut self, from: Moment, to: Moment) {
+        assert!(
+            to >= self.since,
+            "the measured time ends before a change that was counted"
+        );
         (self.from, self.to) = (from, to);
     }
 

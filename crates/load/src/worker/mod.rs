@@ -35,6 +35,8 @@ use opening::{Opening, OpeningFailures, ToOpen};
 /// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct WorkerReport {
+    /// The thread's measured time, which an early stop shortens.
+    pub(crate) measured: Duration,
     pub(crate) stats: RequestStats,
     pub(crate) idle: IdleCount,
     pub(crate) traffic: Traffic,
@@ -121,8 +123,9 @@ impl<'p> Worker<'p> {
             let now = Moment::now();
             if now >= self.next_report {
                 self.report_progress(now);
-                if let Some(at) = self.stop.requested() {
-                    timetable = timetable.cut(at);
+                // The measured time ends now, not when the stop was requested: requests were due until now.
+                if self.stop.requested().is_some() && now < timetable.end {
+                    timetable = timetable.cut(now);
                     self.engine.cut(timetable);
                 }
             }
@@ -140,6 +143,7 @@ impl<'p> Worker<'p> {
         // Replacements whose connect is still in progress have failed.
         self.idle.not_replaced += self.churn.take().map_or(0, |churn| churn.unanswered());
         Ok(WorkerReport {
+            measured: timetable.measured(),
             stats: self.engine.stats().clone(),
             idle: self.idle,
             traffic: self.engine.traffic().clone(),
