@@ -48,10 +48,10 @@ y = "cpu-percent"
 caption = "Nothing to see."
 "#;
 
-/// The packages that have a contract suite, and the names of its cases on their fake row (of the model: with one mechanism).
+/// The folders of the packages that have a contract suite, and the names of its cases on their fake row (of the model: with one mechanism).
 const SUITES: [(&str, &str); 2] = [
-    ("c10k-event", "fake-poll::"),
-    ("c10k-server", "fake-model::epoll-edge::"),
+    ("crates/event", "fake-poll::"),
+    ("crates/server", "fake-model::epoll-edge::"),
 ];
 
 fn root() -> PathBuf {
@@ -64,14 +64,60 @@ fn target() -> PathBuf {
     tmp.parent().expect("it is target/tmp").to_owned()
 }
 
-fn cargo(arguments: &[&str], last: &[&str]) -> Output {
-    let build_dir = format!("build.build-dir={:?}", target().display().to_string());
-    let mut command = Command::new(env!("CARGO"));
-    command.args(arguments).args(["--config", &build_dir]);
-    // Final files go elsewhere, so that the command of the other tests stays.
-    command.arg("--target-dir").arg(target().join("fake-rows"));
-    command.args(last);
-    command.current_dir(root()).output().expect("cargo starts")
+/// The command and the contract suites, built with the fake rows.
+struct Built {
+    command: PathBuf,
+    xtask: PathBuf,
+    /// The executable of each of [`SUITES`].
+    suites: Vec<PathBuf>,
+}
+
+/// Builds them with one call of cargo, for the whole workspace and with test dependencies: so external crates have the
+/// features that they have in this build, and are not compiled again.
+fn build() -> Built {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--workspace",
+            "--bin",
+            "c10k",
+            "--bin",
+            "xtask",
+            "--test",
+            "contract",
+        ])
+        .args(["--message-format", "json", "--features", "c10k/fake-rows"])
+        .args([
+            "--config",
+            &format!("build.build-dir={:?}", target().display().to_string()),
+        ])
+        // Final files go elsewhere, so that the command of the other tests stays.
+        .arg("--target-dir")
+        .arg(target().join("fake-rows"))
+        .current_dir(root())
+        .output();
+    let text = printed(&output.expect("cargo starts"));
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let built: Vec<Value> = messages.filter(|message| message["executable"].is_string()).collect();
+    let executable = |folder: &str, target: &str| {
+        let manifest = format!("{folder}/Cargo.toml");
+        let found = built.iter().find(|message| {
+            let of_package = message["manifest_path"]
+                .as_str()
+                .is_some_and(|path| path.ends_with(&manifest));
+            of_package && message["target"]["name"] == target
+        });
+        let path = found.and_then(|message| message["executable"].as_str());
+        PathBuf::from(path.unwrap_or_else(|| panic!("cargo built no {target} of {folder}")))
+    };
+    Built {
+        command: executable("crates/cli", "c10k"),
+        xtask: executable("xtask", "xtask"),
+        suites: SUITES
+            .iter()
+            .map(|(folder, _)| executable(folder, "contract"))
+            .collect(),
+    }
 }
 
 /// Standard output of a command that must succeed.
@@ -93,11 +139,7 @@ fn names<'l>(list: &'l Value, table: &str) -> Vec<&'l str> {
 
 #[test]
 fn a_new_row_appears_everywhere_without_another_edit() {
-    printed(&cargo(
-        &["build", "--quiet", "--package", "c10k", "--features", "fake-rows"],
-        &[],
-    ));
-    let command = target().join("fake-rows/debug/c10k");
+    let Built { command, xtask, .. } = build();
     let c10k = |arguments: &[&str]| Command::new(&command).args(arguments).output().expect("it starts");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -140,19 +182,9 @@ fn a_new_row_appears_everywhere_without_another_edit() {
     // The tables of the documentation.
     fs::write(path("list.json"), &json).expect("space");
     let (list, docs) = (path("list.json"), path("docs"));
-    let arguments = [
-        "run",
-        "--quiet",
-        "--package",
-        "xtask",
-        "tables",
-        "--inventory",
-        &list,
-        "--into",
-        &docs,
-    ];
-    let run = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output();
-    printed(&run.expect("cargo starts"));
+    let arguments = ["tables", "--inventory", &list, "--into", &docs];
+    let run = Command::new(xtask).args(arguments).current_dir(root()).output();
+    printed(&run.expect("it starts"));
     let page = fs::read_to_string(path("docs/docs/inventory.md")).expect("the page is written");
     for name in ["`fake-poll`", "`fake-model`", "`fake`", "`--fake-output`", "`fake-us`"] {
         assert!(page.contains(name), "{name} is not in {page}");
@@ -161,23 +193,15 @@ fn a_new_row_appears_everywhere_without_another_edit() {
 
 #[test]
 fn a_new_row_is_tested_by_the_contract_suite_of_its_table() {
-    for (package, row) in SUITES {
-        let text = printed(&cargo(
-            &[
-                "test",
-                "--package",
-                package,
-                "--features",
-                "fake-rows",
-                "--test",
-                "contract",
-            ],
-            &["--", row],
-        ));
+    let suites = build().suites;
+    for ((folder, row), suite) in SUITES.into_iter().zip(suites) {
+        let mut command = Command::new(suite);
+        let command = command.arg(row).current_dir(root().join(folder));
+        let text = printed(&command.output().expect("it starts"));
         let passed = text
             .lines()
             .find_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next());
         let passed = passed.and_then(|count| count.parse::<u32>().ok());
-        assert!(passed > Some(10), "{package}: {text}");
+        assert!(passed > Some(10), "{folder}: {text}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use c10k_http::{FileFacts, Machine, Step, Unsent};
 
 use super::worker::WorkerCore;
-use crate::timeout::{Deadline, Tick, TimeoutKind, least_sent};
+use crate::timeout::{Deadline, Tick, Ticks, TimeoutKind, least_sent};
 
 /// The state of a connection that does not depend on how its I/O is done.
 #[derive(Debug)]
@@ -167,7 +167,9 @@ impl ConnectionCore {
     /// The earlier the deadline, the longer it has been idle.
     pub(super) fn idle_deadline(&self, worker: &WorkerCore) -> Option<Tick> {
         let deadlines = &worker.deadlines;
-        let latest = worker.now().after(deadlines.idle.saturating_sub(deadlines.spare));
+        let latest = worker
+            .now()
+            .after(Ticks::covering(deadlines.idle.saturating_sub(deadlines.spare)));
         (self.awaited == TimeoutKind::Idle && self.deadline.at <= latest).then_some(self.deadline.at)
     }
 
@@ -184,6 +186,6 @@ impl ConnectionCore {
         self.renewed = false;
         self.awaited = awaited;
         self.sent = 0;
-        self.deadline.at = worker.now().after(awaited.limit(&worker.deadlines));
+        self.deadline.at = worker.now().after(worker.limits.of(awaited));
     }
 }

@@ -3,7 +3,7 @@
 use super::connection::ConnectionCore;
 use super::worker::WorkerCore;
 use crate::accept::BACK_OFF;
-use crate::timeout::Tick;
+use crate::timeout::{Tick, Ticks};
 
 /// The most connections that are evicted at once.
 const EVICTED_AT_ONCE: usize = 32;
@@ -16,7 +16,7 @@ pub(crate) fn evict<'a, K: Copy>(
 ) -> Vec<K> {
     let mut idle: Vec<(Tick, K)> = Vec::new();
     if worker.now() >= worker.next_eviction {
-        worker.next_eviction = worker.now().after(BACK_OFF);
+        worker.next_eviction = worker.now().after(Ticks::covering(BACK_OFF));
         let evictable = connections.filter_map(|(key, connection)| Some((connection.idle_deadline(worker)?, key)));
         idle.extend(evictable);
     }

@@ -8,7 +8,7 @@ use crate::Config;
 use crate::accept::BACK_OFF;
 use crate::config::Deadlines;
 use crate::stats::WorkerStats;
-use crate::timeout::{TICK, Tick};
+use crate::timeout::{TICK, Tick, Ticks, TimeLimits, TimeoutKind};
 
 /// The state of a worker that does not depend on how it does I/O.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct WorkerCore {
     pub(crate) output: c10k_http::Output,
     pub(crate) stats: WorkerStats,
     pub(crate) deadlines: Deadlines,
+    pub(super) limits: TimeLimits,
     max_connections: usize,
     now: Tick,
     /// Nothing is accepted before this.
@@ -34,6 +35,7 @@ impl WorkerCore {
             output: c10k_http::Output::default(),
             stats: WorkerStats::default(),
             deadlines: config.deadlines,
+            limits: TimeLimits::new(&config.deadlines),
             max_connections,
             now: Tick(0),
             accept_at: Tick(0),
@@ -78,7 +80,7 @@ impl WorkerCore {
             return false;
         }
         self.host.stage = Stage::Draining;
-        self.drain_ends = self.now.after(self.deadlines.drain);
+        self.drain_ends = self.now.after(Ticks::covering(self.deadlines.drain));
         true
     }
 
@@ -94,7 +96,7 @@ impl WorkerCore {
 
     /// Stops accepting after a shortage, until a connection is closed or the back-off has passed.
     pub(crate) fn pause_accepting(&mut self) {
-        self.accept_at = self.now.after(BACK_OFF);
+        self.accept_at = self.now.after(Ticks::covering(BACK_OFF));
     }
 
     pub(crate) fn accepting_is_paused(&self) -> bool {
@@ -114,7 +116,7 @@ impl WorkerCore {
 
     /// How long a call that sends may block, so that the deadline of the reply has passed when it returns.
     pub(crate) fn send_limit(&self) -> Duration {
-        self.time_until(self.now.after(self.deadlines.send)) + TICK
+        self.time_until(self.now.after(self.limits.of(TimeoutKind::Send))) + TICK
     }
 
     /// The time from now until a deadline.

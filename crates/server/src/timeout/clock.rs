@@ -13,15 +13,22 @@ pub(crate) struct Tick(pub(crate) u32);
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 const TICK_MS: u64 = 64;
 
+/// A number of ticks after which a time has certainly passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticks(u32);
+
+impl Ticks {
+    pub(crate) fn covering(time: Duration) -> Ticks {
+        let ticks = time.as_millis().div_ceil(u128::from(TICK_MS)) + 1;
+        Ticks(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+}
+
 impl Tick {
-    /// The first tick at which `time` has certainly passed since this one.
-    pub(crate) fn after(self, time: Duration) -> Tick {
-        let ms = time
-            .as_secs()
-            .saturating_mul(1000)
-            .saturating_add(u64::from(time.subsec_millis()));
-        let ticks = ms.div_ceil(TICK_MS).saturating_add(1);
-        Tick(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)))
+    /// The first tick at which the time that `ticks` cover has certainly passed since this one.
+    #[inline]
+    pub(crate) fn after(self, ticks: Ticks) -> Tick {
+        Tick(self.0.saturating_add(ticks.0))
     }
 }
 
@@ -69,11 +76,11 @@ mod tests {
     fn the_tick_after_a_time_is_never_early_and_at_most_two_ticks_late() {
         for ms in [0, 1, 63, 64, 65, 250, 75_000] {
             let time = Duration::from_millis(ms);
-            let ticks = Tick(7).after(time).0 - 7;
+            let ticks = Tick(7).after(Ticks::covering(time)).0 - 7;
             // A moment within tick 7 may be its last one.
             assert!(TICK * (ticks - 1) >= time, "{ms}");
             assert!(TICK * (ticks - 1) < time + TICK, "{ms}");
         }
-        assert_eq!(Tick(7).after(Duration::MAX), Tick(u32::MAX));
+        assert_eq!(Tick(7).after(Ticks::covering(Duration::MAX)), Tick(u32::MAX));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use c10k_http::{Phase, Stage};
 
+use super::clock::Ticks;
 use crate::config::Deadlines;
 
 /// How long a connection without a request stays open when a drain begins: a request may be on its way.
@@ -40,8 +41,7 @@ impl TimeoutKind {
         }
     }
 
-    /// The time limit.
-    pub(crate) fn limit(self, deadlines: &Deadlines) -> Duration {
+    fn limit(self, deadlines: &Deadlines) -> Duration {
         match self {
             TimeoutKind::New | TimeoutKind::Idle => deadlines.idle,
             TimeoutKind::Head => deadlines.head,
@@ -53,8 +53,55 @@ impl TimeoutKind {
     }
 }
 
+/// The time limit of each kind, in ticks. They are computed once because every request needs one.
+#[derive(Debug)]
+pub(crate) struct TimeLimits([Ticks; KINDS.len()]);
+
+/// All kinds, in the order of their declaration.
+const KINDS: [TimeoutKind; 7] = [
+    TimeoutKind::New,
+    TimeoutKind::Idle,
+    TimeoutKind::Head,
+    TimeoutKind::Body,
+    TimeoutKind::Send,
+    TimeoutKind::Grace,
+    TimeoutKind::Linger,
+];
+
+impl TimeLimits {
+    pub(crate) fn new(deadlines: &Deadlines) -> TimeLimits {
+        TimeLimits(KINDS.map(|kind| Ticks::covering(kind.limit(deadlines))))
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, kind: TimeoutKind) -> Ticks {
+        self.0[kind as usize]
+    }
+}
+
 /// The number of bytes that a client must have read when [`Deadlines::send`] has passed, to keep its connection.
 pub(crate) fn least_sent(deadlines: &Deadlines) -> u32 {
     let bytes = u128::from(deadlines.min_send_rate) * deadlines.send.as_millis() / 1000;
     u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_own_limit() {
+        let deadlines = Deadlines {
+            idle: Duration::from_secs(1),
+            head: Duration::from_secs(2),
+            body: Duration::from_secs(3),
+            send: Duration::from_secs(4),
+            linger: Duration::from_secs(5),
+            ..Deadlines::default()
+        };
+        let limits = TimeLimits::new(&deadlines);
+        for kind in KINDS {
+            assert_eq!(limits.of(kind), Ticks::covering(kind.limit(&deadlines)), "{kind:?}");
+        }
+    }
 }

@@ -4,6 +4,6 @@ mod clock;
 mod kind;
 mod wheel;
 
-pub(crate) use clock::{Clock, TICK, Tick};
-pub(crate) use kind::{TimeoutKind, least_sent};
+pub(crate) use clock::{Clock, TICK, Tick, Ticks};
+pub(crate) use kind::{TimeLimits, TimeoutKind, least_sent};
 pub(crate) use wheel::{Deadline, Deadlined, Wheel};
