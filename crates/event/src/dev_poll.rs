@@ -231,12 +231,13 @@ impl DevPoll {
         let watched = before.is_some_and(|cached| cached.state == State::FromEpoll);
         let control = if watched { Control::Modify } else { Control::Add };
         let state = match self.control(control, fd, events, counters) {
-            // The number now belongs to another file: epoll forgot the former one when it was closed.
-            Err(Errno::NOENT) => {
-                self.control(Control::Add, fd, events, counters)?;
-                State::FromEpoll
-            }
             Ok(()) => State::FromEpoll,
+            // The number was closed, and may belong to another file by now.
+            Err(Errno::NOENT | Errno::BADF | Errno::PERM) if watched => {
+                let state = State::FromEpoll;
+                self.set(fd, Some(Cached { events, state }));
+                return self.rebuild(counters);
+            }
             Err(Errno::PERM) if self.closed_descriptors == ClosedDescriptors::Reported => State::AlwaysReady,
             Err(Errno::BADF) if self.closed_descriptors == ClosedDescriptors::Reported => State::Closed,
             Err(errno) => return Err(errno),
@@ -252,14 +253,14 @@ impl DevPoll {
             return Ok(());
         }
         match self.control(Control::Delete, fd, 0, counters) {
-            // The descriptor was closed, or closed and opened again. If a duplicate is open, epoll still watches the file, and
-            // no number names it any more. Only a new epoll set helps.
             Err(Errno::BADF | Errno::NOENT) => self.rebuild(counters),
             outcome => outcome,
         }
     }
 
-    /// Replaces the epoll set by a new one with all cached descriptors.
+    /// Replaces the epoll set by a new one with all cached descriptors, after a cached one was closed. If a duplicate of it
+    /// is open, epoll still watches its file and reports it under the number, and no number names it any more. Only a new
+    /// epoll set helps.
     fn rebuild(&mut self, counters: &mut Counters) -> Result<(), Errno> {
         self.epoll = rustix::event::epoll::create(CreateFlags::CLOEXEC)?;
         for index in 0..self.cached.len() {

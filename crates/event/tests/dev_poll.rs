@@ -11,6 +11,7 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
+    sync::atomic::{AtomicI32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -39,7 +40,9 @@ fn ready(set: &mut DevPoll, room: usize) -> Vec<DevPollFd> {
 
 /// Duplicates a descriptor to a high number, which no other test uses after it is closed.
 fn high(fd: impl AsFd) -> OwnedFd {
-    rustix::io::fcntl_dupfd_cloexec(fd, 900).expect("a high number")
+    static NEXT: AtomicI32 = AtomicI32::new(900);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    rustix::io::fcntl_dupfd_cloexec(fd, number).expect("a high number")
 }
 
 #[test]
@@ -134,6 +137,80 @@ fn a_closed_descriptor_is_reported_as_pollnval_until_it_is_removed() {
         Ok(1)
     );
     assert_eq!(ready(&mut set, 4), []);
+    drop(theirs);
+}
+
+/// What `write` does with a cached number that was closed while a duplicate keeps its file open.
+fn rewritten_after_its_close(rewrite: impl FnOnce(&mut DevPoll, OwnedFd) -> Option<OwnedFd>) {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let closing = high(&theirs);
+    let fd = closing.as_raw_fd();
+    let mut set = open(&[entry(&closing, POLLIN)]);
+    let present = rewrite(&mut set, closing);
+    ours.write_all(b"x").expect("a byte fits");
+    let reported = ready(&mut set, 4);
+    assert!(
+        reported
+            .iter()
+            .all(|result| result.fd == fd && result.revents == POLLNVAL),
+        "the former file of the number is reported: {reported:?}"
+    );
+    assert_eq!(set.is_polled(fd), Ok(Some(POLLIN)));
+    drop((present, theirs));
+}
+
+#[test]
+fn a_number_written_again_for_another_file_reports_that_file_only() {
+    let (mut others, other) = UnixStream::pair().expect("a pair");
+    rewritten_after_its_close(|set, mut number| {
+        rustix::io::dup2(&other, &mut number).expect("dup2");
+        assert_eq!(set.write(&[entry(&number, POLLIN)]), Ok(1));
+        assert_eq!(ready(set, 4), []);
+        others.write_all(b"x").expect("a byte fits");
+        assert_eq!(ready(set, 4).len(), 1, "the present file is watched");
+        let mut other = &other;
+        other.read_exact(&mut [0]).expect("the byte");
+        Some(number)
+    });
+}
+
+#[test]
+fn a_number_written_again_while_closed_reports_pollnval_only() {
+    rewritten_after_its_close(|set, number| {
+        let closed = entry(&number, POLLIN);
+        drop(number);
+        assert_eq!(set.write(&[closed]), Ok(1));
+        assert_eq!(ready(set, 4).len(), 1);
+        None
+    });
+    // Then the number is opened for another file.
+    let (_others, other) = UnixStream::pair().expect("a pair");
+    rewritten_after_its_close(|set, number| {
+        let closed = entry(&number, POLLIN);
+        drop(number);
+        assert_eq!(set.write(&[closed]), Ok(1));
+        let number = rustix::io::fcntl_dupfd_cloexec(&other, closed.fd).expect("the number");
+        assert_eq!(number.as_raw_fd(), closed.fd, "no other test uses it");
+        assert_eq!(set.write(&[closed]), Ok(1));
+        Some(number)
+    });
+}
+
+#[test]
+fn a_number_written_again_for_a_regular_file_reports_that_file_only() {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let file = File::open(std::env::current_exe().expect("the test program")).expect("it opens");
+    let mut number = high(&theirs);
+    let mut set = open(&[entry(&number, POLLOUT)]);
+    rustix::io::dup2(&file, &mut number).expect("dup2");
+    assert_eq!(set.write(&[entry(&number, POLLOUT)]), Ok(1));
+    ours.write_all(b"x").expect("a byte fits");
+    let reported = ready(&mut set, 4);
+    assert_eq!(
+        reported.len(),
+        1,
+        "the socket is reported under the number of the file: {reported:?}"
+    );
     drop(theirs);
 }
 
