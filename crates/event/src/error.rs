@@ -77,12 +77,21 @@ pub enum Unsupported {
     /// Exclusive wake-up together with this interest.
     #[error("exclusive wake-up cannot be combined with {0}: ask for READABLE and WRITABLE only")]
     ExclusiveWith(&'static str),
+    /// Exclusive wake-up for an epoll descriptor, for instance another set's.
+    #[error("an epoll descriptor cannot be watched with exclusive wake-up: declare it without")]
+    ExclusiveNested,
+    /// The descriptor of the set itself.
+    #[error("a set cannot watch itself: declare the descriptor of another set")]
+    OwnDescriptor,
     /// Modifying a source that was declared for exclusive wake-up.
     #[error("an exclusive source cannot be modified: withdraw it and declare it again")]
     ModifyExclusive,
     /// A file without readiness: regular files, directories, block devices, and character devices without `poll`.
     #[error("the file has no readiness to wait for (a regular file, a directory or such a device): read it directly")]
     FileWithoutReadiness,
+    /// A descriptor that was opened with `O_PATH`: it names a file, which is not open.
+    #[error("the descriptor was opened with O_PATH and only names the file: open the file itself")]
+    PathOnly,
     /// An open file that already sends its signals elsewhere (`O_ASYNC` is set): a duplicate of the descriptor is in this
     /// set or another one, or another process uses it. An open file sends its signals to one receiver.
     #[error("the open file already sends its signals elsewhere: withdraw its duplicate there")]
@@ -239,6 +248,12 @@ pub enum WaitError {
     /// The set belongs to another thread or process.
     #[error("waiting for events: {0}")]
     WrongContext(WrongContext),
+    /// The batch holds events that another set found.
+    #[error("waiting for events: the batch holds {left} events of another set: take them there, or clear the batch")]
+    OtherSet {
+        /// The number of its events.
+        left: usize,
+    },
     /// The kernel refused the wait.
     #[error("waiting for events: {call} failed ({errno}): {}", remedy(*.errno))]
     System {
@@ -336,6 +351,7 @@ impl WaitError {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::WrongContext(context) => context.errno(),
+            Self::OtherSet { .. } => None,
             Self::System { errno, .. } => Some(*errno),
         }
     }
@@ -393,7 +409,11 @@ impl From<WrongContext> for io::Error {
 
 impl From<WaitError> for io::Error {
     fn from(error: WaitError) -> Self {
-        Self::new(kind(error.errno(), io::ErrorKind::PermissionDenied), error)
+        let otherwise = match error {
+            WaitError::OtherSet { .. } => io::ErrorKind::InvalidInput,
+            WaitError::WrongContext(_) | WaitError::System { .. } => io::ErrorKind::PermissionDenied,
+        };
+        Self::new(kind(error.errno(), otherwise), error)
     }
 }
 

@@ -13,8 +13,8 @@ pub struct Event {
     pub readiness: Readiness,
 }
 
-/// A batch of events: [`next_events`](crate::InterestSet::next_events) fills it, [`take`](crate::InterestSet::take) empties
-/// it. The caller allocates it once and keeps it.
+/// A batch of events: [`next_events`](crate::InterestSet::next_events) fills it, [`take`](crate::InterestSet::take) of the
+/// same set empties it. The caller allocates it once and keeps it.
 #[derive(Debug)]
 pub struct Events {
     /// In epoll's form on every mechanism, so that epoll's kernel side writes directly into this buffer: the bits of
@@ -24,6 +24,8 @@ pub struct Events {
     next: usize,
     capacity: usize,
     woken: bool,
+    /// The number of the set that filled the batch.
+    set: u64,
 }
 
 impl Events {
@@ -39,6 +41,7 @@ impl Events {
             next: 0,
             capacity,
             woken: false,
+            set: 0,
         }
     }
 
@@ -66,11 +69,23 @@ impl Events {
         self.woken
     }
 
-    /// Forgets the last batch.
-    pub(crate) fn start(&mut self) {
+    /// Gives up the events that are left. They are not reported again, except by a level trigger.
+    pub fn clear(&mut self) {
+        self.start(0);
+    }
+
+    /// Forgets the last batch. The next one is that of the set with this number.
+    pub(crate) fn start(&mut self, set: u64) {
+        self.set = set;
         self.found.clear();
         self.next = 0;
         self.woken = false;
+    }
+
+    /// Whether the set with this number filled the batch.
+    #[inline]
+    pub(crate) const fn is_of(&self, set: u64) -> bool {
+        self.set == set
     }
 
     /// How many more events fit into the batch.

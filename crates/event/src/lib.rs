@@ -63,6 +63,9 @@
 //! | `signal-per-fd` | no | no: a merged signal has the first reason only | no | yes |
 //! | all others | yes | yes | yes | yes |
 //!
+//! **Batches.** A batch belongs to the set that filled it. Another set takes no event from it, and fills it only when it is
+//! empty ([`WaitError::OtherSet`]).
+//!
 //! **Fairness.** If more sources are ready than the batch holds, the waits that follow report the rest, and no source is
 //! reported twice before each was reported once.
 //!
@@ -72,7 +75,9 @@
 //! changed.
 //!
 //! **Files.** Regular files, directories, block devices and devices without `poll` have no readiness to wait for. Every
-//! mechanism refuses them ([`Unsupported::FileWithoutReadiness`]), and refuses exactly the files that epoll refuses.
+//! mechanism refuses them ([`Unsupported::FileWithoutReadiness`]), and refuses exactly the files that epoll refuses. A
+//! descriptor that was opened with `O_PATH` only names a file ([`Unsupported::PathOnly`]). An epoll descriptor can be declared
+//! like any file; the kernel allows five levels on the epoll mechanisms and `dev-poll` (`ELOOP`).
 //!
 //! **Time.** Timeouts have a resolution of one nanosecond. An interrupted wait is repeated with the rest of its timeout;
 //! the caller never sees `EINTR`.

@@ -15,6 +15,7 @@ use std::{
     fmt,
     ops::{Index, IndexMut},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ pub struct InterestSet<S: AsFd> {
     declared: Vec<bool>,
     counters: Counters,
     mechanism: Mechanism,
+    /// A number that no other set of the process has; batches carry it.
+    number: u64,
 }
 
 /// The result of a declaration with [`declare_with`](InterestSet::declare_with).
@@ -76,6 +79,7 @@ impl<S: AsFd> InterestSet<S> {
             declared: Vec::new(),
             counters: Counters::default(),
             mechanism,
+            number: next_number(),
         })
     }
 
@@ -190,7 +194,8 @@ impl<S: AsFd> InterestSet<S> {
     /// timeout does not wait. The resolution is one nanosecond.
     ///
     /// Events that were not taken from the batch are not lost: while there are any, this returns their number at once,
-    /// without a system call.
+    /// without a system call. If another set found them, this fails with
+    /// [`WaitError::OtherSet`].
     ///
     /// # Errors
     /// [`WaitError`]; never for an interrupted call.
@@ -200,10 +205,10 @@ impl<S: AsFd> InterestSet<S> {
     #[inline(always)]
     pub fn next_events(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<usize, WaitError> {
         if !events.is_empty() {
-            return Ok(events.len());
+            return self.left_in(events);
         }
         self.owner.check()?;
-        events.start();
+        events.start(self.number);
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
         if let Some(channel) = &self.channel {
@@ -214,11 +219,12 @@ impl<S: AsFd> InterestSet<S> {
     }
 
     /// Takes the next event whose source is still in the set and whose conditions are still in the source's interest; the
-    /// others are dropped and counted as stale. `None` if the batch is used up.
-    ///
-    /// The batch must have been filled by this set.
+    /// others are dropped and counted as stale. `None` if the batch is used up, or was filled by another set.
     #[inline]
     pub fn take(&mut self, events: &mut Events) -> Option<Event> {
+        if !events.is_of(self.number) {
+            return None;
+        }
         let (key, bits) = events.pop()?;
         match self.current_event(key, bits) {
             None => self.take_beyond_stale(events),
@@ -236,6 +242,17 @@ impl<S: AsFd> InterestSet<S> {
             if event.is_some() {
                 return event;
             }
+        }
+    }
+
+    /// The number of events that are left in a batch of this set.
+    #[cold]
+    fn left_in(&self, events: &Events) -> Result<usize, WaitError> {
+        let left = events.len();
+        if events.is_of(self.number) {
+            Ok(left)
+        } else {
+            Err(WaitError::OtherSet { left })
         }
     }
 
@@ -404,6 +421,12 @@ impl<S: AsFd> fmt::Debug for InterestSet<S> {
             .field("sources", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The number of the next set. Batches that no set has filled have the number 0.
+fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Out of line and by value, so that indexing keeps its key in a register.

@@ -130,6 +130,9 @@ pub fn busy_poll(epoll: BorrowedFd<'_>) -> Result<BusyPoll> {
     Ok(parameters)
 }
 
+/// The most events that the kernel accepts in one call: `EP_MAX_EVENTS` of `fs/eventpoll.c`.
+const MOST: usize = i32::MAX as usize / size_of::<Event>();
+
 /// `epoll_wait(epoll, buffer, milliseconds)`: waits, and replaces the content of `buffer` with at most `max`
 /// events, but not more than its capacity. -1 waits without a limit.
 ///
@@ -138,7 +141,7 @@ pub fn busy_poll(epoll: BorrowedFd<'_>) -> Result<BusyPoll> {
 #[inline]
 pub fn wait(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, milliseconds: i32) -> Result<usize> {
     buffer.clear();
-    let room = i32::try_from(max.min(buffer.capacity())).unwrap_or(i32::MAX);
+    let room = max.min(buffer.capacity()).min(MOST) as i32;
     // SAFETY: the vector has room for so many events from its start, live and exclusively ours.
     let count = unsafe { epoll_wait(epoll, buffer.as_mut_ptr(), room, milliseconds) }?;
     // SAFETY: the kernel has initialised that many events, no more than the capacity that it was given.
@@ -204,7 +207,7 @@ pub fn pwait2(epoll: BorrowedFd<'_>, buffer: &mut Vec<Event>, max: usize, timeou
             libc::SYS_epoll_pwait2,
             epoll.as_raw_fd(),
             buffer.as_mut_ptr(),
-            i32::try_from(max).unwrap_or(i32::MAX),
+            max.min(MOST) as i32,
             timeout::pointer(timeout.as_ref()),
             std::ptr::null::<libc::c_void>(),
             0_usize,

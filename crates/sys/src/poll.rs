@@ -22,6 +22,11 @@ pub const POLLNVAL: u16 = libc::POLLNVAL.cast_unsigned();
 /// The peer closed its writing half.
 pub const POLLRDHUP: u16 = libc::POLLRDHUP.cast_unsigned();
 
+/// As [`POLLIN`]; most files set both.
+pub const POLLRDNORM: u16 = libc::POLLRDNORM.cast_unsigned();
+/// As [`POLLOUT`]; most files set both.
+pub const POLLWRNORM: u16 = libc::POLLWRNORM.cast_unsigned();
+
 /// One `struct pollfd`. It may outlive the borrow of its descriptor. Remove it before the descriptor is closed, or
 /// expect [`POLLNVAL`], or events of another file with the same number.
 #[repr(transparent)]

@@ -228,13 +228,16 @@ impl SignalFd {
         Ok(Self { fd, buffer: Vec::new() })
     }
 
-    /// `read(signalfd)`: takes at most `max` pending signals of the calling thread and passes each to `each`. Returns
-    /// their number.
+    /// `read(signalfd)`: takes at most `max` pending signals of the calling thread, and at most 65,536, and passes each to
+    /// `each`. Returns their number.
     ///
     /// # Errors
     /// `EAGAIN` if no signal is pending; `EINTR`; `EINVAL` if `max` is 0.
     #[inline]
     pub fn take(&mut self, max: usize, mut each: impl FnMut(Taken)) -> Result<usize> {
+        // Eight megabytes: a caller with room for more signals than that must not make this buffer grow with it.
+        const MOST: usize = 1 << 16;
+        let max = max.min(MOST);
         self.buffer.clear();
         self.buffer.reserve(max);
         let size = size_of::<libc::signalfd_siginfo>();

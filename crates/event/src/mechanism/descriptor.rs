@@ -87,8 +87,8 @@ pub type CallCounts = &'static [(&'static str, u64)];
 
 /// The system calls of each operation on one socket. The `costs` test asserts them for every mechanism.
 ///
-/// Two rare calls are not included: the checks of files that are neither sockets nor pipes, and the calls that recover
-/// from an overflow.
+/// Two rare kinds of calls are not included: the checks of files that are not sockets, and the calls that recover from an
+/// overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// [`InterestSet::declare`](crate::InterestSet::declare).
@@ -136,8 +136,14 @@ impl Descriptor {
         if !self.wakeups.contains(&watch.wakeup()) {
             return refuse(Unsupported::ExclusiveWakeup);
         }
-        if watch.wakeup() == Wakeup::Exclusive && watch.interest().contains(Interest::PRIORITY) {
-            return refuse(Unsupported::ExclusiveWith("PRIORITY"));
+        if watch.wakeup() == Wakeup::Exclusive {
+            // A source without interest is not in the kernel, and an exclusive one cannot be modified.
+            if watch.interest().is_none() {
+                return refuse(Unsupported::ExclusiveWith("NONE"));
+            }
+            if watch.interest().contains(Interest::PRIORITY) {
+                return refuse(Unsupported::ExclusiveWith("PRIORITY"));
+            }
         }
         Ok(())
     }

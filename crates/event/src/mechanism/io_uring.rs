@@ -31,7 +31,7 @@ pub(super) static IO_URING_POLL: Descriptor = Descriptor {
     waits: &["io_uring_enter"],
     events_per_call: EventsPerCall::Many,
     costs: Costs {
-        declare: &[("fstat", 1)],
+        declare: &[("getsockopt", 1)],
         modify: &[("io_uring_enter", 1)],
         withdraw: &[("io_uring_enter", 1)],
         wait: &[("io_uring_enter", 1)],

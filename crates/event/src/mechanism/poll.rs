@@ -34,7 +34,7 @@ pub(super) static POLL: Descriptor = Descriptor {
     waits: &["ppoll"],
     events_per_call: EventsPerCall::Many,
     costs: Costs {
-        declare: &[("fstat", 1)],
+        declare: &[("getsockopt", 1)],
         modify: &[],
         withdraw: &[],
         wait: &[("ppoll", 1)],

@@ -36,7 +36,7 @@ pub(super) static SELECT: Descriptor = Descriptor {
     waits: &["pselect6"],
     events_per_call: EventsPerCall::Many,
     costs: Costs {
-        declare: &[("fstat", 1)],
+        declare: &[("getsockopt", 1)],
         modify: &[],
         withdraw: &[],
         wait: &[("pselect6", 1)],

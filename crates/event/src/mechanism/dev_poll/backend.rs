@@ -5,13 +5,16 @@ use crate::{
     counters::Call,
     dev_poll::{ClosedDescriptors, DevPoll, DevPollFd, POLLREMOVE, number_of},
     fd::index,
-    mechanism::backend::{Backend, Refused},
+    mechanism::{
+        backend::{Backend, Refused},
+        file_kind::explain,
+    },
     readiness::poll_bits,
 };
 use c10k_sys::epoll::Event as EpollEvent;
 use rustix::io::Errno;
 use std::{
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd},
     time::Duration,
 };
 
@@ -38,27 +41,29 @@ impl DevPollSet {
         })
     }
 
-    fn write(&mut self, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), DeclareError> {
-        self.device
-            .put(DevPollFd { fd, events, revents: 0 }, counters)
-            .map_err(|errno| match errno {
-                Errno::PERM => DeclareError::Unsupported {
-                    mechanism: self.mechanism,
-                    what: Unsupported::FileWithoutReadiness,
-                },
-                errno => DeclareError::System {
-                    call: "epoll_ctl",
-                    errno,
-                },
-            })
+    fn write(&mut self, fd: BorrowedFd<'_>, events: u16, counters: &mut Counters) -> Result<(), DeclareError> {
+        let entry = DevPollFd {
+            fd: fd.as_raw_fd(),
+            events,
+            revents: 0,
+        };
+        let what = match self.device.put(entry, counters) {
+            Ok(()) => return Ok(()),
+            Err(Errno::PERM) => Unsupported::FileWithoutReadiness,
+            Err(Errno::INVAL) => Unsupported::OwnDescriptor,
+            Err(errno) => return Err(explain(self.mechanism, fd, Call::EpollCtl.name(), errno, counters)),
+        };
+        Err(DeclareError::Unsupported {
+            mechanism: self.mechanism,
+            what,
+        })
     }
 }
 
 impl Backend for DevPollSet {
     fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
-        let number = fd.as_raw_fd();
-        self.write(number, poll_bits(watch.interest()), counters)?;
-        let index = index(number);
+        self.write(fd, poll_bits(watch.interest()), counters)?;
+        let index = index(fd.as_raw_fd());
         if index >= self.keys.len() {
             self.keys.resize(index + 1, key);
         }
@@ -74,11 +79,11 @@ impl Backend for DevPollSet {
         counters: &mut Counters,
     ) -> Result<(), DeclareError> {
         self.remove(fd, key, counters)?;
-        self.write(fd.as_raw_fd(), poll_bits(watch.interest()), counters)
+        self.write(fd, poll_bits(watch.interest()), counters)
     }
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
-        self.write(fd.as_raw_fd(), POLLREMOVE, counters)
+        self.write(fd, POLLREMOVE, counters)
     }
 
     // See `Kernel` for why this is inlined.

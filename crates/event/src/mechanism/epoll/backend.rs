@@ -4,7 +4,10 @@ use super::wait::Wait;
 use crate::{
     BusyPoll, Counters, DeclareError, Events, Interrupts, Key, OpenError, Options, Trigger, Unsupported, Wakeup, Watch,
     counters::Call,
-    mechanism::backend::{Backend, Refused},
+    mechanism::{
+        backend::{Backend, Refused},
+        file_kind::explain,
+    },
     readiness::poll_bits,
 };
 use c10k_sys::epoll::BusyPoll as Parameters;
@@ -46,16 +49,18 @@ impl Epoll {
         })
     }
 
-    fn refused(&self, errno: Errno) -> DeclareError {
-        match errno {
-            Errno::PERM => DeclareError::Unsupported {
-                mechanism: self.mechanism,
-                what: Unsupported::FileWithoutReadiness,
-            },
-            errno => DeclareError::System {
-                call: "epoll_ctl",
-                errno,
-            },
+    #[cold]
+    fn refused(&self, fd: BorrowedFd<'_>, watch: Watch, errno: Errno, counters: &mut Counters) -> DeclareError {
+        let what = match errno {
+            Errno::PERM => Unsupported::FileWithoutReadiness,
+            // The kernel has two reasons, as all bits of the watch are allowed.
+            Errno::INVAL if watch.wakeup() == Wakeup::Exclusive => Unsupported::ExclusiveNested,
+            Errno::INVAL => Unsupported::OwnDescriptor,
+            errno => return explain(self.mechanism, fd, Call::EpollCtl.name(), errno, counters),
+        };
+        DeclareError::Unsupported {
+            mechanism: self.mechanism,
+            what,
         }
     }
 }
@@ -64,7 +69,7 @@ impl Backend for Epoll {
     fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
         counters.count(Call::EpollCtl);
         epoll::add(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
-            .map_err(|errno| self.refused(errno))
+            .map_err(|errno| self.refused(fd, watch, errno, counters))
     }
 
     // See `Kernel` for why this is inlined.
@@ -78,12 +83,15 @@ impl Backend for Epoll {
     ) -> Result<(), DeclareError> {
         counters.count(Call::EpollCtl);
         epoll::modify(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
-            .map_err(|errno| self.refused(errno))
+            .map_err(|errno| self.refused(fd, watch, errno, counters))
     }
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
         counters.count(Call::EpollCtl);
-        epoll::delete(&self.epoll, fd).map_err(|errno| self.refused(errno))
+        epoll::delete(&self.epoll, fd).map_err(|errno| DeclareError::System {
+            call: Call::EpollCtl.name(),
+            errno,
+        })
     }
 
     // See `Kernel` for why this is inlined.

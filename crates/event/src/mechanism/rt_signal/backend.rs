@@ -24,6 +24,7 @@ use c10k_sys::{
     signal::{self, Async, Reason, Taken},
 };
 use rustix::{
+    fs::OFlags,
     io::{Errno, retry_on_intr},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
@@ -105,6 +106,9 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         let failed = |errno| DeclareError::System { call: "fcntl", errno };
         counters.count(Call::Fcntl);
         let (state, flags) = signal::async_of(fd).map_err(failed)?;
+        if flags.contains(OFlags::PATH) {
+            return refuse(Unsupported::PathOnly);
+        }
         if state == Async::On {
             return refuse(Unsupported::SignalsInUse);
         }

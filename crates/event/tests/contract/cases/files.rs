@@ -8,8 +8,14 @@ use crate::{
 };
 use c10k_event::{DeclareError, Interest, Key, Readiness, Unsupported};
 use rustix::{
-    event::EventfdFlags,
+    event::{
+        EventfdFlags,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
+    fs::OFlags,
+    io::Errno,
     net::{AddressFamily, SocketFlags, SocketType},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
     pty::OpenptFlags,
     time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec},
 };
@@ -25,6 +31,9 @@ super::cases! {
     a_regular_file_is_refused: EachTrigger, SharedProcess;
     a_proc_file_is_accepted_if_epoll_accepts_it: EachTrigger, SharedProcess;
     a_device_without_readiness_is_refused: EachTrigger, SharedProcess;
+    a_descriptor_that_only_names_a_file_is_refused: EachTrigger, SharedProcess;
+    a_file_is_declared_although_no_descriptor_is_left: EachTrigger, OwnProcess;
+    an_epoll_descriptor_nested_as_deep_as_possible_is_reported: EachTrigger, SharedProcess;
     descriptors_beyond_1024_are_reported: EachTrigger, OwnProcess;
 }
 
@@ -128,12 +137,16 @@ fn a_readable_terminal_is_reported(setup: Setup) -> Outcome {
 }
 
 fn refused(setup: Setup, file: File) -> Outcome {
+    assert_refused(setup, file.into(), Unsupported::FileWithoutReadiness);
+    Outcome::Pass
+}
+
+fn assert_refused(setup: Setup, file: OwnedFd, what: Unsupported) {
     let mut rig = Rig::new(setup);
     let declined = rig
         .set
-        .declare(file.into(), Interest::READABLE, setup.trigger)
-        .expect_err("the file has no readiness");
-    let what = Unsupported::FileWithoutReadiness;
+        .declare(file, Interest::READABLE, setup.trigger)
+        .expect_err("the file cannot be watched");
     assert_eq!(
         declined.error,
         DeclareError::Unsupported {
@@ -143,7 +156,6 @@ fn refused(setup: Setup, file: File) -> Outcome {
     );
     assert!(rig.set.is_empty());
     rig.assert_silent();
-    Outcome::Pass
 }
 
 fn a_regular_file_is_refused(setup: Setup) -> Outcome {
@@ -169,6 +181,81 @@ fn a_proc_file_is_accepted_if_epoll_accepts_it(setup: Setup) -> Outcome {
 
 fn a_device_without_readiness_is_refused(setup: Setup) -> Outcome {
     refused(setup, File::open("/dev/null").expect("/dev/null opens"))
+}
+
+/// `O_PATH`: the descriptor can neither be read nor be waited for, whatever the file.
+fn a_descriptor_that_only_names_a_file_is_refused(setup: Setup) -> Outcome {
+    let folder = std::env::temp_dir().join(format!("c10k-o-path-{}-{}", std::process::id(), setup.mechanism));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("a folder for the test");
+    let [fifo, socket] = ["fifo", "socket"].map(|name| folder.join(name));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("a FIFO");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket file");
+    let program = std::env::current_exe().expect("the test program");
+    for path in [&fifo, &socket, &program, &folder] {
+        let named = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        assert_refused(setup, named.expect("O_PATH opens any file"), Unsupported::PathOnly);
+    }
+    drop(listener);
+    std::fs::remove_dir_all(&folder).expect("the folder is removed");
+    Outcome::Pass
+}
+
+fn a_file_is_declared_although_no_descriptor_is_left(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let eventfd = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).expect("a timer");
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = Some(64);
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).expect("lowering the limit");
+    let rest: Vec<_> = std::iter::from_fn(|| rustix::io::dup(&writer).ok()).collect();
+    let pipe = rig.declare(unblock(reader), Interest::READABLE);
+    let kept = [eventfd, timer].map(|fd| declare_unless_refused(&mut rig, fd));
+    drop(rest);
+    write(&writer, b"x");
+    rig.expect(pipe, Readiness::READABLE);
+    rig.drain(pipe);
+    rig.rearm(pipe);
+    let Some(key) = kept[0] else { return WITHOUT_SIGNALS };
+    write(&rig.set[key], &1_u64.to_ne_bytes());
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+/// The mechanisms on epoll are one level more than the kernel allows, and say so.
+fn an_epoll_descriptor_nested_as_deep_as_possible_is_reported(setup: Setup) -> Outcome {
+    let (ours, theirs) = stream_pair();
+    let mut chain = vec![theirs];
+    loop {
+        let outer = epoll::create(CreateFlags::CLOEXEC).expect("an epoll descriptor");
+        let inner = chain.last().expect("there is one");
+        match epoll::add(&outer, inner, EventData::new_u64(0), EventFlags::IN) {
+            Ok(()) => chain.push(outer),
+            Err(errno) => break assert_eq!(errno, Errno::LOOP),
+        }
+    }
+    assert!(chain.len() > 4, "{} levels", chain.len());
+    let mut rig = Rig::new(setup);
+    let deepest = chain.pop().expect("there is one");
+    let key = match rig.set.declare(deepest, Interest::READABLE, setup.trigger) {
+        Ok(key) => key,
+        Err(declined) if setup.mechanism.signal_queue().is_some() => {
+            let what = Unsupported::FileWithoutSignals;
+            let mechanism = setup.mechanism.name();
+            assert_eq!(declined.error, DeclareError::Unsupported { mechanism, what });
+            return WITHOUT_SIGNALS;
+        }
+        Err(declined) => {
+            assert_eq!(declined.error.errno(), Some(Errno::LOOP), "{}", declined.error);
+            assert!(setup.mechanism.waits().contains(&"epoll_wait"), "{}", setup.mechanism);
+            return Outcome::Unsupported("a set nested as deep as the kernel allows");
+        }
+    };
+    rig.assert_silent();
+    write(&ours, b"x");
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
 }
 
 fn descriptors_beyond_1024_are_reported(setup: Setup) -> Outcome {

@@ -6,7 +6,7 @@ use crate::{
     Outcome, Setup,
     rig::{HANG_TIMEOUT, Rig, stream_pair, tcp_pair, write},
 };
-use c10k_event::{DeclareError, Interest, Readiness, Unsupported, Watch, WithdrawError};
+use c10k_event::{DeclareError, Interest, Readiness, Unsupported, WaitError, Watch, WithdrawError};
 use std::{
     os::fd::{AsRawFd, OwnedFd},
     time::Duration,
@@ -25,6 +25,7 @@ super::cases! {
     a_replaced_descriptor_reports_nothing_after_its_withdrawal: EachTrigger, SharedProcess;
     a_source_modified_at_each_event_does_not_starve_others: EachTrigger, SharedProcess;
     events_not_taken_from_a_batch_are_kept: EachTrigger, SharedProcess;
+    events_of_another_set_are_neither_taken_nor_lost: EachTrigger, SharedProcess;
     no_events_are_reported_after_all_sources_are_withdrawn: EachTrigger, SharedProcess;
     the_state_at_declaration_is_returned_if_requested: EachTrigger, SharedProcess;
     exclusive_wakeup_works_and_refuses_illegal_combinations: EachTrigger, SharedProcess;
@@ -350,13 +351,25 @@ fn exclusive_wakeup_works_and_refuses_illegal_combinations(setup: Setup) -> Outc
     };
     let modified = first.set.modify(key, Interest::WRITABLE, setup.trigger);
     assert_eq!(modified, Err(refusal(Unsupported::ModifyExclusive)));
-    let illegal = Watch::new(Interest::READABLE | Interest::PRIORITY, setup.trigger).exclusive();
-    let (_others, other) = stream_pair();
+    let (_others, mut other) = stream_pair();
+    for (interest, name) in [
+        (Interest::READABLE | Interest::PRIORITY, "PRIORITY"),
+        (Interest::NONE, "NONE"),
+    ] {
+        let illegal = Watch::new(interest, setup.trigger).exclusive();
+        let declined = first
+            .set
+            .declare_with(other, illegal)
+            .expect_err("an illegal combination");
+        assert_eq!(declined.error, refusal(Unsupported::ExclusiveWith(name)));
+        other = declined.source;
+    }
+    let nested = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).expect("a descriptor");
     let declined = first
         .set
-        .declare_with(other, illegal)
+        .declare_with(nested, watch)
         .expect_err("an illegal combination");
-    assert_eq!(declined.error, refusal(Unsupported::ExclusiveWith("PRIORITY")));
+    assert_eq!(declined.error, refusal(Unsupported::ExclusiveNested));
     second
         .set
         .declare_with(duplicate, watch)
@@ -366,6 +379,34 @@ fn exclusive_wakeup_works_and_refuses_illegal_combinations(setup: Setup) -> Outc
     let reported = first.batch(Duration::ZERO).len() + second.batch(Duration::ZERO).len();
     assert!((1..=2).contains(&reported), "{reported}");
     assert!(first.set.withdraw(key).is_ok());
+    Outcome::Pass
+}
+
+fn events_of_another_set_are_neither_taken_nor_lost(setup: Setup) -> Outcome {
+    let (mut first, mut second) = (Rig::new(setup), Rig::new(setup));
+    let (ours, theirs) = stream_pair();
+    let (_others, other) = stream_pair();
+    // Both sets give out the same key.
+    let key = first.declare(theirs, Interest::READABLE);
+    assert_eq!(second.declare(other, Interest::READABLE), key);
+    write(&ours, b"x");
+    let found = first.set.next_events(&mut first.events, Some(HANG_TIMEOUT));
+    assert_eq!(found, Ok(1));
+    assert_eq!(second.set.take(&mut first.events), None);
+    assert_eq!(
+        second.set.next_events(&mut first.events, Some(Duration::ZERO)),
+        Err(WaitError::OtherSet { left: 1 })
+    );
+    assert_eq!(first.set.take(&mut first.events).map(|event| event.key), Some(key));
+    let found = second.set.next_events(&mut first.events, Some(Duration::ZERO));
+    assert_eq!(found, Ok(0), "an empty batch is free for any set");
+    first.rearm(key);
+    write(&ours, b"y");
+    let found = first.set.next_events(&mut first.events, Some(HANG_TIMEOUT));
+    assert_eq!(found, Ok(1));
+    first.events.clear();
+    let found = second.set.next_events(&mut first.events, Some(Duration::ZERO));
+    assert_eq!(found, Ok(0), "the events were given up");
     Outcome::Pass
 }
 

@@ -8,12 +8,17 @@ use crate::{
 };
 use c10k_event::{BusyPoll, Interest, InterestSet, Interrupts, Key, OpenError, Options, SignalQueue, Trigger};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use std::{collections::HashMap, os::fd::OwnedFd, time::Instant};
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 super::cases! {
     one_ready_source_of_ten_thousand_is_reported: EachTrigger, OwnProcess;
     a_small_batch_starves_no_source: EachTrigger, SharedProcess;
     a_batch_of_one_starves_no_source: EachTrigger, SharedProcess;
+    a_batch_may_hold_more_than_the_kernel_returns_at_once: EachTrigger, OwnProcess;
     a_signal_queue_of_1_loses_no_source: EachTrigger, OwnProcess;
     a_signal_queue_of_8_loses_no_source: EachTrigger, OwnProcess;
     a_signal_queue_of_64_loses_no_source: EachTrigger, OwnProcess;
@@ -52,6 +57,21 @@ fn declare_pairs(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
         peers.insert(rig.declare(theirs, Interest::READABLE), ours);
     }
     peers
+}
+
+/// `epoll_wait` accepts at most `INT_MAX` bytes of events, and room for one more is `EINVAL`.
+fn a_batch_may_hold_more_than_the_kernel_returns_at_once(setup: Setup) -> Outcome {
+    const MOST: usize = i32::MAX as usize / 12;
+    let mut rig = Rig::with(setup, &Options::default(), MOST + 1);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    for timeout in [Duration::ZERO, Duration::from_micros(1), HANG_TIMEOUT] {
+        write(&ours, b"x");
+        rig.batch(timeout);
+        rig.drain(key);
+        rig.rearm(key);
+    }
+    Outcome::Pass
 }
 
 fn starves_no_source(setup: Setup, batch: usize) -> Outcome {
