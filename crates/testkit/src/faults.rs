@@ -271,6 +271,12 @@ impl Traced {
         .injected
     }
 
+    /// The number of calls that got the fault of the injection so far.
+    #[must_use]
+    pub fn injected(&self) -> u64 {
+        self.shared.state().injected
+    }
+
     /// The calls since the last [`set`](Traced::set), without those of the runtime libraries; and the numbers of the
     /// calls that are not in [`CALLS`].
     #[must_use]

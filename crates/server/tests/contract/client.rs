@@ -43,6 +43,11 @@ impl Client {
         }
     }
 
+    /// Sets the time limit for a reply.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("a TCP socket");
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
             .write_all(bytes.as_ref())

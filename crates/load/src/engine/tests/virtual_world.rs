@@ -300,8 +300,8 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
     // A run ends at the latest one time limit after its schedule.
     let last = timetable.end.after(plan.timeout).after_ns(1);
     loop {
-        if let Some(at) = stop.take_if(|at| at.0 <= now.get()) {
-            timetable = timetable.cut(at);
+        if stop.take_if(|at| at.0 <= now.get()).is_some() && now.get() < timetable.end.0 {
+            timetable = timetable.cut(Moment(now.get()));
             engine.cut(timetable);
         }
         engine.step();
