@@ -182,43 +182,56 @@ fn experiment(folder: &Path, name: &str) -> String {
     file.to_str().expect("UTF-8").to_owned()
 }
 
-#[test]
-fn what_studies_print_and_store_are_records() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let out = folder.path().join("out");
-    let out_text = out.to_str().expect("UTF-8");
-    let (first, second) = (experiment(folder.path(), "first"), experiment(folder.path(), "second"));
-    let printed = c10k(&[
+/// Runs two studies as a set into the folder and returns what they print.
+fn set_of_two(folder: &Path, out: &Path) -> String {
+    let (first, second) = (experiment(folder, "first"), experiment(folder, "second"));
+    let out = out.to_str().expect("UTF-8");
+    c10k(&[
         "study",
         &first,
         &second,
         "--out",
-        out_text,
+        out,
         "--repeats",
         "2",
         "--seed",
         "7",
         "--json",
-    ]);
-    let entries: Vec<SetEntry> = printed.lines().map(is_record).collect();
-    let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
-    assert_eq!(is_record::<SetRecord>(&read("overview.json")).studies, entries);
-    is_record::<SetManifest>(&read("set.json"));
+    ])
+}
 
-    let one = out.join("first");
-    let one = one.to_str().expect("UTF-8");
-    let study: StudyRecord = is_record(&c10k(&["report", one, "--json"]));
-    let estimate = &study.claims[0].estimates[0];
-    assert_eq!((estimate.variant.as_str(), estimate.blocks), ("epoll", 2));
-    assert!(
-        estimate.low <= estimate.value && estimate.value <= estimate.high,
-        "{study:?}"
-    );
-    assert_eq!(study.advice[0].because[0].claim, "answered");
-    assert!(study.noise_floor.is_some(), "{study:?}");
-    for line in c10k(&["compare", out_text, out_text, "--json"]).lines() {
-        is_record::<ComparisonRecord>(line);
+#[test]
+fn what_studies_print_and_store_are_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A busy machine makes cells invalid. Then the studies run again.
+    for attempt in 0..20 {
+        let out = folder.path().join(format!("out-{attempt}"));
+        let printed = set_of_two(folder.path(), &out);
+        let entries: Vec<SetEntry> = printed.lines().map(is_record).collect();
+        let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
+        assert_eq!(is_record::<SetRecord>(&read("overview.json")).studies, entries);
+        is_record::<SetManifest>(&read("set.json"));
+
+        let one = out.join("first");
+        let study: StudyRecord = is_record(&c10k(&["report", one.to_str().expect("UTF-8"), "--json"]));
+        let out = out.to_str().expect("UTF-8");
+        for line in c10k(&["compare", out, out, "--json"]).lines() {
+            is_record::<ComparisonRecord>(line);
+        }
+        let estimate = study.claims[0].estimates.first();
+        let Some(estimate) = estimate.filter(|estimate| estimate.blocks == 2) else {
+            continue;
+        };
+        assert_eq!(estimate.variant, "epoll");
+        assert!(
+            estimate.low <= estimate.value && estimate.value <= estimate.high,
+            "{study:?}"
+        );
+        assert_eq!(study.advice[0].because[0].claim, "answered");
+        assert!(study.noise_floor.is_some(), "{study:?}");
+        return;
     }
+    panic!("the machine was too busy to measure anything in 20 studies");
 }
 
 #[test]
