@@ -2,18 +2,15 @@
 
 use crate::{
     counters::{Call, Counters},
-    mechanism::EpollWait,
+    mechanism::{EpollWait, Refused},
 };
 use c10k_sys::{
     epoll::{self, Control, Event as EpollEvent},
     fork::Process,
+    limit::limit,
     poll::PollEntry,
 };
-use rustix::{
-    event::epoll::CreateFlags,
-    io::Errno,
-    process::{Resource, getrlimit},
-};
+use rustix::{event::epoll::CreateFlags, io::Errno, process::Resource};
 use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
     time::Duration,
@@ -143,7 +140,8 @@ impl DevPoll {
     pub fn write(&mut self, entries: &[DevPollFd]) -> Result<usize, DevPollError> {
         let failed = failed("write");
         self.claim().map_err(failed)?;
-        if getrlimit(Resource::Nofile)
+        if limit(Resource::Nofile)
+            .map_err(failed)?
             .current
             .is_some_and(|limit| entries.len() as u64 > limit)
         {
@@ -313,7 +311,8 @@ impl DevPoll {
         } = self;
         buffer.clear();
         buffer.reserve(room);
-        wait.wait(epoll.as_fd(), buffer, room, timeout, counters)?;
+        wait.wait(epoll.as_fd(), buffer, room, timeout, counters)
+            .map_err(|refused| refused.errno)?;
         let closed = found;
         for event in &self.buffer {
             let (fd, revents) = (number_of(event), event.bits() as u16);
@@ -341,7 +340,7 @@ impl DevPoll {
         room: usize,
         timeout: Option<Duration>,
         counters: &mut Counters,
-    ) -> Result<usize, Errno> {
+    ) -> Result<usize, Refused> {
         self.wait.wait(self.epoll.as_fd(), buffer, room, timeout, counters)
     }
 

@@ -28,6 +28,18 @@ pub enum Unavailable {
         /// The feature.
         feature: &'static str,
     },
+    /// The program uses the signals that the mechanism needs.
+    #[error("{0}")]
+    Signal(SignalConflict),
+}
+
+/// Why a set can have no signal of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalConflict {
+    /// The other sets of this thread use all real-time signals.
+    #[error("the sets of this thread use all real-time signals: drop some, or open sets in other threads")]
+    NoneFree,
 }
 
 /// Why a set could not be opened.
@@ -289,17 +301,39 @@ impl From<WrongContext> for WaitError {
 }
 
 impl Unavailable {
+    /// The kernel refused a call, with the usual remedy.
+    pub(crate) fn refused(call: &'static str, errno: Errno) -> Self {
+        Self::Refused {
+            call,
+            errno,
+            remedy: remedy(errno).to_owned(),
+        }
+    }
+
     /// The kernel's error, if the kernel is the reason.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
-            Self::FeatureMissing { .. } => None,
+            Self::FeatureMissing { .. } | Self::Signal(_) => None,
         }
     }
 }
 
 impl OpenError {
+    /// The kernel refused a call: for lack of a resource, or because the mechanism cannot run here.
+    pub(crate) fn refused(mechanism: &'static str, call: &'static str, errno: Errno) -> Self {
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::AGAIN => {
+                Self::System { mechanism, call, errno }
+            }
+            errno => Self::Unavailable {
+                mechanism,
+                reason: Unavailable::refused(call, errno),
+            },
+        }
+    }
+
     /// The kernel's error, if the kernel is the reason.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -445,6 +479,8 @@ fn remedy(errno: Errno) -> &'static str {
             "a limit of this process is exceeded (ulimit -n, ulimit -i), or this kernel does not know an argument"
         }
         Errno::AGAIN => "a limit of the user is reached: see 'ulimit -a'",
+        Errno::PERM | Errno::ACCESS => "a seccomp profile or another policy forbids the call: allow it there",
+        Errno::NOSYS => "the kernel does not have the call, or a seccomp profile hides it: allow it there",
         Errno::LOOP => "the sets watch each other in a circle, or too many levels deep",
         _ => "see the manual page of the call",
     }

@@ -89,6 +89,9 @@
 //! **Costs.** A wait makes the system calls that the row of its mechanism lists ([`Costs`]), no more, and allocates nothing
 //! once its buffers have grown to their size. Tests assert both. [`Counters`] count what a set has done.
 //!
+//! **Sandboxes.** A seccomp profile may refuse any call. [`Mechanism::probe`] makes each call that a mechanism needs and names
+//! the one that is refused. [`waker`](InterestSet::waker) and [`Watch::returning_state`] need further calls, which their errors name.
+//!
 //! **Errors.** The text of an error is complete: operation, cause and remedy on one line, without a
 //! [`source`](std::error::Error::source). All errors convert into [`std::io::Error`] with the kind of the kernel's error.
 //! A declaration that fails returns the source in [`Declined`].
@@ -135,7 +138,8 @@ mod waker;
 
 pub use counters::Counters;
 pub use error::{
-    DeclareError, Declined, OpenError, Unavailable, Unsupported, WaitError, WakerError, WithdrawError, WrongContext,
+    DeclareError, Declined, OpenError, SignalConflict, Unavailable, Unsupported, WaitError, WakerError, WithdrawError,
+    WrongContext,
 };
 pub use events::{Event, Events};
 pub use interest::{InitialState, Interest, Trigger, Wakeup, Watch};

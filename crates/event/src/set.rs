@@ -4,7 +4,7 @@ use crate::{
     Counters, DeclareError, Declined, Event, Events, InitialState, Interest, Key, Mechanism, OpenError, Options,
     Readiness, Trigger, Unsupported, WaitError, Waker, WakerError, Watch, WithdrawError, WrongContext,
     counters::Call,
-    mechanism::Kernel,
+    mechanism::{Kernel, Refused},
     owner::Owner,
     readiness::poll_bits,
     slab::Slab,
@@ -212,7 +212,7 @@ impl<S: AsFd> InterestSet<S> {
         self.counters.waits += 1;
         self.backend.wait(events, timeout, &mut self.counters)?;
         if let Some(channel) = &self.channel {
-            take_wakeups(channel, events, &mut self.counters);
+            take_wakeups(channel, events, &mut self.counters)?;
         }
         self.counters.events += events.len() as u64;
         Ok(events.len())
@@ -438,13 +438,18 @@ fn withdrawn(key: Key) -> ! {
 /// Removes the wake-ups from a batch, and empties their channel if there were any. Out of line, so that the waits of sets
 /// without a waker stay small enough to be inlined into the loop around them.
 #[inline(never)]
-fn take_wakeups(channel: &Channel, events: &mut Events, counters: &mut Counters) {
+fn take_wakeups(channel: &Channel, events: &mut Events, counters: &mut Counters) -> Result<(), Refused> {
     events.take_out_waker();
     if events.woken() {
         counters.count(Call::Read);
         counters.wakeups += 1;
-        channel.drain();
+        channel.drain().map_err(|errno| {
+            // The events stay in the batch; the next call returns them.
+            counters.events += events.len() as u64;
+            Refused::by(Call::Read)(errno)
+        })?;
     }
+    Ok(())
 }
 
 /// The source's descriptor, if it is still the declared one.

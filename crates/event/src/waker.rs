@@ -97,11 +97,15 @@ impl Channel {
 
     /// Empties the channel, so that the next wake-up is reported again. The order matters: if `pending` was cleared first,
     /// the read could consume the byte of a later wake-up, and `pending` would stay set for ever.
-    pub(crate) fn drain(&self) {
+    pub(crate) fn drain(&self) -> Result<(), Errno> {
         let mut bytes = [0; 64];
-        // An empty channel (EAGAIN) needs no reading; after an error it stays readable for the next wait.
-        let _ = rustix::io::retry_on_intr(|| rustix::io::read(self, &mut bytes));
+        match rustix::io::retry_on_intr(|| rustix::io::read(self, &mut bytes)) {
+            // An empty channel needs no reading.
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
         self.waker.channel.pending.swap(false, Ordering::AcqRel);
+        Ok(())
     }
 }
 
@@ -127,7 +131,7 @@ mod tests {
                 let mut bytes = [0; 64];
                 let count = rustix::io::read(&channel, &mut bytes);
                 assert_eq!((count, bytes[..8] == 1_u64.to_ne_bytes()), (Ok(8), true), "{kind:?}");
-                channel.drain();
+                channel.drain().expect("the channel can be read");
             }
         }
     }

@@ -34,9 +34,9 @@ fn mask() -> SignalSet {
 
 /// Blocks the signals in this thread and makes an open file send them here.
 fn arm(fd: impl AsFd) {
-    signal::block(&mask());
+    signal::block(&mask()).expect("the mask");
     let fd = fd.as_fd();
-    signal::set_receiver(fd, Receiver::this_thread()).expect("F_SETOWN_EX");
+    signal::set_receiver(fd, Receiver::this_thread().expect("gettid")).expect("F_SETOWN_EX");
     signal::set_signal(fd, signal()).expect("F_SETSIG");
     let (_, flags) = signal::async_of(fd).expect("F_GETFL");
     signal::set_async(fd, Async::On, flags).expect("F_SETFL");
@@ -280,7 +280,7 @@ fn the_queue_is_shared_by_all_processes_of_a_user() {
         let overflowed = std::thread::scope(|scope| {
             let filler = scope.spawn(|| {
                 in_child(|| {
-                    signal::block(&mask());
+                    signal::block(&mask()).expect("the mask");
                     while signal::queue_to_this_thread(signal()).is_ok() {}
                     write(&filled, b"f");
                     u8::from(rustix::io::read(&until_stopped, &mut [0]) != Ok(1))
@@ -310,9 +310,9 @@ fn ignoring_the_signal_empties_the_queue_and_a_blocked_signal_is_still_queued() 
         let flushed = pending().is_empty();
         write(&ours, b"y");
         let queued = pending().len() == 1;
-        signal::unblock(&mask());
+        signal::unblock(&mask()).expect("the mask");
         write(&ours, b"z");
-        signal::block(&mask());
+        signal::block(&mask()).expect("the mask");
         let dropped = pending().is_empty();
         u8::from(!flushed) | u8::from(!queued) << 1 | u8::from(!dropped) << 2
     });
@@ -324,7 +324,7 @@ fn an_unblocked_sigio_kills_the_process() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);
-        signal::unblock(&SignalSet::of(&[Signal::IO]));
+        signal::unblock(&SignalSet::of(&[Signal::IO])).expect("the mask");
         limit_queue(1);
         for _ in 0..3 {
             write(&ours, b"x");
@@ -339,7 +339,7 @@ fn an_unblocked_real_time_signal_kills_the_process() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
         arm(&theirs);
-        signal::unblock(&SignalSet::of(&[signal()]));
+        signal::unblock(&SignalSet::of(&[signal()])).expect("the mask");
         write(&ours, b"x");
         0
     });

@@ -404,7 +404,7 @@ fn touched() -> Vec<u8> {
 /// Signals to itself, which it never takes.
 fn queue(count: u64) {
     let one = Signal::real_time().next().expect("Linux has real-time signals");
-    signal::block(&SignalSet::of(&[one]));
+    signal::block(&SignalSet::of(&[one])).expect("the mask");
     (0..count).for_each(|_| signal::queue_to_this_thread(one).expect("there is room"));
 }
 

@@ -10,6 +10,7 @@ pub mod bind_no_port;
 pub mod cpu_clock;
 pub mod epoll;
 pub mod fork;
+pub mod limit;
 pub mod local_port_range;
 pub mod loopback;
 pub mod poll;

@@ -63,26 +63,49 @@ impl SignalSet {
 }
 
 /// `pthread_sigmask(SIG_BLOCK, signals)`: the calling thread, and the threads that it starts from now on, no longer
-/// take these signals, which stay pending. See `pthread_sigmask(3)`.
-pub fn block(signals: &SignalSet) {
-    // SAFETY: the set is live and initialised, the former mask is not asked for. The call fails for a bad `how` only.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals.0, std::ptr::null_mut()) };
+/// take these signals, which stay pending. Returns the signals that were blocked before. See `pthread_sigmask(3)`.
+///
+/// # Errors
+/// Those of a seccomp profile.
+pub fn block(signals: &SignalSet) -> Result<SignalSet> {
+    change_mask(libc::SIG_BLOCK, signals)
 }
 
 /// `pthread_sigmask(SIG_UNBLOCK, signals)`: reverses [`block`]. Pending signals are delivered immediately; without a
 /// handler, a real-time signal or `SIGIO` kills the process.
-pub fn unblock(signals: &SignalSet) {
-    // SAFETY: as in `block`.
-    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals.0, std::ptr::null_mut()) };
+///
+/// # Errors
+/// As for [`block`].
+pub fn unblock(signals: &SignalSet) -> Result<()> {
+    change_mask(libc::SIG_UNBLOCK, signals).map(drop)
+}
+
+/// `pthread_sigmask(SIG_BLOCK, nothing)`: the signals that the calling thread blocks.
+///
+/// # Errors
+/// As for [`block`].
+pub fn blocked() -> Result<SignalSet> {
+    change_mask(libc::SIG_BLOCK, &SignalSet::of(&[]))
+}
+
+fn change_mask(how: i32, signals: &SignalSet) -> Result<SignalSet> {
+    let mut before = SignalSet::of(&[]);
+    // SAFETY: both sets are live and initialised; the kernel writes the second one.
+    match unsafe { libc::pthread_sigmask(how, &raw const signals.0, &raw mut before.0) } {
+        0 => Ok(before),
+        error => Err(Errno::from_raw_os_error(error)),
+    }
 }
 
 /// `rt_sigpending()`: the signals that are pending for the calling thread or its process. See `sigpending(2)`.
-#[must_use]
-pub fn pending() -> SignalSet {
+///
+/// # Errors
+/// Those of a seccomp profile.
+pub fn pending() -> Result<SignalSet> {
     let mut set = SignalSet::of(&[]);
     // SAFETY: the set is ours and live; the kernel writes the whole of it.
-    unsafe { libc::sigpending(&raw mut set.0) };
-    set
+    done(unsafe { libc::sigpending(&raw mut set.0) })?;
+    Ok(set)
 }
 
 /// The action for a signal that is neither blocked nor waited for.
@@ -259,10 +282,19 @@ impl SignalFd {
 pub struct Receiver(libc::pid_t);
 
 impl Receiver {
-    /// The calling thread.
-    #[must_use]
-    pub fn this_thread() -> Self {
-        Self(rustix::thread::gettid().as_raw_nonzero().get())
+    /// The calling thread: `gettid(2)`.
+    ///
+    /// # Errors
+    /// Those of a seccomp profile.
+    pub fn this_thread() -> Result<Self> {
+        // SAFETY: the call has no arguments.
+        let id = unsafe { libc::syscall(libc::SYS_gettid) };
+        // A thread's number fits into 22 bits (proc_sys_kernel(5)).
+        libc::pid_t::try_from(id)
+            .ok()
+            .filter(|&id| id > 0)
+            .map(Self)
+            .ok_or_else(errno)
     }
 
     /// Its number, as `gettid(2)` gives it.

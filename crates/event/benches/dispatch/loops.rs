@@ -219,10 +219,10 @@ impl<'a> Signals<'a> {
     fn open(ring: &'a Ring, per_call: EventsPerCall) -> Self {
         let number = Signal::real_time().last().expect("there are real-time signals");
         let mask = SignalSet::of(&[number, Signal::IO]);
-        signal::block(&mask);
+        signal::block(&mask).expect("the mask");
         let mut index = Vec::new();
         for reader in ring.readers() {
-            signal::set_receiver(reader.fd, Receiver::this_thread()).expect("F_SETOWN_EX");
+            signal::set_receiver(reader.fd, Receiver::this_thread().expect("gettid")).expect("F_SETOWN_EX");
             signal::set_signal(reader.fd, number).expect("F_SETSIG");
             let (_, flags) = signal::async_of(reader.fd).expect("F_GETFL");
             signal::set_async(reader.fd, Async::On, flags).expect("F_SETFL");

@@ -2,8 +2,7 @@
 
 use super::kernel::Kernel;
 use crate::{
-    DeclareError, Interest, OpenError, Options, ReadinessDetail, Threading, Trigger, Unavailable, Unsupported, Wakeup,
-    Watch,
+    DeclareError, Interest, OpenError, Options, ReadinessDetail, Threading, Trigger, Unsupported, Wakeup, Watch,
 };
 
 /// One row of [`MECHANISMS`](crate::MECHANISMS): everything that flags, lists, tests, benchmarks and the documentation
@@ -36,8 +35,6 @@ pub struct Descriptor {
     pub costs: Costs,
     /// The hand-written loop that the dispatch benchmark compares it with.
     pub hand_written: Option<HandWritten>,
-    /// Whether it can run here.
-    pub(crate) probe: fn(&'static Self) -> Result<(), Unavailable>,
     /// Opens the kernel's side of a set.
     pub(crate) open: fn(&'static Self, &Options) -> Result<Kernel, OpenError>,
 }

@@ -11,10 +11,7 @@ use super::{
     descriptor::{Costs, Descriptor, EventsPerCall, HandWritten},
     kernel::Kernel,
 };
-use crate::{
-    ReadinessDetail, Threading, Trigger, Unavailable, Wakeup,
-    dev_poll::{ClosedDescriptors, DevPoll},
-};
+use crate::{ReadinessDetail, Threading, Trigger, Wakeup};
 use backend::DevPollSet;
 
 pub(super) static DEV_POLL: Descriptor = Descriptor {
@@ -38,17 +35,5 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
         wait_until_timeout: &[("epoll_pwait2", 1)],
     },
     hand_written: Some(HandWritten::Epoll),
-    probe: |_| probe(),
     open: |row, _| DevPollSet::open(row.name).map(Kernel::DevPoll),
 };
-
-fn probe() -> Result<(), Unavailable> {
-    DevPoll::open_for(ClosedDescriptors::Impossible)
-        .map(drop)
-        .map_err(|errno| Unavailable::Refused {
-            call: "epoll_create1",
-            errno,
-            remedy: "the process or the system has no descriptor left, or a seccomp profile forbids the call"
-                .to_owned(),
-        })
-}

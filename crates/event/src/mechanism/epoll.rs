@@ -1,8 +1,8 @@
 //! `epoll-level`, `epoll-edge` and `epoll-oneshot`: `epoll_ctl`, `epoll_wait`, `epoll_pwait2`.
 //!
 //! The interest set is in the kernel. A wait reads the ready list only, and the kernel writes the events directly into the
-//! caller's batch. Timeouts that are not whole milliseconds use `epoll_pwait2`; a kernel without it (before Linux 5.11, or
-//! under an old seccomp profile) gets them rounded up to milliseconds.
+//! caller's batch. Timeouts that are not whole milliseconds use `epoll_pwait2`; without it (before Linux 5.11 and under old
+//! seccomp profiles, which answer `ENOSYS` or `EPERM`) they are rounded up to milliseconds.
 
 pub(super) mod backend;
 pub(super) mod wait;
@@ -11,9 +11,8 @@ use super::{
     descriptor::{Costs, Descriptor, EventsPerCall, HandWritten},
     kernel::Kernel,
 };
-use crate::{ReadinessDetail, Threading, Trigger, Unavailable, Wakeup};
+use crate::{ReadinessDetail, Threading, Trigger, Wakeup};
 use backend::Epoll;
-use rustix::event::epoll::CreateFlags;
 
 pub(super) static EPOLL_LEVEL: Descriptor = LEVEL;
 
@@ -53,17 +52,5 @@ const LEVEL: Descriptor = Descriptor {
         wait_until_timeout: &[("epoll_pwait2", 1)],
     },
     hand_written: Some(HandWritten::Epoll),
-    probe: |_| probe(),
     open: |row, options| Epoll::open(row.name, options).map(Kernel::Epoll),
 };
-
-fn probe() -> Result<(), Unavailable> {
-    rustix::event::epoll::create(CreateFlags::CLOEXEC)
-        .map(drop)
-        .map_err(|errno| Unavailable::Refused {
-            call: "epoll_create1",
-            errno,
-            remedy: "the process or the system has no descriptor left, or a seccomp profile forbids the call"
-                .to_owned(),
-        })
-}

@@ -40,7 +40,6 @@ pub(super) static FAKE_POLL: Descriptor = Descriptor {
         wait_until_timeout: &[("ppoll", 1)],
     },
     hand_written: Some(HandWritten::Poll),
-    probe: |_| Ok(()),
     open: |row, _| {
         Ok(Kernel::boxed(FakePoll {
             mechanism: row.name,

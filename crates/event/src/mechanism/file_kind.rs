@@ -74,6 +74,13 @@ fn has_readiness(fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<bool, De
     Ok(entry[0].found() != WITHOUT_POLL || is_accepted_by_epoll(fd, counters)?)
 }
 
+/// Whether epoll accepts every file of this kind, as it does sockets and pipes. Then a refusal of `epoll_ctl` is not about
+/// the file: a policy of the system forbids the call.
+pub(super) fn is_always_accepted(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd)
+        .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Socket | FileType::Fifo))
+}
+
 fn is_accepted_by_epoll(fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<bool, DeclareError> {
     let failed = |call| move |errno| DeclareError::System { call, errno };
     let scratch = epoll::create(CreateFlags::CLOEXEC).map_err(failed("epoll_create1"))?;

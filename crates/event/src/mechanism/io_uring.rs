@@ -39,6 +39,5 @@ pub(super) static IO_URING_POLL: Descriptor = Descriptor {
         wait_until_timeout: &[("io_uring_enter", 1)],
     },
     hand_written: Some(HandWritten::IoUring),
-    probe: |_| backend::probe(),
     open: |row, options| backend::open(row.name, options),
 };

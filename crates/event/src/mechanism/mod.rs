@@ -10,10 +10,12 @@ mod file_kind;
 mod io_uring;
 mod kernel;
 mod poll;
+mod probe;
 mod rt_signal;
 mod select;
 mod signal_per_fd;
 
+pub(crate) use backend::Refused;
 pub use descriptor::{CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, SignalQueue};
 pub(crate) use epoll::wait::Wait as EpollWait;
 pub(crate) use kernel::Kernel;
@@ -138,12 +140,12 @@ impl Mechanism {
         &self.0.costs
     }
 
-    /// Opens a set for a moment, to find out whether this mechanism can run here and now.
+    /// Whether this mechanism can run here and now: makes each of its system calls once, on a set with a pipe in it.
     ///
     /// # Errors
-    /// [`Unavailable`] names what is missing, the reason and the remedy.
+    /// [`Unavailable`] names the call that failed, the reason and the remedy.
     pub fn probe(self) -> Result<(), Unavailable> {
-        (self.0.probe)(self.0)
+        probe::probe(self.0)
     }
 }
 

@@ -13,6 +13,7 @@
 //! - All sets of a thread share one `SIGIO`. Each of them recovers.
 
 pub(super) mod backend;
+mod claim;
 pub(super) mod filter;
 pub(super) mod queue;
 mod sources;
@@ -22,7 +23,7 @@ use super::{
     kernel::Kernel,
 };
 use crate::{ReadinessDetail, Threading, Trigger, Wakeup};
-use backend::{RtSignal, probe};
+use backend::RtSignal;
 use filter::NoFilter;
 use queue::{Many, One};
 
@@ -37,7 +38,6 @@ pub(super) static RT_SIGNAL: Descriptor = Descriptor {
         wait_until_timeout: &[("rt_sigtimedwait", 1)],
         ..BATCH.costs
     },
-    probe: |row| probe::<One, NoFilter>(row.name),
     open: |row, options| RtSignal::<One, NoFilter>::open(row.name, options).map(Kernel::boxed),
     ..BATCH
 };
@@ -70,6 +70,5 @@ pub(super) const BATCH: Descriptor = Descriptor {
         wait_until_timeout: &[("read", 1), ("rt_sigtimedwait", 1)],
     },
     hand_written: Some(HandWritten::Signals),
-    probe: |row| probe::<Many, NoFilter>(row.name),
     open: |row, options| RtSignal::<Many, NoFilter>::open(row.name, options).map(Kernel::boxed),
 };

@@ -11,8 +11,8 @@ use super::{
     kernel::Kernel,
 };
 use crate::{
-    Counters, DeclareError, Events, Interest, Key, ReadinessDetail, Threading, Trigger, Unavailable, Wakeup, Watch,
-    counters::Call, fd::index,
+    Counters, DeclareError, Events, Interest, Key, ReadinessDetail, Threading, Trigger, Wakeup, Watch, counters::Call,
+    fd::index,
 };
 use c10k_sys::{
     poll::{POLLIN, POLLOUT, POLLPRI},
@@ -44,7 +44,6 @@ pub(super) static SELECT: Descriptor = Descriptor {
         wait_until_timeout: &[("pselect6", 1)],
     },
     hand_written: Some(HandWritten::Select),
-    probe: |_| probe(),
     open: |_, _| Ok(Kernel::boxed(Select::default())),
 };
 
@@ -203,21 +202,4 @@ impl Backend for Select {
         };
         Ok(())
     }
-}
-
-fn probe() -> Result<(), Unavailable> {
-    let mut maps = Maps::default();
-    select(
-        0,
-        &mut maps.read,
-        &mut maps.write,
-        &mut maps.except,
-        Some(Duration::ZERO),
-    )
-    .map(drop)
-    .map_err(|errno| Unavailable::Refused {
-        call: "pselect6",
-        errno,
-        remedy: "a seccomp profile forbids the call: allow it".to_owned(),
-    })
 }

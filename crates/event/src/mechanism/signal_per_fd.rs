@@ -25,11 +25,7 @@ mod filter;
 use super::{
     descriptor::{Descriptor, SignalQueue},
     kernel::Kernel,
-    rt_signal::{
-        BATCH,
-        backend::{RtSignal, probe},
-        queue::Many,
-    },
+    rt_signal::{BATCH, backend::RtSignal, queue::Many},
 };
 use crate::ReadinessDetail;
 use filter::OnePerSource;
@@ -40,7 +36,6 @@ pub(super) static SIGNAL_PER_FD: Descriptor = Descriptor {
     reports: &[ReadinessDetail::Priority],
     signal_queue: Some(SignalQueue::PerSource),
     hand_written: None,
-    probe: |row| probe::<Many, OnePerSource>(row.name),
     open: |row, options| RtSignal::<Many, OnePerSource>::open(row.name, options).map(Kernel::boxed),
     ..BATCH
 };

@@ -253,7 +253,7 @@ impl Filler {
     /// Runs in that process: fills the queue, prints a line, and keeps the queue full until its standard input ends.
     pub(crate) fn run() {
         let signal = Signal::real_time().last().expect("there are real-time signals");
-        c10k_sys::signal::block(&SignalSet::of(&[signal]));
+        c10k_sys::signal::block(&SignalSet::of(&[signal])).expect("the mask");
         while c10k_sys::signal::queue_to_this_thread(signal).is_ok() {}
         println!("full");
         std::io::stdin()

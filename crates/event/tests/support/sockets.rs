@@ -10,6 +10,7 @@ use std::{
 pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a test waits to check that no event occurs.
+#[allow(dead_code, reason = "not every test program checks that nothing happens")]
 pub(crate) const QUIET_PERIOD: Duration = Duration::from_millis(5);
 
 /// The two ends of a non-blocking UNIX stream socket pair.

@@ -2,12 +2,11 @@
 
 use crate::{
     Counters, DeclareError, Events, Key, OpenError, Unsupported, Watch,
-    counters::Call,
     dev_poll::{ClosedDescriptors, DevPoll, DevPollFd, POLLREMOVE, number_of},
     fd::index,
     mechanism::{
         backend::{Backend, Refused},
-        file_kind::explain,
+        file_kind::{explain, is_always_accepted},
     },
     readiness::poll_bits,
 };
@@ -29,11 +28,8 @@ pub(crate) struct DevPollSet {
 impl DevPollSet {
     /// Opens an emulated device for the mechanism of this name.
     pub(super) fn open(mechanism: &'static str) -> Result<Self, OpenError> {
-        let device = DevPoll::open_for(ClosedDescriptors::Impossible).map_err(|errno| OpenError::System {
-            mechanism,
-            call: "epoll_create1",
-            errno,
-        })?;
+        let device = DevPoll::open_for(ClosedDescriptors::Impossible)
+            .map_err(|errno| OpenError::refused(mechanism, "epoll_create1", errno))?;
         Ok(Self {
             mechanism,
             device,
@@ -49,8 +45,8 @@ impl DevPollSet {
         };
         let what = match self.device.put(entry, counters) {
             Ok(()) => return Ok(()),
-            Err(Errno::PERM) => Unsupported::FileWithoutReadiness,
-            Err(Errno::INVAL) => Unsupported::OwnDescriptor,
+            Err(Errno::PERM) if !is_always_accepted(fd) => Unsupported::FileWithoutReadiness,
+            Err(Errno::INVAL) if !is_always_accepted(fd) => Unsupported::OwnDescriptor,
             Err(errno) => return Err(explain(self.mechanism, fd, Call::EpollCtl.name(), errno, counters)),
         };
         Err(DeclareError::Unsupported {
@@ -91,9 +87,7 @@ impl Backend for DevPollSet {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { device, keys, .. } = self;
         let (room, found) = (events.room(), events.found());
-        device
-            .wait_for_watched(found, room, timeout, counters)
-            .map_err(Refused::by(Call::EpollWait))?;
+        device.wait_for_watched(found, room, timeout, counters)?;
         // The device reports numbers; a batch has keys.
         for event in found {
             let key = keys[index(number_of(event))];

@@ -6,7 +6,7 @@ use crate::{
     counters::Call,
     mechanism::{
         backend::{Backend, Refused},
-        file_kind::explain,
+        file_kind::{explain, is_always_accepted},
     },
     readiness::poll_bits,
 };
@@ -30,11 +30,8 @@ pub(crate) struct Epoll {
 impl Epoll {
     /// Opens an epoll descriptor for the mechanism of this name.
     pub(super) fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|errno| OpenError::System {
-            mechanism,
-            call: "epoll_create1",
-            errno,
-        })?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)
+            .map_err(|errno| OpenError::refused(mechanism, "epoll_create1", errno))?;
         if let Some(busy_poll) = options.busy_poll {
             set_busy_poll(epoll.as_fd(), busy_poll).map_err(|errno| OpenError::System {
                 mechanism,
@@ -52,6 +49,10 @@ impl Epoll {
     #[cold]
     fn refused(&self, fd: BorrowedFd<'_>, watch: Watch, errno: Errno, counters: &mut Counters) -> DeclareError {
         let what = match errno {
+            Errno::PERM | Errno::INVAL if is_always_accepted(fd) => {
+                let call = Call::EpollCtl.name();
+                return DeclareError::System { call, errno };
+            }
             Errno::PERM => Unsupported::FileWithoutReadiness,
             // The kernel has two reasons, as all bits of the watch are allowed.
             Errno::INVAL if watch.wakeup() == Wakeup::Exclusive => Unsupported::ExclusiveNested,
@@ -99,9 +100,7 @@ impl Backend for Epoll {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
         let Self { epoll, wait, .. } = self;
         let (epoll, room, found) = (epoll.as_fd(), events.room(), events.found());
-        wait.wait(epoll, found, room, timeout, counters)
-            .map(drop)
-            .map_err(Refused::by(Call::EpollWait))
+        wait.wait(epoll, found, room, timeout, counters).map(drop)
     }
 }
 

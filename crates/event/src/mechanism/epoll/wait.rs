@@ -1,6 +1,9 @@
 //! The wait on an epoll descriptor.
 
-use crate::counters::{Call, Counters};
+use crate::{
+    counters::{Call, Counters},
+    mechanism::backend::Refused,
+};
 use c10k_sys::epoll::{Event as EpollEvent, pwait2, wait};
 use rustix::io::Errno;
 use std::{os::fd::BorrowedFd, time::Duration};
@@ -11,7 +14,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 pub(crate) enum Wait {
     #[default]
     Nanoseconds,
-    /// This kernel has no `epoll_pwait2`, so times are rounded up to milliseconds.
+    /// There is no `epoll_pwait2`, so times are rounded up to milliseconds.
     Milliseconds,
 }
 
@@ -26,14 +29,14 @@ impl Wait {
         room: usize,
         timeout: Option<Duration>,
         counters: &mut Counters,
-    ) -> Result<usize, Errno> {
+    ) -> Result<usize, Refused> {
         let milliseconds = match timeout {
             None => -1,
             Some(Duration::ZERO) => 0,
             Some(timeout) => return self.wait_for(epoll, buffer, room, timeout, counters),
         };
         counters.count(Call::EpollWait);
-        wait(epoll, buffer, room, milliseconds)
+        wait(epoll, buffer, room, milliseconds).map_err(Refused::by(Call::EpollWait))
     }
 
     #[inline(never)]
@@ -44,18 +47,19 @@ impl Wait {
         room: usize,
         timeout: Duration,
         counters: &mut Counters,
-    ) -> Result<usize, Errno> {
+    ) -> Result<usize, Refused> {
         let milliseconds = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
         let whole = Duration::from_millis(u64::from(milliseconds.unsigned_abs())) == timeout;
         if matches!(self, Self::Nanoseconds) && !whole {
             counters.count(Call::EpollPwait2);
             match pwait2(epoll, buffer, room, Some(timeout)) {
-                Err(Errno::NOSYS) => *self = Self::Milliseconds,
-                outcome => return outcome,
+                // The call itself never answers EPERM, but seccomp profiles that are older than it do.
+                Err(Errno::NOSYS | Errno::PERM) => *self = Self::Milliseconds,
+                outcome => return outcome.map_err(Refused::by(Call::EpollPwait2)),
             }
         }
         counters.count(Call::EpollWait);
-        wait(epoll, buffer, room, milliseconds)
+        wait(epoll, buffer, room, milliseconds).map_err(Refused::by(Call::EpollWait))
     }
 }
 

@@ -28,11 +28,6 @@ pub(super) fn open(mechanism: &'static str, options: &Options) -> Result<Kernel,
     IoUringPoll::open(mechanism, options).map(Kernel::boxed)
 }
 
-/// Opens a small ring, to find out whether the kernel allows it.
-pub(super) fn probe() -> Result<(), Unavailable> {
-    PollRing::open(1, 2).map(drop).map_err(refused)
-}
-
 /// How many requests can be queued before the kernel must be called.
 const SUBMISSIONS: u32 = 1_024;
 /// How many completions the ring holds by default; [`Options::completion_queue`] changes it.
@@ -101,10 +96,13 @@ impl Requests {
 impl IoUringPoll {
     fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
         let completions = options.completion_queue.unwrap_or(COMPLETIONS).max(1);
-        let ring = PollRing::open(SUBMISSIONS, completions).map_err(|errno| OpenError::Unavailable {
+        let mut ring = PollRing::open(SUBMISSIONS, completions).map_err(|errno| OpenError::Unavailable {
             mechanism,
             reason: refused(errno),
         })?;
+        // Some sandboxes allow the setup only.
+        ring.enter(0, Some(Duration::ZERO))
+            .map_err(|errno| OpenError::refused(mechanism, "io_uring_enter", errno))?;
         if let Some(busy_poll) = options.busy_poll {
             let prefer = busy_poll.interrupts == Interrupts::Deferred;
             ring.set_busy_poll(BusyPoll {

@@ -10,7 +10,3 @@ pub(super) fn open(mechanism: &'static str, _options: &Options) -> Result<Kernel
         reason: Unavailable::FeatureMissing { feature: FEATURE },
     })
 }
-
-pub(super) fn probe() -> Result<(), Unavailable> {
-    Err(Unavailable::FeatureMissing { feature: FEATURE })
-}

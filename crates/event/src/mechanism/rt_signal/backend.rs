@@ -6,8 +6,7 @@ use super::{
     sources::{Sources, Trust},
 };
 use crate::{
-    Counters, DeclareError, Events, Interest, Key, OnOverflow, OpenError, Options, Readiness, Unavailable, Unsupported,
-    Watch,
+    Counters, DeclareError, Events, Interest, Key, OnOverflow, OpenError, Options, Readiness, Unsupported, Watch,
     counters::Call,
     fd::index,
     mechanism::{
@@ -19,6 +18,7 @@ use crate::{
     waker::ChannelKind,
 };
 use c10k_sys::{
+    limit::limit,
     poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, PollEntry, poll},
     select::select,
     signal::{self, Async, Reason, Taken},
@@ -26,7 +26,7 @@ use c10k_sys::{
 use rustix::{
     fs::OFlags,
     io::{Errno, retry_on_intr},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
+    process::{Resource, Rlimit, setrlimit},
 };
 use std::{
     collections::VecDeque,
@@ -54,7 +54,8 @@ pub(in crate::mechanism) struct RtSignal<D, F> {
 impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
     /// Opens the queue and the filter for the mechanism of this name.
     pub(in crate::mechanism) fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
-        let before = getrlimit(Resource::Sigpending);
+        let refused = |errno| OpenError::refused(mechanism, "prlimit64", errno);
+        let before = limit(Resource::Sigpending).map_err(refused)?;
         if options.signal_queue.is_some() {
             setrlimit(
                 Resource::Sigpending,
@@ -63,22 +64,20 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
                     maximum: before.maximum,
                 },
             )
-            .map_err(|errno| OpenError::System {
-                mechanism,
-                call: "setrlimit",
-                errno,
+            .map_err(|errno| match errno {
+                // The option asks for more than the hard limit.
+                Errno::INVAL => OpenError::System {
+                    mechanism,
+                    call: "prlimit64",
+                    errno,
+                },
+                errno => refused(errno),
             })?;
         }
         let queue_limit = before
             .current
             .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
-        let queue = Queue::open().map_err(|(call, errno)| match errno {
-            Errno::BUSY => OpenError::Unavailable {
-                mechanism,
-                reason: all_signals_used(),
-            },
-            errno => OpenError::System { mechanism, call, errno },
-        })?;
+        let queue = Queue::open(mechanism)?;
         let filter =
             F::open(queue.signal(), queue.receiver()).map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
         Ok(Self {
@@ -334,19 +333,24 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
         self.sources.remove(fd.as_raw_fd());
-        let disarmed = Self::disarm(fd, counters).map_err(|errno| DeclareError::System { call: "fcntl", errno });
+        let disarmed = Self::disarm(fd, counters);
+        if disarmed.is_err() {
+            self.queue.keep_blocked();
+        }
         self.filter.unwatch(fd.as_raw_fd());
-        disarmed
+        disarmed.map_err(|errno| DeclareError::System { call: "fcntl", errno })
     }
 
     fn forget(&mut self, number: RawFd, _key: Key, _: &mut Counters) {
+        // The file may be open under another number.
+        self.queue.keep_blocked();
         self.sources.remove(number);
         self.filter.unwatch(number);
     }
 
     fn abandon(&mut self, fd: BorrowedFd<'_>) {
-        // The set is being dropped and its sources are about to be closed, so an error has no consequence.
-        let _ = Self::disarm(fd, &mut Counters::default());
+        // The set is being dropped, so an error has no consequence but that the signal stays blocked.
+        let _ = self.remove(fd, Key::NONE, &mut Counters::default());
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {
@@ -414,33 +418,5 @@ fn poll_now(entry: PollEntry, counters: &mut Counters) -> u16 {
             Err(Errno::INTR) => {}
             _ => return entry[0].found(),
         }
-    }
-}
-
-fn all_signals_used() -> Unavailable {
-    Unavailable::Refused {
-        call: "fcntl",
-        errno: Errno::BUSY,
-        remedy: "the sets of this thread use all real-time signals: drop some, or open sets in other threads"
-            .to_owned(),
-    }
-}
-
-/// Opens a set and drops it, in a thread of its own, because opening blocks signals.
-pub(in crate::mechanism) fn probe<D: Dequeue, F: SignalFilter>(mechanism: &'static str) -> Result<(), Unavailable> {
-    let opened = std::thread::scope(|scope| {
-        scope
-            .spawn(|| RtSignal::<D, F>::open(mechanism, &Options::default()).map(drop))
-            .join()
-    });
-    match opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-        Ok(()) => Ok(()),
-        Err(OpenError::Unavailable { reason, .. }) => Err(reason),
-        Err(OpenError::System { call, errno, .. }) => Err(Unavailable::Refused {
-            call,
-            errno,
-            remedy: "a limit or a seccomp profile forbids the call".to_owned(),
-        }),
-        Err(OpenError::UnsupportedOption { .. }) => Ok(()),
     }
 }

@@ -1,19 +1,14 @@
 //! The queue of pending signals of one thread, as one set sees it.
 
+use super::claim::Claim;
 use crate::{
+    OpenError,
     counters::{Call, Counters},
     mechanism::backend::Refused,
 };
 use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
 use rustix::io::Errno;
-use std::{
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{marker::PhantomData, time::Duration};
 
 /// How signals are taken from the queue. A type, so that each way is compiled separately: after a system call the code of a
 /// loop is in no cache, and the code of the other way would take room in it.
@@ -35,25 +30,10 @@ impl Dequeue for Many {
     const MANY: bool = true;
 }
 
-/// What the sets of one thread share: the real-time signals in use, and one `SIGIO`.
-#[derive(Debug, Default)]
-struct ThreadSignals {
-    /// One bit for each real-time signal in use.
-    used: AtomicU64,
-    /// How often `SIGIO` was taken.
-    overflows: AtomicU64,
-}
-
-thread_local! {
-    static OF_THIS_THREAD: Arc<ThreadSignals> = Arc::default();
-}
-
 /// One set's part of the queue: a real-time signal of its own, and `SIGIO`.
 pub(super) struct Queue<D> {
     dequeue: PhantomData<D>,
-    shared: Arc<ThreadSignals>,
-    bit: u64,
-    signal: Signal,
+    claim: Claim,
     mask: SignalSet,
     receiver: Receiver,
     signal_fd: Option<SignalFd>,
@@ -63,33 +43,20 @@ pub(super) struct Queue<D> {
 }
 
 impl<D: Dequeue> Queue<D> {
-    /// Claims the lowest real-time signal that no set of this thread uses, blocks it and `SIGIO` in this thread, and
-    /// discards the signals that an earlier set left in the queue.
-    ///
-    /// # Errors
-    /// `EBUSY` if all real-time signals are in use; the errors of `signalfd4`.
-    pub(super) fn open() -> Result<Self, (&'static str, Errno)> {
-        let shared = OF_THIS_THREAD.with(Arc::clone);
-        let used = shared.used.load(Ordering::Relaxed);
-        let (bit, signal) = (0..u64::BITS)
-            .map(|place| 1 << place)
-            .zip(Signal::real_time())
-            .find(|(bit, _)| used & bit == 0)
-            .ok_or(("fcntl", Errno::BUSY))?;
-        let mask = SignalSet::of(&[signal, Signal::IO]);
-        signal::block(&mask);
+    /// Claims a real-time signal, and discards what is pending of it.
+    pub(super) fn open(mechanism: &'static str) -> Result<Self, OpenError> {
+        let refused = |call| move |errno| OpenError::refused(mechanism, call, errno);
+        let receiver = Receiver::this_thread().map_err(refused("gettid"))?;
+        let claim = Claim::new(mechanism)?;
+        let mask = SignalSet::of(&[claim.signal(), Signal::IO]);
         let signal_fd = if D::MANY {
-            Some(SignalFd::open(&mask).map_err(|errno| ("signalfd4", errno))?)
+            Some(SignalFd::open(&mask).map_err(refused("signalfd4"))?)
         } else {
             None
         };
-        shared.used.fetch_or(bit, Ordering::Relaxed);
-        let receiver = Receiver::this_thread();
         let mut queue = Self {
             dequeue: PhantomData,
-            shared,
-            bit,
-            signal,
+            claim,
             mask,
             receiver,
             signal_fd,
@@ -99,12 +66,10 @@ impl<D: Dequeue> Queue<D> {
         loop {
             match signal::wait(&queue.mask, Some(Duration::ZERO)) {
                 // Another set of this thread may have overflowed; it must learn of it.
-                Ok(taken) if taken.signal == Signal::IO => {
-                    queue.shared.overflows.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(_) => {}
+                Ok(taken) if taken.signal == Signal::IO => queue.claim.note_overflow(),
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(_) => {}
+                Err(errno) => return Err(refused("rt_sigtimedwait")(errno)),
             }
         }
         queue.forget_overflow();
@@ -113,7 +78,7 @@ impl<D: Dequeue> Queue<D> {
 
     /// The signal that the set's sources send.
     pub(super) fn signal(&self) -> Signal {
-        self.signal
+        self.claim.signal()
     }
 
     /// The thread that receives it.
@@ -139,8 +104,8 @@ impl<D: Dequeue> Queue<D> {
             && let Some(signal_fd) = &mut self.signal_fd
         {
             counters.count(Call::Read);
-            let (taken, shared) = (&mut self.taken, &self.shared);
-            match signal_fd.take(max, |signal| note(signal, taken, shared)) {
+            let (taken, claim) = (&mut self.taken, &self.claim);
+            match signal_fd.take(max, |signal| note(signal, taken, claim)) {
                 Ok(count) => {
                     counters.signals += count as u64;
                     return Ok(());
@@ -152,7 +117,7 @@ impl<D: Dequeue> Queue<D> {
         counters.count(Call::RtSigtimedwait);
         let signal = signal::wait(&self.mask, timeout).map_err(Refused::by(Call::RtSigtimedwait))?;
         counters.signals += 1;
-        note(signal, &mut self.taken, &self.shared);
+        note(signal, &mut self.taken, &self.claim);
         Ok(())
     }
 
@@ -179,32 +144,30 @@ impl<D: Dequeue> Queue<D> {
     /// [`forget_overflow`](Self::forget_overflow).
     #[inline]
     pub(super) fn overflowed(&self) -> bool {
-        self.shared.overflows.load(Ordering::Relaxed) != self.overflows_seen
+        self.claim.overflows() != self.overflows_seen
     }
 
     /// Notes that this set has handled the overflow.
     pub(super) fn forget_overflow(&mut self) {
-        self.overflows_seen = self.shared.overflows.load(Ordering::Relaxed);
+        self.overflows_seen = self.claim.overflows();
     }
 
-    /// Whether no signal of this set is pending.
+    /// Whether it is certain that no signal of this set is pending.
     pub(super) fn is_empty(&self, counters: &mut Counters) -> bool {
         counters.count(Call::RtSigpending);
-        !signal::pending().contains(self.signal)
+        signal::pending().is_ok_and(|pending| !pending.contains(self.signal()))
     }
-}
 
-impl<D> Drop for Queue<D> {
-    fn drop(&mut self) {
-        // The signal stays blocked: some may still be pending, and an unblocked one would end the process.
-        self.shared.used.fetch_and(!self.bit, Ordering::Relaxed);
+    /// Keeps the signal blocked after the set is dropped: an open file that the set no longer knows may send it.
+    pub(super) fn keep_blocked(&mut self) {
+        self.claim.keep_blocked();
     }
 }
 
 #[inline]
-fn note(signal: Taken, taken: &mut Vec<Taken>, shared: &ThreadSignals) {
+fn note(signal: Taken, taken: &mut Vec<Taken>, claim: &Claim) {
     if signal.signal == Signal::IO {
-        shared.overflows.fetch_add(1, Ordering::Relaxed);
+        claim.note_overflow();
     } else {
         taken.push(signal);
     }

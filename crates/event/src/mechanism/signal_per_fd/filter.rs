@@ -5,11 +5,11 @@ use c10k_bpf::{
     Attached, BpfError, Map, Prepared, SharedWords,
     signal_per_fd::{CONTROL_MAP, PROBES, WATCHED_MAP, control, first_slot, prepare, slot},
 };
-use c10k_sys::signal::{self, Async, Receiver, Signal, SignalSet};
-use rustix::{
-    io::Errno,
-    process::{Resource, getrlimit},
+use c10k_sys::{
+    limit::limit,
+    signal::{self, Async, Receiver, Signal, SignalSet},
 };
+use rustix::{io::Errno, pipe::PipeFlags, process::Resource};
 use std::{
     cell::Cell,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
@@ -45,14 +45,15 @@ pub(in crate::mechanism) struct OnePerSource {
 impl SignalFilter for OnePerSource {
     /// Attaches the programs and tests that they have an effect.
     fn open(signal: Signal, receiver: Receiver) -> Result<Self, Unavailable> {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(SOURCES).min(SOURCES) as u32;
+        let limit = limit(Resource::Nofile).map_err(|errno| Unavailable::refused("prlimit64", errno))?;
+        let limit = limit.current.unwrap_or(SOURCES).min(SOURCES) as u32;
         // At most a third of the slots is in use, so a search of PROBES slots finds a free one.
         let bits = (3 * limit).next_power_of_two().ilog2();
         let programs = attach((1 << bits) + PROBES as u32).map_err(|error| refused(&error))?;
         let share = |name| programs.map(name).and_then(Map::share).map_err(|error| refused(&error));
         let (control, watched) = (share(CONTROL_MAP)?, share(WATCHED_MAP)?);
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_err(|errno| Unavailable::Refused {
-            call: "stat",
+            call: "newfstatat",
             errno,
             remedy: "the pid namespace is read from /proc: mount it".to_owned(),
         })?;
@@ -152,9 +153,9 @@ impl OnePerSource {
                 remedy: "the self-test of signal-per-fd needs two descriptors".to_owned(),
             }
         };
-        let (reader, writer) = rustix::pipe::pipe().map_err(failed("pipe"))?;
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("pipe2"))?;
         let fd = reader.as_raw_fd();
-        let overflow_before = signal::pending().contains(Signal::IO);
+        let overflow_before = signal::pending().map_err(failed("rt_sigpending"))?.contains(Signal::IO);
         signal::set_receiver(reader.as_fd(), receiver).map_err(failed("fcntl"))?;
         signal::set_signal(reader.as_fd(), signal).map_err(failed("fcntl"))?;
         if self.control[control::OWNER].load(Ordering::Acquire) == 0 {
@@ -163,14 +164,14 @@ impl OnePerSource {
         self.watch(fd).map_err(failed("bpf"))?;
         let (_, flags) = signal::async_of(reader.as_fd()).map_err(failed("fcntl"))?;
         signal::set_async(reader.as_fd(), Async::On, flags).map_err(failed("fcntl"))?;
-        let first = signals_of(signal, &writer, 2);
+        let first = signals_of(signal, &writer, 2).map_err(failed("write"))?;
         let counted = self.taken(fd);
-        let second = signals_of(signal, &writer, 1);
+        let second = signals_of(signal, &writer, 1).map_err(failed("write"))?;
         self.taken(fd);
         // Closing the writer is an event too.
         signal::set_async(reader.as_fd(), Async::Off, flags).map_err(failed("fcntl"))?;
         self.unwatch(fd);
-        if !overflow_before && signal::pending().contains(Signal::IO) {
+        if !overflow_before && signal::pending().is_ok_and(|pending| pending.contains(Signal::IO)) {
             // Other signals of this user fill the queue. That says nothing about the programs, and this SIGIO is about no
             // source of any set.
             let _ = signal::wait(&SignalSet::of(&[Signal::IO]), Some(Duration::ZERO));
@@ -185,13 +186,12 @@ impl OnePerSource {
 }
 
 /// Writes `writes` times and counts the signals that are queued.
-fn signals_of(signal: Signal, writer: &OwnedFd, writes: usize) -> usize {
+fn signals_of(signal: Signal, writer: &OwnedFd, writes: usize) -> Result<usize, Errno> {
     for _ in 0..writes {
-        // A failed write causes no event, and the count shows it.
-        let _ = rustix::io::write(writer, b"x");
+        rustix::io::write(writer, b"x")?;
     }
     let set = SignalSet::of(&[signal]);
-    std::iter::from_fn(|| signal::wait(&set, Some(Duration::ZERO)).ok()).count()
+    Ok(std::iter::from_fn(|| signal::wait(&set, Some(Duration::ZERO)).ok()).count())
 }
 
 fn without_effect(what: &str) -> Unavailable {

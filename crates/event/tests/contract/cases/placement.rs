@@ -207,8 +207,9 @@ fn signals_each_write(writer: &OwnedFd, source: &OwnedFd) -> bool {
     const WRITES: usize = 3;
     Signal::real_time().all(|number| {
         let mask = SignalSet::of(&[number]);
-        signal::block(&mask);
-        signal::set_receiver(source.as_fd(), Receiver::this_thread()).expect("F_SETOWN_EX");
+        signal::block(&mask).expect("the mask");
+        let receiver = Receiver::this_thread().expect("gettid");
+        signal::set_receiver(source.as_fd(), receiver).expect("F_SETOWN_EX");
         signal::set_signal(source.as_fd(), number).expect("F_SETSIG");
         let (_, flags) = signal::async_of(source.as_fd()).expect("F_GETFL");
         signal::set_async(source.as_fd(), Async::On, flags).expect("F_SETFL");

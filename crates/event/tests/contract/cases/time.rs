@@ -99,7 +99,7 @@ fn interrupted_waits_resume_with_the_remaining_timeout(setup: Setup) -> Outcome 
     signal::interrupt_with(Signal::USR1);
     let stop = Arc::clone(&over);
     let interrupter = thread::spawn(move || {
-        signal::block(&SignalSet::of(&[Signal::USR1]));
+        signal::block(&SignalSet::of(&[Signal::USR1])).expect("the mask");
         while !stop.load(Ordering::Relaxed) {
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1).expect("kill");
         }
