@@ -233,8 +233,7 @@ impl DevPoll {
             // The number was closed, and may belong to another file by now.
             Err(Errno::NOENT | Errno::BADF | Errno::PERM) if watched => {
                 let state = State::FromEpoll;
-                self.set(fd, Some(Cached { events, state }));
-                return self.rebuild(counters);
+                return self.rebuild(fd, Some(Cached { events, state }), counters);
             }
             Err(Errno::PERM) if self.closed_descriptors == ClosedDescriptors::Reported => State::AlwaysReady,
             Err(Errno::BADF) if self.closed_descriptors == ClosedDescriptors::Reported => State::Closed,
@@ -246,41 +245,46 @@ impl DevPoll {
 
     fn remove(&mut self, fd: RawFd, counters: &mut Counters) -> Result<(), Errno> {
         let Some(cached) = self.get(fd) else { return Ok(()) };
+        if cached.state == State::FromEpoll {
+            match self.control(Control::Delete, fd, 0, counters) {
+                // The descriptor was closed, or closed and opened again. If a duplicate is open, epoll still watches the
+                // file, and no number names it any more. Only a new epoll set helps.
+                Err(Errno::BADF | Errno::NOENT) => self.rebuild(fd, None, counters)?,
+                outcome => outcome?,
+            }
+        }
         self.set(fd, None);
-        if cached.state != State::FromEpoll {
-            return Ok(());
-        }
-        match self.control(Control::Delete, fd, 0, counters) {
-            Err(Errno::BADF | Errno::NOENT) => self.rebuild(counters),
-            outcome => outcome,
-        }
+        Ok(())
     }
 
-    /// Replaces the epoll set by a new one with all cached descriptors, after a cached one was closed. If a duplicate of it
-    /// is open, epoll still watches its file and reports it under the number, and no number names it any more. Only a new
-    /// epoll set helps.
-    fn rebuild(&mut self, counters: &mut Counters) -> Result<(), Errno> {
-        self.epoll = rustix::event::epoll::create(CreateFlags::CLOEXEC)?;
-        for index in 0..self.cached.len() {
-            let Some(cached) = self.cached[index].filter(|cached| cached.state == State::FromEpoll) else {
+    /// Replaces the epoll set by a new one with all cached descriptors and this change of one, after a cached one was closed.
+    /// If a duplicate of it is open, epoll still watches its file and reports it under the number, and no number names it any
+    /// more. Only a new epoll set helps. After an error all is as before.
+    fn rebuild(&mut self, changed: RawFd, change: Option<Cached>, counters: &mut Counters) -> Result<(), Errno> {
+        let epoll = rustix::event::epoll::create(CreateFlags::CLOEXEC)?;
+        let mut rebuilt = Vec::new();
+        for (fd, &cached) in (0..).zip(&self.cached) {
+            let cached = if fd == changed { change } else { cached };
+            let Some(cached) = cached.filter(|cached| cached.state == State::FromEpoll) else {
                 continue;
             };
-            let Ok(fd) = RawFd::try_from(index) else { continue };
-            let state = match self.control(Control::Add, fd, cached.events, counters) {
+            let state = match control(&epoll, Control::Add, fd, cached.events, counters) {
                 Ok(()) => State::FromEpoll,
                 Err(Errno::BADF) => State::Closed,
                 Err(Errno::PERM) => State::AlwaysReady,
                 Err(errno) => return Err(errno),
             };
-            self.set(fd, Some(Cached { state, ..cached }));
+            rebuilt.push((fd, Cached { state, ..cached }));
+        }
+        self.epoll = epoll;
+        for (fd, cached) in rebuilt {
+            self.set(fd, Some(cached));
         }
         Ok(())
     }
 
-    fn control(&self, control: Control, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), Errno> {
-        counters.count(Call::EpollCtl);
-        let data = u64::from(fd.cast_unsigned());
-        epoll::control(self.epoll.as_fd(), control, fd, u32::from(events), data)
+    fn control(&self, operation: Control, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), Errno> {
+        control(&self.epoll, operation, fd, events, counters)
     }
 
     /// The work of `DP_POLL`.
@@ -390,6 +394,12 @@ impl DevPoll {
 #[inline]
 pub(crate) fn number_of(event: &EpollEvent) -> RawFd {
     (event.data() as u32).cast_signed()
+}
+
+fn control(epoll: &OwnedFd, operation: Control, fd: RawFd, events: u16, counters: &mut Counters) -> Result<(), Errno> {
+    counters.count(Call::EpollCtl);
+    let data = u64::from(fd.cast_unsigned());
+    epoll::control(epoll.as_fd(), operation, fd, u32::from(events), data)
 }
 
 fn failed(operation: &'static str) -> impl Fn(Errno) -> DevPollError + Copy {

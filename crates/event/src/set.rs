@@ -347,21 +347,29 @@ impl<S: AsFd> InterestSet<S> {
         }
         let state = match watch.initial_state() {
             InitialState::AsEvent => None,
-            InitialState::Returned => Some(self.state(fd, watch.interest())),
+            InitialState::Returned => match self.state(fd, watch.interest()) {
+                Ok(state) => Some(state),
+                Err(error) => {
+                    if !watch.interest().is_none() {
+                        // The first error is the reason.
+                        let _ = self.backend.remove(fd, key, &mut self.counters);
+                    }
+                    return Err(error);
+                }
+            },
         };
         Ok(Declared { key, state })
     }
 
-    /// A source's current state; empty if the kernel cannot say.
-    fn state(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> Readiness {
+    /// A source's current state.
+    fn state(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Readiness, DeclareError> {
         let mut entry = [PollEntry::new(fd, poll_bits(interest))];
-        loop {
+        rustix::io::retry_on_intr(|| {
             self.counters.count(Call::Ppoll);
-            match c10k_sys::poll::poll(&mut entry, Some(Duration::ZERO)) {
-                Err(rustix::io::Errno::INTR) => {}
-                _ => return Readiness::from_poll(entry[0].found()).visible_to(interest),
-            }
-        }
+            c10k_sys::poll::poll(&mut entry, Some(Duration::ZERO))
+        })
+        .map_err(|errno| DeclareError::System { call: "ppoll", errno })?;
+        Ok(Readiness::from_poll(entry[0].found()).visible_to(interest))
     }
 
     fn is_declared(&self, fd: RawFd) -> bool {

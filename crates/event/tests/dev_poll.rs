@@ -3,6 +3,7 @@
 
 use c10k_event::dev_poll::{DevPoll, DevPollFd, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLREMOVE};
 use c10k_sys::fork::in_child;
+use c10k_testkit::seccomp;
 use rustix::io::Errno;
 use std::{
     fs::File,
@@ -351,4 +352,39 @@ fn more_entries_than_descriptors_are_refused() {
         .write(&too_many)
         .expect_err("too many");
     assert_eq!((refused.operation, refused.errno), ("write", Errno::INVAL));
+}
+
+/// A set that watches a socket for writing, used in a process of its own: a seccomp filter stays for good.
+fn in_own_process(check: impl FnOnce(DevPoll, UnixStream) -> bool) {
+    let (_ours, theirs) = UnixStream::pair().expect("a pair");
+    let status = in_child(|| u8::from(!check(open(&[entry(&theirs, POLLOUT)]), theirs)));
+    assert_eq!(status, Ok(Some(0)));
+}
+
+#[test]
+fn a_removal_that_fails_leaves_the_descriptor_cached() {
+    in_own_process(|mut set, theirs| {
+        seccomp::refuse(libc::SYS_epoll_ctl, Errno::NOMEM).expect("a filter");
+        let removed = set.write(&[entry(&theirs, POLLREMOVE)]);
+        removed.map_err(|error| error.errno) == Err(Errno::NOMEM)
+            && set.is_polled(theirs.as_raw_fd()) == Ok(Some(POLLOUT))
+    });
+}
+
+#[test]
+fn a_removal_of_a_closed_duplicate_that_fails_loses_no_other_descriptor() {
+    in_own_process(|mut set, theirs| {
+        let duplicate = high(&theirs);
+        let removal = entry(&duplicate, POLLREMOVE);
+        let added = set.write(&[entry(&duplicate, POLLIN)]);
+        drop(duplicate);
+        seccomp::refuse(libc::SYS_epoll_create1, Errno::NOMEM).expect("a filter");
+        let removed = set.write(&[removal]);
+        let reported = ready(&mut set, 4);
+        added == Ok(1)
+            && removed.map_err(|error| error.errno) == Err(Errno::NOMEM)
+            && reported
+                .iter()
+                .any(|it| (it.fd, it.revents) == (theirs.as_raw_fd(), POLLOUT))
+    });
 }

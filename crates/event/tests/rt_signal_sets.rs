@@ -6,10 +6,15 @@ mod sockets;
 
 use c10k_event::{
     DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, OnOverflow, Options, SignalQueue, Trigger,
+    WaitError,
 };
 use c10k_sys::{
     fork::in_child,
     signal::{self, Async},
+};
+use rustix::{
+    io::Errno,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -140,6 +145,84 @@ fn a_set_opened_after_an_overflow_does_not_recover() {
         drop(first);
         let mut next = Short::open(mechanism, OnOverflow::RescanPoll, 1);
         all && next.take_all().is_empty() && next.set.counters().overflows == 0
+    });
+}
+
+/// Runs `work` while the process may open this many files only, and `ppoll` takes no more entries.
+fn with_file_limit<T>(files: u64, work: impl FnOnce() -> T) -> T {
+    let before = getrlimit(Resource::Nofile);
+    let set = |current| setrlimit(Resource::Nofile, Rlimit { current, ..before }).expect("below the hard limit");
+    set(Some(files));
+    let result = work();
+    set(before.current);
+    result
+}
+
+const NO_POLL: WaitError = WaitError::System {
+    call: "ppoll",
+    errno: Errno::INVAL,
+};
+
+#[test]
+fn a_recovery_that_fails_is_repeated_and_finds_every_source() {
+    holds_on_each(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 40);
+        short.write_all();
+        let failed = with_file_limit(10, || {
+            (0..3).all(|_| short.set.next_events(&mut short.events, Some(QUIET_PERIOD)) == Err(NO_POLL))
+        });
+        let reported = short.take_all();
+        let counters = short.set.counters();
+        failed && Short::distinct(&reported) == 40 && (counters.rescans, counters.overflows) == (1, 1)
+    });
+}
+
+#[test]
+fn a_modification_that_cannot_read_the_state_fails_and_changes_nothing() {
+    holds_on_each(|mechanism| {
+        let mut short = Short::open(mechanism, OnOverflow::RescanPoll, 1);
+        let key = short.set.iter().next().expect("there is a source").0;
+        let modified = with_file_limit(0, || short.set.modify(key, Interest::WRITABLE, Trigger::Edge));
+        short.write_all();
+        let reported = short.take_all();
+        let refused = Err(DeclareError::System {
+            call: "ppoll",
+            errno: Errno::INVAL,
+        });
+        modified == refused && reported.len() == 1 && reported[0].readiness.is_readable()
+    });
+}
+
+/// The signal of a number that was in use before is checked. If that is impossible, the event is kept.
+#[test]
+fn a_signal_that_cannot_be_checked_is_not_lost() {
+    holds_on_each(|mechanism| {
+        // With a queue of the usual length, which does not overflow.
+        let (ours, theirs) = stream_pair();
+        let mut short = Short {
+            set: InterestSet::open(mechanism).expect("the set opens"),
+            events: Events::with_capacity(16),
+            peers: vec![ours],
+        };
+        short
+            .set
+            .declare(theirs, Interest::READABLE, Trigger::Edge)
+            .expect("a socket can be watched");
+        short.write_all();
+        let key = short.set.iter().next().expect("there is a source").0;
+        let source = short.set.withdraw(key).expect("the key is current");
+        let mut byte = [0];
+        let read = rustix::io::read(&source, &mut byte);
+        let key = short
+            .set
+            .declare(source, Interest::READABLE, Trigger::Edge)
+            .expect("a socket can be watched");
+        short.write_all();
+        let failed = with_file_limit(0, || {
+            (0..3).all(|_| short.set.next_events(&mut short.events, Some(QUIET_PERIOD)) == Err(NO_POLL))
+        });
+        let reported = short.take_all();
+        read == Ok(1) && failed && Short::distinct(&reported) == 1 && reported[0].key == key
     });
 }
 

@@ -228,6 +228,14 @@ pub(crate) fn raise_file_limit() -> u64 {
     limit.maximum.unwrap_or(u64::MAX)
 }
 
+/// Sets the soft limit of open files and returns the former one.
+pub(crate) fn limit_files(current: Option<u64>) -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current, ..before }).expect("below the hard limit");
+    before.current
+}
+
 /// Another process of the same user that keeps the queue of pending signals full.
 pub(crate) struct Filler(Child);
 

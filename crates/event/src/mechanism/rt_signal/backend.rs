@@ -29,6 +29,7 @@ use rustix::{
     process::{Resource, Rlimit, setrlimit},
 };
 use std::{
+    cell::Cell,
     collections::VecDeque,
     os::fd::{AsRawFd, BorrowedFd, RawFd},
     time::Duration,
@@ -49,6 +50,9 @@ pub(in crate::mechanism) struct RtSignal<D, F> {
     queue_limit: u64,
     rescan: Vec<PollEntry>,
     maps: Maps,
+    /// Why sources could not be polled whose state the program has not learnt. While there is a reason, the next wait polls
+    /// all sources.
+    unpolled: Cell<Option<Errno>>,
 }
 
 impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
@@ -91,6 +95,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             queue_limit,
             rescan: Vec::new(),
             maps: Maps::default(),
+            unpolled: Cell::new(None),
         })
     }
 
@@ -136,9 +141,13 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         signal::set_async(fd, Async::Off, flags)
     }
 
-    /// Polls a source and reports its state with the waits that follow.
-    fn report_state(&mut self, fd: BorrowedFd<'_>, key: Key, interest: Interest, counters: &mut Counters) {
-        let state = poll_now(PollEntry::new(fd, poll_bits(interest)), counters);
+    /// Polls a source. The waits that follow report what is returned here.
+    fn state(fd: BorrowedFd<'_>, interest: Interest, counters: &mut Counters) -> Result<u16, DeclareError> {
+        poll_now(PollEntry::new(fd, poll_bits(interest)), counters)
+            .map_err(|errno| DeclareError::System { call: "ppoll", errno })
+    }
+
+    fn report(&mut self, key: Key, interest: Interest, state: u16) {
         if is_wanted(state, interest) {
             self.backlog.push_back((key, state));
         }
@@ -199,7 +208,8 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
                 let bits = if certain {
                     bits_of(taken.reason)
                 } else {
-                    poll_now(PollEntry::of_number(taken.fd, poll_bits(watched.interest)), counters)
+                    let entry = PollEntry::of_number(taken.fd, poll_bits(watched.interest));
+                    poll_now(entry, counters).unwrap_or_else(|errno| self.poll_all_next(errno))
                 };
                 is_wanted(bits, watched.interest).then_some((watched.key, bits))
             });
@@ -212,14 +222,26 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         }
     }
 
+    /// Notes that a signal was taken and its source could not be polled: the next wait polls all sources. Returns no
+    /// conditions.
+    #[cold]
+    fn poll_all_next(&self, errno: Errno) -> u16 {
+        self.unpolled.set(Some(errno));
+        self.queue.miss_overflow();
+        0
+    }
+
     /// Recovers from lost events: discards the queued signals, then polls every source. Events during the rescan are
-    /// signalled again. Without recovery, the signals that were taken together with `SIGIO` are kept.
+    /// signalled again. Without recovery, the signals that were taken together with `SIGIO` are kept. If the sources
+    /// cannot be polled, the next wait recovers again.
     #[cold]
     fn recover(&mut self, counters: &mut Counters) -> Result<(), Refused> {
-        counters.overflows += 1;
-        if self.on_overflow == OnOverflow::None {
-            self.queue.forget_overflow();
-            return Ok(());
+        if self.unpolled.get().is_none() {
+            counters.overflows += 1;
+            if self.on_overflow == OnOverflow::None {
+                self.queue.forget_overflow();
+                return Ok(());
+            }
         }
         // The signals taken together with `SIGIO` are as outdated as the ones that are left in the queue.
         let taken = self.queue.taken().len() as u64;
@@ -239,15 +261,17 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             }
         }
         counters.discarded_signals += counters.signals - before + taken;
-        self.queue.forget_overflow();
         self.queue.forget_taken();
         self.filter.clear();
-        self.backlog.clear();
-        counters.rescans += 1;
         match self.on_overflow {
             OnOverflow::RescanSelect => self.rescan_select(counters),
             _ => self.rescan_poll(counters),
         }
+        .inspect_err(|refused| self.unpolled.set(Some(refused.errno)))?;
+        counters.rescans += 1;
+        self.queue.forget_overflow();
+        self.unpolled.set(None);
+        Ok(())
     }
 
     fn rescan_poll(&mut self, counters: &mut Counters) -> Result<(), Refused> {
@@ -268,6 +292,8 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             poll(rescan, Some(Duration::ZERO))
         })
         .map_err(Refused::by(Call::Ppoll))?;
+        // What was found before is found again.
+        backlog.clear();
         for ((_, watched), entry) in sources.iter().zip(rescan) {
             if is_wanted(entry.found(), watched.interest) {
                 backlog.push_back((watched.key, entry.found()));
@@ -289,6 +315,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             select(bound, &mut maps.read, &mut maps.write, &mut maps.except, now)
         })
         .map_err(Refused::by(Call::Pselect6))?;
+        backlog.clear();
         for (fd, watched) in sources.iter() {
             let bits = maps.get(fd);
             if bits != 0 {
@@ -315,8 +342,17 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         }
         let until_taken = counters.signals.saturating_add(self.queue_limit);
         self.sources.insert(number, key, watch.interest(), until_taken);
-        self.report_state(fd, key, watch.interest(), counters);
-        Ok(())
+        match Self::state(fd, watch.interest(), counters) {
+            Ok(state) => {
+                self.report(key, watch.interest(), state);
+                Ok(())
+            }
+            Err(error) => {
+                // The first error is the reason.
+                let _ = self.remove(fd, key, counters);
+                Err(error)
+            }
+        }
     }
 
     fn change(
@@ -326,8 +362,9 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         watch: Watch,
         counters: &mut Counters,
     ) -> Result<(), DeclareError> {
+        let state = Self::state(fd, watch.interest(), counters)?;
         self.sources.change(fd.as_raw_fd(), watch.interest());
-        self.report_state(fd, key, watch.interest(), counters);
+        self.report(key, watch.interest(), state);
         Ok(())
     }
 
@@ -377,8 +414,11 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
             self.deliver_backlog(events);
         }
         if events.is_empty() {
-            // There were signals, but none is an event.
-            return Err(Refused::by(Call::RtSigtimedwait)(Errno::INTR));
+            return Err(match self.unpolled.get() {
+                Some(errno) => Refused::by(Call::Ppoll)(errno),
+                // There were signals, but none is an event.
+                None => Refused::by(Call::RtSigtimedwait)(Errno::INTR),
+            });
         }
         Ok(())
     }
@@ -408,15 +448,13 @@ fn is_whole_interest(reason: Reason, interest: Interest) -> bool {
     )
 }
 
-/// A descriptor's current state as bits of `poll(2)`; 0 if the kernel cannot say.
+/// A descriptor's current state as bits of `poll(2)`.
 #[inline(never)]
-fn poll_now(entry: PollEntry, counters: &mut Counters) -> u16 {
+fn poll_now(entry: PollEntry, counters: &mut Counters) -> Result<u16, Errno> {
     let mut entry = [entry];
-    loop {
+    retry_on_intr(|| {
         counters.count(Call::Ppoll);
-        match poll(&mut entry, Some(Duration::ZERO)) {
-            Err(Errno::INTR) => {}
-            _ => return entry[0].found(),
-        }
-    }
+        poll(&mut entry, Some(Duration::ZERO))
+    })?;
+    Ok(entry[0].found())
 }

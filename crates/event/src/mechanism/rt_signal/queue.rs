@@ -8,7 +8,7 @@ use crate::{
 };
 use c10k_sys::signal::{self, Receiver, Signal, SignalFd, SignalSet, Taken};
 use rustix::io::Errno;
-use std::{marker::PhantomData, time::Duration};
+use std::{cell::Cell, marker::PhantomData, time::Duration};
 
 /// How signals are taken from the queue. A type, so that each way is compiled separately: after a system call the code of a
 /// loop is in no cache, and the code of the other way would take room in it.
@@ -39,7 +39,7 @@ pub(super) struct Queue<D> {
     signal_fd: Option<SignalFd>,
     /// The signals of the last [`take`](Self::take), without `SIGIO`.
     taken: Vec<Taken>,
-    overflows_seen: u64,
+    overflows_seen: Cell<u64>,
 }
 
 impl<D: Dequeue> Queue<D> {
@@ -54,14 +54,14 @@ impl<D: Dequeue> Queue<D> {
         } else {
             None
         };
-        let mut queue = Self {
+        let queue = Self {
             dequeue: PhantomData,
             claim,
             mask,
             receiver,
             signal_fd,
             taken: Vec::with_capacity(1),
-            overflows_seen: 0,
+            overflows_seen: Cell::new(0),
         };
         loop {
             match signal::wait(&queue.mask, Some(Duration::ZERO)) {
@@ -144,12 +144,17 @@ impl<D: Dequeue> Queue<D> {
     /// [`forget_overflow`](Self::forget_overflow).
     #[inline]
     pub(super) fn overflowed(&self) -> bool {
-        self.claim.overflows() != self.overflows_seen
+        self.claim.overflows() != self.overflows_seen.get()
     }
 
     /// Notes that this set has handled the overflow.
-    pub(super) fn forget_overflow(&mut self) {
-        self.overflows_seen = self.claim.overflows();
+    pub(super) fn forget_overflow(&self) {
+        self.overflows_seen.set(self.claim.overflows());
+    }
+
+    /// Reports an overflow from here on, although there was none: the set has lost an event.
+    pub(super) fn miss_overflow(&self) {
+        self.overflows_seen.set(self.claim.overflows().wrapping_sub(1));
     }
 
     /// Whether it is certain that no signal of this set is pending.

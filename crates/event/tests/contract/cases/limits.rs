@@ -4,10 +4,16 @@ use crate::{
     About::EachTrigger,
     Isolation::{OwnProcess, SharedProcess},
     Outcome, Setup,
-    rig::{Filler, HANG_TIMEOUT, Rig, drain, raise_file_limit, stream_pair, write},
+    rig::{Filler, HANG_TIMEOUT, Rig, drain, limit_files, raise_file_limit, stream_pair, write},
 };
-use c10k_event::{BusyPoll, Interest, InterestSet, Interrupts, Key, OpenError, Options, SignalQueue, Trigger};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use c10k_event::{
+    BusyPoll, DeclareError, Interest, InterestSet, Interrupts, Key, OpenError, Options, Readiness, SignalQueue,
+    Trigger, Watch,
+};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+};
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
@@ -25,6 +31,7 @@ super::cases! {
     a_signal_queue_with_room_for_each_source_overflows_only_with_one_signal_per_event: EachTrigger, OwnProcess;
     a_signal_queue_filled_by_another_process_loses_no_source: EachTrigger, OwnProcess;
     a_completion_queue_of_2_loses_no_source: EachTrigger, SharedProcess;
+    a_source_whose_state_cannot_be_read_is_returned: EachTrigger, OwnProcess;
     busy_polling_works_or_is_refused: EachTrigger, SharedProcess;
 }
 
@@ -236,6 +243,32 @@ fn a_completion_queue_of_2_loses_no_source(setup: Setup) -> Outcome {
     if setup.mechanism.waits().contains(&"io_uring_enter") {
         assert!(rig.set.counters().overflows > 0, "{:?}", rig.set.counters());
     }
+    Outcome::Pass
+}
+
+/// `ppoll` refuses more entries than `RLIMIT_NOFILE`, which a program may lower when all its files are open.
+fn a_source_whose_state_cannot_be_read_is_returned(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    write(&ours, b"x");
+    let watch = Watch::new(Interest::READABLE, setup.trigger).returning_state();
+    let before = limit_files(Some(0));
+    let declined = rig
+        .set
+        .declare_with(theirs, watch)
+        .expect_err("the state cannot be read");
+    limit_files(before);
+    assert_eq!(
+        declined.error,
+        DeclareError::System {
+            call: "ppoll",
+            errno: Errno::INVAL
+        }
+    );
+    rig.assert_silent();
+    let declared = rig.set.declare_with(declined.source, watch).expect("the limit is back");
+    assert_eq!(declared.state, Some(Readiness::READABLE));
+    rig.expect(declared.key, Readiness::READABLE);
     Outcome::Pass
 }
 
