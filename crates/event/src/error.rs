@@ -284,8 +284,11 @@ pub enum WakerError {
     #[error("opening a waker: {0}")]
     Open(DeclareError),
     /// The channel could not be written.
-    #[error("waking a set: write failed ({0})")]
+    #[error("waking a set: write failed ({0}): {remedy}", remedy = remedy(*.0))]
     Wake(Errno),
+    /// The waker belongs to the parent process.
+    #[error("waking a set: {0}")]
+    WrongContext(WrongContext),
 }
 
 impl From<WrongContext> for DeclareError {
@@ -398,6 +401,7 @@ impl WakerError {
         match self {
             Self::Open(error) => error.errno(),
             Self::Wake(errno) => Some(*errno),
+            Self::WrongContext(context) => context.errno(),
         }
     }
 }
@@ -456,6 +460,9 @@ impl From<WakerError> for io::Error {
         match error {
             WakerError::Open(ref cause) => Self::new(cause.kind(), error),
             WakerError::Wake(errno) => Self::new(kind(Some(errno), io::ErrorKind::Other), error),
+            WakerError::WrongContext(context) => {
+                Self::new(kind(context.errno(), io::ErrorKind::PermissionDenied), error)
+            }
         }
     }
 }

@@ -84,7 +84,8 @@
 //!
 //! **Threads and processes.** A set may be moved to another thread. Mechanisms that the kernel ties to the opening thread
 //! ([`Threading::Opener`]) fail in another one with [`WrongContext::Thread`]. A [`Waker`] wakes a set from any thread. In a
-//! forked child, the sets of the parent fail with [`WrongContext::Process`], and dropping them does not affect the parent.
+//! forked child, the sets and the wakers of the parent fail with [`WrongContext::Process`], and dropping them does not affect
+//! the parent.
 //!
 //! **Costs.** A wait makes the system calls that the row of its mechanism lists ([`Costs`]), no more, and allocates nothing
 //! once its buffers have grown to their size. Tests assert both. [`Counters`] count what a set has done.

@@ -1,6 +1,7 @@
 //! Waking a waiting set from another thread.
 
-use crate::{DeclareError, Interest, Trigger, WakerError, Watch};
+use crate::{DeclareError, Interest, Trigger, WakerError, Watch, WrongContext};
+use c10k_sys::fork::Process;
 use rustix::{event::EventfdFlags, io::Errno, pipe::PipeFlags};
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -14,7 +15,8 @@ use std::{
 ///
 /// Wake-ups are merged: any number of calls before the set's next wait is one wake-up and costs one system call. What a
 /// thread did before it called [`wake`](Self::wake) is visible to the thread whose wait reports
-/// [`woken`](crate::Events::woken). A waker may outlive its set; it then has no effect.
+/// [`woken`](crate::Events::woken). A waker may outlive its set; it then has no effect. In a forked child the wakers of the
+/// parent fail with [`WrongContext::Process`].
 #[derive(Clone, Debug)]
 pub struct Waker {
     channel: Arc<Files>,
@@ -22,6 +24,8 @@ pub struct Waker {
 
 #[derive(Debug)]
 struct Files {
+    /// The process of the set. In a forked child `pending` is a copy that nobody clears.
+    process: Process,
     /// Set from a wake-up until the set has handled it.
     pending: AtomicBool,
     /// Read by the set alone. Kept open here, so that a write to the pipe never fails with `EPIPE`.
@@ -33,8 +37,12 @@ impl Waker {
     /// Makes the set's current wait return, or its next one if it is not waiting.
     ///
     /// # Errors
-    /// [`WakerError::Wake`] if the kernel refuses the write, which is not expected.
+    /// [`WakerError::WrongContext`] in a forked child; [`WakerError::Wake`] if the kernel refuses the write, which is not
+    /// expected.
     pub fn wake(&self) -> Result<(), WakerError> {
+        if !self.channel.process.is_this() {
+            return Err(WakerError::WrongContext(WrongContext::Process));
+        }
         if self.channel.pending.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -81,7 +89,9 @@ impl Channel {
                 rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).map_err(failed("pipe2"))?
             }
         };
+        let process = Process::this().map_err(failed("pthread_atfork"))?;
         let channel = Arc::new(Files {
+            process,
             pending: AtomicBool::new(false),
             reader,
             writer,

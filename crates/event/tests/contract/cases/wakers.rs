@@ -2,11 +2,12 @@
 
 use crate::{
     About::EachTrigger,
-    Isolation::SharedProcess,
+    Isolation::{OwnProcess, SharedProcess},
     Outcome, Setup,
     rig::{HANG_TIMEOUT, Rig, stream_pair, write},
 };
-use c10k_event::{Interest, Waker};
+use c10k_event::{Interest, Waker, WakerError, WrongContext};
+use c10k_sys::fork::in_child;
 use std::{
     sync::{
         Arc,
@@ -23,6 +24,7 @@ super::cases! {
     a_wakeup_is_reported_along_with_events: EachTrigger, SharedProcess;
     a_waker_outlives_its_set: EachTrigger, SharedProcess;
     a_wakeup_is_reported_without_taking_an_event: EachTrigger, SharedProcess;
+    a_waker_of_the_parent_is_refused_in_a_child: EachTrigger, OwnProcess;
 }
 
 fn a_wakeup_before_the_wait_is_reported_once(setup: Setup) -> Outcome {
@@ -135,5 +137,32 @@ fn a_wakeup_is_reported_without_taking_an_event(setup: Setup) -> Outcome {
         .next_events(&mut rig.events, Some(Duration::ZERO))
         .expect("the wait succeeds");
     assert!(!rig.events.woken());
+    Outcome::Pass
+}
+
+/// Before and after the parent has used the waker: a wake-up that is pending in the parent is pending in the child's copy.
+fn a_waker_of_the_parent_is_refused_in_a_child(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let waker = rig.set.waker().expect("a waker");
+    let refused = Err(WakerError::WrongContext(WrongContext::Process));
+    for pending in [false, true] {
+        if pending {
+            waker.wake().expect("the wakeup succeeds");
+        }
+        let status = in_child(|| {
+            let clone = Waker::clone(&waker);
+            u8::from(waker.wake() != refused) | u8::from(clone.wake() != refused) << 1
+        });
+        assert_eq!(status, Ok(Some(0)), "with a pending wakeup: {pending}");
+        rig.batch(if pending { HANG_TIMEOUT } else { Duration::ZERO });
+        assert_eq!(rig.events.woken(), pending, "only the parent wakes the set");
+    }
+    let status = in_child(|| {
+        let mut rig = Rig::new(setup);
+        let waker = rig.set.waker().expect("a waker");
+        let woken = waker.wake() == Ok(()) && rig.set.next_events(&mut rig.events, Some(HANG_TIMEOUT)) == Ok(0);
+        u8::from(!(woken && rig.events.woken()))
+    });
+    assert_eq!(status, Ok(Some(0)), "a waker of the child's own set");
     Outcome::Pass
 }
