@@ -37,9 +37,24 @@ pub enum Unavailable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalConflict {
-    /// The other sets of this thread use all real-time signals.
-    #[error("the sets of this thread use all real-time signals: drop some, or open sets in other threads")]
+    /// Every real-time signal is blocked in this thread, has a handler, or belongs to another set of this thread.
+    #[error(
+        "every real-time signal is blocked in this thread, has a handler or belongs to another set of the thread: \
+         unblock one, or name one with Options::signal"
+    )]
     NoneFree,
+    /// The named signal belongs to another set of this thread.
+    #[error("signal {0} belongs to another set of this thread: name another one")]
+    InUse(i32),
+    /// The named signal is none of the real-time signals that programs may use.
+    #[error("{0} is no real-time signal: name one from SIGRTMIN to SIGRTMAX ('kill -l' lists them)")]
+    NotRealTime(i32),
+    /// The program has a handler for `SIGIO`, which the kernel also sends when the queue of signals is full.
+    #[error(
+        "the program has a handler for SIGIO, which a set must take, because the kernel sends it when the queue of \
+         signals is full: remove the handler, or use another mechanism"
+    )]
+    HandlerOfSigio,
 }
 
 /// Why a set could not be opened.

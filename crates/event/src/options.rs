@@ -36,7 +36,7 @@ pub enum Interrupts {
 
 /// Options of a set, given to [`InterestSet::open_with`](crate::InterestSet::open_with).
 ///
-/// An option that only sizes a resource is ignored by mechanisms without that resource. An option with any other effect is
+/// An option that only sizes or names a resource is ignored by mechanisms without that resource. An option with any other effect is
 /// refused by mechanisms that do not offer it ([`OpenError::UnsupportedOption`](crate::OpenError::UnsupportedOption)).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -45,6 +45,11 @@ pub struct Options {
     /// `None` does not change the limit. The kernel counts queued signals for each *user*, over all processes. Used only by
     /// mechanisms with a [signal queue](crate::Mechanism::signal_queue).
     pub signal_queue: Option<u64>,
+    /// The number of the real-time signal that the set's sources send. `None` is the lowest one that the thread does not
+    /// block, that has no handler, and that no other set of the thread uses. A named signal may be blocked or have a handler;
+    /// the set then takes it, and the handler does not run in this thread. Used only by mechanisms with a
+    /// [signal queue](crate::Mechanism::signal_queue).
+    pub signal: Option<i32>,
     /// The length of io_uring's completion queue, in entries, rounded up to a power of two; `None` is 4,096. When it is
     /// full, the kernel keeps completions elsewhere until there is room, so nothing is lost. Used only by `io-uring-poll`.
     pub completion_queue: Option<u32>,

@@ -5,12 +5,12 @@
 mod sockets;
 
 use c10k_event::{
-    DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, OnOverflow, Options, SignalQueue, Trigger,
-    WaitError,
+    DeclareError, Event, Events, Interest, InterestSet, Key, Mechanism, OnOverflow, OpenError, Options, SignalConflict,
+    SignalQueue, Trigger, Unavailable, WaitError,
 };
 use c10k_sys::{
     fork::in_child,
-    signal::{self, Async},
+    signal::{self, Async, Signal, SignalSet},
 };
 use rustix::{
     io::Errno,
@@ -348,4 +348,77 @@ fn dropping_the_set_stops_the_signals_of_a_source_that_stays_open() {
     drop(set);
     assert_eq!(signal::async_of(theirs.as_fd()).map(|(state, _)| state), Ok(Async::Off));
     write(&ours, b"x");
+}
+
+/// The signal that the sources of a new set send.
+fn signal_of_a_set(mechanism: Mechanism, named: Option<Signal>) -> Result<(InterestSet<OwnedFd>, Signal), OpenError> {
+    let mut options = Options::default();
+    options.signal = named.map(Signal::number);
+    let mut set = InterestSet::open_with(mechanism, &options)?;
+    let (_ours, theirs) = stream_pair();
+    let key = set
+        .declare(theirs, Interest::READABLE, Trigger::Edge)
+        .expect("a socket can be watched");
+    let signal = signal::signal_of(set[key].as_fd()).expect("F_GETSIG");
+    Ok((set, signal.expect("a real-time signal")))
+}
+
+fn conflict(opened: &Result<(InterestSet<OwnedFd>, Signal), OpenError>) -> Option<SignalConflict> {
+    match opened {
+        Err(OpenError::Unavailable {
+            reason: Unavailable::Signal(conflict),
+            ..
+        }) => Some(*conflict),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_set_takes_no_signal_that_has_a_handler_or_is_blocked() {
+    holds_on_each(|mechanism| {
+        let signals: Vec<Signal> = Signal::real_time().take(3).collect();
+        signal::interrupt_with(signals[0]);
+        signal::block(&SignalSet::of(&[signals[1]])).expect("the mask");
+        let (set, used) = signal_of_a_set(mechanism, None).expect("a signal is free");
+        let while_open = signal::blocked().expect("the mask");
+        drop(set);
+        let after = signal::blocked().expect("the mask");
+        let blocks = |mask: SignalSet| signals.iter().map(|&signal| mask.contains(signal)).collect::<Vec<_>>();
+        used == signals[2] && blocks(while_open) == [false, true, true] && blocks(after) == [false, true, false]
+    });
+}
+
+#[test]
+fn a_set_does_not_open_if_the_program_handles_sigio() {
+    holds_on_each(|mechanism| {
+        signal::interrupt_with(Signal::IO);
+        let probed = mechanism.probe() == Err(Unavailable::Signal(SignalConflict::HandlerOfSigio));
+        probed && conflict(&signal_of_a_set(mechanism, None)) == Some(SignalConflict::HandlerOfSigio)
+    });
+}
+
+#[test]
+fn a_set_takes_the_signal_that_an_option_names() {
+    holds_on_each(|mechanism| {
+        let last = Signal::real_time().last().expect("there are real-time signals");
+        signal::block(&SignalSet::of(&[last])).expect("the mask");
+        let (set, used) = signal_of_a_set(mechanism, Some(last)).expect("it is free");
+        let twice = conflict(&signal_of_a_set(mechanism, Some(last)));
+        let wrong = conflict(&signal_of_a_set(mechanism, Some(Signal::USR1)));
+        drop(set);
+        let still_blocked = signal::blocked().expect("the mask").contains(last);
+        used == last
+            && twice == Some(SignalConflict::InUse(last.number()))
+            && wrong == Some(SignalConflict::NotRealTime(Signal::USR1.number()))
+            && still_blocked
+    });
+}
+
+#[test]
+fn a_set_does_not_open_without_a_free_signal() {
+    holds_on_each(|mechanism| {
+        let all: Vec<Signal> = Signal::real_time().collect();
+        signal::block(&SignalSet::of(&all)).expect("the mask");
+        conflict(&signal_of_a_set(mechanism, None)) == Some(SignalConflict::NoneFree)
+    });
 }

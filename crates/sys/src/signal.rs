@@ -127,6 +127,19 @@ pub fn dispose(signal: Signal, disposition: Disposition) {
     unsafe { libc::signal(signal.0, handler) };
 }
 
+/// `sigaction(signal, nothing)`: whether the program has a handler for the signal. See `sigaction(2)`.
+///
+/// # Errors
+/// Those of a seccomp profile.
+pub fn has_handler(signal: Signal) -> Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the present action is not changed; the kernel writes it to `action`, which has room for it.
+    done(unsafe { libc::sigaction(signal.0, std::ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: the kernel has written it, and before that it was all zeros, which is a valid sigaction.
+    let handler = unsafe { action.assume_init() }.sa_sigaction;
+    Ok(![libc::SIG_DFL, libc::SIG_IGN].contains(&handler))
+}
+
 /// `sigaction(signal, a handler that does nothing, without SA_RESTART)`: the only effect of the signal is to interrupt
 /// a blocking call of the thread that takes it (`EINTR`).
 pub fn interrupt_with(signal: Signal) {
@@ -313,6 +326,7 @@ struct OwnerEx {
 
 const F_SETOWN_EX: i32 = 15;
 const F_SETSIG: i32 = 10;
+const F_GETSIG: i32 = 11;
 const F_OWNER_TID: i32 = 0;
 
 /// `fcntl(fd, F_SETOWN_EX, {F_OWNER_TID, receiver})`: the signals of this open file are sent to one thread. See
@@ -327,6 +341,17 @@ pub fn set_receiver(fd: BorrowedFd<'_>, receiver: Receiver) -> Result<()> {
     };
     // SAFETY: F_SETOWN_EX reads one f_owner_ex, which `owner` is laid out as and which is live.
     done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, &raw const owner) })
+}
+
+/// `fcntl(fd, F_GETSIG)`: the signal that this open file sends; `None` for plain `SIGIO`.
+///
+/// # Errors
+/// `EBADF`. See `fcntl(2)`.
+pub fn signal_of(fd: BorrowedFd<'_>) -> Result<Option<Signal>> {
+    // SAFETY: F_GETSIG has no argument.
+    let number = unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) };
+    done(number)?;
+    Ok((number != 0).then_some(Signal(number)))
 }
 
 /// `fcntl(fd, F_SETSIG, signal)`: the signal that this open file sends, with its `si_fd` and `si_code`.

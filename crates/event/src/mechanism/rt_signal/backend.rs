@@ -81,7 +81,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         let queue_limit = before
             .current
             .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
-        let queue = Queue::open(mechanism)?;
+        let queue = Queue::open(mechanism, options.signal)?;
         let filter =
             F::open(queue.signal(), queue.receiver()).map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
         Ok(Self {

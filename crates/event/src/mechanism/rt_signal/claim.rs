@@ -44,19 +44,30 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims the lowest real-time signal that no set of this thread uses.
-    pub(super) fn new(mechanism: &'static str) -> Result<Self, OpenError> {
-        let refused = |errno| OpenError::refused(mechanism, "rt_sigprocmask", errno);
+    /// Claims the named real-time signal, or the lowest one that the program does not use.
+    pub(super) fn new(mechanism: &'static str, named: Option<i32>) -> Result<Self, OpenError> {
+        let refused = |call| move |errno| OpenError::refused(mechanism, call, errno);
+        let conflict = |conflict| OpenError::Unavailable {
+            mechanism,
+            reason: Unavailable::Signal(conflict),
+        };
         let shared = OF_THIS_THREAD.with(Arc::clone);
         shared.release_left();
+        if signal::has_handler(Signal::IO).map_err(refused("rt_sigaction"))? {
+            return Err(conflict(SignalConflict::HandlerOfSigio));
+        }
         let used = shared.used.load(Ordering::Relaxed);
-        let (bit, signal) = bits()
-            .find(|(bit, _)| used & bit == 0)
-            .ok_or_else(|| OpenError::Unavailable {
-                mechanism,
-                reason: Unavailable::Signal(SignalConflict::NoneFree),
-            })?;
-        let before = signal::block(&SignalSet::of(&[signal, Signal::IO])).map_err(refused)?;
+        let (bit, signal) = match named {
+            Some(number) => find_named(number, used).map_err(conflict)?,
+            None => {
+                let blocked = signal::blocked().map_err(refused("rt_sigprocmask"))?;
+                find_free(used, blocked)
+                    .map_err(refused("rt_sigaction"))?
+                    .ok_or_else(|| conflict(SignalConflict::NoneFree))?
+            }
+        };
+        let mask = SignalSet::of(&[signal, Signal::IO]);
+        let before = signal::block(&mask).map_err(refused("rt_sigprocmask"))?;
         shared.used.fetch_or(bit, Ordering::Relaxed);
         if !before.contains(signal) {
             shared.blocked.fetch_or(bit, Ordering::Relaxed);
@@ -140,6 +151,28 @@ impl ThreadSignals {
             self.release(bit, signal);
         }
     }
+}
+
+/// The real-time signal of this number, unless a set uses it.
+fn find_named(number: i32, used: u64) -> Result<(u64, Signal), SignalConflict> {
+    let (bit, signal) = bits()
+        .find(|(_, signal)| signal.number() == number)
+        .ok_or(SignalConflict::NotRealTime(number))?;
+    if used & bit == 0 {
+        Ok((bit, signal))
+    } else {
+        Err(SignalConflict::InUse(number))
+    }
+}
+
+/// The lowest real-time signal that neither a set nor the program uses. A program that takes a signal from a queue blocks it.
+fn find_free(used: u64, blocked: SignalSet) -> Result<Option<(u64, Signal)>, Errno> {
+    for (bit, signal) in bits() {
+        if used & bit == 0 && !blocked.contains(signal) && !signal::has_handler(signal)? {
+            return Ok(Some((bit, signal)));
+        }
+    }
+    Ok(None)
 }
 
 /// The real-time signals with their bits.

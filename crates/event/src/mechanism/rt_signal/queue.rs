@@ -43,11 +43,11 @@ pub(super) struct Queue<D> {
 }
 
 impl<D: Dequeue> Queue<D> {
-    /// Claims a real-time signal, and discards what is pending of it.
-    pub(super) fn open(mechanism: &'static str) -> Result<Self, OpenError> {
+    /// Claims a real-time signal, the named one or a free one, and discards what is pending of it.
+    pub(super) fn open(mechanism: &'static str, named: Option<i32>) -> Result<Self, OpenError> {
         let refused = |call| move |errno| OpenError::refused(mechanism, call, errno);
         let receiver = Receiver::this_thread().map_err(refused("gettid"))?;
-        let claim = Claim::new(mechanism)?;
+        let claim = Claim::new(mechanism, named)?;
         let mask = SignalSet::of(&[claim.signal(), Signal::IO]);
         let signal_fd = if D::MANY {
             Some(SignalFd::open(&mask).map_err(refused("signalfd4"))?)
