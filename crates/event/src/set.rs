@@ -172,7 +172,11 @@ impl<S: AsFd> InterestSet<S> {
         let outcome = if entry.watch.interest().is_none() {
             Ok(())
         } else {
-            (self.owner.check().map_err(DeclareError::WrongContext)).and_then(|()| match same_descriptor(&entry) {
+            let context = match self.owner.check() {
+                Err(WrongContext::Thread) if self.backend.removes_in_any_thread() => Ok(()),
+                context => context.map_err(DeclareError::WrongContext),
+            };
+            context.and_then(|()| match same_descriptor(&entry) {
                 Ok(fd) => self.backend.remove(fd, key, &mut self.counters),
                 Err(replaced) => {
                     self.backend.forget(entry.fd, key, &mut self.counters);

@@ -19,6 +19,8 @@ pub struct Signal(i32);
 impl Signal {
     /// The kernel sends this signal if it cannot queue another one.
     pub const IO: Self = Self(libc::SIGIO);
+    /// The kernel sends this signal for out-of-band data to the owner of a socket.
+    pub const URG: Self = Self(libc::SIGURG);
     /// For use by programs.
     pub const USR1: Self = Self(libc::SIGUSR1);
 
@@ -317,14 +319,40 @@ impl Receiver {
     }
 }
 
-/// `struct f_owner_ex`; the libc crate does not have it everywhere.
+/// Who receives the signals of an open file: a thread, a process or a process group. `struct f_owner_ex`; the libc crate
+/// does not have it everywhere.
 #[repr(C)]
-struct OwnerEx {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
     kind: i32,
     id: libc::pid_t,
 }
 
+impl Owner {
+    /// No one.
+    pub const NONE: Self = Self {
+        kind: F_OWNER_TID,
+        id: 0,
+    };
+
+    /// Whether there is no receiver: none was set, it has ended, or it is in another pid namespace.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        self.id == 0
+    }
+}
+
+impl From<Receiver> for Owner {
+    fn from(receiver: Receiver) -> Self {
+        Self {
+            kind: F_OWNER_TID,
+            id: receiver.0,
+        }
+    }
+}
+
 const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
 const F_OWNER_TID: i32 = 0;
@@ -335,12 +363,27 @@ const F_OWNER_TID: i32 = 0;
 /// # Errors
 /// `ESRCH` if the thread has ended; `EBADF`.
 pub fn set_receiver(fd: BorrowedFd<'_>, receiver: Receiver) -> Result<()> {
-    let owner = OwnerEx {
-        kind: F_OWNER_TID,
-        id: receiver.0,
-    };
-    // SAFETY: F_SETOWN_EX reads one f_owner_ex, which `owner` is laid out as and which is live.
+    set_owner(fd, receiver.into())
+}
+
+/// `fcntl(fd, F_SETOWN_EX, owner)`: who receives the signals of this open file, `SIGURG` too. See `F_SETOWN_EX(2const)`.
+///
+/// # Errors
+/// `ESRCH` if the owner has ended; `EBADF`.
+pub fn set_owner(fd: BorrowedFd<'_>, owner: Owner) -> Result<()> {
+    // SAFETY: F_SETOWN_EX reads one f_owner_ex, which Owner is laid out as and which is live.
     done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, &raw const owner) })
+}
+
+/// `fcntl(fd, F_GETOWN_EX)`: who receives the signals of this open file. See `F_GETOWN_EX(2const)`.
+///
+/// # Errors
+/// `EBADF`.
+pub fn owner_of(fd: BorrowedFd<'_>) -> Result<Owner> {
+    let mut owner = Owner::NONE;
+    // SAFETY: F_GETOWN_EX writes one f_owner_ex, which Owner is laid out as and which is live.
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, &raw mut owner) })?;
+    Ok(owner)
 }
 
 /// `fcntl(fd, F_GETSIG)`: the signal that this open file sends; `None` for plain `SIGIO`.
@@ -354,13 +397,15 @@ pub fn signal_of(fd: BorrowedFd<'_>) -> Result<Option<Signal>> {
     Ok((number != 0).then_some(Signal(number)))
 }
 
-/// `fcntl(fd, F_SETSIG, signal)`: the signal that this open file sends, with its `si_fd` and `si_code`.
+/// `fcntl(fd, F_SETSIG, signal)`: the signal that this open file sends, with its `si_fd` and `si_code`; `None` for plain
+/// `SIGIO` without them.
 ///
 /// # Errors
 /// `EINVAL`, `EBADF`. See `fcntl(2)`.
-pub fn set_signal(fd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
+pub fn set_signal(fd: BorrowedFd<'_>, signal: impl Into<Option<Signal>>) -> Result<()> {
+    let number = signal.into().map_or(0, Signal::number);
     // SAFETY: F_SETSIG takes an integer.
-    done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal.0) })
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, number) })
 }
 
 /// Whether an open file sends signals: `O_ASYNC`.

@@ -40,6 +40,12 @@ pub(crate) trait Backend: Send {
     /// repeats it.
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused>;
 
+    /// Whether [`remove`](Self::remove) and [`forget`](Self::forget) work in other threads than the opener's, for mechanisms
+    /// that are bound to it.
+    fn removes_in_any_thread(&self) -> bool {
+        false
+    }
+
     /// Stops watching a source because the set is being dropped in the process that opened it. Needed only by mechanisms
     /// for which closing the kernel's side is not enough.
     fn abandon(&mut self, _fd: BorrowedFd<'_>) {}

@@ -14,6 +14,7 @@
 
 pub(super) mod backend;
 mod claim;
+mod file_signals;
 pub(super) mod filter;
 pub(super) mod queue;
 mod sources;
@@ -62,9 +63,9 @@ pub(super) const BATCH: Descriptor = Descriptor {
     waits: &["read", "rt_sigtimedwait"],
     events_per_call: EventsPerCall::Many,
     costs: Costs {
-        declare: &[("fcntl", 5), ("ppoll", 1)],
+        declare: &[("fcntl", 7), ("ppoll", 1)],
         modify: &[("ppoll", 1)],
-        withdraw: &[("fcntl", 2)],
+        withdraw: &[("fcntl", 4)],
         wait: &[("read", 1)],
         wait_in_vain: &[("read", 1)],
         wait_until_timeout: &[("read", 1), ("rt_sigtimedwait", 1)],

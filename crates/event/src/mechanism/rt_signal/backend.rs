@@ -1,6 +1,7 @@
 //! The kernel's side of a set on real-time signals.
 
 use super::{
+    file_signals::FileSignals,
     filter::SignalFilter,
     queue::{Dequeue, Queue},
     sources::{Sources, Trust},
@@ -41,6 +42,7 @@ pub(in crate::mechanism) struct RtSignal<D, F> {
     queue: Queue<D>,
     filter: F,
     sources: Sources,
+    files: FileSignals,
     /// Events found by polling, not by a signal: initial states and the results of a rescan; as bits of `poll(2)`.
     backlog: VecDeque<(Key, u16)>,
     /// Whether the queue's turn comes before the backlog's in a batch with room for one event only.
@@ -89,6 +91,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             queue,
             filter,
             sources: Sources::default(),
+            files: FileSignals::default(),
             backlog: VecDeque::new(),
             is_queues_turn: false,
             on_overflow: options.on_overflow,
@@ -99,46 +102,68 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         })
     }
 
-    /// Makes an open file send its signals to this set's thread.
+    /// Makes an open file send its signals to this set's thread, or leaves it as it was.
     fn arm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
-        let refuse = |what| {
-            Err(DeclareError::Unsupported {
-                mechanism: self.mechanism,
-                what,
-            })
-        };
         let failed = |errno| DeclareError::System { call: "fcntl", errno };
         counters.count(Call::Fcntl);
         let (state, flags) = signal::async_of(fd).map_err(failed)?;
         if flags.contains(OFlags::PATH) {
-            return refuse(Unsupported::PathOnly);
+            return Err(self.unsupported(Unsupported::PathOnly));
         }
+        let owner = self.files.note(fd, counters).map_err(failed)?;
         if state == Async::On {
-            return refuse(Unsupported::SignalsInUse);
+            if !owner.is_gone() {
+                return Err(self.unsupported(Unsupported::SignalsInUse));
+            }
+            // A process that has ended left it so. The file would report the number that it had there.
+            counters.count(Call::Fcntl);
+            signal::set_async(fd, Async::Off, flags).map_err(failed)?;
         }
-        counters.count(Call::Fcntl);
-        signal::set_receiver(fd, self.queue.receiver()).map_err(failed)?;
-        counters.count(Call::Fcntl);
-        signal::set_signal(fd, self.queue.signal()).map_err(failed)?;
+        let armed = self.start_signals(fd, flags, counters);
+        if armed.is_err() {
+            self.filter.unwatch(fd.as_raw_fd());
+            // The first error is the reason.
+            let _ = self.files.restore(fd, counters);
+        }
+        armed
+    }
+
+    fn start_signals(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        flags: OFlags,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        let failed = |call| move |errno| DeclareError::System { call, errno };
+        let (receiver, signal) = (self.queue.receiver(), self.queue.signal());
+        FileSignals::redirect(fd, receiver, signal, counters).map_err(failed("fcntl"))?;
         // Before the first signal, so that every signal is counted.
-        self.filter.watch(fd.as_raw_fd()).map_err(failed)?;
+        self.filter.watch(fd.as_raw_fd()).map_err(failed("bpf"))?;
         counters.count(Call::Fcntl);
-        signal::set_async(fd, Async::On, flags).map_err(failed)?;
+        signal::set_async(fd, Async::On, flags).map_err(failed("fcntl"))?;
         // F_SETFL succeeds without effect if the file has no fasync.
         counters.count(Call::Fcntl);
-        if signal::async_of(fd).map_err(failed)?.0 == Async::Off {
+        if signal::async_of(fd).map_err(failed("fcntl"))?.0 == Async::Off {
             require_readiness(self.mechanism, fd, counters)?;
-            return refuse(Unsupported::FileWithoutSignals);
+            return Err(self.unsupported(Unsupported::FileWithoutSignals));
         }
         Ok(())
     }
 
-    /// Stops an open file from sending signals.
-    fn disarm(fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), Errno> {
+    fn unsupported(&self, what: Unsupported) -> DeclareError {
+        DeclareError::Unsupported {
+            mechanism: self.mechanism,
+            what,
+        }
+    }
+
+    /// Stops an open file from sending signals, and restores its former owner and signal.
+    fn disarm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), Errno> {
         counters.count(Call::Fcntl);
         let (_, flags) = signal::async_of(fd)?;
         counters.count(Call::Fcntl);
-        signal::set_async(fd, Async::Off, flags)
+        signal::set_async(fd, Async::Off, flags)?;
+        self.files.restore(fd, counters)
     }
 
     /// Polls a source. The waits that follow report what is returned here.
@@ -336,10 +361,7 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         if self.sources.is_suspect(number) && self.queue.is_empty(counters) {
             self.sources.seen_empty();
         }
-        if let Err(error) = self.arm(fd, counters) {
-            self.filter.unwatch(number);
-            return Err(error);
-        }
+        self.arm(fd, counters)?;
         let until_taken = counters.signals.saturating_add(self.queue_limit);
         self.sources.insert(number, key, watch.interest(), until_taken);
         match Self::state(fd, watch.interest(), counters) {
@@ -370,7 +392,7 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
         self.sources.remove(fd.as_raw_fd());
-        let disarmed = Self::disarm(fd, counters);
+        let disarmed = self.disarm(fd, counters);
         if disarmed.is_err() {
             self.queue.keep_blocked();
         }
@@ -383,6 +405,10 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         self.queue.keep_blocked();
         self.sources.remove(number);
         self.filter.unwatch(number);
+    }
+
+    fn removes_in_any_thread(&self) -> bool {
+        true
     }
 
     fn abandon(&mut self, fd: BorrowedFd<'_>) {
