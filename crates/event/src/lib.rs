@@ -87,6 +87,17 @@
 //! forked child, the sets and the wakers of the parent fail with [`WrongContext::Process`], and dropping them does not affect
 //! the parent.
 //!
+//! **Signals.** A set with a [signal queue](Mechanism::signal_queue) blocks one real-time signal and `SIGIO` in the thread that opened
+//! it, and takes them. While it watches a file, the file has that thread as its owner (`F_SETOWN_EX`), which also gets `SIGURG`. A
+//! withdrawal restores the file's owner and signal. When the last set of a thread is dropped, nothing is left in the queue, and the
+//! thread's mask and the process's limit ([`Options::signal_queue`]) are as before. A set cannot undo this:
+//!
+//! - Threads and child processes that are started while it is open inherit the mask and the limit;
+//!   [`InheritedSignals`] restores both there.
+//! - If a set is dropped in another thread, its signals stay blocked until the opening thread opens or drops its next set.
+//! - If the descriptor of a source was replaced, the former file may still send the signal, which stays blocked.
+//! - A `SIGIO` that is sent to the process instead of a thread may be taken by a set.
+//!
 //! **Costs.** A wait makes the system calls that the row of its mechanism lists ([`Costs`]), no more, and allocates nothing
 //! once its buffers have grown to their size. Tests assert both. [`Counters`] count what a set has done.
 //!
@@ -146,7 +157,8 @@ pub use events::{Event, Events};
 pub use interest::{InitialState, Interest, Trigger, Wakeup, Watch};
 pub use key::Key;
 pub use mechanism::{
-    CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, MECHANISMS, Mechanism, SignalQueue, UnknownMechanism,
+    CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, InheritedSignals, MECHANISMS, Mechanism, SignalQueue,
+    UnknownMechanism,
 };
 pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
 pub use owner::Threading;

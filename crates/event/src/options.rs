@@ -41,8 +41,8 @@ pub enum Interrupts {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// The length of the queue of pending signals, in signals: the process's soft limit `RLIMIT_SIGPENDING` is set to it.
-    /// `None` does not change the limit. The kernel counts queued signals for each *user*, over all processes. Used only by
+    /// The length of the queue of pending signals, in signals: the process's soft limit `RLIMIT_SIGPENDING` is set to it,
+    /// and restored when the last set with this option is dropped. `None` does not change the limit. The kernel counts queued signals for each *user*, over all processes. Used only by
     /// mechanisms with a [signal queue](crate::Mechanism::signal_queue).
     pub signal_queue: Option<u64>,
     /// The number of the real-time signal that the set's sources send. `None` is the lowest one that the thread does not

@@ -38,6 +38,12 @@ impl Process {
         }
     }
 
+    /// Its number. It is not the number that the kernel gives it.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// Whether this is the calling process. If it is, and the thread has called this before, this is one comparison.
     #[must_use]
     #[inline]

@@ -7,6 +7,7 @@ use rustix::{
     io::{Errno, Result},
 };
 use std::{
+    fmt,
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
@@ -56,11 +57,24 @@ impl SignalSet {
         Self(set)
     }
 
+    /// The signals of the set, the lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = Signal> {
+        (1..=libc::SIGRTMAX())
+            .map(Signal)
+            .filter(|&signal| self.contains(signal))
+    }
+
     /// Whether the set holds this signal.
     #[must_use]
     pub fn contains(&self, signal: Signal) -> bool {
         // SAFETY: the set is initialised, as every SignalSet is; a Signal is a valid number.
         unsafe { libc::sigismember(&raw const self.0, signal.0) == 1 }
+    }
+}
+
+impl fmt::Debug for SignalSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.iter().map(Signal::number)).finish()
     }
 }
 

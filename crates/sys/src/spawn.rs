@@ -4,8 +4,10 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::CpuSet;
+
+use crate::signal::{self, SignalSet};
 
 /// Settings of a child before it executes the program.
 #[derive(Debug, Clone)]
@@ -45,6 +47,24 @@ pub fn on_spawn(command: &mut Command, setup: &ChildSetup) {
             }
             if pinned {
                 rustix::thread::sched_setaffinity(None, &set)?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// `pthread_sigmask(SIG_UNBLOCK)` and, with a limit, `prlimit(RLIMIT_SIGPENDING)` in the child.
+///
+/// # Errors
+/// The child's failure is returned by [`Command::spawn`]: `EINVAL` or `EPERM` for a limit above the hard one.
+pub fn restore_signals(command: &mut Command, blocked: SignalSet, queue: Option<Rlimit>) {
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls are allowed. It
+    // makes two plain system calls, which neither allocate nor lock, and captures only `Copy` values.
+    unsafe {
+        command.pre_exec(move || {
+            signal::unblock(&blocked)?;
+            if let Some(queue) = queue {
+                setrlimit(Resource::Sigpending, queue)?;
             }
             Ok(())
         });

@@ -16,7 +16,9 @@ pub(super) mod backend;
 mod claim;
 mod file_signals;
 pub(super) mod filter;
+pub(super) mod inherited;
 pub(super) mod queue;
+mod queue_limit;
 mod sources;
 
 use super::{

@@ -2,6 +2,7 @@
 
 use crate::{
     Counters, DeclareError, Events, Key, OpenError, Unsupported, Watch,
+    counters::Call,
     dev_poll::{ClosedDescriptors, DevPoll, DevPollFd, POLLREMOVE, number_of},
     fd::index,
     mechanism::{

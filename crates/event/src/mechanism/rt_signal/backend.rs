@@ -4,6 +4,7 @@ use super::{
     file_signals::FileSignals,
     filter::SignalFilter,
     queue::{Dequeue, Queue},
+    queue_limit::QueueLimit,
     sources::{Sources, Trust},
 };
 use crate::{
@@ -27,7 +28,7 @@ use c10k_sys::{
 use rustix::{
     fs::OFlags,
     io::{Errno, retry_on_intr},
-    process::{Resource, Rlimit, setrlimit},
+    process::Resource,
 };
 use std::{
     cell::Cell,
@@ -50,6 +51,7 @@ pub(in crate::mechanism) struct RtSignal<D, F> {
     on_overflow: OnOverflow,
     /// The most signals that the queue can have held since the set was opened.
     queue_limit: u64,
+    _changed_limit: Option<QueueLimit>,
     rescan: Vec<PollEntry>,
     maps: Maps,
     /// Why sources could not be polled whose state the program has not learnt. While there is a reason, the next wait polls
@@ -60,26 +62,17 @@ pub(in crate::mechanism) struct RtSignal<D, F> {
 impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
     /// Opens the queue and the filter for the mechanism of this name.
     pub(in crate::mechanism) fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
-        let refused = |errno| OpenError::refused(mechanism, "prlimit64", errno);
+        let refused = |errno| match errno {
+            // The option asks for more than the hard limit.
+            Errno::INVAL => OpenError::System {
+                mechanism,
+                call: "prlimit64",
+                errno,
+            },
+            errno => OpenError::refused(mechanism, "prlimit64", errno),
+        };
         let before = limit(Resource::Sigpending).map_err(refused)?;
-        if options.signal_queue.is_some() {
-            setrlimit(
-                Resource::Sigpending,
-                Rlimit {
-                    current: options.signal_queue,
-                    maximum: before.maximum,
-                },
-            )
-            .map_err(|errno| match errno {
-                // The option asks for more than the hard limit.
-                Errno::INVAL => OpenError::System {
-                    mechanism,
-                    call: "prlimit64",
-                    errno,
-                },
-                errno => refused(errno),
-            })?;
-        }
+        let changed = options.signal_queue.map(QueueLimit::set).transpose().map_err(refused)?;
         let queue_limit = before
             .current
             .map_or(u64::MAX, |before| before.max(options.signal_queue.unwrap_or(0)));
@@ -96,6 +89,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             is_queues_turn: false,
             on_overflow: options.on_overflow,
             queue_limit,
+            _changed_limit: changed,
             rescan: Vec::new(),
             maps: Maps::default(),
             unpolled: Cell::new(None),

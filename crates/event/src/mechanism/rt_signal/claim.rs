@@ -1,9 +1,13 @@
 //! Which signals the sets of a thread use, and which signals they blocked in it.
 
 use crate::{OpenError, SignalConflict, Unavailable};
-use c10k_sys::signal::{self, Signal, SignalSet};
+use c10k_sys::{
+    fork::Process,
+    signal::{self, Signal, SignalSet},
+};
 use rustix::io::Errno;
 use std::{
+    cell::RefCell,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -29,7 +33,8 @@ struct ThreadSignals {
 }
 
 thread_local! {
-    static OF_THIS_THREAD: Arc<ThreadSignals> = Arc::default();
+    /// With the process: a forked child starts anew, since the sets of its parent take no signals there.
+    static OF_THIS_THREAD: RefCell<Option<(Process, Arc<ThreadSignals>)>> = const { RefCell::new(None) };
 }
 
 /// A real-time signal of one set. The signal and `SIGIO` are blocked in the thread that claimed it. Dropping the claim
@@ -51,7 +56,7 @@ impl Claim {
             mechanism,
             reason: Unavailable::Signal(conflict),
         };
-        let shared = OF_THIS_THREAD.with(Arc::clone);
+        let shared = ThreadSignals::of_this_thread().map_err(refused("pthread_atfork"))?;
         shared.release_left();
         if signal::has_handler(Signal::IO).map_err(refused("rt_sigaction"))? {
             return Err(conflict(SignalConflict::HandlerOfSigio));
@@ -110,7 +115,10 @@ impl Drop for Claim {
         if self.is_sent {
             return;
         }
-        let is_here = OF_THIS_THREAD.try_with(|own| Arc::ptr_eq(own, &self.shared));
+        let is_here = OF_THIS_THREAD.try_with(|own| match &*own.borrow() {
+            Some((_, own)) => Arc::ptr_eq(own, &self.shared),
+            None => false,
+        });
         if is_here == Ok(true) {
             self.shared.release(self.bit, self.signal);
             self.shared.release_left();
@@ -121,6 +129,14 @@ impl Drop for Claim {
 }
 
 impl ThreadSignals {
+    fn of_this_thread() -> Result<Arc<Self>, Errno> {
+        let this = Process::this()?;
+        OF_THIS_THREAD.with_borrow_mut(|own| match own {
+            Some((process, shared)) if *process == this => Ok(Arc::clone(shared)),
+            _ => Ok(Arc::clone(&own.insert((this, Arc::default())).1)),
+        })
+    }
+
     /// Discards the pending signals of a set that no file sends any more, and restores the mask of the calling thread,
     /// which is this one. What the kernel refuses stays blocked.
     fn release(&self, bit: u64, signal: Signal) {
@@ -151,6 +167,19 @@ impl ThreadSignals {
             self.release(bit, signal);
         }
     }
+}
+
+/// The signals that are blocked in this thread because its sets blocked them.
+pub(super) fn blocked_by_sets() -> SignalSet {
+    OF_THIS_THREAD.with_borrow(|own| {
+        let Some((_, shared)) = own else {
+            return SignalSet::of(&[]);
+        };
+        let blocked = shared.blocked.load(Ordering::Relaxed);
+        let io = shared.blocked_io.load(Ordering::Relaxed).then_some(Signal::IO);
+        let signals = bits().filter(|(bit, _)| blocked & bit != 0).map(|(_, signal)| signal);
+        SignalSet::of(&signals.chain(io).collect::<Vec<_>>())
+    })
 }
 
 /// The real-time signal of this number, unless a set uses it.
