@@ -22,6 +22,12 @@ pub(crate) enum Content {
     HeadOnly,
 }
 
+impl Content {
+    pub(crate) fn of(is_head: bool) -> Content {
+        if is_head { Content::HeadOnly } else { Content::Sent }
+    }
+}
+
 /// How the request being answered wants its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Manner {

@@ -27,9 +27,21 @@ enum State {
     /// Before the first digit of a chunk size.
     SizeStart,
     Size,
-    /// White space between a size and the semicolon of an extension.
+    /// White space before the semicolon of an extension.
     SizeSpace,
-    Extension,
+    /// Behind the semicolon, before the name.
+    ExtensionStart,
+    ExtensionName,
+    /// White space behind a name.
+    ExtensionSpace,
+    /// Behind the equals sign, before the value.
+    ExtensionEquals,
+    ExtensionToken,
+    ExtensionQuoted,
+    /// Behind a backslash in a quoted value.
+    ExtensionEscape,
+    /// Behind the closing quote.
+    ExtensionEnd,
     SizeLineFeed,
     Data,
     DataReturn,
@@ -116,21 +128,9 @@ impl Body {
         match (self.state, byte) {
             (State::SizeStart | State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte, limits),
             (State::Size, b'\r') => Ok(State::SizeLineFeed),
-            (State::Size | State::SizeSpace, b';') => Ok(State::Extension),
-            (State::Size | State::SizeSpace, b' ' | b'\t') => {
-                self.count_extension(limits)?;
-                Ok(State::SizeSpace)
-            }
-            (State::Extension, b'\r') => Ok(State::SizeLineFeed),
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.count_extension(limits)?;
-                Ok(State::Extension)
-            }
             (State::SizeLineFeed, b'\n') if self.remaining == 0 => Ok(State::TrailerStart),
             (State::SizeLineFeed, b'\n') => Ok(State::Data),
-            (State::SizeStart | State::Size | State::SizeSpace | State::Extension | State::SizeLineFeed, _) => {
-                Err(SIZE)
-            }
+            (State::SizeStart | State::SizeLineFeed, _) => Err(SIZE),
             (State::DataReturn, b'\r') => Ok(State::DataLineFeed),
             (State::DataLineFeed, b'\n') => Ok(State::SizeStart),
             (State::DataReturn | State::DataLineFeed, _) => Err(ENDING),
@@ -143,7 +143,21 @@ impl Body {
             (State::TrailerValue, b'\r') => Ok(State::TrailerLineFeed),
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(State::TrailerValue, limits),
             (State::TrailerLineFeed, b'\n') => self.trailer(State::TrailerStart, limits),
-            _ => Err(TRAILER),
+            (
+                State::TrailerStart
+                | State::TrailerName
+                | State::TrailerValue
+                | State::TrailerLineFeed
+                | State::EndLineFeed,
+                _,
+            ) => Err(TRAILER),
+            (state, byte) => {
+                let next = after_size(state, byte).ok_or(SIZE)?;
+                if !matches!((next, byte), (State::SizeLineFeed, _) | (State::ExtensionStart, b';')) {
+                    self.count_extension(limits)?;
+                }
+                Ok(next)
+            }
         }
     }
 
@@ -181,4 +195,36 @@ impl Body {
         }
         Ok(next)
     }
+}
+
+/// What follows a chunk size: `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ) CR` (RFC 9112, section 7.1.1).
+fn after_size(state: State, byte: u8) -> Option<State> {
+    let token = class::is(byte, TOKEN);
+    Some(match (state, byte) {
+        (State::ExtensionQuoted, b'"') => State::ExtensionEnd,
+        (State::ExtensionQuoted, b'\\') => State::ExtensionEscape,
+        (State::ExtensionQuoted | State::ExtensionEscape, b'\t' | b' '..=b'~' | 0x80..) => State::ExtensionQuoted,
+        (State::Size | State::ExtensionName | State::ExtensionToken | State::ExtensionEnd, b'\r') => {
+            State::SizeLineFeed
+        }
+        (
+            State::Size
+            | State::SizeSpace
+            | State::ExtensionName
+            | State::ExtensionSpace
+            | State::ExtensionToken
+            | State::ExtensionEnd,
+            b';',
+        ) => State::ExtensionStart,
+        (State::ExtensionName | State::ExtensionSpace, b'=') => State::ExtensionEquals,
+        (State::ExtensionEquals, b'"') => State::ExtensionQuoted,
+        (State::ExtensionStart | State::ExtensionName, _) if token => State::ExtensionName,
+        (State::ExtensionEquals | State::ExtensionToken, _) if token => State::ExtensionToken,
+        (State::Size | State::SizeSpace | State::ExtensionToken | State::ExtensionEnd, b' ' | b'\t') => {
+            State::SizeSpace
+        }
+        (State::ExtensionName | State::ExtensionSpace, b' ' | b'\t') => State::ExtensionSpace,
+        (State::ExtensionStart | State::ExtensionEquals, b' ' | b'\t') => state,
+        _ => return None,
+    })
 }

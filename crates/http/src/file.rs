@@ -93,7 +93,7 @@ impl FileReply {
 /// The decoded path below the root that a request names. `None` if no file can have it: it has an encoded slash, a NUL, or a
 /// segment that is empty, `.` or `..`. For a directory it is the path of its index.
 pub(crate) fn path(head: &[u8]) -> Option<Vec<u8>> {
-    let path = target::origin_path(head)?;
+    let (path, _) = target::origin(head)?;
     let mut decoded = Vec::with_capacity(path.len() + INDEX.len());
     let mut rest = path.strip_prefix(b"/")?;
     while let Some((&byte, after)) = rest.split_first() {
@@ -146,7 +146,7 @@ pub(crate) fn answer(
         }
         None => {}
     }
-    let wanted = match asked.range {
+    let wanted = match asked.range.value() {
         // Only GET has ranges (section 14.2).
         Some(value) if manner.content == Content::Sent && asked.range_holds(&validators) => {
             range::wanted(value, facts.size, limits.ranges)
@@ -154,15 +154,19 @@ pub(crate) fn answer(
         _ => Wanted::Whole,
     };
     let kind = ["Content-Type: ", media_type, "\r\n"].concat();
+    let fields = ["Accept-Ranges: bytes\r\n", &fields].concat();
     match wanted {
         Wanted::Unsatisfiable => {
-            let fields = format!("Content-Range: bytes */{}\r\n{TEXT}", facts.size);
+            let fields = format!(
+                "Accept-Ranges: bytes\r\nContent-Range: bytes */{}\r\n{TEXT}",
+                facts.size
+            );
             let why = b"the file has no such range\n";
             answer::whole(out, RANGE_NOT_SATISFIABLE, &fields, why, manner, date);
             None
         }
         Wanted::Whole => {
-            let fields = [&kind, "Accept-Ranges: bytes\r\n", &fields].concat();
+            let fields = [kind, fields].concat();
             answer::head(out, OK, &fields, Length::Of(facts.size), manner, date);
             let sends = manner.content == Content::Sent && facts.size > 0;
             sends.then(|| FileReply::of(&(0..facts.size), facts.size))
@@ -193,8 +197,9 @@ pub(crate) fn answer_without(head: &[u8], why: Unsent, manner: Manner, date: &Da
         Unsent::Shortage => (UNAVAILABLE, b"too many files are open: try again\n"),
         Unsent::Directory => {
             // The path has no empty segment, so a client cannot read it as the name of another host.
-            let path = target::origin_path(head).unwrap_or(b"");
-            let fields = ["Location: ", &String::from_utf8_lossy(path), "/\r\n", TEXT].concat();
+            let (path, query) = target::origin(head).unwrap_or_default();
+            let (path, query) = (String::from_utf8_lossy(path), String::from_utf8_lossy(query));
+            let fields = ["Location: ", &path, "/", &query, "\r\n", TEXT].concat();
             return answer::whole(out, MOVED, &fields, b"a directory ends with a slash\n", manner, date);
         }
     };
@@ -297,16 +302,18 @@ impl Validators {
         ["ETag: ", &self.tag, "\r\nLast-Modified: ", &modified, "\r\n"].concat()
     }
 
-    /// Whether a list of tags, or `*`, names this version. A weak tag matches only in a weak comparison.
-    fn is_named_by(&self, list: &[u8], comparison: Comparison) -> bool {
-        list.trim_ascii() == b"*"
-            || list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
-                let strong = match comparison {
-                    Comparison::Weak => tag.strip_prefix(b"W/").unwrap_or(tag),
-                    Comparison::Strong => tag,
-                };
-                strong == self.tag.as_bytes()
-            })
+    /// Whether a list of tags, or `*`, names this version. A weak tag matches only in a weak comparison. No tag of a file
+    /// has a comma, so that one within another tag does no harm.
+    fn is_named_by(&self, lines: &[&[u8]], comparison: Comparison) -> bool {
+        let mut elements = lines.iter().flat_map(|line| line.split(|byte| *byte == b','));
+        elements.any(|element| {
+            let tag = element.trim_ascii();
+            let strong = match comparison {
+                Comparison::Weak => tag.strip_prefix(b"W/").unwrap_or(tag),
+                Comparison::Strong => tag,
+            };
+            tag == b"*" || strong == self.tag.as_bytes()
+        })
     }
 
     fn modified_after(&self, value: &[u8]) -> Option<bool> {
@@ -325,16 +332,44 @@ enum Comparison {
 /// The fields of a request that decide which part of a file is sent.
 #[derive(Default)]
 struct Asked<'a> {
-    if_match: Option<&'a [u8]>,
-    if_none_match: Option<&'a [u8]>,
-    if_modified_since: Option<&'a [u8]>,
-    if_unmodified_since: Option<&'a [u8]>,
-    if_range: Option<&'a [u8]>,
-    range: Option<&'a [u8]>,
+    /// The lines of a list (section 5.3).
+    if_match: Vec<&'a [u8]>,
+    if_none_match: Vec<&'a [u8]>,
+    if_modified_since: Single<'a>,
+    if_unmodified_since: Single<'a>,
+    if_range: Single<'a>,
+    range: Single<'a>,
+}
+
+/// A field that has one value. Several lines of it have none that is valid.
+#[derive(Default, Clone, Copy)]
+enum Single<'a> {
+    #[default]
+    Absent,
+    Value(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> Single<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Single::Absent => Single::Value(value),
+            Single::Value(_) | Single::Repeated => Single::Repeated,
+        };
+    }
+
+    /// The value, which is empty, and therefore invalid, if the field is repeated. `None` if it is absent.
+    fn value(self) -> Option<&'a [u8]> {
+        match self {
+            Single::Absent => None,
+            Single::Value(value) => Some(value),
+            Single::Repeated => Some(b""),
+        }
+    }
 }
 
 impl<'a> Asked<'a> {
-    /// Reads a well-formed head. If a field is repeated, the first one counts.
+    /// Reads a well-formed head.
     fn of(head: &'a [u8]) -> Asked<'a> {
         let mut asked = Asked::default();
         for line in head.split(|byte| *byte == b'\n').skip(1) {
@@ -342,41 +377,40 @@ impl<'a> Asked<'a> {
                 continue;
             };
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            let place = match name.len() {
-                5 if name.eq_ignore_ascii_case(b"range") => &mut asked.range,
-                8 if name.eq_ignore_ascii_case(b"if-match") => &mut asked.if_match,
-                8 if name.eq_ignore_ascii_case(b"if-range") => &mut asked.if_range,
-                13 if name.eq_ignore_ascii_case(b"if-none-match") => &mut asked.if_none_match,
-                17 if name.eq_ignore_ascii_case(b"if-modified-since") => &mut asked.if_modified_since,
-                19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => &mut asked.if_unmodified_since,
-                _ => continue,
-            };
-            place.get_or_insert(value);
+            match name.len() {
+                5 if name.eq_ignore_ascii_case(b"range") => asked.range.add(value),
+                8 if name.eq_ignore_ascii_case(b"if-match") => asked.if_match.push(value),
+                8 if name.eq_ignore_ascii_case(b"if-range") => asked.if_range.add(value),
+                13 if name.eq_ignore_ascii_case(b"if-none-match") => asked.if_none_match.push(value),
+                17 if name.eq_ignore_ascii_case(b"if-modified-since") => asked.if_modified_since.add(value),
+                19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => asked.if_unmodified_since.add(value),
+                _ => {}
+            }
         }
         asked
     }
 
     /// Section 13.2.2: the status by which a precondition ends the request, if one does.
     fn verdict(&self, file: &Validators) -> Option<Status> {
-        let met = match (self.if_match, self.if_unmodified_since) {
-            (Some(tags), _) => file.is_named_by(tags, Comparison::Strong),
-            (None, Some(since)) => !file.modified_after(since).unwrap_or(false),
-            (None, None) => true,
+        let met = match (self.if_match.as_slice(), self.if_unmodified_since.value()) {
+            ([], None) => true,
+            ([], Some(since)) => !file.modified_after(since).unwrap_or(false),
+            (tags, _) => file.is_named_by(tags, Comparison::Strong),
         };
         if !met {
             return Some(PRECONDITION_FAILED);
         }
-        let known = match (self.if_none_match, self.if_modified_since) {
-            (Some(tags), _) => file.is_named_by(tags, Comparison::Weak),
-            (None, Some(since)) => !file.modified_after(since).unwrap_or(true),
-            (None, None) => false,
+        let known = match (self.if_none_match.as_slice(), self.if_modified_since.value()) {
+            ([], None) => false,
+            ([], Some(since)) => !file.modified_after(since).unwrap_or(true),
+            (tags, _) => file.is_named_by(tags, Comparison::Weak),
         };
         known.then_some(NOT_MODIFIED)
     }
 
     /// Section 13.1.5: whether the file is the version of which the client has a part.
     fn range_holds(&self, file: &Validators) -> bool {
-        match self.if_range {
+        match self.if_range.value() {
             None => true,
             Some(tag) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => tag == file.tag.as_bytes(),
             // A date must match exactly.

@@ -96,6 +96,11 @@ pub(crate) fn scan(bytes: &[u8], from: usize, limits: &Limits) -> Result<Scan, R
     Ok(Scan::Partial(line))
 }
 
+/// Whether a request, of which the beginning is given, is for a head alone. Its reply has no body, whatever it says.
+pub(crate) fn wants_no_body(request: &[u8]) -> bool {
+    request.starts_with(b"HEAD") && class::run(request, TOKEN) == b"HEAD".len()
+}
+
 /// Reads a complete head, as delimited by [`scan`]. Its request line is not empty.
 pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
     let line_feed = memchr::memchr(b'\n', head).unwrap_or(head.len());
@@ -114,6 +119,10 @@ pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Request, Refusal> {
         return Err(Refusal::with(NOT_IMPLEMENTED, "unknown method"));
     };
     let path = target::path(method, target)?;
+    if method == Method::Connect {
+        // The connection ends, since what follows may be meant for the other end of the tunnel.
+        return Err(Refusal::with(NOT_IMPLEMENTED, "this server opens no tunnels"));
+    }
     if facts.unmet_expectation {
         return Err(Refusal::with(EXPECTATION_FAILED, "unknown expectation"));
     }
@@ -218,9 +227,11 @@ impl Facts {
                 }
             }
             6 if named("expect") => {
-                let known = field.value.eq_ignore_ascii_case(b"100-continue");
-                self.expects_continue |= known;
-                self.unmet_expectation |= !known;
+                for expectation in list(field.value).filter(|expectation| !expectation.is_empty()) {
+                    let known = expectation.eq_ignore_ascii_case(b"100-continue");
+                    self.expects_continue |= known;
+                    self.unmet_expectation |= !known;
+                }
             }
             10 if named("connection") => {
                 for option in list(field.value) {

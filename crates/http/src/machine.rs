@@ -281,11 +281,9 @@ impl Machine {
         if !matches!(self.phase(), Phase::Head | Phase::Body) {
             return Step::Close(Ending::Agreed);
         }
-        self.refuse(
-            Refusal::with(REQUEST_TIMEOUT, "the request took too long"),
-            host,
-            output,
-        );
+        let late = Refusal::with(REQUEST_TIMEOUT, "the request took too long");
+        let content = self.content_of(&[]);
+        self.refuse(late, content, host, output);
         self.progress = None;
         Step::Close(Ending::Lingering)
     }
@@ -334,7 +332,7 @@ impl Machine {
                         return (used, step);
                     }
                 }
-                Err(refusal) => self.refuse(refusal, host, output),
+                Err(refusal) => self.refuse(refusal, self.content_of(rest), host, output),
             }
         }
     }
@@ -487,12 +485,20 @@ impl Machine {
             (Wish::Keep, Version::Http11) => Persistence::Keep,
             (Wish::Keep, Version::Http10) => Persistence::KeepSaid,
         };
-        let content = if request.method == Method::Head {
-            Content::HeadOnly
-        } else {
-            Content::Sent
-        };
+        let content = Content::of(request.method == Method::Head);
         Manner { persistence, content }
+    }
+
+    /// Whether the refusal of the request that is being received has a body. `input` is what has not been taken of it.
+    #[cold]
+    fn content_of(&self, input: &[u8]) -> Content {
+        let progress = self.progress.as_ref();
+        let receiving = progress.and_then(|progress| progress.receiving.as_ref());
+        let held = progress.map_or(&[][..], |progress| &progress.backlog);
+        Content::of(match receiving {
+            Some((request, _)) => request.method == Method::Head,
+            None => head::wants_no_body(input) || head::wants_no_body(held),
+        })
     }
 
     fn bytes(&mut self, length: u64, out: &mut Vec<u8>) {
@@ -505,12 +511,13 @@ impl Machine {
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, host: &Host, output: &mut Output) {
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal, content: Content, host: &Host, output: &mut Output) {
         output.refused += 1;
         output.replies += 1;
         let manner = Manner {
             persistence: Persistence::Close,
-            content: Content::Sent,
+            content,
         };
         let body = [refusal.why, "\n"].concat();
         answer::whole(

@@ -8,16 +8,21 @@ const INVALID: Refusal = Refusal::bad("invalid request target");
 
 /// The path of a request target, without its query. `*` and an authority are returned as they are.
 pub(crate) fn path(method: Method, target: &[u8]) -> Result<&[u8], Refusal> {
+    split(method, target).map(|(path, _)| path)
+}
+
+/// The path of a request target, and its query with the question mark; empty if it has none.
+fn split(method: Method, target: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if method == Method::Connect {
         return if is_authority(target, PortRule::Required) {
-            Ok(target)
+            Ok((target, b""))
         } else {
             Err(INVALID)
         };
     }
     if target == b"*" {
         return if method == Method::Options {
-            Ok(target)
+            Ok((target, b""))
         } else {
             Err(INVALID)
         };
@@ -34,16 +39,17 @@ pub(crate) fn path(method: Method, target: &[u8]) -> Result<&[u8], Refusal> {
         Some((b'?', query)) if span(query, QUERY) == query.len() => {}
         Some(_) => return Err(INVALID),
     }
-    Ok(if path.is_empty() { b"/" } else { path })
+    Ok((if path.is_empty() { b"/" } else { path }, query))
 }
 
-/// The path in the request line of a head that was found well-formed; `None` where its target has none.
-pub(crate) fn origin_path(head: &[u8]) -> Option<&[u8]> {
+/// The path in the request line of a head that was found well-formed, and its query with the question mark; `None` where
+/// its target has no path.
+pub(crate) fn origin(head: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut words = head.split(|byte| *byte == b' ');
     let (method, target) = (words.next()?, words.next()?);
-    path(Method::named(method)?, target)
+    split(Method::named(method)?, target)
         .ok()
-        .filter(|path| path.starts_with(b"/"))
+        .filter(|(path, _)| path.starts_with(b"/"))
 }
 
 /// The rest of an absolute-form target: its path, which may be empty, and its query.

@@ -227,11 +227,32 @@ fn malformed_requests_are_refused_with_their_status() {
             "400",
         ),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 200-maybe\r\n\r\n", "417"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, x\r\n\r\n", "417"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: x\r\n\r\n",
+            "417",
+        ),
+        ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
+        ("CONNECT a:443 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "501"),
+        ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
         (&long_target, "414"),
         (&many, "431"),
     ] {
         assert_eq!(status_of(input.as_bytes()), status, "{input:?}");
+        a_head_request_is_refused_without_a_body(input);
     }
+}
+
+/// Replaces the method of a request that is refused by HEAD: the reply is the same without its body.
+fn a_head_request_is_refused_without_a_body(input: &str) {
+    let Some(rest) = input.strip_prefix("GET ") else {
+        return;
+    };
+    let (refused, _) = replies(input.as_bytes());
+    let (head, closed) = replies(format!("HEAD {rest}").as_bytes());
+    let (fields, body) = refused.split_at(refused.find("\r\n\r\n").expect("a reply") + 4);
+    assert!(!body.is_empty() && closed, "{input:?}");
+    assert_eq!(head, fields, "{input:?}");
 }
 
 #[test]
@@ -269,6 +290,7 @@ fn bodies_are_taken_and_the_next_request_follows() {
         "Content-Length: 3\r\n\r\nabc",
         "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         "Transfer-Encoding: CHUNKED\r\n\r\n0003 ;a=\"b\"\r\nabc\r\nA\r\n0123456789\r\n0;x\r\nT: a b\r\nU:\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n1 ; a ; b\t= \"c\\\" ;\\\\\u{e9}\" ;d=e;f\r\nx\r\n0\r\n\r\n",
     ] {
         let input = format!("GET /bytes/1 HTTP/1.1\r\nHost: a\r\n{body}GET /bytes/2 HTTP/1.1\r\nHost: a\r\n\r\n");
         let (text, closed) = replies(input.as_bytes());
@@ -335,6 +357,21 @@ fn malformed_chunks_are_refused() {
         ("1\r\nab", "400"),
         ("1\r\na\n0", "400"),
         ("1;a\nb\r\n", "400"),
+        ("1;\r\n", "400"),
+        ("1; \r\n", "400"),
+        ("1;;a\r\n", "400"),
+        ("1;=a\r\n", "400"),
+        ("1;a=\r\n", "400"),
+        ("1;a =;b\r\n", "400"),
+        ("1;a \r\n", "400"),
+        ("1;a b\r\n", "400"),
+        ("1;a=b c\r\n", "400"),
+        ("1;a=b=c\r\n", "400"),
+        ("1;a=\"b\r\n", "400"),
+        ("1;a=\"b\\\r\n", "400"),
+        ("1;a=\"b\"c\r\n", "400"),
+        ("1;a=b\"c\"\r\n", "400"),
+        ("1;(\r\n", "400"),
         ("00000000000000001\r\na", "400"),
         ("0\r\nbad trailer\r\n\r\n", "400"),
         ("0\r\nA: b\r\n c\r\n\r\n", "400"),
@@ -344,6 +381,7 @@ fn malformed_chunks_are_refused() {
     ] {
         let input = format!("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         assert_eq!(status_of(input.as_bytes()), status, "{body:?}");
+        a_head_request_is_refused_without_a_body(&input);
     }
     let extensions = format!("1;{}", "a".repeat(4097));
     let trailers = format!("0\r\nA: {}", "b".repeat(8192));
@@ -424,4 +462,38 @@ fn a_deadline_is_answered_only_within_a_request() {
     assert_eq!(machine.feed(b"GET /", &host, &mut output), Step::Read);
     assert_eq!(machine.give_up(&host, &mut output), Step::Close(Ending::Lingering));
     assert!(output.bytes.starts_with(b"HTTP/1.1 408 "));
+}
+
+#[test]
+fn a_deadline_of_a_head_request_is_answered_without_a_body() {
+    for (input, has_body) in [
+        ("HEAD", false),
+        ("HEAD /", false),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", false),
+        ("HEADS /", true),
+        ("HEA", true),
+    ] {
+        let (mut machine, mut output) = (Machine::new(), Output::default());
+        assert_eq!(machine.feed(input.as_bytes(), &host(), &mut output), Step::Read);
+        assert_eq!(machine.give_up(&host(), &mut output), Step::Close(Ending::Lingering));
+        assert!(output.bytes.starts_with(b"HTTP/1.1 408 "));
+        assert_eq!(!output.bytes.ends_with(b"\r\n\r\n"), has_body, "{input}");
+    }
+}
+
+#[test]
+fn expectations_are_a_list() {
+    let head = "GET /bytes/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n";
+    for lines in [
+        "Expect: 100-continue, , 100-Continue\r\n",
+        "Expect: 100-continue\r\nExpect:\r\n",
+    ] {
+        let (text, _) = drive([format!("{head}{lines}\r\n").as_bytes(), b"x"], &host());
+        assert!(
+            text.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"),
+            "{text}"
+        );
+    }
+    let (text, _) = drive([format!("{head}Expect: ,\r\n\r\n").as_bytes(), b"x"], &host());
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
 }

@@ -8,7 +8,6 @@ use c10k_http::{Date, Step, Unsent};
 
 use crate::Config;
 use crate::core::{ConnectionCore, WorkerCore};
-use crate::descriptor_limit::room_for_connections;
 use crate::stats::SharedStats;
 use crate::timeout::Clock;
 
@@ -17,12 +16,14 @@ use crate::timeout::Clock;
 pub(crate) struct ServerContext {
     pub(crate) config: Config,
     pub(crate) stats: SharedStats,
+    /// How many connections the limit on descriptors allows.
+    pub(crate) room: usize,
 }
 
 impl ServerContext {
     /// How many connections may be open at once, where the model itself sets no limit.
     pub(crate) fn max_connections(&self) -> usize {
-        self.config.max_connections.unwrap_or_else(room_for_connections)
+        self.config.max_connections.unwrap_or(self.room)
     }
 
     /// The share of one of so many workers, so that all together stay below the limit.
@@ -102,12 +103,7 @@ impl WorkerContext {
     /// if part of it is to be sent.
     pub(crate) fn answer_file(&mut self, connection: &mut ConnectionCore) -> (Step, Option<OwnedFd>) {
         let found = match (&self.server.config.root, connection.machine.file_path()) {
-            (Some(root), Some(path)) => {
-                self.core.stats.calls.openat2 += 1;
-                let found = root.find(&path);
-                self.core.stats.calls.fstat += u64::from(found.is_ok());
-                found
-            }
+            (Some(root), Some(path)) => root.find(&path, &mut self.core.stats.calls),
             _ => Err(Unsent::Missing),
         };
         let (file, facts) = match found {

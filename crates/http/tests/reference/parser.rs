@@ -68,15 +68,15 @@ pub(crate) fn replies(mut input: &[u8], limits: &Limits) -> Vec<Expected> {
         }
         let head = match head_of(input, limits) {
             Ok(head) => head,
-            Err(stop) => break replies.extend(stop.reply(None)),
+            Err(stop) => break replies.extend(stop.reply(None, input)),
         };
         let request = match request(head, limits) {
             Ok(request) => request,
-            Err(stop) => break replies.extend(stop.reply(Some(head))),
+            Err(stop) => break replies.extend(stop.reply(Some(head), input)),
         };
         let (body, rest) = match body(&input[head.len()..], &request.framing, limits) {
             Ok(whole) => whole,
-            Err(stop) => break replies.extend(stop.reply(Some(head))),
+            Err(stop) => break replies.extend(stop.reply(Some(head), input)),
         };
         replies.push(answer(&request, head, body));
         if !request.keep {
@@ -88,13 +88,18 @@ pub(crate) fn replies(mut input: &[u8], limits: &Limits) -> Vec<Expected> {
 }
 
 impl Stop {
-    fn reply(self, head: Option<&[u8]>) -> Option<Expected> {
+    fn reply(self, head: Option<&[u8]>, request: &[u8]) -> Option<Expected> {
+        let method = request.split(|byte| !is_tchar(*byte)).next();
         match self {
             More => None,
             Refused(status) => Some(Expected {
                 status,
                 closes: true,
-                body: Body::Words,
+                body: if method == Some(b"HEAD") {
+                    Body::Omitted
+                } else {
+                    Body::Words
+                },
                 head: head.map(<[u8]>::to_vec),
             }),
         }
@@ -167,9 +172,13 @@ fn request<'a>(head: &'a [u8], limits: &Limits) -> Result<Request<'a>, Stop> {
         .filter(|name| METHODS.contains(name))
         .ok_or(Refused(501))?;
     let path = path(method, target).ok_or(Refused(400))?;
+    if method == "CONNECT" {
+        return Err(Refused(501));
+    }
     if all("expect")
         .iter()
-        .any(|wish| !wish.eq_ignore_ascii_case(b"100-continue"))
+        .flat_map(|wishes| elements(wishes))
+        .any(|wish| !wish.is_empty() && !wish.eq_ignore_ascii_case(b"100-continue"))
     {
         return Err(Refused(417));
     }
@@ -307,28 +316,8 @@ fn chunk_size(input: &mut &[u8], before: u64, extensions: &mut u32, limits: &Lim
             return Err(Refused(413));
         }
     }
-    let mut count = || {
-        *extensions += 1;
-        if *extensions > limits.chunk_extensions {
-            Err(Refused(400))
-        } else {
-            Ok(())
-        }
-    };
-    let mut spaces = 0;
-    while !digits.is_empty() && matches!(first(input)?, b' ' | b'\t') {
-        next(input)?;
-        count()?;
-        spaces += 1;
-    }
-    if !digits.is_empty() && first(input)? == b';' {
-        next(input)?;
-        while matches!(first(input)?, b'\t' | b' '..=b'~' | 0x80..) {
-            next(input)?;
-            count()?;
-        }
-    } else if spaces > 0 {
-        return Err(Refused(400));
+    if !digits.is_empty() {
+        chunk_extensions(input, extensions, limits)?;
     }
     if digits.is_empty() {
         first(input)?;
@@ -337,6 +326,71 @@ fn chunk_size(input: &mut &[u8], before: u64, extensions: &mut u32, limits: &Lim
     expect(input, b'\r')?;
     expect(input, b'\n')?;
     u64::from_str_radix(&digits, 16).map_err(|_| Refused(400))
+}
+
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`. Every byte but a semicolon counts.
+fn chunk_extensions(input: &mut &[u8], extensions: &mut u32, limits: &Limits) -> Result<(), Stop> {
+    let mut take = |input: &mut &[u8]| {
+        *extensions += 1;
+        next(input)?;
+        if *extensions > limits.chunk_extensions {
+            return Err(Refused(400));
+        }
+        Ok(())
+    };
+    let mut spaces = 0;
+    loop {
+        while matches!(first(input)?, b' ' | b'\t') {
+            take(input)?;
+            spaces += 1;
+        }
+        if first(input)? != b';' {
+            // White space leads to another extension, or is an error.
+            return if spaces == 0 { Ok(()) } else { Err(Refused(400)) };
+        }
+        next(input)?;
+        spaces = 0;
+        while matches!(first(input)?, b' ' | b'\t') {
+            take(input)?;
+        }
+        if !is_tchar(first(input)?) {
+            return Err(Refused(400));
+        }
+        while is_tchar(first(input)?) {
+            take(input)?;
+        }
+        while matches!(first(input)?, b' ' | b'\t') {
+            take(input)?;
+            spaces += 1;
+        }
+        if first(input)? != b'=' {
+            continue;
+        }
+        take(input)?;
+        spaces = 0;
+        while matches!(first(input)?, b' ' | b'\t') {
+            take(input)?;
+        }
+        if first(input)? == b'"' {
+            take(input)?;
+            while first(input)? != b'"' {
+                if first(input)? == b'\\' {
+                    take(input)?;
+                }
+                if !matches!(first(input)?, b'\t' | b' '..=b'~' | 0x80..) {
+                    return Err(Refused(400));
+                }
+                take(input)?;
+            }
+            take(input)?;
+        } else if is_tchar(first(input)?) {
+            while is_tchar(first(input)?) {
+                take(input)?;
+            }
+        } else {
+            return Err(Refused(400));
+        }
+    }
 }
 
 /// `*( field-line CRLF ) CRLF`, dropped; what follows.
@@ -405,7 +459,7 @@ fn answer(request: &Request<'_>, head: &[u8], received: Vec<u8>) -> Expected {
         .and_then(|text| duration::parse(text).ok())
         .filter(|time| *time <= Duration::from_secs(60));
     let (status, body) = match request.path.as_str() {
-        "/echo" if matches!(request.method, "TRACE" | "CONNECT") => (405, Body::Words),
+        "/echo" if request.method == "TRACE" => (405, Body::Words),
         "/echo" => (200, Body::Exactly(received)),
         "/headers" | "/stats" if !reads => (405, Body::Words),
         "/headers" => (200, Body::Exactly(head.to_vec())),

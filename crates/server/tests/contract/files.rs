@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::mpsc;
 
 use c10k_server::Confinement;
-use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use tempfile::TempDir;
 
 use crate::Case;
@@ -39,6 +40,7 @@ pub(crate) const CASES: &[Case] = &[
         Needs::Nothing,
         landlocked,
     ),
+    ("a_request_for_a_fifo_does_not_wake_its_writer", Needs::Nothing, fifo),
     ("a_server_gives_up_being_root", Needs::Root, user),
 ];
 
@@ -101,6 +103,25 @@ fn validators(subject: &Subject) {
             format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}\r\n"),
             200,
         ),
+        // Several lines of a list are one list; several lines of a single value have no valid one.
+        (format!("If-None-Match: \"x\"\r\nIf-None-Match: {tag}\r\n"), 304),
+        (format!("If-None-Match: \"x\"\r\nIf-None-Match: \"y\"\r\n"), 200),
+        ("If-None-Match: \"x\"\r\nIf-None-Match: *\r\n".to_owned(), 304),
+        (format!("If-Match: \"x\"\r\nIf-Match: \"y\", {tag}\r\n"), 200),
+        ("If-Match: \"x\"\r\nIf-Match: \"y\"\r\n".to_owned(), 412),
+        (
+            format!("If-Modified-Since: {modified}\r\nIf-Modified-Since: {modified}\r\n"),
+            200,
+        ),
+        (
+            format!("If-Unmodified-Since: {early}\r\nIf-Unmodified-Since: {early}\r\n"),
+            200,
+        ),
+        (
+            format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n"),
+            200,
+        ),
+        ("Range: bytes=0-9\r\nRange: bytes=0-9\r\n".to_owned(), 200),
         (format!("If-Match: {tag}\r\n"), 200),
         (format!("If-Match: W/{tag}\r\n"), 412),
         (format!("If-Unmodified-Since: {early}\r\n"), 412),
@@ -125,6 +146,8 @@ fn validators(subject: &Subject) {
     assert_eq!(client.get("/sub/").body, b"<p>below</p>\n");
     let moved = client.get("/sub");
     assert_eq!((moved.status, field(&moved, "Location")), (301, Some("/sub/")));
+    let moved = client.get("http://a/sub?b=/c&d?");
+    assert_eq!((moved.status, field(&moved, "Location")), (301, Some("/sub/?b=/c&d?")));
     assert_eq!(ask(&mut client, "DELETE", "/text.txt", "").status, 405);
     // Built-in paths take precedence over files.
     assert_eq!(client.get("/bytes/3").body, pattern(3));
@@ -151,6 +174,7 @@ fn ranges(subject: &Subject) {
         );
         let range = format!("bytes {}-{}/1000", part.start, part.end - 1);
         assert_eq!(field(&reply, "Content-Range"), Some(range.as_str()));
+        assert_eq!(field(&reply, "Accept-Ranges"), Some("bytes"));
     }
     let beyond = ask(&mut client, "GET", "/text.txt", "Range: bytes=1000-\r\n");
     assert_eq!(
@@ -158,7 +182,7 @@ fn ranges(subject: &Subject) {
         (416, Some("bytes */1000"))
     );
     let several = ask(&mut client, "GET", "/text.txt", "Range: bytes=0-1, 500-502,-1\r\n");
-    assert_eq!(several.status, 206);
+    assert_eq!((several.status, field(&several, "Accept-Ranges")), (206, Some("bytes")));
     let kind = field(&several, "Content-Type").expect("a type");
     let boundary = kind
         .strip_prefix("multipart/byteranges; boundary=")
@@ -229,6 +253,14 @@ fn confined(subject: &Subject) {
     symlink(outer.path(), below("elsewhere")).expect("a link");
     symlink("/proc/self/root/etc/passwd", below("magic")).expect("a link");
     symlink("text.txt", below("within")).expect("a link");
+    // The kernel follows no absolute link, and none that leaves the root on its way.
+    symlink(below("text.txt"), below("absolute-within")).expect("a link");
+    let own_name = site.path().file_name().expect("a name");
+    symlink(
+        std::path::Path::new("..").join(own_name).join("text.txt"),
+        below("there-and-back"),
+    )
+    .expect("a link");
     mkfifoat(CWD, below("fifo"), Mode::RWXU).expect("a FIFO");
     symlink("/dev/zero", below("device")).expect("a link");
     let _socket = std::os::unix::net::UnixListener::bind(below("socket")).expect("a socket");
@@ -255,6 +287,8 @@ fn confined(subject: &Subject) {
         "/elsewhere/secret",
         "/elsewhere",
         "/magic",
+        "/absolute-within",
+        "/there-and-back",
         "/fifo",
         "/device",
         "/socket",
@@ -277,6 +311,44 @@ fn confined(subject: &Subject) {
     assert_eq!(client.get("/within").body, pattern(1000));
     drop(client);
     server.stop();
+}
+
+fn fifo(subject: &Subject) {
+    let site = site();
+    let fifo = site.path().join("fifo");
+    mkfifoat(CWD, &fifo, Mode::RWXU).expect("a FIFO");
+    let (sender, written) = mpsc::channel();
+    let path = fifo.clone();
+    let writer = std::thread::spawn(move || {
+        let id = rustix::thread::gettid().as_raw_nonzero();
+        sender.send(Some(id)).expect("the test waits");
+        // It blocks until somebody opens the FIFO to read.
+        let opened = fs::OpenOptions::new().write(true).open(path);
+        sender.send(None).expect("the test waits");
+        opened.map(drop)
+    });
+    let id = written.recv().expect("a thread").expect("its ID");
+    let sleeps = || {
+        let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).expect("it runs");
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+    };
+    while !sleeps() {
+        std::thread::yield_now();
+    }
+    let server = start(subject, &site);
+    let mut client = Client::connect(server.address);
+    assert_eq!(client.get("/fifo").status, 404);
+    // A writer that had been woken would run, or have reported that it has opened the FIFO.
+    assert!(sleeps() && written.try_recv().is_err(), "the writer was woken");
+    drop(client);
+    server.stop();
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let _reader = rustix::fs::open(&fifo, flags, Mode::empty()).expect("a FIFO");
+    assert_eq!(written.recv(), Ok(None));
+    writer
+        .join()
+        .expect("the writer does not panic")
+        .expect("the FIFO has a reader");
 }
 
 fn truncated(subject: &Subject) {
