@@ -1,6 +1,6 @@
 //! `c10k serve`.
 
-use std::net::SocketAddr;
+use std::error::Error;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,43 +8,46 @@ use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
 use c10k_record::{ServeRecord, ServeSummary};
-use c10k_server::{AcceptPolicy, AcceptSharing, Config, Confinement, Model, Root, Server, Stop, Submission};
+use c10k_server::{
+    AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption, Root,
+    Server, Stop, Submission, Workers,
+};
 
 use crate::Outcome;
 
 /// Serves HTTP/1.1 with a chosen event mechanism and concurrency model, until SIGTERM or SIGINT.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    /// Where to listen: an address or a name with a port, where port 0 takes a free one, or `unix:PATH`.
+    #[arg(long, value_name = "HOST:PORT|unix:PATH", default_value = "127.0.0.1:0")]
+    listen: String,
     /// The concurrency model; `c10k list` shows them.
     #[arg(long, value_name = "NAME", default_value = "event-loop")]
     model: String,
-    /// The event mechanism of models that have one; `c10k list` shows them.
-    #[arg(long, value_name = "NAME", default_value = "epoll-edge")]
-    mechanism: String,
-    /// Connections to accept each time the listener is ready: `one`, `all`, or a number.
-    #[arg(long, value_name = "one|all|N", default_value = "all", value_parser = accept_policy)]
-    accept: AcceptPolicy,
+    /// The event mechanism of models that have one; `c10k list` shows them [default: epoll-edge].
+    #[arg(long, value_name = "NAME")]
+    mechanism: Option<String>,
+    /// Connections to accept each time the listener is ready: `one`, `all`, or a number [default: all].
+    #[arg(long, value_name = "one|all|N", value_parser = accept_policy)]
+    accept: Option<AcceptPolicy>,
     /// CPU time to spend on every request, such as `250us`.
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration)]
     work: Duration,
     /// Length of the queue of real-time signals (RLIMIT_SIGPENDING); only the signal mechanisms have one.
     #[arg(long, value_name = "N")]
     signal_queue: Option<u64>,
-    /// What to do when that queue has overflowed; `none` hangs, as the paper says.
-    #[arg(long, value_name = "ACTION", default_value = "rescan-poll", value_parser = on_overflow)]
-    on_overflow: OnOverflow,
+    /// What to do when that queue has overflowed; `none` hangs, as the paper says [default: rescan-poll].
+    #[arg(long, value_name = "ACTION", value_parser = on_overflow)]
+    on_overflow: Option<OnOverflow>,
     /// Number of worker threads or processes, for models that can have several.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// How the workers of `loop-per-core` share connections.
-    #[arg(long, value_name = "WAY", default_value = "reuseport", value_parser = accept_sharing)]
-    accept_sharing: AcceptSharing,
-    /// How `io-uring` submits requests: `enter`, by the call that waits, or `sqpoll`, by a kernel thread.
-    #[arg(long, value_name = "WHO", default_value = "enter", value_parser = submission)]
-    submission: Submission,
+    /// How the workers of `loop-per-core` share connections [default: reuseport].
+    #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
+    accept_sharing: Option<AcceptSharing>,
+    /// How `io-uring` submits requests: `enter`, by the call that waits, or `sqpoll`, by a kernel thread [default: enter].
+    #[arg(long, value_name = "WHO", value_parser = submission)]
+    submission: Option<Submission>,
     /// Serve the files below this directory at `/`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -71,28 +74,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     c10k_server::raise_descriptor_limit();
     let model = Model::named(&args.model)?;
-    let mut config = Config::new(Mechanism::named(&args.mechanism)?);
-    config.listen = args.listen;
-    config.accept = args.accept;
-    config.work = args.work;
-    config.event_options.signal_queue = args.signal_queue;
-    config.event_options.on_overflow = args.on_overflow;
-    config.workers = args.workers;
-    config.accept_sharing = args.accept_sharing;
-    config.submission = args.submission;
-    config.root = args.root.as_deref().map(Root::open).transpose()?;
-    config.user.clone_from(&args.user);
-    if args.landlock {
-        config.confinement = Confinement::Landlock;
-    }
-    config.max_connections = args.max_connections.map(NonZeroUsize::get);
-    config.deadlines.idle = args.idle_timeout;
-    config.deadlines.drain = args.drain_timeout;
+    args.check(model)?;
+    let config = args.config()?;
+    let mechanism = model.takes_mechanism().then(|| config.mechanism.name());
     // Before any thread is started: threads keep the privileges that the server gives up afterwards.
     let server = Server::bind(model, config)?;
     let stop = Stop::new();
     stop.on_signals()?;
-    let address = server.address();
+    let address = server.address().clone();
     if args.json {
         let record = ServeRecord::Listening {
             schema: c10k_record::SCHEMA,
@@ -101,10 +90,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         };
         println!("{}", serde_json::to_string(&record)?);
     } else {
-        eprintln!(
-            "listening on http://{address}/ with {} on {}",
-            args.model, args.mechanism
-        );
+        let on = mechanism.map(|name| format!(" on {name}")).unwrap_or_default();
+        eprintln!("listening on {} with {}{on}", address.url(), model.name());
     }
     let summary = server.run(&stop)?;
     if args.json {
@@ -113,6 +100,59 @@ pub(crate) fn run(args: &Args) -> Outcome {
         print_summary(&summary);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    /// Refuses the options that were given and that the model does not have.
+    fn check(&self, model: Model) -> Result<(), String> {
+        let mechanism = |row: &Descriptor| row.dispatch == Dispatch::Mechanism;
+        let accept = |row: &Descriptor| row.options.contains(&ModelOption::Accept);
+        let accept_sharing = |row: &Descriptor| row.options.contains(&ModelOption::AcceptSharing);
+        let submission = |row: &Descriptor| row.options.contains(&ModelOption::Submission);
+        let workers = |row: &Descriptor| row.workers != Workers::One;
+        let options: [(&str, bool, &dyn Fn(&Descriptor) -> bool); 7] = [
+            ("--mechanism", self.mechanism.is_some(), &mechanism),
+            ("--signal-queue", self.signal_queue.is_some(), &mechanism),
+            ("--on-overflow", self.on_overflow.is_some(), &mechanism),
+            ("--accept", self.accept.is_some(), &accept),
+            ("--accept-sharing", self.accept_sharing.is_some(), &accept_sharing),
+            ("--submission", self.submission.is_some(), &submission),
+            ("--workers", self.workers.is_some(), &workers),
+        ];
+        for (option, is_given, has_it) in options {
+            if is_given && !has_it(model.descriptor()) {
+                let able = MODELS.iter().filter(|row| has_it(row)).map(|row| row.name);
+                return Err(format!(
+                    "{option}: the model {} has no such option: leave it out, or use the model {}",
+                    model.name(),
+                    able.collect::<Vec<_>>().join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> Result<Config, Box<dyn Error>> {
+        let mechanism = self.mechanism.as_deref().unwrap_or("epoll-edge");
+        let mut config = Config::new(Mechanism::named(mechanism)?);
+        config.listen = Listen::named(&self.listen)?;
+        config.accept = self.accept.unwrap_or(config.accept);
+        config.work = self.work;
+        config.event_options.signal_queue = self.signal_queue;
+        config.event_options.on_overflow = self.on_overflow.unwrap_or(config.event_options.on_overflow);
+        config.workers = self.workers;
+        config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
+        config.submission = self.submission.unwrap_or(config.submission);
+        config.root = self.root.as_deref().map(Root::open).transpose()?;
+        config.user.clone_from(&self.user);
+        if self.landlock {
+            config.confinement = Confinement::Landlock;
+        }
+        config.max_connections = self.max_connections.map(NonZeroUsize::get);
+        config.deadlines.idle = self.idle_timeout;
+        config.deadlines.drain = self.drain_timeout;
+        Ok(config)
+    }
 }
 
 fn print_summary(summary: &ServeSummary) {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use c10k_record::ServeRecord;
+use c10k_server::{Descriptor, Dispatch, MODELS, Model, ModelOption, Workers};
 
 fn serve(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
@@ -33,7 +34,7 @@ fn mistakes_end_with_one_line_and_code_2() {
     for (arguments, wanted) in [
         (["--listen", taken.as_str()], "choose another port"),
         (["--listen", "192.0.2.1:80"], "not one of this machine"),
-        (["--listen", "nowhere"], "--listen"),
+        (["--listen", "nowhere"], "NAME:PORT"),
         (["--mechanism", "kqueue"], "epoll-edge"),
         (["--model", "magic"], "event-loop"),
         (["--accept", "0"], "--accept"),
@@ -44,6 +45,52 @@ fn mistakes_end_with_one_line_and_code_2() {
     ] {
         let line = refused(&arguments);
         assert!(line.contains(wanted), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn an_option_that_the_model_does_not_have_is_refused() {
+    let options: [(&[&str], fn(&Descriptor) -> bool); 7] = [
+        (&["--mechanism", "epoll-edge"], |row| {
+            row.dispatch == Dispatch::Mechanism
+        }),
+        (&["--signal-queue", "8"], |row| row.dispatch == Dispatch::Mechanism),
+        (&["--on-overflow", "none"], |row| row.dispatch == Dispatch::Mechanism),
+        (&["--accept", "all"], |row| row.options.contains(&ModelOption::Accept)),
+        (&["--accept-sharing", "shared"], |row| {
+            row.options.contains(&ModelOption::AcceptSharing)
+        }),
+        (&["--submission", "enter"], |row| {
+            row.options.contains(&ModelOption::Submission)
+        }),
+        (&["--workers", "1"], |row| row.workers != Workers::One),
+    ];
+    for row in MODELS {
+        for (option, has_it) in options {
+            if !has_it(row) {
+                let line = refused(&[["--model", row.name].as_slice(), option].concat());
+                assert!(line.contains(option[0]) && line.contains(row.name), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_line_names_the_model_and_its_mechanism_if_it_has_one() {
+    for model in Model::all().filter(|model| model.availability().is_ok()) {
+        let mut server = serve(&["--model", model.name()])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let mut messages = BufReader::new(server.stderr.take().expect("piped"));
+        let mut line = String::new();
+        messages.read_line(&mut line).expect("standard error can be read");
+        end(&server, "TERM");
+        assert_eq!(server.wait().expect("our child").code(), Some(0));
+        let (_, end) = line.trim_end().split_once(" with ").expect("a model");
+        let mechanism = if model.takes_mechanism() { " on epoll-edge" } else { "" };
+        assert_eq!(end, format!("{}{mechanism}", model.name()));
     }
 }
 

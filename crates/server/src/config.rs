@@ -8,12 +8,13 @@ use c10k_event::Mechanism;
 use c10k_http::{Date, Files, Host, Limits, Stage};
 
 use crate::Root;
+use crate::accept::Listen;
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen; port 0 lets the kernel choose. Default 127.0.0.1:0.
-    pub listen: SocketAddr,
+    /// Where to listen. Default 127.0.0.1:0.
+    pub listen: Listen,
     /// The event mechanism. Models that are not driven by one ignore it.
     pub mechanism: Mechanism,
     /// Options of the mechanism.
@@ -47,7 +48,7 @@ impl Config {
     #[must_use]
     pub fn new(mechanism: Mechanism) -> Config {
         Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: Listen::from(SocketAddr::from(([127, 0, 0, 1], 0))),
             mechanism,
             event_options: c10k_event::Options::default(),
             accept: AcceptPolicy::All,
@@ -166,6 +167,9 @@ pub struct Deadlines {
     pub idle: Duration,
     /// How long a connection must have been idle before it may be closed to make room. Default 1 s (nginx: none).
     pub spare: Duration,
+    /// How long accepting pauses when descriptors, memory or workers are used up. It resumes earlier when a connection of the
+    /// worker, or of an acceptor's server, ends. Default 100 ms (nginx: 500 ms).
+    pub back_off: Duration,
     /// How long input is dropped after the server has closed its half. Default 2 s (nginx: `lingering_timeout` 5s).
     pub linger: Duration,
     /// How long a drain may take. Default 10 s (nginx: `worker_shutdown_timeout`, no limit).
@@ -181,6 +185,7 @@ impl Default for Deadlines {
             min_send_rate: 500,
             idle: Duration::from_secs(75),
             spare: Duration::from_secs(1),
+            back_off: Duration::from_millis(100),
             linger: Duration::from_secs(2),
             drain: Duration::from_secs(10),
         }

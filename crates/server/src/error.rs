@@ -34,8 +34,35 @@ pub enum ServeError {
         /// The kernel's error.
         cause: io::Error,
     },
+    /// The text is not an address, or the name in it cannot be resolved.
+    #[error("listening on '{text}': {reason}: give ADDRESS:PORT, NAME:PORT or unix:PATH")]
+    Resolve {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The Unix socket cannot be listened on.
+    #[error("listening on unix:{}: {cause}: {}", .path.display(), unix_remedy(.cause))]
+    ListenUnix {
+        /// Its path.
+        path: PathBuf,
+        /// The kernel's error.
+        cause: io::Error,
+    },
+    /// Each worker needs a listener of its own, and there can only be one.
+    #[error(
+        "listening for {count} workers: {listener} is the only listener of its address: use one worker, \
+         --accept-sharing exclusive, shared or handoff if the model has it, or a TCP socket that shares its port"
+    )]
+    OneListener {
+        /// What it is.
+        listener: &'static str,
+        /// How many are needed.
+        count: usize,
+    },
     /// The descriptor from the service manager cannot be used.
-    #[error("using the inherited listener: {cause}: hand over one listening TCP socket, or unset LISTEN_FDS")]
+    #[error("using the inherited listener: {cause}: hand over one listening stream socket, or unset LISTEN_FDS")]
     Inherited {
         /// What is wrong with it.
         cause: io::Error,
@@ -100,5 +127,15 @@ fn remedy(cause: &io::Error) -> &'static str {
             "ports below net.ipv4.ip_unprivileged_port_start want privileges: choose one above"
         }
         _ => "see listen(2)",
+    }
+}
+
+fn unix_remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "the file exists: if no server listens there, remove it",
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            "name a file in a directory in which this user may create files"
+        }
+        _ => "see unix(7)",
     }
 }

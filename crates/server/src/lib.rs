@@ -28,7 +28,9 @@
 //!   Level-triggered mechanisms report again what is left in the backlog. For the others the loop remembers that more
 //!   connections may wait, handles other events with a zero timeout, and accepts again.
 //! - **Shortage.** When descriptors or memory are used up, or the limit on connections is reached, the listener leaves the
-//!   interest set until a connection is closed or a tenth of a second has passed. Accepting never spins.
+//!   interest set until a connection is closed or a tenth of a second ([`Deadlines::back_off`]) has passed. An acceptor
+//!   thread or process waits in the same way, and is woken by the end of a connection in any thread or process. Accepting
+//!   never spins.
 //! - **Stopping.** A [`Stop`] takes effect within a second even if the mechanism loses every event. The backlog is accepted and
 //!   the listener closed. Every connection that has a request gets its reply, with `Connection: close`. A connection without
 //!   a request gets a short grace, since one may be on its way; then the server ends the stream. No connection is reset before
@@ -61,10 +63,11 @@ mod stop;
 mod task;
 mod timeout;
 
+pub use accept::{Address, Listen};
 pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use error::ServeError;
-pub use model::{Concurrency, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers};
+pub use model::{Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers};
 pub use root::Root;
 pub use server::Server;
 pub use stop::Stop;

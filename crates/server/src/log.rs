@@ -7,6 +7,13 @@ pub(crate) fn shortage(shortage: &impl Display) {
     eprintln!("c10k serve: {shortage}: accepting waits for connections to end; said once");
 }
 
+/// The limit on descriptors allows fewer connections than a server usually has.
+pub(crate) fn few_descriptors(limit: u64, room: usize) {
+    eprintln!(
+        "c10k serve: the limit on open descriptors ({limit}) leaves room for {room} connections: raise it for more (ulimit -n)"
+    );
+}
+
 /// Every worker of a fixed number serves a connection; further connections wait elsewhere.
 pub(crate) fn full(workers: usize, what: &str, elsewhere: &str) {
     eprintln!(

@@ -1,7 +1,5 @@
 //! Giving up privileges that a listening server does not need: it becomes another user, and confines itself.
 
-use std::net::SocketAddr;
-
 use c10k_sys::user;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
@@ -36,11 +34,12 @@ pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
     set_no_new_privs(true).map_err(|errno| refused(format!("{errno}: see prctl(2)")))
 }
 
-/// Confines this thread, and those that it starts, to reading files below the root and listening on the port.
-pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, address: SocketAddr) -> Result<(), ServeError> {
+/// Confines this thread, and those that it starts, to reading files below the root and listening on the port, if there is
+/// one.
+pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, port: Option<u16>) -> Result<(), ServeError> {
     match confinement {
         Confinement::None => Ok(()),
-        Confinement::Landlock => landlock(root, address.port()).map_err(|error| refused(&error)),
+        Confinement::Landlock => landlock(root, port).map_err(|error| refused(&error)),
     }
 }
 
@@ -74,8 +73,11 @@ fn handled() -> Result<Ruleset, RulesetError> {
         .handle_access(AccessNet::from_all(LEAST))
 }
 
-fn landlock(root: Option<&Root>, port: u16) -> Result<(), RulesetError> {
-    let mut rules = handled()?.create()?.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+fn landlock(root: Option<&Root>, port: Option<u16>) -> Result<(), RulesetError> {
+    let mut rules = handled()?.create()?;
+    if let Some(port) = port {
+        rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+    }
     if let Some(root) = root {
         let reading = AccessFs::ReadFile | AccessFs::ReadDir;
         rules = rules.add_rule(PathBeneath::new(root, reading))?;

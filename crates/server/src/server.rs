@@ -1,14 +1,16 @@
 //! A bound server.
 
-use std::net::SocketAddr;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use c10k_record::ServeSummary;
 
+use crate::accept::Listeners;
 use crate::context::ServerContext;
-use crate::model::Listeners;
+use crate::descriptor_limit::descriptor_limit;
 use crate::stats::SharedStats;
-use crate::{Config, Model, ServeError, Stop, accept, privileges};
+use crate::{Address, Config, Listen, Model, ServeError, Stop, accept, log, privileges};
 
 /// A server that listens but does not accept yet. Meanwhile the kernel completes connections.
 #[derive(Debug)]
@@ -16,7 +18,29 @@ pub struct Server {
     model: Model,
     config: Config,
     listeners: Listeners,
-    address: SocketAddr,
+    address: Address,
+    file: Option<SocketFile>,
+}
+
+/// The file of a Unix socket that this server has made. It is removed when the server ends, if the server still may.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// `None` if the listener was inherited, or has no file.
+    fn of(wanted: &Listen, address: &Address) -> Option<SocketFile> {
+        match (wanted, address) {
+            (Listen::Unix(wanted), Address::Unix(path)) if wanted == path => Some(SocketFile(path.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A server that has become another user or is confined may not. The next one reports the file that is left.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Server {
@@ -26,39 +50,30 @@ impl Server {
     /// those keep their privileges.
     ///
     /// # Errors
-    /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`],
-    /// [`ServeError::Inherited`], [`ServeError::User`], [`ServeError::Confine`].
+    /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`], [`ServeError::ListenUnix`],
+    /// [`ServeError::Inherited`], [`ServeError::OneListener`], [`ServeError::User`], [`ServeError::Confine`].
     pub fn bind(model: Model, config: Config) -> Result<Server, ServeError> {
         model.check(&config)?;
-        let port = model.descriptor().port(&config);
-        let (first, address) = match accept::inherited()? {
-            Some(inherited) => inherited,
-            None => accept::open(config.listen, port)?,
-        };
-        // The kernel lets only one user share a port, so all listeners are opened before the user changes.
-        let others = match port {
-            accept::Port::Own => 0,
-            accept::Port::Shared => model.descriptor().worker_count(&config) - 1,
-        };
-        let others = (0..others)
-            .map(|_| accept::open(address, port).map(|(listener, _)| listener))
-            .collect::<Result<_, _>>()?;
+        let (listeners, address) = accept::open(&config.listen, model.descriptor().listener_count(&config))?;
+        let file = SocketFile::of(&config.listen, &address);
+        // The kernel lets only one user share a port, so all listeners are open before the user changes.
         if let Some(name) = &config.user {
             privileges::become_user(name)?;
         }
-        privileges::confine(config.confinement, config.root.as_ref(), address)?;
+        privileges::confine(config.confinement, config.root.as_ref(), address.port())?;
         Ok(Server {
             model,
             config,
-            listeners: Listeners { first, others },
+            listeners,
             address,
+            file,
         })
     }
 
     /// Where it listens. If port 0 was configured, this has the port that the kernel chose.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Serves until `stop` is requested and every request that was received is answered, or the drain deadline has passed.
@@ -70,14 +85,21 @@ impl Server {
             model,
             config,
             listeners,
+            file,
             ..
         } = self;
         let mechanism = model.takes_mechanism().then_some(config.mechanism);
         let workers = model.descriptor().counted_workers(&config);
         let stats = SharedStats::open(model.name(), mechanism, workers)
             .map_err(|cause| ServeError::System { call: "mmap", cause })?;
-        let server = Arc::new(ServerContext { config, stats });
-        (model.descriptor().run)(listeners, &server, stop)?;
+        let room = model.descriptor().room(&config);
+        if room < model.descriptor().usual_connections(&config) {
+            log::few_descriptors(descriptor_limit(), room);
+        }
+        let server = Arc::new(ServerContext { config, stats, room });
+        let outcome = (model.descriptor().run)(listeners, &server, stop);
+        drop(file);
+        outcome?;
         Ok(server.stats.summary())
     }
 }

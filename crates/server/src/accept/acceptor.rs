@@ -1,16 +1,20 @@
 //! A thread or process that accepts connections for others, until the server is asked to stop.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use super::batch::{Accept, BACK_OFF, Shortage, accept_batch};
+use super::batch::{Accept, Shortage, accept_batch};
 use super::listener::{self, Accepted};
 use crate::context::ServerContext;
 use crate::stats::WorkerStats;
 use crate::{ServeError, Stop};
+
+/// How often a sink that needs it is polled.
+const POLLING: Duration = Duration::from_millis(100);
 
 /// Where an acceptor's connections go.
 pub(crate) trait AcceptSink {
@@ -41,17 +45,33 @@ pub(crate) struct Acceptor<'a, S> {
     pub(crate) stats: WorkerStats,
 }
 
+/// What an acceptor waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    Connection,
+    /// The end of a connection.
+    Room,
+}
+
 impl<S: AcceptSink> Acceptor<'_, S> {
     /// Accepts until the stop is requested; then accepts what is left in the backlog, and closes the listener. Returns the
     /// sink.
     pub(crate) fn run(mut self, stop: &Stop) -> Result<S, ServeError> {
         while !stop.is_requested() {
-            let outcome = accept_batch(&mut self, u32::MAX);
-            if let Err(shortage) = &outcome {
-                self.server.stats.report_shortage(shortage);
-            }
+            let waits_for = match accept_batch(&mut self, u32::MAX) {
+                Ok(_) => WaitsFor::Connection,
+                Err(shortage) => {
+                    self.server.stats.report_shortage(&shortage);
+                    self.server.stats.await_end_of_connection();
+                    // A connection may have ended before.
+                    match accept_batch(&mut self, u32::MAX) {
+                        Ok(_) => WaitsFor::Connection,
+                        Err(_) => WaitsFor::Room,
+                    }
+                }
+            };
             self.maintain();
-            self.wait(stop, outcome.is_err())?;
+            self.wait(stop, waits_for)?;
         }
         // Connections for which there is no room now are reset by the end of the listener.
         let _ = accept_batch(&mut self, u32::MAX);
@@ -66,21 +86,31 @@ impl<S: AcceptSink> Acceptor<'_, S> {
         self.server.stats.add(0, &mut self.stats);
     }
 
-    /// Waits for a connection or the stop. After a shortage it waits for the stop alone, and only for the back-off.
-    fn wait(&mut self, stop: &Stop, after_shortage: bool) -> Result<(), ServeError> {
-        let mut both = [
+    /// Waits for a connection, or for room, or for the stop. If there is no room, it waits no longer than the back-off: what
+    /// is used up may belong to others.
+    fn wait(&mut self, stop: &Stop, waits_for: WaitsFor) -> Result<(), ServeError> {
+        let source = match waits_for {
+            WaitsFor::Connection => self.listener.as_fd(),
+            WaitsFor::Room => self.server.stats.connection_ended(),
+        };
+        let mut watched = [
             PollFd::from_borrowed_fd(stop.event()?, PollFlags::IN),
-            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(source, PollFlags::IN),
         ];
-        let watched = if after_shortage { &mut both[..1] } else { &mut both[..] };
-        let limited = after_shortage || self.sink.needs_polling();
-        let timeout = Timespec::try_from(BACK_OFF).ok().filter(|_| limited);
+        let back_off = self.server.config.deadlines.back_off;
+        let limit = match waits_for {
+            WaitsFor::Connection if !self.sink.needs_polling() => None,
+            WaitsFor::Connection => Some(POLLING),
+            WaitsFor::Room if self.sink.needs_polling() => Some(back_off.min(POLLING)),
+            WaitsFor::Room => Some(back_off),
+        };
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
         self.stats.calls.poll += 1;
-        match poll(watched, timeout.as_ref()) {
+        match poll(&mut watched, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             // poll(2): the kernel has no memory, which may change.
             Err(Errno::NOMEM | Errno::AGAIN) => {
-                std::thread::sleep(BACK_OFF);
+                std::thread::sleep(back_off);
                 Ok(())
             }
             Err(errno) => Err(ServeError::System {

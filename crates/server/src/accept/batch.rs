@@ -2,13 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use super::listener::Accepted;
 use crate::stats::WorkerStats;
-
-/// How long accepting pauses after a shortage. A worker that closes a connection itself resumes at once.
-pub(crate) const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Whoever accepts connections.
 pub(crate) trait Accept {

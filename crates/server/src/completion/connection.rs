@@ -96,7 +96,8 @@ impl RingConnection {
 
     /// Takes input: feeds it, holds it while output is in flight, or drops it.
     pub(super) fn take(&mut self, bytes: &[u8], worker: &mut WorkerCore) -> Option<Step> {
-        if self.closing || self.core.is_lingering() {
+        // What comes behind a request after which the connection ends is dropped.
+        if self.closing || self.core.is_lingering() || (self.is_busy() && matches!(self.next, Next::Close(_))) {
             return None;
         }
         if self.is_busy() {
@@ -113,6 +114,11 @@ impl RingConnection {
         }
         let held = std::mem::take(&mut self.held);
         Some(self.core.feed(&held, worker))
+    }
+
+    /// Drops the input that was held, since no request is read any more.
+    pub(super) fn drop_held(&mut self) {
+        self.held = Vec::new();
     }
 
     /// The client has closed its half.

@@ -425,6 +425,7 @@ impl RingLoop {
             return;
         };
         connection.core.start_linger(&mut self.worker.core);
+        connection.drop_held();
         // This fails only if the connection is already gone, which the next completion reports too.
         let _ = shutdown(connection.socket(), Shutdown::Write);
         if connection.is_done() {

@@ -2,7 +2,6 @@
 
 use super::connection::ConnectionCore;
 use super::worker::WorkerCore;
-use crate::accept::BACK_OFF;
 use crate::timeout::{Tick, Ticks};
 
 /// The most connections that are evicted at once.
@@ -16,7 +15,7 @@ pub(crate) fn evict<'a, K: Copy>(
 ) -> Vec<K> {
     let mut idle: Vec<(Tick, K)> = Vec::new();
     if worker.now() >= worker.next_eviction {
-        worker.next_eviction = worker.now().after(Ticks::covering(BACK_OFF));
+        worker.next_eviction = worker.now().after(Ticks::covering(worker.deadlines.back_off));
         let evictable = connections.filter_map(|(key, connection)| Some((connection.idle_deadline(worker)?, key)));
         idle.extend(evictable);
     }

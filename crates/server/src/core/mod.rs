@@ -8,6 +8,7 @@
 //! for io_uring, [`blocking`](crate::blocking) for threads and processes, and [`task`](crate::task) for tokio.
 
 mod connection;
+mod descriptors;
 mod eviction;
 mod worker;
 
@@ -15,5 +16,6 @@ mod worker;
 mod tests;
 
 pub(crate) use connection::{ConnectionCore, Expired, Output};
+pub(crate) use descriptors::{least_limit, room};
 pub(crate) use eviction::evict;
 pub(crate) use worker::WorkerCore;

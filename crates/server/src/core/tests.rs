@@ -17,6 +17,7 @@ const LIMITS: Deadlines = Deadlines {
     idle: Duration::from_secs(75),
     spare: Duration::from_secs(1),
     linger: Duration::from_secs(2),
+    back_off: Duration::from_millis(100),
     drain: Duration::from_secs(10),
 };
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use c10k_http::{Date, Host, Stage};
 
 use crate::Config;
-use crate::accept::BACK_OFF;
 use crate::config::Deadlines;
 use crate::stats::WorkerStats;
 use crate::timeout::{TICK, Tick, Ticks, TimeLimits, TimeoutKind};
@@ -96,7 +95,7 @@ impl WorkerCore {
 
     /// Stops accepting after a shortage, until a connection is closed or the back-off has passed.
     pub(crate) fn pause_accepting(&mut self) {
-        self.accept_at = self.now.after(Ticks::covering(BACK_OFF));
+        self.accept_at = self.now.after(Ticks::covering(self.deadlines.back_off));
     }
 
     pub(crate) fn accepting_is_paused(&self) -> bool {

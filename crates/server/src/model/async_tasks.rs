@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use crate::accept::Listeners;
 use crate::context::ServerContext;
 use crate::{ServeError, Stop, task};
 
@@ -13,6 +14,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::Runtime(1),
     concurrency: Concurrency::Many,
     options: &[],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),

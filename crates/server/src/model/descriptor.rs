@@ -1,11 +1,12 @@
 //! What a row of the table of models holds.
 
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::accept::Port;
+use crate::accept::Listeners;
 use crate::context::ServerContext;
+use crate::core;
+use crate::descriptor_limit::descriptor_limit;
 use crate::{AcceptSharing, Config, ServeError, Stop};
 
 /// One row of [`MODELS`](crate::MODELS).
@@ -22,6 +23,8 @@ pub struct Descriptor {
     pub concurrency: Concurrency,
     /// The options that have an effect on this model and not on all.
     pub options: &'static [ModelOption],
+    /// Which processes hold the connections.
+    pub connections_in: ConnectionsIn,
     /// Whether each worker has a listener of its own on the same port.
     pub(crate) port: PortSharing,
     /// Why it cannot run here, if so, and what to do about it.
@@ -66,6 +69,15 @@ pub enum Concurrency {
     WorkerPerConnection(usize),
 }
 
+/// Which processes hold the connections, and so whose limit on descriptors bounds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionsIn {
+    /// The server's own.
+    Server,
+    /// Children, each with one connection.
+    Children,
+}
+
 /// An option that not every model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelOption {
@@ -88,14 +100,6 @@ pub(crate) enum PortSharing {
     ByAcceptSharing,
 }
 
-/// What a model accepts from.
-#[derive(Debug)]
-pub(crate) struct Listeners {
-    pub(crate) first: OwnedFd,
-    /// Those of the other workers, if each has its own.
-    pub(crate) others: Vec<OwnedFd>,
-}
-
 impl Descriptor {
     /// How many workers run.
     pub(crate) fn worker_count(&self, config: &Config) -> usize {
@@ -115,13 +119,50 @@ impl Descriptor {
         }
     }
 
-    /// Whether the listeners share the port.
-    pub(crate) fn port(&self, config: &Config) -> Port {
+    /// How many loops share the server's descriptors.
+    fn loops(&self, config: &Config) -> usize {
+        match self.concurrency {
+            Concurrency::Many => self.counted_workers(config),
+            Concurrency::OnePerWorker | Concurrency::WorkerPerConnection(_) => 1,
+        }
+    }
+
+    /// How many connections the limit on descriptors allows.
+    pub(crate) fn room(&self, config: &Config) -> usize {
+        match self.connections_in {
+            ConnectionsIn::Server => core::room(descriptor_limit(), self.loops(config)),
+            ConnectionsIn::Children => usize::MAX,
+        }
+    }
+
+    /// How many connections a server is expected to have room for.
+    pub(crate) fn usual_connections(&self, config: &Config) -> usize {
+        config.max_connections.unwrap_or(match self.concurrency {
+            Concurrency::WorkerPerConnection(most) => most,
+            Concurrency::Many | Concurrency::OnePerWorker => 1000,
+        })
+    }
+
+    /// Refuses a limit on descriptors that leaves next to nothing for connections.
+    pub(crate) fn check_descriptors(&self, config: &Config) -> Result<(), String> {
+        let (limit, least) = (descriptor_limit(), core::least_limit(self.loops(config)));
+        if limit >= least {
+            return Ok(());
+        }
+        Err(format!(
+            "the limit on open descriptors is {limit}: raise it to {least} or more (ulimit -n), or give --workers fewer"
+        ))
+    }
+
+    /// How many listeners share the port.
+    pub(crate) fn listener_count(&self, config: &Config) -> usize {
         match self.port {
-            PortSharing::OneListener => Port::Own,
-            PortSharing::ListenerPerWorker => Port::Shared,
-            PortSharing::ByAcceptSharing if config.accept_sharing == AcceptSharing::Reuseport => Port::Shared,
-            PortSharing::ByAcceptSharing => Port::Own,
+            PortSharing::OneListener => 1,
+            PortSharing::ListenerPerWorker => self.worker_count(config),
+            PortSharing::ByAcceptSharing if config.accept_sharing == AcceptSharing::Reuseport => {
+                self.worker_count(config)
+            }
+            PortSharing::ByAcceptSharing => 1,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, ModelOption, PortSharing, Workers};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, PortSharing, Workers};
+use crate::accept::Listeners;
 use crate::context::ServerContext;
 use crate::readiness::{self, AcceptSource};
 use crate::{ServeError, Stop};
@@ -14,6 +15,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::One,
     concurrency: Concurrency::Many,
     options: &[ModelOption::Accept],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use rustix::process::Pid;
 
 use super::children;
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
-use crate::accept::{AcceptSink, Acceptor, Shortage};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use crate::accept::{AcceptSink, Acceptor, Listeners, Shortage};
 use crate::blocking::{BlockingWorker, prepare_interrupts};
 use crate::context::ServerContext;
-use crate::descriptor_limit::room_for_connections;
 use crate::stats::WorkerStats;
 use crate::{ServeError, Stop};
 
@@ -24,6 +23,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::One,
     concurrency: Concurrency::WorkerPerConnection(MAX_CHILDREN),
     options: &[],
+    connections_in: ConnectionsIn::Children,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
@@ -40,14 +40,15 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
             server,
             children: Vec::new(),
         },
-        max_connections: most.min(room_for_connections()),
+        // Their descriptors are in the children.
+        max_connections: most,
         at_maximum: |most| Shortage::Workers(most, "processes"),
         stats: WorkerStats::default(),
     };
     let mut forker = acceptor.run(stop)?;
     server.stats.start_drain();
     let drain = server.config.deadlines.drain;
-    children::interrupt_all(&mut forker.children, drain, || server.stats.closed());
+    children::interrupt_all(&mut forker.children, drain, || server.stats.lost());
     Ok(())
 }
 
@@ -72,7 +73,7 @@ impl AcceptSink for Forker<'_> {
     }
 
     fn maintain(&mut self) {
-        children::reap(&mut self.children, || self.server.stats.closed());
+        children::reap(&mut self.children, || self.server.stats.lost());
     }
 
     fn needs_polling(&self) -> bool {

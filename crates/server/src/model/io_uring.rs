@@ -6,8 +6,9 @@ use std::sync::Arc;
 use c10k_sys::ring_setup;
 use c10k_sys::stream_ring::StreamRing;
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, ModelOption, PortSharing, Workers};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, PortSharing, Workers};
 use super::workers;
+use crate::accept::Listeners;
 use crate::completion;
 use crate::context::ServerContext;
 use crate::{Config, ServeError, Stop, Submission};
@@ -19,6 +20,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::Fixed(1),
     concurrency: Concurrency::Many,
     options: &[ModelOption::Accept, ModelOption::Submission],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::ListenerPerWorker,
     probe: || open(Submission::Enter),
     check: |config: &Config| open(config.submission),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use c10k_event::{MECHANISMS, Wakeup};
 use rustix::io::ioctl_fionbio;
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, ModelOption, PortSharing, Workers};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, PortSharing, Workers};
 use super::workers;
-use crate::accept::{AcceptSink, Acceptor, HandoffQueue, Shortage};
+use crate::accept::{AcceptSink, Acceptor, HandoffQueue, Listeners, Shortage};
 use crate::context::ServerContext;
 use crate::readiness::{self, AcceptSource};
 use crate::stats::WorkerStats;
@@ -21,6 +21,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::PerCpu,
     concurrency: Concurrency::Many,
     options: &[ModelOption::Accept, ModelOption::AcceptSharing],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::ByAcceptSharing,
     probe: || Ok(()),
     check,

@@ -15,6 +15,5 @@ mod thread_per_connection;
 mod thread_pool;
 mod workers;
 
-pub(crate) use descriptor::Listeners;
-pub use descriptor::{Concurrency, Descriptor, Dispatch, ModelOption, Workers};
+pub use descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, Workers};
 pub use table::{MODELS, Model};

@@ -11,8 +11,8 @@ use rustix::net::{Shutdown, shutdown};
 use rustix::process::Pid;
 
 use super::children;
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
-use crate::accept::{Accept, Accepted, BACK_OFF, BatchEnd, Shortage, accept_batch, accept_blocking};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use crate::accept::{Accept, Accepted, BatchEnd, Listeners, Shortage, accept_batch, accept_blocking};
 use crate::blocking::{BlockingWorker, prepare_interrupts};
 use crate::context::ServerContext;
 use crate::stats::WorkerStats;
@@ -25,6 +25,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::Fixed(32),
     concurrency: Concurrency::OnePerWorker,
     options: &[],
+    connections_in: ConnectionsIn::Children,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
@@ -42,7 +43,10 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
     let interval = Timespec::try_from(REPLACE_INTERVAL).ok();
     while !stop.is_requested() {
         for (worker, child) in workers.iter_mut().enumerate() {
-            children::reap(child, || log::lost_child(worker));
+            children::reap(child, || {
+                log::lost_child(worker);
+                server.stats.lost_worker(worker);
+            });
             if child.is_empty() {
                 child.push(start(&listener, server, worker)?);
             }
@@ -97,6 +101,7 @@ fn accept_and_serve(listener: &OwnedFd, server: Arc<ServerContext>, worker: usiz
     let mut child = Child {
         listener,
         workers: ROW.worker_count(&server.config),
+        number: worker,
         worker: BlockingWorker::new(Arc::clone(&server), worker),
         server,
     };
@@ -106,7 +111,7 @@ fn accept_and_serve(listener: &OwnedFd, server: Arc<ServerContext>, worker: usiz
             Ok(BatchEnd::Emptied) => child.worker.report(),
             Err(shortage) => {
                 child.server.stats.report_shortage(&shortage);
-                std::thread::sleep(BACK_OFF);
+                std::thread::sleep(child.server.config.deadlines.back_off);
             }
         }
         if child.server.stats.is_draining() {
@@ -119,6 +124,7 @@ fn accept_and_serve(listener: &OwnedFd, server: Arc<ServerContext>, worker: usiz
 struct Child<'a> {
     listener: &'a OwnedFd,
     workers: usize,
+    number: usize,
     worker: BlockingWorker,
     server: Arc<ServerContext>,
 }
@@ -140,10 +146,11 @@ impl Accept for Child<'_> {
         // Counted here, since serving the connection reports the counters and sets them to 0.
         self.worker.stats().accept_turns += 1;
         // A busy process does not see the backlog, so this is reported when the last idle one gets a connection.
-        if self.server.stats.opened() == Some(self.workers) {
+        if self.server.stats.opened_by(self.number) == Some(self.workers) {
             log::full(self.workers, "processes", "backlog");
         }
         self.worker.serve(connection);
+        self.server.stats.closed_by(self.number);
         Ok(())
     }
 

@@ -94,6 +94,7 @@ impl Model {
     pub(crate) fn check(self, config: &Config) -> Result<(), ServeError> {
         self.availability()
             .and_then(|()| (self.0.check)(config))
+            .and_then(|()| self.0.check_descriptors(config))
             .map_err(|reason| ServeError::ModelUnavailable {
                 model: self.name(),
                 reason,

@@ -3,11 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
-use crate::accept::{AcceptSink, Acceptor, Shortage};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use crate::accept::{AcceptSink, Acceptor, Listeners, Shortage};
 use crate::blocking::{BlockedThreads, BlockingWorker, STACK_BYTES, prepare_interrupts};
 use crate::context::ServerContext;
-use crate::descriptor_limit::room_for_connections;
 use crate::stats::WorkerStats;
 use crate::{ServeError, Stop};
 
@@ -21,6 +20,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::One,
     concurrency: Concurrency::WorkerPerConnection(MAX_THREADS),
     options: &[],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),
@@ -37,7 +37,7 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
             server,
             threads: Arc::default(),
         },
-        max_connections: most.min(room_for_connections()),
+        max_connections: most.min(server.room),
         at_maximum: |most| Shortage::Workers(most, "threads"),
         stats: WorkerStats::default(),
     };

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::descriptor::{Concurrency, Descriptor, Dispatch, Listeners, PortSharing, Workers};
-use crate::accept::{AcceptSink, Acceptor, Shortage};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use crate::accept::{AcceptSink, Acceptor, Listeners, Shortage};
 use crate::blocking::{BlockedThreads, BlockingWorker, STACK_BYTES, prepare_interrupts};
 use crate::context::ServerContext;
 use crate::stats::WorkerStats;
@@ -19,6 +19,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     workers: Workers::Fixed(64),
     concurrency: Concurrency::OnePerWorker,
     options: &[],
+    connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),
     check: |_| Ok(()),

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use c10k_event::{Counters, Mechanism};
 use c10k_record::{SCHEMA, ServeSummary};
 use c10k_sys::rusage::{self, Usage};
 use c10k_sys::shared_counters;
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::worker::WorkerStats;
 use crate::log;
@@ -17,7 +19,9 @@ const OPEN: usize = 0;
 const OPEN_MAX: usize = 1;
 const DRAINING: usize = 2;
 const SHORTAGE_REPORTED: usize = 3;
-const WORKERS: usize = 4;
+/// Whether an acceptor waits for a connection to end.
+const AWAITED: usize = 4;
+const WORKERS: usize = 5;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct SharedStats {
     model: &'static str,
     mechanism: Option<Mechanism>,
     cells: &'static [AtomicU64],
+    /// Becomes readable when a connection ends for which an acceptor waits.
+    connection_ended: OwnedFd,
     /// The counters of each worker's interest set, as of its last report.
     events: Vec<Mutex<Counters>>,
 }
@@ -32,10 +38,12 @@ pub(crate) struct SharedStats {
 impl SharedStats {
     /// The statistics of a server with so many workers. `mechanism` is `None` for models that are not driven by one.
     pub(crate) fn open(model: &'static str, mechanism: Option<Mechanism>, workers: usize) -> io::Result<SharedStats> {
+        let connection_ended = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         Ok(SharedStats {
             model,
             mechanism,
-            cells: shared_counters::map(WORKERS + workers * WorkerStats::COUNT)?,
+            cells: shared_counters::map(WORKERS + workers * (WorkerStats::COUNT + 1))?,
+            connection_ended,
             events: (0..workers).map(|_| Mutex::default()).collect(),
         })
     }
@@ -47,13 +55,69 @@ impl SharedStats {
         usize::try_from(open).ok().filter(|_| open > most)
     }
 
-    /// Counts a connection that was closed.
+    /// Counts a connection that was closed, and wakes the acceptor that waits for this.
     pub(crate) fn closed(&self) {
-        self.cells[OPEN].fetch_sub(1, Ordering::Relaxed);
+        // Either this sees that the acceptor waits, or the acceptor sees, after it has said that it waits, that there is room.
+        self.cells[OPEN].fetch_sub(1, Ordering::SeqCst);
+        self.wake_acceptor();
+    }
+
+    /// Counts a connection that ended with its process. The process may have counted that itself just before it died.
+    pub(crate) fn lost(&self) {
+        let one_less = |open: u64| open.checked_sub(1);
+        // This fails if none is open.
+        let _ = self.cells[OPEN].fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        self.wake_acceptor();
+    }
+
+    fn wake_acceptor(&self) {
+        if self.cells[AWAITED].load(Ordering::SeqCst) != 0 {
+            self.cells[AWAITED].store(0, Ordering::Relaxed);
+            // This fails only if the counter is at its maximum, and then it is readable.
+            let _ = rustix::io::write(&self.connection_ended, &1_u64.to_ne_bytes());
+        }
     }
 
     pub(crate) fn open_connections(&self) -> usize {
-        usize::try_from(self.cells[OPEN].load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+        usize::try_from(self.cells[OPEN].load(Ordering::SeqCst)).unwrap_or(usize::MAX)
+    }
+
+    /// Makes the next connection that ends, in whichever process, be reported by
+    /// [`connection_ended`](SharedStats::connection_ended). What is tried after this and fails for want of room can wait for
+    /// that.
+    pub(crate) fn await_end_of_connection(&self) {
+        // This fails if it is not readable.
+        let _ = rustix::io::read(&self.connection_ended, &mut [0; 8]);
+        self.cells[AWAITED].store(1, Ordering::SeqCst);
+    }
+
+    /// A descriptor that becomes readable when a connection ends after
+    /// [`await_end_of_connection`](SharedStats::await_end_of_connection).
+    pub(crate) fn connection_ended(&self) -> BorrowedFd<'_> {
+        self.connection_ended.as_fd()
+    }
+
+    /// Counts the connection that a worker process, which serves one at a time, now has. If the process dies, the
+    /// connection ends with it ([`lost_worker`](SharedStats::lost_worker)).
+    pub(crate) fn opened_by(&self, worker: usize) -> Option<usize> {
+        self.occupied(worker).store(1, Ordering::Relaxed);
+        self.opened()
+    }
+
+    /// Notes that the worker has no connection any more, which was counted as closed.
+    pub(crate) fn closed_by(&self, worker: usize) {
+        self.occupied(worker).store(0, Ordering::Relaxed);
+    }
+
+    /// Counts the connection of a worker process that has died, if it had one.
+    pub(crate) fn lost_worker(&self, worker: usize) {
+        if self.occupied(worker).swap(0, Ordering::Relaxed) != 0 {
+            self.lost();
+        }
+    }
+
+    fn occupied(&self, worker: usize) -> &AtomicU64 {
+        &self.cells[WORKERS + self.events.len() * WorkerStats::COUNT + worker]
     }
 
     /// Prints why accepting pauses, unless any worker has done so before.

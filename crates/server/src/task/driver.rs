@@ -1,23 +1,20 @@
 //! A task for each connection, and one that accepts.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use c10k_event::Interest as Wanted;
-use rustix::io::Errno;
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::runtime_failure;
-use crate::accept::{Accept, Accepted, BACK_OFF, BatchEnd, Shortage, accept_batch};
+use crate::accept::{Accept, Accepted, BatchEnd, Shortage, accept_batch, accept_nonblocking};
 use crate::context::{ServerContext, WorkerContext};
 use crate::readiness::{Connection, EofHint, INPUT_BYTES, NextAction};
 use crate::stats::WorkerStats;
@@ -46,6 +43,12 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |cause| ServeError::System { call, cause }
 }
 
+/// Makes the runtime watch a socket of any kind. Of the methods of the type that it has for that, none is called that needs
+/// TCP.
+fn watch_socket(socket: OwnedFd) -> io::Result<TcpStream> {
+    TcpStream::from_std(socket.into())
+}
+
 fn runtime(threads: usize) -> io::Result<Runtime> {
     match threads {
         1 => Builder::new_current_thread().enable_all().build(),
@@ -54,7 +57,7 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
 }
 
 async fn serve(listener: OwnedFd, server: Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
-    let listener = TcpListener::from_std(listener.into()).map_err(failed("epoll_ctl"))?;
+    let listener = watch_socket(listener).map_err(failed("epoll_ctl"))?;
     let stopped = Arc::new(Notify::new());
     stop.notifies(Arc::clone(&stopped));
     let most = server.max_connections().min(Semaphore::MAX_PERMITS);
@@ -72,7 +75,8 @@ async fn serve(listener: OwnedFd, server: Arc<ServerContext>, stop: &Stop) -> Re
         () = acceptor.run(&listener) => {}
         () = stopped.notified() => {}
     }
-    acceptor.finish(listener)?;
+    acceptor.finish(&listener);
+    drop(listener);
     server.stats.start_drain();
     // This fails only if no connection is left.
     let _ = draining.send(());
@@ -96,45 +100,41 @@ struct TaskAcceptor {
 
 impl TaskAcceptor {
     /// Accepts until it is dropped.
-    async fn run(&mut self, listener: &TcpListener) {
+    async fn run(&mut self, listener: &TcpStream) {
         loop {
-            let shortage = poll_fn(|task| {
-                let poll_accept = || match listener.poll_accept(task) {
-                    Poll::Ready(outcome) => Some(outcome.map(|(socket, _)| socket)),
-                    Poll::Pending => None,
-                };
-                match self.accept_batch(poll_accept) {
-                    // The task is woken when the listener is ready again.
-                    Ok(_) => Poll::Pending,
-                    Err(shortage) => Poll::Ready(shortage),
-                }
-            })
-            .await;
+            // This fails only when the runtime ends.
+            if listener.readable().await.is_err() {
+                return;
+            }
+            let mut outcome = Ok(BatchEnd::Emptied);
+            // WouldBlock makes the runtime wait until the listener is ready again.
+            let _ = listener.try_io(Interest::READABLE, || {
+                outcome = self.accept_batch(listener);
+                outcome.is_err().then_some(()).ok_or(ErrorKind::WouldBlock.into())
+            });
+            let Err(shortage) = outcome else { continue };
             self.server.stats.report_shortage(&shortage);
             match (shortage, &self.room) {
                 // The semaphore is never closed.
                 (Shortage::Connections, Some(room)) => self.permit = Arc::clone(room).acquire_owned().await.ok(),
-                _ => sleep(BACK_OFF).await,
+                _ => sleep(self.server.config.deadlines.back_off).await,
             }
         }
     }
 
-    /// Accepts what is left in the backlog, whatever the limit on connections is, and closes the listener.
-    fn finish(mut self, listener: TcpListener) -> Result<(), ServeError> {
-        // The runtime may not know yet that the listener is ready, so it is asked directly.
-        let listener = listener.into_std().map_err(failed("epoll_ctl"))?;
+    /// Accepts what is left in the backlog, whatever the limit on connections is.
+    fn finish(mut self, listener: &TcpStream) {
         self.room = None;
         // Connections that cannot be served now are reset when the listener is closed.
-        let _ = self.accept_batch(|| match listener.accept() {
-            Ok((socket, _)) => Some(socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket))),
-            Err(error) => Some(Err(error)),
-        });
-        Ok(())
+        let _ = self.accept_batch(listener);
     }
 
-    /// Accepts until `accept` returns `None`, or a shortage.
-    fn accept_batch(&mut self, accept: impl FnMut() -> Option<io::Result<TcpStream>>) -> Result<BatchEnd, Shortage> {
-        let mut batch = Batch { acceptor: self, accept };
+    /// Accepts until nobody waits, or a shortage.
+    fn accept_batch(&mut self, listener: &TcpStream) -> Result<BatchEnd, Shortage> {
+        let mut batch = Batch {
+            acceptor: self,
+            listener,
+        };
         let outcome = accept_batch(&mut batch, u32::MAX);
         self.server.stats.add(0, &mut self.stats);
         outcome
@@ -142,13 +142,13 @@ impl TaskAcceptor {
 }
 
 /// A batch of accepted connections.
-struct Batch<'a, F> {
+struct Batch<'a> {
     acceptor: &'a mut TaskAcceptor,
-    accept: F,
+    listener: &'a TcpStream,
 }
 
-impl<F: FnMut() -> Option<io::Result<TcpStream>>> Accept for Batch<'_, F> {
-    type Connection = TcpStream;
+impl Accept for Batch<'_> {
+    type Connection = OwnedFd;
 
     fn room(&mut self) -> Result<(), Shortage> {
         let TaskAcceptor { permit, room, .. } = &mut *self.acceptor;
@@ -159,19 +159,14 @@ impl<F: FnMut() -> Option<io::Result<TcpStream>>> Accept for Batch<'_, F> {
         Ok(())
     }
 
-    fn accept(&mut self) -> Accepted<TcpStream> {
-        match (self.accept)() {
-            Some(outcome) => {
-                self.stats().calls.accept4 += 1;
-                // An error without a number is none of the kernel's; the connection is gone.
-                let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::CONNABORTED);
-                outcome.map_err(errno).into()
-            }
-            None => Accepted::Nobody,
-        }
+    fn accept(&mut self) -> Accepted {
+        self.stats().calls.accept4 += 1;
+        accept_nonblocking(self.listener)
     }
 
-    fn take(&mut self, socket: TcpStream) -> Result<(), Shortage> {
+    fn take(&mut self, socket: OwnedFd) -> Result<(), Shortage> {
+        let errno = |error: io::Error| Shortage::Call("epoll_ctl", error);
+        let socket = watch_socket(socket).map_err(errno)?;
         let TaskAcceptor {
             permit,
             server,

@@ -16,6 +16,11 @@ pub(crate) const CASES: &[Case] = &[
         slow_crowd,
     ),
     (
+        "what_comes_behind_a_refused_request_is_not_kept",
+        Needs::Events,
+        refused_crowd,
+    ),
+    (
         "a_drain_truncates_no_reply_to_new_connections",
         Needs::Nothing,
         drain_and_new_connections,
@@ -81,6 +86,35 @@ fn slow_crowd(subject: &Subject) {
         assert_eq!(slow.reply().status, 200);
     }
     drop((crowd, honest));
+    assert_eq!(server.stop().open_connections, 0);
+}
+
+/// Each client sends far more than the server reads before it refuses, and stays until the server has dropped it all.
+fn refused_crowd(subject: &Subject) {
+    const CLIENTS: usize = 400;
+    const BYTES: usize = 60_000;
+    let server = subject.start(&[("linger", "600s")]);
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero()));
+        let status = status.expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse().ok()).expect("a size in KiB")
+    };
+    let mut crowd = Vec::new();
+    let mut refuse_some = |count: usize| {
+        for _ in 0..count {
+            let mut client = Client::connect(server.address);
+            client.send("A".repeat(BYTES));
+            assert_eq!(client.reply().status, 414);
+            crowd.push(client);
+        }
+        resident()
+    };
+    let first = refuse_some(CLIENTS / 10);
+    let grown = refuse_some(CLIENTS) - first;
+    assert!(grown < (CLIENTS * BYTES / 1024 / 3) as u64, "{grown} KiB more");
+    drop(crowd);
     assert_eq!(server.stop().open_connections, 0);
 }
 

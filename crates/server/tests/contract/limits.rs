@@ -6,6 +6,7 @@ use c10k_server::Concurrency;
 
 use crate::Case;
 use crate::client::{Client, PATIENCE, get};
+use crate::dialogue::until;
 use crate::subject::{Needs, Subject};
 
 pub(crate) const CASES: &[Case] = &[
@@ -19,7 +20,82 @@ pub(crate) const CASES: &[Case] = &[
         Needs::ManyLimits,
         at_many_limits,
     ),
+    (
+        "at_its_limit_the_end_of_a_connection_makes_room_at_once",
+        Needs::Cap,
+        wakes_at_the_limit,
+    ),
+    (
+        "with_few_descriptors_most_are_for_connections",
+        Needs::OwnDescriptors,
+        few_descriptors,
+    ),
+    (
+        "a_connection_ends_with_the_process_that_is_killed",
+        Needs::Processes,
+        killed_process,
+    ),
 ];
+
+/// Pauses last for longer than the test: only the end of a connection can make room.
+fn wakes_at_the_limit(subject: &Subject) {
+    let server = subject.start(&[
+        ("connections", "1"),
+        ("spare", "600s"),
+        ("back-off", "600s"),
+        ("workers", "1"),
+    ]);
+    let mut first = Client::connect(server.address);
+    assert_eq!(first.get("/bytes/1").status, 200);
+    let gone: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
+    drop(gone);
+    let mut honest = Client::connect(server.address);
+    honest.send(get("/bytes/1"));
+    drop(first);
+    assert_eq!(honest.reply().status, 200);
+    drop(honest);
+    let summary = server.stop();
+    assert_eq!((summary.accepted, summary.open_connections_max), (42, 1));
+}
+
+/// With few descriptors, most are for connections.
+fn few_descriptors(subject: &Subject) {
+    let (server, messages) = subject.start_with_messages(&[("nofile", "64"), ("spare", "600s")]);
+    let line = messages.recv_timeout(PATIENCE).expect("a line on standard error");
+    assert!(
+        line.contains("(64) leaves room for ") && line.contains("ulimit -n"),
+        "{line}"
+    );
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
+    for mut client in clients.drain(..) {
+        assert_eq!(client.get("/bytes/1").status, 200);
+    }
+    let summary = server.stop();
+    assert_eq!(summary.accepted, 100);
+    assert!(summary.open_connections_max >= 20, "{}", summary.open_connections_max);
+}
+
+/// The connection of a process that is killed is not open any more.
+fn killed_process(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut victim = Client::connect(server.address);
+    assert_eq!(victim.get("/bytes/1").status, 200);
+    let own = server.pid().as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).expect("the server runs");
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        let child = rustix::process::Pid::from_raw(child).expect("not 0");
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it is there until it is reaped");
+    }
+    // The end, or a reset.
+    let _ = victim.stream.read(&mut [0]);
+    let open = until(PATIENCE, || {
+        let stats = Client::connect(server.address).get("/stats").body;
+        let stats: c10k_record::ServeSummary = serde_json::from_slice(&stats).expect("the counters");
+        stats.open_connections == 1
+    });
+    assert!(open, "the lost connection still counts as open");
+    server.stop();
+}
 
 /// The option that sets how many connections a model serves at once, and how the line that it prints at this limit begins
 /// and ends.

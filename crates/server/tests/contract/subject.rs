@@ -10,8 +10,8 @@ use std::time::Duration;
 use c10k_event::{Mechanism, OnOverflow, Trigger};
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
-    AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, Dispatch, Model, ModelOption, Root, Server, Stop,
-    Submission, Workers,
+    AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, ConnectionsIn, Dispatch, Model, ModelOption, Root,
+    Server, Stop, Submission, Workers,
 };
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
@@ -44,6 +44,10 @@ pub(crate) enum Needs {
     Events,
     /// A bounded queue of signals.
     SignalQueue,
+    /// A limit on descriptors that bounds its connections.
+    OwnDescriptors,
+    /// A process for each connection.
+    Processes,
     /// Superuser privileges.
     Root,
 }
@@ -135,6 +139,8 @@ impl Subject {
             Needs::OneLimit => one_worker,
             Needs::ManyLimits => !one_worker,
             Needs::Cap => row.concurrency != Concurrency::OnePerWorker,
+            Needs::OwnDescriptors => !self.meets(Needs::Processes) && row.concurrency != Concurrency::OnePerWorker,
+            Needs::Processes => row.connections_in == ConnectionsIn::Children,
             Needs::Events => many,
             Needs::SignalQueue => {
                 many && one_worker
@@ -418,6 +424,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
         "send" => config.deadlines.send = time(),
         "idle" => config.deadlines.idle = time(),
         "linger" => config.deadlines.linger = time(),
+        "back-off" => config.deadlines.back_off = time(),
         "drain" => config.deadlines.drain = time(),
         "signal-queue" => config.event_options.signal_queue = Some(number()),
         "on-overflow" => {
