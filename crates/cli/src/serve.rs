@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow};
+use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption, Root,
@@ -51,6 +52,10 @@ pub(crate) struct Args {
     /// Serve the files below this directory at `/`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Offer the resources that studies need: /spin, /echo, /headers and /stats, and /bytes next to the files of --root. They
+    /// let any client use the server's CPU and memory.
+    #[arg(long)]
+    lab: bool,
     /// Become this user when the server listens; only root can.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -102,22 +107,25 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether a model has an option.
+type HasIt = fn(&Descriptor) -> bool;
+
 impl Args {
     /// Refuses the options that were given and that the model does not have.
     fn check(&self, model: Model) -> Result<(), String> {
-        let mechanism = |row: &Descriptor| row.dispatch == Dispatch::Mechanism;
-        let accept = |row: &Descriptor| row.options.contains(&ModelOption::Accept);
-        let accept_sharing = |row: &Descriptor| row.options.contains(&ModelOption::AcceptSharing);
-        let submission = |row: &Descriptor| row.options.contains(&ModelOption::Submission);
-        let workers = |row: &Descriptor| row.workers != Workers::One;
-        let options: [(&str, bool, &dyn Fn(&Descriptor) -> bool); 7] = [
-            ("--mechanism", self.mechanism.is_some(), &mechanism),
-            ("--signal-queue", self.signal_queue.is_some(), &mechanism),
-            ("--on-overflow", self.on_overflow.is_some(), &mechanism),
-            ("--accept", self.accept.is_some(), &accept),
-            ("--accept-sharing", self.accept_sharing.is_some(), &accept_sharing),
-            ("--submission", self.submission.is_some(), &submission),
-            ("--workers", self.workers.is_some(), &workers),
+        let mechanism: HasIt = |row| row.dispatch == Dispatch::Mechanism;
+        let accept: HasIt = |row| row.options.contains(&ModelOption::Accept);
+        let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
+        let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
+        let workers: HasIt = |row| row.workers != Workers::One;
+        let options: [(&str, bool, HasIt); 7] = [
+            ("--mechanism", self.mechanism.is_some(), mechanism),
+            ("--signal-queue", self.signal_queue.is_some(), mechanism),
+            ("--on-overflow", self.on_overflow.is_some(), mechanism),
+            ("--accept", self.accept.is_some(), accept),
+            ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
+            ("--submission", self.submission.is_some(), submission),
+            ("--workers", self.workers.is_some(), workers),
         ];
         for (option, is_given, has_it) in options {
             if is_given && !has_it(model.descriptor()) {
@@ -144,6 +152,9 @@ impl Args {
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.submission = self.submission.unwrap_or(config.submission);
         config.root = self.root.as_deref().map(Root::open).transpose()?;
+        if self.lab {
+            config.resources = Resources::Lab;
+        }
         config.user.clone_from(&self.user);
         if self.landlock {
             config.confinement = Confinement::Landlock;

@@ -17,7 +17,7 @@ struct Server {
 impl Server {
     fn start(model: &str) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_c10k"))
-            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--model", model])
+            .args(["serve", "--json", "--lab", "--listen", "127.0.0.1:0", "--model", model])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the executable starts");

@@ -48,9 +48,12 @@ fn mistakes_end_with_one_line_and_code_2() {
     }
 }
 
+/// Whether a model has an option.
+type HasIt = fn(&Descriptor) -> bool;
+
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], fn(&Descriptor) -> bool); 7] = [
+    let options: [(&[&str], HasIt); 7] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),

@@ -18,7 +18,7 @@ fn the_server_answers_and_drains_under_valgrind() {
     }
     let mut server = Command::new("valgrind")
         .args(["--tool=none", "--quiet", env!("CARGO_BIN_EXE_c10k")])
-        .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--json", "--lab", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("valgrind starts");

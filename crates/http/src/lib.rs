@@ -45,7 +45,7 @@ mod target;
 pub use date::Date;
 pub use file::{FileFacts, Piece, Unsent};
 pub use limits::Limits;
-pub use machine::{Ending, Files, Host, Machine, Output, Phase, Stage, Step};
+pub use machine::{Ending, Files, Host, Machine, Output, Phase, Resources, Stage, Step};
 pub use pattern::{MAX_BYTES, pattern};
 
 pub mod reply;

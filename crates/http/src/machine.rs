@@ -7,7 +7,7 @@ use crate::body::{Body, Progress};
 use crate::file::{self, FileFacts, FileReply, Piece, Unsent};
 use crate::head::{self, Expectation, Request, Scan, Version, Wish};
 use crate::pattern::pattern;
-use crate::refusal::{METHOD_NOT_ALLOWED, NOT_FOUND, OK, REQUEST_TIMEOUT, Refusal};
+use crate::refusal::{METHOD_NOT_ALLOWED, NOT_FOUND, OK, REQUEST_TIMEOUT, Refusal, UNAVAILABLE};
 use crate::route::{Method, Route};
 use crate::{Date, Limits};
 
@@ -34,6 +34,17 @@ pub struct Host {
     pub stage: Stage,
     /// Whether a path that is not built in may name a file.
     pub files: Files,
+    /// Which resources are built in.
+    pub resources: Resources,
+}
+
+/// The resources that are built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resources {
+    /// `/bytes`, and none where there are files to serve.
+    Plain,
+    /// All, those of the lab included. They let any client use the server's CPU and memory.
+    Lab,
 }
 
 /// Whether there are files to serve.
@@ -64,6 +75,16 @@ impl Host {
             work: Duration::ZERO,
             stage: Stage::Serving,
             files: Files::None,
+            resources: Resources::Plain,
+        }
+    }
+
+    /// The resource of a path, among those that there are.
+    #[inline]
+    fn among_resources(&self, route: Route) -> Route {
+        match (self.resources, self.files, route) {
+            (Resources::Lab, _, route) | (_, Files::None, route @ Route::Bytes(_)) => route,
+            _ => Route::Missing,
         }
     }
 }
@@ -288,6 +309,25 @@ impl Machine {
         Step::Close(Ending::Lingering)
     }
 
+    /// How much of the body that is being received is kept, in bytes.
+    #[must_use]
+    #[inline]
+    pub fn kept_of_body(&self) -> usize {
+        match &self.progress {
+            Some(progress) if progress.receiving.is_some() => progress.kept.len(),
+            _ => 0,
+        }
+    }
+
+    /// Refuses the request whose body is being received, since the server has no memory for more of it.
+    pub fn shed(&mut self, host: &Host, output: &mut Output) -> Step {
+        let full = Refusal::with(UNAVAILABLE, "the bodies of too many requests are held: try again");
+        let content = self.content_of(&[]);
+        self.refuse(full, content, host, output);
+        self.progress = None;
+        Step::Close(Ending::Lingering)
+    }
+
     /// What the connection is waiting for.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -369,7 +409,8 @@ impl Machine {
         if let Some(progress) = self.progress.as_mut() {
             progress.scanned = 0;
         }
-        let request = head::parse(&input[..end], &host.limits)?;
+        let mut request = head::parse(&input[..end], &host.limits)?;
+        request.route = host.among_resources(request.route);
         self.skipped_line = false;
         output.requests += 1;
         if matches!(

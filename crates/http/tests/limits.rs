@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{Date, Ending, Files, Host, Limits, Machine, Output, Phase, Stage, Step, Unsent};
+use c10k_http::{Date, Ending, Files, Host, Limits, Machine, Output, Phase, Resources, Stage, Step, Unsent};
 
 const SMALL: Limits = Limits {
     request_line: 40,
@@ -18,6 +18,7 @@ const SMALL: Limits = Limits {
 fn host() -> Host {
     Host {
         limits: SMALL,
+        resources: Resources::Lab,
         ..Host::new(Date::from_unix(0))
     }
 }

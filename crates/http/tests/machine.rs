@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use c10k_http::{Date, Ending, Host, Machine, Output, Phase, Stage, Step, pattern};
+use c10k_http::{Date, Ending, Files, Host, Machine, Output, Phase, Resources, Stage, Step, pattern};
 
 fn host() -> Host {
-    Host::new(Date::from_unix(784_111_777))
+    Host {
+        resources: Resources::Lab,
+        ..Host::new(Date::from_unix(784_111_777))
+    }
 }
 
 /// Drives a machine over `pieces` as a driver would, and returns all that it sent and whether it closed.
@@ -496,4 +499,61 @@ fn expectations_are_a_list() {
     }
     let (text, _) = drive([format!("{head}Expect: ,\r\n\r\n").as_bytes(), b"x"], &host());
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+}
+
+#[test]
+fn the_resources_of_the_lab_are_there_if_the_server_offers_them() {
+    let lab = ["/spin/1us", "/echo", "/headers", "/stats"];
+    for (resources, files, path, there) in lab
+        .iter()
+        .flat_map(|path| {
+            [
+                (Resources::Plain, Files::None, *path, "404"),
+                (Resources::Plain, Files::Served, *path, "a file"),
+                (Resources::Lab, Files::None, *path, "200"),
+                (Resources::Lab, Files::Served, *path, "200"),
+            ]
+        })
+        .chain([
+            (Resources::Plain, Files::None, "/bytes/1", "200"),
+            (Resources::Plain, Files::Served, "/bytes/1", "a file"),
+            (Resources::Lab, Files::None, "/bytes/1", "200"),
+            (Resources::Lab, Files::Served, "/bytes/1", "200"),
+            (Resources::Plain, Files::None, "/bytes/x", "404"),
+            (Resources::Lab, Files::Served, "/bytes/x", "a file"),
+        ])
+    {
+        let host = Host {
+            resources,
+            files,
+            ..host()
+        };
+        let (mut machine, mut output) = (Machine::new(), Output::default());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut step = machine.feed(request.as_bytes(), &host, &mut output);
+        if step == Step::Stats {
+            machine.answer_stats(b"{}", &host, &mut output);
+            step = machine.feed(&[], &host, &mut output);
+        }
+        let found = match (step, output.bytes.get(9..12)) {
+            (Step::Open, _) => "a file",
+            (_, Some(b"200")) => "200",
+            (_, Some(b"404")) => "404",
+            other => panic!("{path}: {other:?}"),
+        };
+        assert_eq!(found, there, "{path} {resources:?} {files:?}");
+    }
+}
+
+#[test]
+fn a_body_is_kept_for_a_route_that_needs_it_and_can_be_shed() {
+    for (path, kept) in [("/echo", 3), ("/bytes/1", 0)] {
+        let (mut machine, mut output) = (Machine::new(), Output::default());
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc");
+        assert_eq!(machine.feed(request.as_bytes(), &host(), &mut output), Step::Read);
+        assert_eq!(machine.kept_of_body(), kept, "{path}");
+        assert_eq!(machine.shed(&host(), &mut output), Step::Close(Ending::Lingering));
+        assert!(output.bytes.starts_with(b"HTTP/1.1 503 "));
+        assert_eq!((machine.kept_of_body(), output.refused), (0, 1));
+    }
 }

@@ -5,7 +5,7 @@
 //!
 //! | output | type |
 //! |---|---|
-//! | `c10k serve --json`, `/stats` | [`ServeRecord`], [`ServeSummary`] |
+//! | `c10k serve --json`, `/stats` with `--lab` | [`ServeRecord`], [`ServeSummary`] |
 //! | `c10k load --json`, with `--find-max` | [`LoadRecord`], [`LoadSearch`] |
 //! | `c10k probe --json` | [`ProbeSummary`] |
 //! | `c10k study NAME --json`, `c10k report --json` | [`StudyRecord`] |

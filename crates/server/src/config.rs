@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use c10k_event::Mechanism;
-use c10k_http::{Date, Files, Host, Limits, Stage};
+use c10k_http::{Date, Files, Host, Limits, Resources, Stage};
 
 use crate::Root;
 use crate::accept::Listen;
@@ -35,6 +35,12 @@ pub struct Config {
     pub submission: Submission,
     /// The directory whose files are served at `/`. Default none.
     pub root: Option<Root>,
+    /// Whether the resources of the lab are offered: `/spin`, `/echo`, `/headers` and `/stats`, and `/bytes` with a root. Default
+    /// [`Resources::Plain`]: a server with a root serves its files only, one without serves `/bytes` only.
+    pub resources: Resources,
+    /// The most bytes of request bodies that are held for replies, of all connections together. A request beyond is refused
+    /// (503). Default 64 MiB (nginx: none).
+    pub held_bodies: u64,
     /// The user to become when the server listens; only root can. Default: the user does not change.
     pub user: Option<String>,
     /// How the server is confined when it listens. Default not at all.
@@ -59,6 +65,8 @@ impl Config {
             accept_sharing: AcceptSharing::Reuseport,
             submission: Submission::Enter,
             root: None,
+            resources: Resources::Plain,
+            held_bodies: 64 << 20,
             user: None,
             confinement: Confinement::None,
             max_connections: None,
@@ -72,6 +80,7 @@ impl Config {
             limits: self.limits,
             work: self.work,
             stage: Stage::Serving,
+            resources: self.resources,
             files: if self.root.is_some() {
                 Files::Served
             } else {

@@ -7,7 +7,7 @@ use c10k_event::Counters;
 use c10k_http::{Date, Step, Unsent};
 
 use crate::Config;
-use crate::core::{ConnectionCore, WorkerCore};
+use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
 use crate::stats::SharedStats;
 use crate::timeout::Clock;
 
@@ -52,9 +52,10 @@ impl WorkerContext {
         input_bytes: usize,
     ) -> WorkerContext {
         let mut clock = Clock::new();
+        let bodies = BodyBudget::new(server.stats.held_bodies(), server.config.held_bodies);
         let date = clock.refresh().unwrap_or(Date::from_unix(0));
         WorkerContext {
-            core: WorkerCore::new(&server.config, max_connections, date),
+            core: WorkerCore::new(&server.config, bodies, max_connections, date),
             input: vec![0; input_bytes].into_boxed_slice(),
             server,
             worker,

@@ -16,7 +16,7 @@ impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
         let command = command
-            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--json", "--lab", "--listen", "127.0.0.1:0"])
             .args(arguments);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the executable starts");
         let mut line = String::new();

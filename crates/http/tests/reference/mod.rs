@@ -3,7 +3,7 @@
 mod parser;
 
 use c10k_http::reply::{Progress, ReplyError, ReplyLimits, ReplyParser};
-use c10k_http::{Date, Host, Limits, Machine, Output, Step, pattern};
+use c10k_http::{Date, Host, Limits, Machine, Output, Resources, Step, pattern};
 use parser::{Body, Expected};
 
 /// An input up to this long is cut in two at every byte; a longer one at so many places.
@@ -81,6 +81,7 @@ fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> Sen
     const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let host = Host {
         limits: *limits,
+        resources: Resources::Lab,
         ..Host::new(Date::from_unix(0))
     };
     let (mut machine, mut output, mut sent) = (Machine::new(), Output::default(), Sent::default());

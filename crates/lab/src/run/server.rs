@@ -52,7 +52,7 @@ impl Server {
     ) -> Result<Self, CellFailure> {
         let mut command = prefix;
         command.push(testbed.tool.display().to_string());
-        command.extend(["serve", "--listen", "127.0.0.1:0", "--json"].map(str::to_owned));
+        command.extend(["serve", "--listen", "127.0.0.1:0", "--json", "--lab"].map(str::to_owned));
         command.extend(cell.server_flags.iter().cloned());
         record.server_command.clone_from(&command);
         let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill).map_err(skipped)?;

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_names_and_paths_are_told_apart() {
+    fn addresses_names_and_paths_are_distinguished() {
         let internet = Listen::named("127.0.0.1:80").expect("an address");
         assert_eq!(internet, Listen::from(SocketAddr::from(([127, 0, 0, 1], 80))));
         let Ok(Listen::Internet(addresses)) = Listen::named("localhost:0") else {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use c10k_http::{FileFacts, Machine, Step, Unsent};
 
+use super::bodies::BodyShare;
 use super::worker::WorkerCore;
 use crate::timeout::{Deadline, Tick, Ticks, TimeoutKind, least_sent};
 
@@ -21,6 +22,8 @@ pub(crate) struct ConnectionCore {
     half: Half,
     /// Whether a request was received since the deadline was set.
     renewed: bool,
+    /// The memory of the body that is received, or that the reply in progress gives back.
+    body: Option<Box<BodyShare>>,
 }
 
 /// Whether the server has closed its half of the connection.
@@ -68,6 +71,7 @@ impl ConnectionCore {
             awaited: TimeoutKind::New,
             half: Half::Open,
             renewed: false,
+            body: None,
         }
     }
 
@@ -77,7 +81,21 @@ impl ConnectionCore {
         let requests = worker.output.requests;
         let step = self.machine.feed(input, &worker.host, &mut worker.output);
         self.renewed |= worker.output.requests > requests;
-        step
+        match self.machine.kept_of_body() {
+            0 => step,
+            bytes => self.hold_body(bytes, step, worker),
+        }
+    }
+
+    /// Takes the memory for a body that is being received, or refuses the request.
+    #[cold]
+    fn hold_body(&mut self, bytes: usize, step: Step, worker: &mut WorkerCore) -> Step {
+        let share = self.body.get_or_insert_with(|| Box::new(worker.bodies.share()));
+        if share.grow_to(bytes as u64) {
+            step
+        } else {
+            self.machine.shed(&worker.host, &mut worker.output)
+        }
     }
 
     /// Answers a request for a file, which was found or not.
@@ -110,6 +128,9 @@ impl ConnectionCore {
     #[inline]
     pub(crate) fn all_sent(&mut self, worker: &mut WorkerCore) {
         worker.stats.replies += std::mem::take(&mut self.unsent_replies);
+        if self.body.is_some() && self.machine.kept_of_body() == 0 {
+            self.body = None;
+        }
     }
 
     /// Notes that the driver closes the sending half. From here on input is dropped.
@@ -125,6 +146,7 @@ impl ConnectionCore {
     /// Frees the memory of a connection that is over.
     pub(crate) fn close(&mut self) {
         self.machine = Machine::new();
+        self.body = None;
         self.half = Half::Closed;
     }
 

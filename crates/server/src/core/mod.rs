@@ -7,6 +7,7 @@
 //! Four drivers do the I/O: [`readiness`](crate::readiness) for the event mechanisms, [`completion`](crate::completion)
 //! for io_uring, [`blocking`](crate::blocking) for threads and processes, and [`task`](crate::task) for tokio.
 
+mod bodies;
 mod connection;
 mod descriptors;
 mod eviction;
@@ -15,6 +16,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bodies::BodyBudget;
 pub(crate) use connection::{ConnectionCore, Expired, Output};
 pub(crate) use descriptors::{least_limit, room};
 pub(crate) use eviction::evict;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use c10k_event::Mechanism;
-use c10k_http::{Date, Ending, Step};
+use c10k_http::{Date, Ending, Resources, Step};
 
-use super::{ConnectionCore, Expired, Output, WorkerCore, evict};
+use super::{BodyBudget, ConnectionCore, Expired, Output, WorkerCore, evict};
 use crate::timeout::{TICK, Tick};
 use crate::{Config, Deadlines};
 
@@ -36,8 +36,10 @@ impl Played {
     fn new() -> Played {
         let mut config = Config::new(Mechanism::named("epoll-edge").expect("a known mechanism"));
         config.deadlines = LIMITS;
+        config.resources = Resources::Lab;
+        let bodies = BodyBudget::new(Box::leak(Box::default()), 1 << 20);
         let mut played = Played {
-            worker: WorkerCore::new(&config, 2, Date::from_unix(0)),
+            worker: WorkerCore::new(&config, bodies, 2, Date::from_unix(0)),
             connection: ConnectionCore::new(),
         };
         played.renew(Output::Sent);
@@ -332,4 +334,44 @@ fn a_request_for_the_statistics_is_answered_with_them() {
     let step = played.connection.answer_stats(b"{\"a\":1}", &mut played.worker);
     assert_eq!(step, Step::Read);
     assert!(played.worker.output.bytes.ends_with(b"\r\n\r\n{\"a\":1}"));
+}
+
+#[test]
+fn the_bodies_of_ten_thousand_connections_together_stay_within_the_bound() {
+    const BOUND: usize = 1 << 20;
+    let mut played = Played::new();
+    let request = |bytes: usize| {
+        let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n";
+        format!("{head}{}", "b".repeat(bytes))
+    };
+    let mut connections: Vec<ConnectionCore> = Vec::new();
+    let mut refused = 0;
+    for _ in 0..10_000 {
+        let mut connection = ConnectionCore::new();
+        match connection.feed(request(1000).as_bytes(), &mut played.worker) {
+            Step::Read => connections.push(connection),
+            Step::Close(Ending::Lingering) => refused += 1,
+            step => panic!("{step:?}"),
+        }
+        let reply = std::mem::take(&mut played.worker.output.bytes);
+        assert!(reply.is_empty() || reply.starts_with(b"HTTP/1.1 503 "));
+    }
+    let held: usize = connections.iter().map(|core| core.machine.kept_of_body()).sum();
+    assert!((BOUND - 1000..=BOUND).contains(&held), "{held}");
+    assert_eq!(connections.len() + refused, 10_000);
+    // A whole body counts until its reply is sent.
+    let mut first = connections.swap_remove(0);
+    assert_eq!(first.feed(b"b", &mut played.worker), Step::Read);
+    let mut late = ConnectionCore::new();
+    let step = late.feed(request(1000).as_bytes(), &mut played.worker);
+    assert_eq!(step, Step::Close(Ending::Lingering));
+    first.take_replies(&mut played.worker);
+    first.all_sent(&mut played.worker);
+    let mut late = ConnectionCore::new();
+    assert_eq!(late.feed(request(1000).as_bytes(), &mut played.worker), Step::Read);
+    // A connection that ends gives its share back.
+    drop((late, connections));
+    let mut last = ConnectionCore::new();
+    assert_eq!(last.feed(request(1000).as_bytes(), &mut played.worker), Step::Read);
+    assert_eq!(last.machine.kept_of_body(), 1000);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use c10k_http::{Date, Host, Stage};
 
+use super::bodies::BodyBudget;
 use crate::Config;
 use crate::config::Deadlines;
 use crate::stats::WorkerStats;
@@ -17,6 +18,7 @@ pub(crate) struct WorkerCore {
     pub(crate) stats: WorkerStats,
     pub(crate) deadlines: Deadlines,
     pub(super) limits: TimeLimits,
+    pub(super) bodies: BodyBudget,
     max_connections: usize,
     now: Tick,
     /// Nothing is accepted before this.
@@ -28,13 +30,14 @@ pub(crate) struct WorkerCore {
 
 impl WorkerCore {
     /// A worker that may have so many connections open at once.
-    pub(crate) fn new(config: &Config, max_connections: usize, date: Date) -> WorkerCore {
+    pub(crate) fn new(config: &Config, bodies: BodyBudget, max_connections: usize, date: Date) -> WorkerCore {
         WorkerCore {
             host: config.host(date),
             output: c10k_http::Output::default(),
             stats: WorkerStats::default(),
             deadlines: config.deadlines,
             limits: TimeLimits::new(&config.deadlines),
+            bodies,
             max_connections,
             now: Tick(0),
             accept_at: Tick(0),

@@ -74,6 +74,9 @@ impl AcceptSink for Forker<'_> {
 
     fn maintain(&mut self) {
         children::reap(&mut self.children, || self.server.stats.lost());
+        if self.children.is_empty() {
+            self.server.stats.no_child_is_left();
+        }
     }
 
     fn needs_polling(&self) -> bool {

@@ -21,7 +21,9 @@ const DRAINING: usize = 2;
 const SHORTAGE_REPORTED: usize = 3;
 /// Whether an acceptor waits for a connection to end.
 const AWAITED: usize = 4;
-const WORKERS: usize = 5;
+/// Bytes of request bodies that are held.
+const HELD_BODIES: usize = 5;
+const WORKERS: usize = 6;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -80,6 +82,16 @@ impl SharedStats {
 
     pub(crate) fn open_connections(&self) -> usize {
         usize::try_from(self.cells[OPEN].load(Ordering::SeqCst)).unwrap_or(usize::MAX)
+    }
+
+    /// The bytes of request bodies that all workers hold, children included.
+    pub(crate) fn held_bodies(&self) -> &'static AtomicU64 {
+        &self.cells[HELD_BODIES]
+    }
+
+    /// Notes that no child is left, and so none that holds a body. A child that was killed has not given its share back.
+    pub(crate) fn no_child_is_left(&self) {
+        self.cells[HELD_BODIES].store(0, Ordering::Relaxed);
     }
 
     /// Makes the next connection that ends, in whichever process, be reported by

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use c10k_http::{Date, Ending, Host, Machine, Output, Step};
+use c10k_http::{Date, Ending, Host, Machine, Output, Resources, Step};
 
 use crate::Case;
 use crate::client::PATIENCE;
@@ -56,7 +56,10 @@ pub(crate) enum Outcome {
 
 impl Dialogue {
     fn new(name: &'static str, turns: &[&str]) -> Dialogue {
-        let host = Host::new(Date::from_unix(0));
+        let host = Host {
+            resources: Resources::Lab,
+            ..Host::new(Date::from_unix(0))
+        };
         let (mut machine, mut output) = (Machine::new(), Output::default());
         let mut ending = Expectation::Stays;
         let replies = turns

@@ -19,6 +19,16 @@ pub(crate) const CASES: &[Case] = &[
         Needs::Nothing,
         validators,
     ),
+    (
+        "conditions_on_several_lines_are_one_list",
+        Needs::Nothing,
+        several_lines,
+    ),
+    (
+        "without_the_lab_a_server_has_its_files_or_its_bytes_and_nothing_else",
+        Needs::Nothing,
+        without_lab,
+    ),
     ("ranges_of_a_file_are_sent", Needs::Nothing, ranges),
     (
         "a_long_file_is_sent_whole_and_the_connection_goes_on",
@@ -103,25 +113,6 @@ fn validators(subject: &Subject) {
             format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}\r\n"),
             200,
         ),
-        // Several lines of a list are one list; several lines of a single value have no valid one.
-        (format!("If-None-Match: \"x\"\r\nIf-None-Match: {tag}\r\n"), 304),
-        (format!("If-None-Match: \"x\"\r\nIf-None-Match: \"y\"\r\n"), 200),
-        ("If-None-Match: \"x\"\r\nIf-None-Match: *\r\n".to_owned(), 304),
-        (format!("If-Match: \"x\"\r\nIf-Match: \"y\", {tag}\r\n"), 200),
-        ("If-Match: \"x\"\r\nIf-Match: \"y\"\r\n".to_owned(), 412),
-        (
-            format!("If-Modified-Since: {modified}\r\nIf-Modified-Since: {modified}\r\n"),
-            200,
-        ),
-        (
-            format!("If-Unmodified-Since: {early}\r\nIf-Unmodified-Since: {early}\r\n"),
-            200,
-        ),
-        (
-            format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n"),
-            200,
-        ),
-        ("Range: bytes=0-9\r\nRange: bytes=0-9\r\n".to_owned(), 200),
         (format!("If-Match: {tag}\r\n"), 200),
         (format!("If-Match: W/{tag}\r\n"), 412),
         (format!("If-Unmodified-Since: {early}\r\n"), 412),
@@ -149,10 +140,73 @@ fn validators(subject: &Subject) {
     let moved = client.get("http://a/sub?b=/c&d?");
     assert_eq!((moved.status, field(&moved, "Location")), (301, Some("/sub/?b=/c&d?")));
     assert_eq!(ask(&mut client, "DELETE", "/text.txt", "").status, 405);
-    // Built-in paths take precedence over files.
+    // Paths of the lab take precedence over files.
     assert_eq!(client.get("/bytes/3").body, pattern(3));
     drop(client);
     assert_eq!(server.stop().open_connections, 0);
+}
+
+fn without_lab(subject: &Subject) {
+    let site = site();
+    for name in ["stats", "echo", "headers"] {
+        fs::write(site.path().join(name), name).expect("a new file");
+    }
+    let root = site.path().to_str().expect("a path in UTF-8");
+    let server = subject.start(&[("root", root), ("lab", "off")]);
+    let mut client = Client::connect(server.address);
+    for name in ["stats", "echo", "headers"] {
+        assert_eq!(client.get(&format!("/{name}")).body, name.as_bytes());
+    }
+    for path in ["/spin/60s", "/bytes/3"] {
+        assert_eq!(client.get(path).status, 404);
+    }
+    assert_eq!(ask(&mut client, "POST", "/echo", "Content-Length: 0\r\n").status, 405);
+    drop(client);
+    server.stop();
+    let server = subject.start(&[("lab", "off")]);
+    let mut client = Client::connect(server.address);
+    for path in ["/spin/60s", "/echo", "/headers", "/stats", "/text.txt"] {
+        assert_eq!(client.get(path).status, 404);
+    }
+    assert_eq!(client.get("/bytes/3").body, pattern(3));
+    drop(client);
+    server.stop();
+}
+
+/// Several lines of a list are one list. Several lines of a field with one value have no valid value.
+fn several_lines(subject: &Subject) {
+    let site = site();
+    let server = start(subject, &site);
+    let mut client = Client::connect(server.address);
+    let whole = client.get("/text.txt");
+    let tag = field(&whole, "ETag").expect("a tag").to_owned();
+    let modified = field(&whole, "Last-Modified").expect("a date").to_owned();
+    let early = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (fields, status) in [
+        (format!("If-None-Match: \"x\"\r\nIf-None-Match: {tag}\r\n"), 304),
+        ("If-None-Match: \"x\"\r\nIf-None-Match: \"y\"\r\n".to_owned(), 200),
+        ("If-None-Match: \"x\"\r\nIf-None-Match: *\r\n".to_owned(), 304),
+        (format!("If-Match: \"x\"\r\nIf-Match: \"y\", {tag}\r\n"), 200),
+        ("If-Match: \"x\"\r\nIf-Match: \"y\"\r\n".to_owned(), 412),
+        (
+            format!("If-Modified-Since: {modified}\r\nIf-Modified-Since: {modified}\r\n"),
+            200,
+        ),
+        (
+            format!("If-Unmodified-Since: {early}\r\nIf-Unmodified-Since: {early}\r\n"),
+            200,
+        ),
+        (
+            format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n"),
+            200,
+        ),
+        ("Range: bytes=0-9\r\nRange: bytes=0-9\r\n".to_owned(), 200),
+    ] {
+        let reply = ask(&mut client, "GET", "/text.txt", &fields);
+        assert_eq!(reply.status, status, "{fields}");
+    }
+    drop(client);
+    server.stop();
 }
 
 fn ranges(subject: &Subject) {

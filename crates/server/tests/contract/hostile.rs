@@ -6,7 +6,8 @@
 use std::io::Write;
 
 use crate::Case;
-use crate::client::{Client, get};
+use crate::client::{Client, PATIENCE, get};
+use crate::dialogue::until;
 use crate::subject::{Needs, Running, Subject};
 
 pub(crate) const CASES: &[Case] = &[
@@ -14,6 +15,11 @@ pub(crate) const CASES: &[Case] = &[
         "thousands_of_slow_clients_do_not_stop_an_honest_one",
         Needs::Events,
         slow_crowd,
+    ),
+    (
+        "the_bodies_of_all_requests_together_are_bounded",
+        Needs::Events,
+        held_bodies,
     ),
     (
         "what_comes_behind_a_refused_request_is_not_kept",
@@ -87,6 +93,44 @@ fn slow_crowd(subject: &Subject) {
     }
     drop((crowd, honest));
     assert_eq!(server.stop().open_connections, 0);
+}
+
+/// Clients that hold a body open, more than there is memory for; `C10K_CROWD` sets their number.
+fn held_bodies(subject: &Subject) {
+    const EACH: usize = 1000;
+    let (crowd, room) = (crowd_size(), crowd_size() / 5);
+    let bound = (room * EACH).to_string();
+    let server = subject.start(&[("held-bodies", &bound)]);
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", EACH + 1);
+    let part = head.clone() + &"b".repeat(EACH);
+    let mut waiting: Vec<Client> = (0..crowd)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.send(&part);
+            client
+        })
+        .collect();
+    // All that are beyond the bound are refused.
+    let refused = until(PATIENCE, || {
+        waiting.retain(|client| {
+            client.stream.set_nonblocking(true).expect("a TCP socket");
+            client.stream.peek(&mut [0]).is_err()
+        });
+        waiting.len() <= room
+    });
+    assert!(refused, "{} bodies are held, where {room} may be", waiting.len());
+    // The others are served, and so is everybody when they are.
+    assert!(waiting.len() > room / 2, "{}", waiting.len());
+    for client in &mut waiting {
+        client.stream.set_nonblocking(false).expect("a TCP socket");
+        client.send("b");
+        assert_eq!(client.reply().body.len(), EACH + 1);
+    }
+    let mut late = Client::connect(server.address);
+    late.send(part + "b");
+    assert_eq!(late.reply().body.len(), EACH + 1);
+    drop((waiting, late));
+    server.stop();
 }
 
 /// Each client sends far more than the server reads before it refuses, and stays until the server has dropped it all.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use c10k_event::{Mechanism, OnOverflow, Trigger};
+use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, ConnectionsIn, Dispatch, Model, ModelOption, Root,
@@ -349,6 +350,7 @@ pub(crate) fn serve() -> ExitCode {
     };
     let model = Model::named(model).expect("a known model");
     let mut config = Config::new(Mechanism::named(mechanism).expect("a known mechanism"));
+    config.resources = Resources::Lab;
     c10k_server::raise_descriptor_limit();
     for option in options {
         let (name, value) = option.split_once('=').expect("NAME=VALUE");
@@ -413,6 +415,14 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             config.submission = submission.expect("a known way to submit").1;
         }
         "root" => config.root = Some(Root::open(value.as_ref()).expect("a directory")),
+        "lab" => {
+            config.resources = if value == "on" {
+                Resources::Lab
+            } else {
+                Resources::Plain
+            }
+        }
+        "held-bodies" => config.held_bodies = number(),
         "user" => config.user = Some(value.to_owned()),
         // Read by the server side.
         "beyond" => {}

@@ -39,7 +39,15 @@ impl ServerProcess {
         let (model, mechanism) = name.split_once('/').unwrap_or((name, ""));
         let failed = |error| WorkloadError::Io("start the server", error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--idle-timeout", "10000s"]);
+        command.args([
+            "serve",
+            "--json",
+            "--lab",
+            "--listen",
+            "127.0.0.1:0",
+            "--idle-timeout",
+            "10000s",
+        ]);
         command.args(["--model", model]);
         if !mechanism.is_empty() {
             command.args(["--mechanism", mechanism]);
