@@ -276,6 +276,12 @@ impl ReplyParser {
     }
 
     fn keep(&mut self, rest: &[u8]) -> Result<(), ReplyError> {
+        // At once, not when the head is complete: a head whose lines end with a bare LF never is.
+        let last = self.partial.last().copied();
+        check_line_ends(
+            last,
+            &rest[..rest.len().min(self.limits.head_bytes - self.partial.len())],
+        )?;
         if self.partial.len() + rest.len() > self.limits.head_bytes {
             return Err(ReplyError::HeadTooLong);
         }
@@ -284,12 +290,9 @@ impl ReplyParser {
     }
 
     fn accept_head(&mut self, bytes: &[u8]) -> Result<(), ReplyError> {
+        check_line_ends(None, &bytes[..bytes.len().min(self.limits.head_bytes)])?;
         if bytes.len() > self.limits.head_bytes {
             return Err(ReplyError::HeadTooLong);
-        }
-        // httparse takes a bare LF for a line's end.
-        if bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r') {
-            return Err(ReplyError::Malformed("a line of the head is not ended by CR LF"));
         }
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut parsed = httparse::Response::new(&mut fields);
@@ -422,6 +425,15 @@ fn starts_like_http(bytes: &[u8]) -> Result<(), ReplyError> {
     } else {
         Err(ReplyError::Malformed("it does not start with HTTP/1."))
     }
+}
+
+/// Refuses a line of a head that ends with a bare LF, which httparse takes for a line's end. `last` precedes `bytes`.
+fn check_line_ends(last: Option<u8>, bytes: &[u8]) -> Result<(), ReplyError> {
+    let starts_bare = bytes.first() == Some(&b'\n') && last != Some(b'\r');
+    if starts_bare || bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r') {
+        return Err(ReplyError::Malformed("a line of the head is not ended by CR LF"));
+    }
+    Ok(())
 }
 
 /// The position after the blank line that ends a head, searched for from `from`.

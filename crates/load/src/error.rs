@@ -30,6 +30,33 @@ pub enum LoadError {
     /// The options contradict each other.
     #[error("planning the load: {0}")]
     Plan(&'static str),
+    /// The run needs more descriptors than this process may have.
+    #[error(
+        "planning the load: {connections} connections need {needed} descriptors, and this process may have {allowed}: raise \
+         the limit with 'ulimit -n', or lower --idle or --connections"
+    )]
+    Descriptors {
+        /// Connections that are open from the start.
+        connections: u64,
+        /// Descriptors that the run needs.
+        needed: u64,
+        /// The limit of this process.
+        allowed: u64,
+    },
+    /// The run needs more local ports than there are.
+    #[error(
+        "planning the load: {connections} connections need a local port each, and {addresses} local addresses with \
+         {per_address} ports each are used: give more --source addresses or a larger --local-ports range, or lower --idle or \
+         --connections"
+    )]
+    LocalPorts {
+        /// Connections that are open from the start.
+        connections: u64,
+        /// Local addresses that the run uses.
+        addresses: u64,
+        /// Ports of each.
+        per_address: u64,
+    },
     /// No server accepts connections at the address.
     #[error("connecting to {address}: {source}: is the server running, and is this its port?")]
     Connect {
@@ -37,6 +64,14 @@ pub enum LoadError {
         address: Endpoint,
         /// The kernel's error.
         source: io::Error,
+    },
+    /// No address of the host accepts connections.
+    #[error("connecting to {url}: {tried}: is the server running, and is this its port?")]
+    ConnectAny {
+        /// The URL.
+        url: String,
+        /// Each address with the kernel's error.
+        tried: String,
     },
     /// The server at the address does not speak HTTP.
     #[error("requesting the URL from {address}: {source}: is this an HTTP/1.x server's port?")]

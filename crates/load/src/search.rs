@@ -80,14 +80,17 @@ pub fn find_max(
             "--find-max starts from a constant rate: give a number with --rate",
         ));
     };
+    let mut earlier = plan.earlier;
     search(start, criterion, |rate| {
         let plan = LoadPlan {
             rate: Rate::PerSecond(rate),
+            earlier,
             // Replies to the last requests arrive after the measured time; those of the warm-up arrive in it instead.
             warm_up: plan.warm_up.max(criterion.limit.min(plan.duration)),
             ..plan.clone()
         };
         let report = run_until(&plan, stop, |event| observe(&plan, event))?;
+        earlier += plan.warm_up + plan.duration;
         let trial = Trial {
             latency_ns: report.stats.latency.at(criterion.quantile),
             summary: report.summary,

@@ -44,16 +44,16 @@ impl Stop {
             .map(Moment)
     }
 
-    /// Makes the first SIGINT or SIGTERM request the stop. A second one terminates the process, which is the default
-    /// action.
+    /// Makes the first SIGINT, SIGTERM or SIGHUP request the stop. A second one terminates the process, which is the default
+    /// action. A SIGHUP that is ignored (nohup(1)) stays ignored.
     ///
-    /// Must be called before other threads are started, because they must inherit that the two signals are blocked.
+    /// Must be called before other threads are started, because they must inherit that the signals are blocked.
     ///
     /// # Errors
     /// [`LoadError::System`] if the signals cannot be blocked or the thread that waits for them cannot be started.
     pub fn on_signals(&self) -> Result<(), LoadError> {
         let failed = |operation| move |source: io::Error| LoadError::System { operation, source };
-        let signals = TerminationSignals::block().map_err(failed("blocking SIGINT and SIGTERM"))?;
+        let signals = TerminationSignals::block_with_hangup().map_err(failed("blocking SIGINT, SIGTERM and SIGHUP"))?;
         let stop = self.clone();
         thread::Builder::new()
             .name("signals".to_owned())

@@ -59,17 +59,17 @@ pub struct LatencySummary {
 }
 
 /// 95% confidence intervals of percentiles, `[low, high]`, nanoseconds. They assume that requests are independent of each
-/// other.
+/// other. An interval is absent if there were too few requests for it: the largest of few values is no upper bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PercentileIntervals {
     /// Of the median.
-    pub p50: [u64; 2],
+    pub p50: Option<[u64; 2]>,
     /// Of the 90th percentile.
-    pub p90: [u64; 2],
+    pub p90: Option<[u64; 2]>,
     /// Of the 99th percentile.
-    pub p99: [u64; 2],
+    pub p99: Option<[u64; 2]>,
     /// Of the 99.9th percentile.
-    pub p999: [u64; 2],
+    pub p999: Option<[u64; 2]>,
 }
 
 /// The idle pool over the measured time.

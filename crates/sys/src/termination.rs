@@ -1,11 +1,20 @@
-//! Waiting for SIGTERM and SIGINT: `pthread_sigmask`, `sigwait`.
+//! Waiting for SIGTERM, SIGINT and SIGHUP: `pthread_sigmask`, `sigwait`.
 
 use std::io;
 use std::mem::MaybeUninit;
 
-/// The two signals, blocked in the thread that made this and in every thread and child that it starts afterwards.
+/// The signals, blocked in the thread that made this and in every thread and child that it starts afterwards.
 #[derive(Debug, Clone, Copy)]
-pub struct TerminationSignals(());
+pub struct TerminationSignals {
+    hangup: Hangup,
+}
+
+/// Whether SIGHUP is one of the signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hangup {
+    Included,
+    Excluded,
+}
 
 impl TerminationSignals {
     /// `pthread_sigmask(SIG_BLOCK, {SIGTERM, SIGINT})`. See pthread_sigmask(3).
@@ -16,17 +25,34 @@ impl TerminationSignals {
     /// # Errors
     /// None that the kernel documents for these arguments.
     pub fn block() -> io::Result<TerminationSignals> {
-        mask(libc::SIG_BLOCK)?;
-        Ok(TerminationSignals(()))
+        Self::block_set(Hangup::Excluded)
     }
 
-    /// `sigwait({SIGTERM, SIGINT})`: blocks until one of them is pending and takes it. Returns its number. See
-    /// sigwait(3).
+    /// As [`block`](Self::block), and SIGHUP too, which a terminal sends when it is closed. If SIGHUP is ignored, as
+    /// nohup(1) has it, it stays ignored.
+    ///
+    /// # Errors
+    /// None that the kernel documents for these arguments.
+    pub fn block_with_hangup() -> io::Result<TerminationSignals> {
+        // A blocked signal is queued even if it is ignored, so the disposition decides before.
+        Self::block_set(if is_ignored(libc::SIGHUP)? {
+            Hangup::Excluded
+        } else {
+            Hangup::Included
+        })
+    }
+
+    fn block_set(hangup: Hangup) -> io::Result<TerminationSignals> {
+        mask(libc::SIG_BLOCK, hangup)?;
+        Ok(TerminationSignals { hangup })
+    }
+
+    /// `sigwait(signals)`: blocks until one of them is pending and takes it. Returns its number. See sigwait(3).
     ///
     /// # Errors
     /// None that the kernel documents for these arguments.
     pub fn wait(self) -> io::Result<i32> {
-        let set = set();
+        let set = set(self.hangup);
         let mut signal = 0;
         // SAFETY: `set` is an initialised signal set and `signal` is valid for a write; both outlive the call.
         match unsafe { libc::sigwait(&raw const set, &raw mut signal) } {
@@ -35,18 +61,28 @@ impl TerminationSignals {
         }
     }
 
-    /// `pthread_sigmask(SIG_UNBLOCK, {SIGTERM, SIGINT})`, for a child that these signals must end. See
-    /// pthread_sigmask(3).
+    /// `pthread_sigmask(SIG_UNBLOCK, signals)`, for a child that these signals must end. See pthread_sigmask(3).
     ///
     /// # Errors
     /// None that the kernel documents for these arguments.
     pub fn unblock(self) -> io::Result<()> {
-        mask(libc::SIG_UNBLOCK)
+        mask(libc::SIG_UNBLOCK, self.hangup)
     }
 }
 
-fn mask(how: libc::c_int) -> io::Result<()> {
-    let set = set();
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null new action changes nothing, and `action` is valid for a write of one sigaction.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has filled it, and all zeros were valid before.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+fn mask(how: libc::c_int, hangup: Hangup) -> io::Result<()> {
+    let set = set(hangup);
     // SAFETY: `set` is an initialised signal set that outlives the call; a null old set is allowed.
     match unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) } {
         0 => Ok(()),
@@ -54,7 +90,7 @@ fn mask(how: libc::c_int) -> io::Result<()> {
     }
 }
 
-fn set() -> libc::sigset_t {
+fn set(hangup: Hangup) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: `sigemptyset` initialises what it is pointed to, and `sigaddset` gets valid signal numbers, for which
     // neither fails.
@@ -62,6 +98,9 @@ fn set() -> libc::sigset_t {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
         libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        if hangup == Hangup::Included {
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGHUP);
+        }
         set.assume_init()
     }
 }

@@ -98,8 +98,8 @@ const LONG: &[&str] = &[
 ];
 
 #[test]
-fn sigint_and_sigterm_end_a_run_early_and_no_request_is_lost() {
-    for name in ["INT", "TERM"] {
+fn a_signal_ends_a_run_early_and_no_request_is_lost() {
+    for name in ["INT", "TERM", "HUP"] {
         let server = ReportingServer::start(Behavior::Reply);
         let mut running = Running::start(&[LONG, &[&server.url, "--idle", "20"]].concat());
         running.wait_for(LoadPhase::Measuring);
@@ -183,7 +183,7 @@ fn an_interrupted_search_prints_its_results() {
 }
 
 /// The number of open connections of a server, including the one that asks.
-fn open_connections(server: &Server) -> u64 {
+pub(crate) fn open_connections(server: &Server) -> u64 {
     let mut stream = server.connect();
     let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     stream.write_all(request).expect("sent");

@@ -136,13 +136,14 @@ fn beyond_one_port_range_several_sources_are_used() {
 #[test]
 fn without_free_ports_the_run_is_invalid() {
     let server = Server::start(&[]);
+    // A connection for each request: the ten ports are soon in TIME_WAIT.
     let arguments = [
         "--local-ports",
         "33120-33129",
         "--source",
         "127.0.0.9",
-        "--connections",
-        "40",
+        "--requests-per-connection",
+        "1",
     ];
     let output = load(&relaxed(
         &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
@@ -152,27 +153,68 @@ fn without_free_ports_the_run_is_invalid() {
 }
 
 #[test]
-fn too_few_descriptors_make_the_run_invalid() {
+fn more_connections_than_descriptors_or_ports_are_refused_before_the_first_is_opened() {
     let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
     let script = "ulimit -Sn 200; ulimit -Hn 200; exec \"$@\"";
+    for connections in [["--idle", "10000000"], ["--connections", "10000000"], ["--idle", "127"]] {
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_c10k"), "load", &url]);
+        let output = command.args(connections).output().expect("sh starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains("may have 200") && said.contains("ulimit -n"), "{said}");
+    }
+    let ports = ["--local-ports", "33120-33129", "--source", "127.0.0.9"];
+    refused(
+        &[&[url.as_str(), "--connections", "11"], &ports[..]].concat(),
+        &["11 connections", "1 local addresses with 10 ports", "--source"],
+    );
+    assert_eq!(ending::open_connections(&server), 1, "only the one that asks");
+}
+
+#[test]
+fn a_pool_of_as_many_connections_as_there_are_descriptors_is_valid() {
+    let server = Server::start(&[]);
     let mut command = Command::new("sh");
+    let script = "ulimit -Sn 200; ulimit -Hn 200; exec \"$@\"";
     let command = command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_c10k"), "load"]);
+    // 200 less 64 for everything else and 10 for the requests.
     let output = command
-        .args(relaxed(&[&server.url("/bytes/92"), "--idle", "500"]))
+        .args(relaxed(&[&server.url("/bytes/92"), "--idle", "126"]))
         .output()
         .expect("sh starts");
-    let run = invalid(&output, &["574 descriptors", "may have 200", "ulimit -n"]);
-    assert!(
-        run.invalid_because
-            .iter()
-            .any(|reason| reason.contains("idle pool reached")),
+    let run = summary(&output);
+    assert_eq!(
+        (run.idle.open_min, run.completed, run.valid),
+        (126, 60, true),
         "{run:?}"
     );
-    assert!(run.idle.open_min < 200 && run.idle.target == 500);
-    assert_eq!(
-        run.completed, 60,
-        "the remaining descriptors are used for requests: {run:?}"
-    );
+}
+
+#[test]
+fn a_connection_that_could_not_be_opened_and_was_not_used_makes_the_run_invalid() {
+    let server = Server::start(&[]);
+    // Two of the ten ports are taken, by this test or by another program, and six requests use the first six connections.
+    let arguments = [
+        "--local-ports",
+        "33140-33149",
+        "--connections",
+        "10",
+        "--rate",
+        "20",
+        "--source",
+        "127.0.0.9",
+    ];
+    let taken: Vec<_> = (33148..=33149)
+        .map(|port| TcpListener::bind(("127.0.0.9", port)))
+        .collect();
+    let output = load(&relaxed(
+        &[&[server.url("/bytes/92").as_str()], &arguments[..]].concat(),
+    ));
+    let run = invalid(&output, &["of 10 connections could not be opened", "addrunavail"]);
+    assert!(run.completed > 0, "{run:?}");
+    drop(taken);
 }
 
 #[test]
@@ -245,6 +287,19 @@ fn what_cannot_be_run_is_one_line_and_code_2() {
     refused(&["http://127.0.0.1/", "--duration", "10"], &["--duration", "1.5ms"]);
     refused(&["http://127.0.0.1/", "--duration", "0"], &["--duration"]);
     refused(&["http://127.0.0.1/", "--threads", "0"], &["thread"]);
+    refused(&["http://127.0.0.1/", "--threads", "1000000"], &["--threads", "1024"]);
+    refused(
+        &["http://127.0.0.1/", "--rate", "100000000", "--duration", "1s"],
+        &["10000000 requests per second", "--threads"],
+    );
+    refused(
+        &["http://127.0.0.1/", "--burst", "1000000000000000"],
+        &["at once", "--burst"],
+    );
+    refused(
+        &["http://127.0.0.1/", "--idle", "1", "--idle-churn", "1000000000"],
+        &["--idle-churn"],
+    );
     refused(&["http://127.0.0.1/", "--local-ports", "9-1"], &["--local-ports"]);
     refused(&["http://127.0.0.1/", "--source", "::1"], &["family"]);
     refused(&["http://127.0.0.1/", "--phases"], &["--json"]);

@@ -162,6 +162,23 @@ fn streams_that_are_not_acceptable_replies_are_refused_however_they_are_cut() {
 }
 
 #[test]
+fn a_bare_line_feed_is_refused_with_its_byte_and_not_when_the_head_ends() {
+    for head in [
+        &b"HTTP/1.1 200 OK\n"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\n",
+        b"HTTP/1.1 200 OK\r\n\n",
+    ] {
+        for piece in 1..=head.len() {
+            let mut parser = ReplyParser::new(ReplyLimits::default());
+            let results: Vec<_> = head.chunks(piece).map(|piece| parser.feed(piece, |_| {})).collect();
+            let (last, before) = results.split_last().unwrap();
+            assert!(before.iter().all(|result| *result == Ok(Progress::Partial)), "{piece}");
+            assert!(matches!(last, Err(ReplyError::Malformed(_))), "{piece}: {last:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_that_ends_early_is_truncated() {
     let whole: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n";
     for length in 1..whole.len() {

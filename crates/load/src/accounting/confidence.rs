@@ -5,26 +5,23 @@ use c10k_record::PercentileIntervals;
 use crate::accounting::histogram::DurationHistogram;
 use crate::accounting::series::Series;
 
-/// The normal quantile of a two-sided interval of 95%.
-const Z_95: f64 = 1.959_964;
+/// The probability that the percentile lies beyond one end of a two-sided interval of 95%.
+const BEYOND: f64 = 0.025;
 
 /// 95% confidence intervals of percentiles.
 ///
-/// The number of samples below a quantile of the population has a binomial distribution. So the bounds of the interval
-/// are two order statistics of the sample, whatever the distribution of the values is. Requests are assumed to be
+/// The number of samples above a quantile of the population has a binomial distribution. So the ends of the interval are
+/// two order statistics of the sample, whatever the distribution of the values is. If even the largest (or the smallest)
+/// sample lies beyond the quantile with too small a probability, there is no interval. Requests are assumed to be
 /// independent; if they queue behind each other, the true interval is wider.
 #[must_use]
 pub(crate) fn intervals(of: &DurationHistogram) -> PercentileIntervals {
     let interval = |quantile: f64| {
-        let count = of.count() as f64;
-        if count == 0.0 {
-            return [0, 0];
-        }
-        let half_width = Z_95 * (quantile * (1.0 - quantile) / count).sqrt();
-        [
-            of.at((quantile - half_width).max(0.0)),
-            of.at((quantile + half_width).min(1.0)),
-        ]
+        let count = of.count();
+        let (high, low) = ranks_from_above(count, 1.0 - quantile)?;
+        // The share of samples up to the one with this rank from above; the half keeps rounding away from a whole number.
+        let value = |rank: u64| of.at(((count - rank) as f64 + 0.5) / count as f64);
+        Some([value(low), value(high)])
     };
     PercentileIntervals {
         p50: interval(0.5),
@@ -32,6 +29,40 @@ pub(crate) fn intervals(of: &DurationHistogram) -> PercentileIntervals {
         p99: interval(0.99),
         p999: interval(0.999),
     }
+}
+
+/// The ranks, counted from the largest of `count` samples, of the upper and the lower end of the interval of the quantile
+/// that a sample exceeds with probability `above`. The number K of samples above it is binomial. The sample of rank j is
+/// not below the quantile if K ≥ j, and not above it if K < j.
+fn ranks_from_above(count: u64, above: f64) -> Option<(u64, u64)> {
+    /// Beyond this variance of K, the normal distribution is exact to a fraction of a rank.
+    const NORMAL_FROM: f64 = 1000.0;
+    /// The normal quantile of a two-sided interval of 95%.
+    const Z_95: f64 = 1.959_964;
+    let expected = count as f64 * above;
+    let variance = expected * (1.0 - above);
+    if variance > NORMAL_FROM {
+        let half_width = Z_95 * variance.sqrt();
+        return Some((
+            (expected - half_width) as u64,
+            (expected + half_width).ceil() as u64 + 1,
+        ));
+    }
+    // P(K = k), from its logarithm for k = 0: with many samples the probability itself is too small for a float.
+    let odds = (above / (1.0 - above)).ln();
+    let mut logarithm = count as f64 * (1.0 - above).ln();
+    let (mut below, mut high) = (0.0, 0);
+    for k in 0..count {
+        below += logarithm.exp();
+        if below <= BEYOND {
+            high = k + 1;
+        }
+        if below >= 1.0 - BEYOND {
+            return (high > 0).then_some((high, k + 1));
+        }
+        logarithm += ((count - k) as f64 / (k + 1) as f64).ln() + odds;
+    }
+    None
 }
 
 /// Whether the reply rate has a trend.
@@ -103,7 +134,8 @@ mod tests {
                     .zip([(found.p50, 0.5), (found.p90, 0.9), (found.p99, 0.99)])
             {
                 // The histogram rounds to one part in a thousand.
-                let (low, high) = (interval[0] as f64 * 0.999, interval[1] as f64 * 1.001);
+                let [low, high] = interval.expect("2000 samples suffice");
+                let (low, high) = (low as f64 * 0.999, high as f64 * 1.001);
                 *count += usize::from((low..=high).contains(&truth(quantile)));
             }
         }
@@ -112,6 +144,35 @@ mod tests {
         assert!(
             held.iter().all(|&count| count < 300),
             "{held:?} of 300: too wide to mean anything"
+        );
+    }
+
+    #[test]
+    fn ends_of_an_interval_have_at_least_the_stated_probability_and_too_few_samples_have_none() {
+        // P(K = 0) is 0.99^n: it falls to 2.5% between 367 and 368 samples.
+        assert_eq!(ranks_from_above(367, 0.01), None);
+        assert_eq!(ranks_from_above(368, 0.01), Some((1, 9)));
+        // K of five samples about the median: P(K = 0) is 3.1%. Of six: 1.6%.
+        assert_eq!(ranks_from_above(5, 0.5), None);
+        assert_eq!(ranks_from_above(6, 0.5), Some((1, 6)));
+        assert_eq!(ranks_from_above(0, 0.5), None);
+        // The exact ranks continue into those of the normal distribution.
+        let (below, above) = (ranks_from_above(100_000, 0.01), ranks_from_above(102_000, 0.01));
+        let (Some(below), Some(above)) = (below, above) else {
+            panic!("there are many samples")
+        };
+        assert!(
+            above.0 - below.0 <= 22 && above.1 - below.1 <= 22,
+            "{below:?} {above:?}"
+        );
+        let mut few = DurationHistogram::new();
+        (1..=100).for_each(|ms| few.record(ms * 1_000_000));
+        let found = intervals(&few);
+        assert!(found.p50.is_some() && found.p90.is_some() && found.p99.is_none() && found.p999.is_none());
+        let near = |value: u64, ms: u64| value.abs_diff(ms * 1_000_000) <= ms * 1_000;
+        assert!(
+            found.p50.is_some_and(|[low, high]| near(low, 40) && near(high, 61)),
+            "{found:?}"
         );
     }
 

@@ -17,7 +17,11 @@ pub(crate) enum Failure {
     NoDescriptor,
     /// No local port is free for a connection to the server (`EADDRNOTAVAIL`).
     NoAddress,
-    /// Any other error of a system call.
+    /// This machine has no memory for another socket, buffer or event (`ENOMEM`, `ENOBUFS`, `ENOSPC`).
+    NoMemory,
+    /// The network does not reach the server (`EHOSTUNREACH`, `ENETUNREACH`, `ENETRESET`, `EHOSTDOWN`).
+    Unreachable,
+    /// Any other error of a system call. None of them can come from a server.
     Other,
     /// The status is not 2xx.
     BadStatus,
@@ -45,7 +49,7 @@ pub(crate) enum Origin {
 pub(crate) struct FailureRow {
     /// The kind.
     pub(crate) failure: Failure,
-    /// Its name in records; the first six are httperf's.
+    /// Its name in records; the first five are httperf's.
     pub(crate) name: &'static str,
     /// What causes it.
     pub(crate) origin: Origin,
@@ -79,9 +83,19 @@ pub(crate) const FAILURES: &[FailureRow] = &[
         origin: Origin::Generator,
     },
     FailureRow {
+        failure: Failure::NoMemory,
+        name: "mem-unavail",
+        origin: Origin::Generator,
+    },
+    FailureRow {
+        failure: Failure::Unreachable,
+        name: "unreachable",
+        origin: Origin::Server,
+    },
+    FailureRow {
         failure: Failure::Other,
         name: "other",
-        origin: Origin::Server,
+        origin: Origin::Generator,
     },
     FailureRow {
         failure: Failure::BadStatus,
@@ -114,10 +128,13 @@ impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::TIMEDOUT => Self::SocketTimeout,
-            Errno::CONNREFUSED => Self::ConnectionRefused,
+            // ENOENT: the file of a Unix socket is gone, and with it the listener.
+            Errno::CONNREFUSED | Errno::NOENT => Self::ConnectionRefused,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Self::ConnectionReset,
             Errno::MFILE | Errno::NFILE => Self::NoDescriptor,
             Errno::ADDRNOTAVAIL => Self::NoAddress,
+            Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC => Self::NoMemory,
+            Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETRESET | Errno::HOSTDOWN => Self::Unreachable,
             _ => Self::Other,
         }
     }
@@ -143,5 +160,39 @@ mod tests {
             assert_eq!(row.failure as usize, index, "{}", row.name);
         }
         assert_eq!(Failure::Malformed as usize + 1, FAILURES.len());
+    }
+
+    #[test]
+    fn only_an_error_that_a_server_or_the_network_can_cause_is_a_result() {
+        let origin = |errno: Errno| FAILURES[Failure::from(errno) as usize].origin;
+        for errno in [
+            Errno::TIMEDOUT,
+            Errno::CONNREFUSED,
+            Errno::NOENT,
+            Errno::CONNRESET,
+            Errno::PIPE,
+            Errno::CONNABORTED,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETRESET,
+            Errno::HOSTDOWN,
+        ] {
+            assert_eq!(origin(errno), Origin::Server, "{errno:?}");
+        }
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::ADDRNOTAVAIL,
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::NOSPC,
+            Errno::PERM,
+            Errno::ACCESS,
+            Errno::NETDOWN,
+            Errno::INVAL,
+            Errno::AFNOSUPPORT,
+        ] {
+            assert_eq!(origin(errno), Origin::Generator, "{errno:?}");
+        }
     }
 }

@@ -174,6 +174,11 @@ impl<'p, W: World> Engine<'p, W> {
         self.exchange.slots[index as usize].link
     }
 
+    /// Slots that never had a connection, although none of their requests failed to open it.
+    pub(crate) fn unopened(&self) -> u64 {
+        self.exchange.slots.iter().filter(|slot| slot.is_unopened()).count() as u64
+    }
+
     /// The next request before the end of the run, and when it is due.
     fn next_start(&self) -> Option<(Moment, Start)> {
         let scheduled = self.schedule.as_ref().and_then(ThreadSchedule::peek);

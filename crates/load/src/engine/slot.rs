@@ -45,6 +45,8 @@ pub(super) struct ConnectionSlot {
     pub(super) has_failed: bool,
     /// Whether it is in the engine's list of free slots.
     pub(super) is_free: bool,
+    /// Whether it ever had a request.
+    is_used: bool,
 }
 
 impl ConnectionSlot {
@@ -62,11 +64,18 @@ impl ConnectionSlot {
             replies: 0,
             has_failed: false,
             is_free: false,
+            is_used: false,
         }
+    }
+
+    /// Whether it never had a connection and no request.
+    pub(super) fn is_unopened(&self) -> bool {
+        !self.is_used && self.connected_at == Moment(0)
     }
 
     /// Adds a request at the end of the queue.
     pub(super) fn push(&mut self, request: Request) {
+        self.is_used = true;
         self.queue.push_back(QueuedRequest {
             request,
             sent: request.scheduled,

@@ -3,9 +3,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use c10k_http::reply::{Progress, Reply, ReplyError, ReplyLimits, ReplyParser};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::LoadError;
 use crate::endpoint::Endpoint;
@@ -19,6 +23,40 @@ pub(crate) enum Answer {
     Replied(Reply, Fingerprint),
     /// It did not reply in time, or closed the connection. The load will count such failures.
     Nothing,
+}
+
+/// Connects to the first of `addresses` that accepts a connection within its part of `limit`, and returns that address. If
+/// none does, but one did not answer in time, that one is returned: the load will count its failures.
+///
+/// # Errors
+/// [`LoadError::Connect`] or [`LoadError::ConnectAny`] if every address refuses.
+pub(crate) fn first_that_accepts(url: &str, addresses: &[Endpoint], limit: Duration) -> Result<Endpoint, LoadError> {
+    let part = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let (mut silent, mut refused) = (None, Vec::new());
+    for address in addresses {
+        match Stream::connect(address, part) {
+            Ok(_) => return Ok(address.clone()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => silent = silent.or(Some(address)),
+            Err(error) => refused.push((address, error)),
+        }
+    }
+    if let Some(address) = silent {
+        return Ok(address.clone());
+    }
+    if refused.len() == 1
+        && let Some((address, source)) = refused.pop()
+    {
+        let address = address.clone();
+        return Err(LoadError::Connect { address, source });
+    }
+    let tried: Vec<String> = refused
+        .iter()
+        .map(|(address, error)| format!("{address}: {error}"))
+        .collect();
+    Err(LoadError::ConnectAny {
+        url: url.to_owned(),
+        tried: tried.join("; "),
+    })
 }
 
 /// Requests the target once, within `limit`.
@@ -37,7 +75,7 @@ pub(crate) fn ask(target: &Target, limit: Duration) -> Result<Answer, LoadError>
             });
         }
     };
-    if stream.write_all(&target.request).is_err() {
+    if stream.set_timeouts(limit).is_err() || stream.write_all(&target.request).is_err() {
         return Ok(Answer::Nothing);
     }
     let mut parser = ReplyParser::new(ReplyLimits::default());
@@ -45,7 +83,7 @@ pub(crate) fn ask(target: &Target, limit: Duration) -> Result<Answer, LoadError>
     let mut buffer = [0; 4096];
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || stream.set_read_timeout(left).is_err() {
+        if left.is_zero() || stream.set_timeouts(left).is_err() {
             return Ok(Answer::Nothing);
         }
         let progress = match stream.read(&mut buffer) {
@@ -82,14 +120,19 @@ impl Stream {
     fn connect(endpoint: &Endpoint, limit: Duration) -> io::Result<Self> {
         match endpoint {
             Endpoint::Internet(address) => TcpStream::connect_timeout(address, limit).map(Self::Internet),
-            Endpoint::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            Endpoint::Unix(path) => connect_unix(path, limit).map(Self::Unix),
         }
     }
 
-    fn set_read_timeout(&self, limit: Duration) -> io::Result<()> {
+    /// Limits each read and each write.
+    fn set_timeouts(&self, limit: Duration) -> io::Result<()> {
         match self {
-            Self::Internet(stream) => stream.set_read_timeout(Some(limit)),
-            Self::Unix(stream) => stream.set_read_timeout(Some(limit)),
+            Self::Internet(stream) => stream
+                .set_read_timeout(Some(limit))
+                .and_then(|()| stream.set_write_timeout(Some(limit))),
+            Self::Unix(stream) => stream
+                .set_read_timeout(Some(limit))
+                .and_then(|()| stream.set_write_timeout(Some(limit))),
         }
     }
 
@@ -105,5 +148,53 @@ impl Stream {
             Self::Internet(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
         }
+    }
+}
+
+/// Connects within `limit`. A blocking connect would wait without a limit for a listener whose queue is full; a
+/// non-blocking one is refused with `EAGAIN`, and nothing reports when there is room again (unix(7)).
+fn connect_unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    const RETRY_AFTER: Duration = Duration::from_millis(2);
+    let until = Instant::now() + limit;
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    loop {
+        match connect(&socket, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(RETRY_AFTER),
+            Err(Errno::AGAIN) => return Err(ErrorKind::TimedOut.into()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    ioctl_fionbio(&socket, false)?;
+    Ok(UnixStream::from(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    /// A time limit that only a hang reaches.
+    const HANG: Duration = Duration::from_secs(60);
+
+    /// The address of a port on which nothing listens: ports below 1024 are not assigned to programs that ask for any.
+    fn refusing() -> Endpoint {
+        Endpoint::Internet(SocketAddr::from(([127, 0, 0, 1], 1)))
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried_in_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = Endpoint::Internet(listener.local_addr().unwrap());
+        let find = |addresses: &[Endpoint]| first_that_accepts("http://name/", addresses, HANG);
+        assert_eq!(find(&[refusing(), open.clone()]).unwrap(), open);
+        assert_eq!(find(&[open.clone(), refusing()]).unwrap(), open);
+        let none = find(&[refusing(), refusing()]).unwrap_err();
+        assert!(matches!(none, LoadError::ConnectAny { .. }), "{none:?}");
+        assert_eq!(none.to_string().matches("127.0.0.1:1").count(), 2, "{none}");
+        assert!(matches!(find(&[refusing()]), Err(LoadError::Connect { .. })));
     }
 }

@@ -126,8 +126,11 @@ fn optional_parts(out: &mut dyn io::Write, run: &LoadSummary) -> io::Result<()> 
 /// The 95% confidence intervals of the percentiles of the latency.
 fn intervals(out: &mut dyn io::Write, of: &PercentileIntervals) -> io::Result<()> {
     write!(out, "  {:<10}", "95% CI")?;
-    for [low, high] in [of.p50, of.p90, of.p99, of.p999] {
-        write!(out, " {}..{}", nanoseconds(low as f64), nanoseconds(high as f64))?;
+    for interval in [of.p50, of.p90, of.p99, of.p999] {
+        match interval {
+            Some([low, high]) => write!(out, " {}..{}", nanoseconds(low as f64), nanoseconds(high as f64))?,
+            None => write!(out, " (too few requests)")?,
+        }
     }
     writeln!(out)
 }

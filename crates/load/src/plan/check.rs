@@ -10,6 +10,16 @@ use crate::endpoint::Endpoint;
 /// The maximum number of unanswered requests on a connection.
 const DEPTH_MAX: usize = 1000;
 
+/// The maximum number of requests per second of one thread, and of connects that replace idle connections. No thread comes
+/// near it: it would have 100 ns for a request.
+const RATE_MAX: f64 = 1e7;
+
+/// The maximum number of requests that are due at once.
+const BURST_MAX: u64 = 1_000_000;
+
+/// The maximum number of sending threads.
+const THREADS_MAX: usize = 1024;
+
 /// What is wrong with a plan, and the remedy.
 type Refusal = Result<(), &'static str>;
 
@@ -19,7 +29,7 @@ impl LoadPlan {
     /// # Errors
     /// [`LoadError::Plan`] with the contradiction and the remedy.
     pub fn check(&self) -> Result<(), LoadError> {
-        let checks = [rates, closed_loop, times, threads, idle_pool, sessions, sockets];
+        let checks = [threads, rates, closed_loop, times, idle_pool, sessions, sockets];
         checks.iter().try_for_each(|check| check(self)).map_err(LoadError::Plan)
     }
 }
@@ -33,6 +43,16 @@ fn rates(plan: &LoadPlan) -> Refusal {
     };
     if !are_valid {
         return Err("a rate must be a positive number of requests per second: give one, or --rate max");
+    }
+    if plan
+        .rate
+        .highest()
+        .is_some_and(|rate| rate > RATE_MAX * plan.threads as f64)
+    {
+        return Err("a thread sends at most 10000000 requests per second: lower the rate, or give more --threads");
+    }
+    if plan.burst.get() > BURST_MAX {
+        return Err("at most 1000000 requests may be due at once: lower --burst");
     }
     if let Rate::Trace(offsets) = &plan.rate
         && offsets.windows(2).any(|pair| pair[0] > pair[1])
@@ -72,6 +92,9 @@ fn threads(plan: &LoadPlan) -> Refusal {
     if plan.threads == 0 {
         return Err("--threads must be at least 1: nothing is sent without a thread");
     }
+    if plan.threads > THREADS_MAX {
+        return Err("--threads must be at most 1024: more threads than CPUs only take CPU time from each other");
+    }
     if !(1..=DEPTH_MAX).contains(&plan.depth) {
         return Err("--pipeline must be from 1 to 1000");
     }
@@ -84,6 +107,9 @@ fn threads(plan: &LoadPlan) -> Refusal {
 fn idle_pool(plan: &LoadPlan) -> Refusal {
     if !(plan.idle_churn.is_finite() && plan.idle_churn >= 0.0) {
         return Err("--idle-churn must be a number of connections per second");
+    }
+    if plan.idle_churn > RATE_MAX {
+        return Err("--idle-churn must be at most 10000000 connections per second");
     }
     if plan.idle_churn > 0.0 && plan.idle == 0 {
         return Err("--idle-churn replaces idle connections: give their number with --idle");
@@ -110,7 +136,7 @@ fn sockets(plan: &LoadPlan) -> Refusal {
             Err("a Unix socket has no source addresses or ports: omit --source and --local-ports")
         }
         Endpoint::Unix(_) if plan.close == Close::Reset => Err("a Unix socket cannot be reset: omit --close"),
-        Endpoint::Internet(address) if plan.sources.iter().any(|source| source.is_ipv4() != address.is_ipv4()) => {
+        Endpoint::Internet(_) if plan.target.reachable_from(&plan.sources).is_empty() => {
             Err("--source addresses and the server's address must be of the same family: IPv4 or IPv6")
         }
         _ => Ok(()),
@@ -119,4 +145,47 @@ fn sockets(plan: &LoadPlan) -> Refusal {
 
 fn is_positive(rate: f64) -> bool {
     rate.is_finite() && rate > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::plan::Target;
+
+    fn refusal(change: impl FnOnce(&mut LoadPlan)) -> Option<String> {
+        let mut plan = LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap());
+        change(&mut plan);
+        plan.check().err().map(|error| error.to_string())
+    }
+
+    type Change = fn(&mut LoadPlan);
+
+    #[test]
+    fn a_demand_that_no_thread_can_meet_is_refused_and_the_largest_other_one_is_not() {
+        let at_the_limit: [Change; 5] = [
+            |plan| plan.rate = Rate::PerSecond(RATE_MAX),
+            |plan| (plan.rate, plan.threads) = (Rate::PerSecond(2.0 * RATE_MAX), 2),
+            |plan| plan.burst = NonZeroU64::new(BURST_MAX).unwrap(),
+            |plan| plan.threads = THREADS_MAX,
+            |plan| (plan.idle, plan.idle_churn) = (1, RATE_MAX),
+        ];
+        for change in at_the_limit {
+            assert_eq!(refusal(change), None);
+        }
+        let beyond: [(Change, &str); 7] = [
+            (|plan| plan.rate = Rate::PerSecond(RATE_MAX + 1.0), "--threads"),
+            (|plan| plan.rate = Rate::Ramp(1.0, 1e300), "lower the rate"),
+            (|plan| plan.rate = Rate::Steps(vec![1.0, 1e8]), "lower the rate"),
+            (|plan| plan.burst = NonZeroU64::MAX, "--burst"),
+            (|plan| plan.threads = THREADS_MAX + 1, "--threads"),
+            (|plan| plan.threads = 0, "--threads"),
+            (|plan| (plan.idle, plan.idle_churn) = (1, 1e18), "--idle-churn"),
+        ];
+        for (change, word) in beyond {
+            let refusal = refusal(change).expect(word);
+            assert!(refusal.contains(word), "{refusal}");
+        }
+    }
 }

@@ -56,6 +56,8 @@ pub struct LoadPlan {
     pub local_ports: Option<Ports>,
     /// Connects per second while the idle pool and the persistent connections are opened.
     pub connect_rate: f64,
+    /// How long runs against the same server lasted just before this one: their ports may still be in TIME_WAIT.
+    pub earlier: Duration,
 }
 
 impl LoadPlan {
@@ -88,6 +90,7 @@ impl LoadPlan {
             sources: Vec::new(),
             local_ports: None,
             connect_rate: 10_000.0,
+            earlier: Duration::ZERO,
         }
     }
 
@@ -117,12 +120,12 @@ impl LoadPlan {
     pub(crate) fn ports(&self) -> u64 {
         // If this side closes a connection, its port stays in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN of the kernel).
         const TIME_WAIT_S: f64 = 60.0;
-        // After a reset the port is free at once; this allows for connections that are still open.
-        const RESET_S: f64 = 1.0;
-        let span = (self.warm_up + self.duration).as_secs_f64();
+        // A connection is open for at most about the time limit of a request; after a reset the port is free at once.
+        let open_s = self.timeout.as_secs_f64();
+        let span = (self.earlier + self.warm_up + self.duration).as_secs_f64();
         let occupied_s = match self.close {
-            Close::Orderly => span.min(TIME_WAIT_S),
-            Close::Reset => span.min(RESET_S),
+            Close::Orderly => span.min(open_s + TIME_WAIT_S),
+            Close::Reset => span.min(open_s),
         };
         let rate = self.rate.highest().unwrap_or(UNKNOWN_RATE_GUESS);
         let per_second = match self.pattern {
@@ -140,3 +143,30 @@ const DEFAULT_CONNECTIONS: NonZeroU64 = NonZeroU64::new(10).unwrap();
 
 /// The assumed number of requests per second if the rate is unknown.
 const UNKNOWN_RATE_GUESS: f64 = 50_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_while_its_connection_is_open_and_in_time_wait() {
+        let plan = |seconds, close| LoadPlan {
+            rate: Rate::PerSecond(100.0),
+            pattern: Pattern::OnDemand {
+                per_connection: NonZeroU64::MIN,
+            },
+            duration: Duration::from_secs(seconds),
+            timeout: Duration::from_secs(5),
+            close,
+            ..LoadPlan::new(Target::parse("http://127.0.0.1:80/").unwrap())
+        };
+        assert_eq!(plan(10, Close::Orderly).ports(), 1000);
+        assert_eq!(plan(600, Close::Orderly).ports(), 6500);
+        assert_eq!(plan(600, Close::Reset).ports(), 500);
+        let later = LoadPlan {
+            earlier: Duration::from_secs(20),
+            ..plan(10, Close::Orderly)
+        };
+        assert_eq!(later.ports(), 3000);
+    }
+}

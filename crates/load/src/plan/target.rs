@@ -1,6 +1,6 @@
 //! The URL: which server to connect to, what to send, and which reply to expect.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use crate::LoadError;
@@ -12,8 +12,10 @@ use crate::fingerprint::Fingerprint;
 pub struct Target {
     /// The URL as given.
     pub(crate) url: String,
-    /// The server's address.
+    /// The server's address. A run replaces it by the first of `addresses` that accepts a connection.
     pub(crate) address: Endpoint,
+    /// All addresses of the host, in the order of the resolver.
+    pub(crate) addresses: Vec<Endpoint>,
     /// The bytes of one request.
     pub(crate) request: Vec<u8>,
     /// What every reply must contain.
@@ -30,7 +32,8 @@ pub(crate) struct Expected {
 }
 
 impl Target {
-    /// Parses `http://HOST[:PORT][/PATH][?QUERY]` or `unix:SOCKET[:/PATH]`, and resolves the host to its first address.
+    /// Parses `http://HOST[:PORT][/PATH][?QUERY]` or `unix:SOCKET[:/PATH]`, and resolves the host. A
+    /// run tries all of its addresses in turn.
     ///
     /// If the path is `/bytes/N`, with N such as `92` or `6k`, every reply must have a body of N bytes.
     ///
@@ -41,10 +44,10 @@ impl Target {
             url: url.to_owned(),
             cause,
         };
-        if let Some(rest) = url.strip_prefix("unix:") {
+        if let Some(rest) = after_scheme(url, "unix:") {
             return Self::parse_unix(url, rest);
         }
-        let rest = url.strip_prefix("http://").ok_or_else(|| match url.split_once("://") {
+        let rest = after_scheme(url, "http://").ok_or_else(|| match url.split_once("://") {
             Some(_) => refuse("only http:// is supported"),
             None => refuse("http:// or unix: is missing at its start"),
         })?;
@@ -64,20 +67,25 @@ impl Target {
             return Err(refuse("the host is missing"));
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (bare, port)
-            .to_socket_addrs()
-            .map_err(|source| LoadError::Resolve {
-                host: host.to_owned(),
-                source,
-            })?
-            .next()
-            .ok_or_else(|| refuse("the host has no address"))?;
+        let found = (bare, port).to_socket_addrs().map_err(|source| LoadError::Resolve {
+            host: host.to_owned(),
+            source,
+        })?;
+        let mut addresses: Vec<Endpoint> = Vec::new();
+        for address in found.map(Endpoint::Internet) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(refuse("the host has no address"));
+        }
         let path = if path.starts_with('/') {
             path.to_owned()
         } else {
             format!("/{path}")
         };
-        Ok(Self::new(url, Endpoint::Internet(address), &path, authority))
+        Ok(Self::new(url, addresses, &path, authority))
     }
 
     fn parse_unix(url: &str, rest: &str) -> Result<Self, LoadError> {
@@ -98,13 +106,16 @@ impl Target {
                 "the path contains a space, a control character or a character outside ASCII: percent-encode it",
             ));
         }
-        Ok(Self::new(url, Endpoint::Unix(PathBuf::from(socket)), path, "localhost"))
+        let addresses = vec![Endpoint::Unix(PathBuf::from(socket))];
+        Ok(Self::new(url, addresses, path, "localhost"))
     }
 
-    fn new(url: &str, address: Endpoint, path: &str, authority: &str) -> Self {
+    /// The target at `addresses`, of which there is at least one.
+    fn new(url: &str, addresses: Vec<Endpoint>, path: &str, authority: &str) -> Self {
         Self {
             url: url.to_owned(),
-            address,
+            address: addresses[0].clone(),
+            addresses,
             request: request(path, authority),
             expected: Expected {
                 body_bytes: promised_length(path),
@@ -112,6 +123,23 @@ impl Target {
             },
         }
     }
+}
+
+impl Target {
+    /// The addresses that can be reached from all of `sources`: those of the same family.
+    pub(crate) fn reachable_from(&self, sources: &[IpAddr]) -> Vec<Endpoint> {
+        let can_reach = |address: &&Endpoint| match address {
+            Endpoint::Internet(address) => sources.iter().all(|source| source.is_ipv4() == address.is_ipv4()),
+            Endpoint::Unix(_) => true,
+        };
+        self.addresses.iter().filter(can_reach).cloned().collect()
+    }
+}
+
+/// What follows the scheme, which is read without regard to case (RFC 3986 3.1).
+fn after_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
+    let (start, rest) = url.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// The bytes of one request. There is no `Connection` field: HTTP/1.1 connections persist, and if a connection ends
@@ -168,6 +196,30 @@ mod tests {
         let query = Target::parse("http://[::1]:81?x=1#top").unwrap();
         assert_eq!(query.address, Endpoint::Internet("[::1]:81".parse().unwrap()));
         assert!(query.request.starts_with(b"GET /?x=1 HTTP/1.1\r\nHost: [::1]:81\r\n"));
+    }
+
+    #[test]
+    fn the_case_of_a_scheme_does_not_matter() {
+        let target = Target::parse("HTTP://127.0.0.1:81/").unwrap();
+        assert_eq!(target.address, Endpoint::Internet("127.0.0.1:81".parse().unwrap()));
+        let socket = Target::parse("Unix:/run/Server.sock").unwrap();
+        assert_eq!(socket.address, Endpoint::Unix("/run/Server.sock".into()));
+    }
+
+    #[test]
+    fn addresses_of_the_family_of_the_sources_are_used() {
+        let both = Target {
+            addresses: ["[::1]:80", "127.0.0.1:80"]
+                .map(|text| Endpoint::Internet(text.parse().unwrap()))
+                .into(),
+            ..Target::parse("http://127.0.0.1/").unwrap()
+        };
+        assert_eq!(both.reachable_from(&[]), both.addresses);
+        assert_eq!(
+            both.reachable_from(&["127.0.0.2".parse().unwrap()]),
+            both.addresses[1..]
+        );
+        assert_eq!(both.reachable_from(&["::2".parse().unwrap()]), both.addresses[..1]);
     }
 
     #[test]

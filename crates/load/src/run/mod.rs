@@ -12,9 +12,10 @@ use c10k_record::LoadPhase;
 
 use crate::LoadError;
 use crate::clock::Moment;
+use crate::endpoint::Endpoint;
 use crate::fingerprint::Fingerprint;
 use crate::net::limits::Limits;
-use crate::net::probe::{Answer, ask};
+use crate::net::probe::{Answer, ask, first_that_accepts};
 use crate::net::sources::Sources;
 use crate::plan::{Bodies, LoadPlan, Ports, Probe};
 use crate::progress::{RunEvent, ThreadProgress};
@@ -26,12 +27,10 @@ use crate::worker::opening::OpeningFailures;
 use crate::worker::{Worker, WorkerReport};
 use observer::Observer;
 use summary::{Observed, summarize};
-use validity::{Descriptors, SecondProbe};
+use validity::SecondProbe;
 
 /// Descriptors reserved for everything that is not a connection: standard streams, interest sets, the test request.
 const OTHER_DESCRIPTORS: u64 = 64;
-/// Descriptors reserved for connections that are opened when needed.
-const ON_DEMAND_DESCRIPTORS: u64 = 512;
 /// The time from the start signal to the start of the schedule, so that all threads are ready.
 const HEAD_START: Duration = Duration::from_millis(2);
 /// The minimum time limit of a test request.
@@ -63,7 +62,9 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) ->
     plan.check()?;
     let mut plan = plan.clone();
     let limits = Limits::raise_and_read();
+    check_descriptors(&plan, limits)?;
     let probe_timeout = plan.timeout.max(PROBE_TIMEOUT_MIN);
+    choose_address(&mut plan, probe_timeout)?;
     if plan.probe == Probe::Ask {
         let answer = ask(&plan.target, probe_timeout)?;
         if plan.bodies == Bodies::LikeTheFirst {
@@ -71,14 +72,14 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) ->
         }
     }
     let plan = &plan;
+    let sources = plan_sources(plan, limits)?;
     let progress: Vec<ThreadProgress> = (0..plan.threads).map(|_| ThreadProgress::default()).collect();
     let mut observer = Observer::new(stop.clone(), progress.clone(), observe);
     observer.enter(LoadPhase::Connecting);
     thread::scope(|scope| {
         let (sender, messages) = channel();
-        let (idle, descriptors) = allowed_idle(plan, limits);
-        let sources = plan_sources(plan, limits);
         let mut starts = Vec::new();
+        let giving_up = stop;
         for (thread, progress) in progress.into_iter().enumerate() {
             let share = ThreadShare {
                 thread: thread as u64,
@@ -88,8 +89,15 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) ->
             let (start, started) = channel();
             starts.push(start);
             let sender = sender.clone();
-            let worker = move || Worker::new(plan, share, share.of(idle), sources, stop, progress);
-            scope.spawn(move || work(worker, &started, &sender));
+            let worker = move || Worker::new(plan, share, sources, stop, progress);
+            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(worker, &started, &sender));
+            if let Err(source) = spawned {
+                giving_up.request();
+                return Err(LoadError::System {
+                    operation: "starting a sending thread (fewer --threads need fewer)",
+                    source,
+                });
+            }
         }
         drop(sender);
         let opening_failures = receive_opened(&messages, plan.threads, &mut observer)?;
@@ -107,7 +115,6 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) ->
         observer.enter(LoadPhase::Closing);
         drop(starts);
         let observed = Observed {
-            descriptors,
             opening_failures,
             second_probe,
             measured: reports.iter().map(|report| report.measured).max().unwrap_or_default(),
@@ -121,6 +128,17 @@ enum WorkerMessage {
     Opened(OpeningFailures),
     Drained(Box<WorkerReport>),
     Failed(LoadError),
+}
+
+/// Sets the address that the load is sent to. A host with several addresses costs one more connection, over which nothing is
+/// sent.
+fn choose_address(plan: &mut LoadPlan, limit: Duration) -> Result<(), LoadError> {
+    let mut addresses = plan.target.reachable_from(&plan.sources);
+    plan.target.address = match addresses.len() {
+        1 => addresses.remove(0),
+        _ => first_that_accepts(&plan.target.url, &addresses, limit)?,
+    };
+    Ok(())
 }
 
 /// The body of the reply to the test request, with which all others are compared.
@@ -137,24 +155,34 @@ fn expected_body(answer: Answer) -> Result<Fingerprint, LoadError> {
     }
 }
 
-/// The number of idle connections that the descriptors allow, and how many descriptors the plan needs.
-fn allowed_idle(plan: &LoadPlan, limits: Limits) -> (u64, Descriptors) {
-    let for_requests = match plan.pattern.connections() {
-        0 => ON_DEMAND_DESCRIPTORS,
-        connections => connections,
-    };
-    let others = for_requests + OTHER_DESCRIPTORS;
-    let idle = plan.idle.min(limits.descriptors.saturating_sub(others));
-    let descriptors = Descriptors {
-        needed: plan.idle + others,
-        allowed: limits.descriptors,
-    };
-    (idle, descriptors)
+/// Refuses a run whose connections do not fit into the descriptors of this process.
+fn check_descriptors(plan: &LoadPlan, limits: Limits) -> Result<(), LoadError> {
+    let (connections, allowed) = (plan.connections(), limits.descriptors);
+    let needed = connections.saturating_add(OTHER_DESCRIPTORS);
+    if needed <= allowed {
+        return Ok(());
+    }
+    Err(LoadError::Descriptors {
+        connections,
+        needed,
+        allowed,
+    })
 }
 
-fn plan_sources(plan: &LoadPlan, limits: Limits) -> Sources {
+/// The local addresses to connect from. Refuses a run that opens more connections than they have ports.
+fn plan_sources(plan: &LoadPlan, limits: Limits) -> Result<Sources, LoadError> {
     let per_address = plan.local_ports.map_or(limits.ports_per_address, Ports::count);
-    Sources::plan(&plan.target.address, plan.ports(), per_address, &plan.sources).with_ports(plan.local_ports)
+    let target = &plan.target.address;
+    let sources = Sources::plan(target, plan.ports(), per_address, &plan.sources).with_ports(plan.local_ports);
+    let (connections, addresses) = (plan.connections(), sources.len() as u64);
+    if matches!(target, Endpoint::Internet(_)) && connections > addresses.saturating_mul(per_address) {
+        return Err(LoadError::LocalPorts {
+            connections,
+            addresses,
+            per_address,
+        });
+    }
+    Ok(sources)
 }
 
 /// A sending thread, from opening its connections to closing them.

@@ -1,11 +1,12 @@
 //! Combines the results of the threads into the report of the run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use c10k_record::{ClientUse, IdlePool, LoadSummary, SCHEMA};
 use c10k_sys::rusage::Usage;
 
-use super::validity::{Descriptors, IdleTotals, RunFacts, SecondProbe, reasons_against};
+use super::validity::{IdleTotals, RunFacts, SecondProbe, reasons_against};
 use crate::accounting::confidence::{Steadiness, intervals, steadiness};
 use crate::accounting::request_stats::RequestStats;
 use crate::accounting::session_stats::SessionStats;
@@ -17,7 +18,6 @@ use crate::worker::opening::OpeningFailures;
 
 /// What was observed outside the threads.
 pub(super) struct Observed {
-    pub(super) descriptors: Descriptors,
     pub(super) opening_failures: OpeningFailures,
     pub(super) second_probe: SecondProbe,
     /// The measured time, which an early stop shortens.
@@ -33,14 +33,14 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
     let usage = reports
         .iter()
         .fold(Usage::default(), |sum, report| sum.plus(report.usage));
-    let (client, idle) = (client_use(reports, usage, observed), total_idle(plan, reports));
+    let (client, idle) = (client_use(reports, usage), total_idle(plan, reports));
     let invalid_because = reasons_against(&RunFacts {
         plan,
         stats: &stats,
         idle,
         opening_failures: &observed.opening_failures,
+        unopened: reports.iter().map(|report| report.unopened).sum(),
         busiest_thread_percent: client.busiest_thread_percent,
-        descriptors: observed.descriptors,
         second_probe: observed.second_probe,
         cut_to: Some(observed.measured).filter(|&measured| measured < plan.duration),
     });
@@ -58,12 +58,12 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         timed_out: stats.timed_out,
         errors: stats.errors(),
         in_flight: stats.in_flight(),
-        rate_offered: per_second(stats.intended, observed),
-        rate_achieved: per_second(stats.replies_in_window, observed),
+        rate_offered: rate(reports, |stats| stats.intended),
+        rate_achieved: rate(reports, |stats| stats.replies_in_window),
         replies_measured: stats.replies_in_window,
         due_by_quarter: stats.quarters.due,
         replies_by_quarter: stats.quarters.replies,
-        in_system_mean: stats.occupancy.mean(),
+        in_system_mean: reports.iter().map(|report| report.stats.occupancy.mean()).sum(),
         latency_ns: stats.latency.summary(),
         latency_interval_ns: intervals(&stats.latency),
         service_ns: stats.service.summary(),
@@ -116,10 +116,10 @@ fn total_sessions(reports: &[WorkerReport]) -> Option<SessionStats> {
     })
 }
 
-fn client_use(reports: &[WorkerReport], usage: Usage, observed: &Observed) -> ClientUse {
+fn client_use(reports: &[WorkerReport], usage: Usage) -> ClientUse {
     let thread_percents: Vec<f64> = reports
         .iter()
-        .map(|report| per_second(report.cpu_ns, observed) / 1e9 * 100.0)
+        .map(|report| per_second(report.cpu_ns, report.measured) / 1e9 * 100.0)
         .collect();
     ClientUse {
         cpu_ns: reports.iter().map(|report| report.cpu_ns).sum(),
@@ -142,12 +142,25 @@ fn drift_percent(plan: &LoadPlan, stats: &RequestStats) -> Option<f64> {
     }
 }
 
+/// The rate of all threads together. A run that is stopped ends in each thread when the thread notices it, so each rate is
+/// over the measured time of its thread.
+fn rate(reports: &[WorkerReport], count: fn(&RequestStats) -> u64) -> f64 {
+    let mut counts: BTreeMap<Duration, u64> = BTreeMap::new();
+    for report in reports {
+        *counts.entry(report.measured).or_default() += count(&report.stats);
+    }
+    counts
+        .into_iter()
+        .map(|(measured, count)| per_second(count, measured))
+        .sum()
+}
+
 /// `count` per second of the measured time; 0 if there was none.
-fn per_second(count: u64, observed: &Observed) -> f64 {
-    if observed.measured.is_zero() {
+fn per_second(count: u64, measured: Duration) -> f64 {
+    if measured.is_zero() {
         0.0
     } else {
-        count as f64 / observed.measured.as_secs_f64()
+        count as f64 / measured.as_secs_f64()
     }
 }
 

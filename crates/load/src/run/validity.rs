@@ -22,8 +22,9 @@ pub(super) struct RunFacts<'a> {
     pub(super) stats: &'a RequestStats,
     pub(super) idle: IdleTotals,
     pub(super) opening_failures: &'a OpeningFailures,
+    /// Persistent connections that were never open and that no request used.
+    pub(super) unopened: u64,
     pub(super) busiest_thread_percent: f64,
-    pub(super) descriptors: Descriptors,
     pub(super) second_probe: SecondProbe,
     /// The measured time, if the run was stopped early.
     pub(super) cut_to: Option<Duration>,
@@ -50,13 +51,6 @@ impl IdleTotals {
     }
 }
 
-/// The number of descriptors that the run needs, and the limit of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Descriptors {
-    pub(super) needed: u64,
-    pub(super) allowed: u64,
-}
-
 /// Whether the server answered the test request that follows the opening of the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecondProbe {
@@ -69,8 +63,8 @@ pub(super) enum SecondProbe {
 pub(super) fn reasons_against(facts: &RunFacts<'_>) -> Vec<String> {
     let rules = [
         interrupted,
-        descriptors,
         idle_reached,
+        slots_opened,
         idle_held,
         idle_replaced,
         second_probe,
@@ -92,11 +86,23 @@ fn interrupted(facts: &RunFacts<'_>) -> Option<String> {
     })
 }
 
-fn descriptors(facts: &RunFacts<'_>) -> Option<String> {
-    let Descriptors { needed, allowed } = facts.descriptors;
-    (needed > allowed).then(|| {
+/// The causes for which connections could not be opened before the run.
+fn opening_causes(facts: &RunFacts<'_>) -> String {
+    let causes = FAILURES.iter().filter_map(|row| {
+        let count = facts.opening_failures.get(&row.failure)?;
+        Some(format!("{count} × {}", row.name))
+    });
+    causes.collect::<Vec<_>>().join(", ")
+}
+
+/// Where a request used such a connection, the request says how that ended.
+fn slots_opened(facts: &RunFacts<'_>) -> Option<String> {
+    let (unopened, connections) = (facts.unopened, facts.plan.pattern.connections());
+    (unopened > 0 && facts.cut_to.is_none()).then(|| {
         format!(
-            "the run needs {needed} descriptors and this process may have {allowed}: raise the limit with 'ulimit -n'"
+            "{unopened} of {connections} connections could not be opened and no request was due on them ({}): lower \
+             --connections, or raise the limit",
+            opening_causes(facts)
         )
     })
 }
@@ -105,18 +111,7 @@ fn idle_reached(facts: &RunFacts<'_>) -> Option<String> {
     let IdleTotals {
         target, established, ..
     } = facts.idle;
-    let causes: Vec<String> = FAILURES
-        .iter()
-        .filter_map(|row| {
-            let count = facts.opening_failures.get(&row.failure)?;
-            Some(format!("{count} × {}", row.name))
-        })
-        .collect();
-    let causes = if causes.is_empty() {
-        "too few descriptors".to_owned()
-    } else {
-        causes.join(", ")
-    };
+    let causes = opening_causes(facts);
     // If the run was interrupted, some connections may not have been tried.
     (established < target && facts.cut_to.is_none()).then(|| {
         format!(
@@ -178,6 +173,8 @@ fn generator_failures(facts: &RunFacts<'_>) -> Option<String> {
 fn remedy(failure: Failure) -> &'static str {
     match failure {
         Failure::NoAddress => "give more --source addresses, or send more requests per connection",
+        Failure::NoMemory => "open fewer connections, or raise this machine's limits on socket and epoll memory",
+        Failure::Other => "a system call of the generator failed: look for a firewall or a sandbox on this machine",
         _ => "raise the limit with 'ulimit -n', or lower the rate",
     }
 }
@@ -266,11 +263,8 @@ mod tests {
                 ..IdleTotals::default()
             },
             opening_failures,
+            unopened: 0,
             busiest_thread_percent: 90.0,
-            descriptors: Descriptors {
-                needed: 64,
-                allowed: 64,
-            },
             second_probe: SecondProbe::Answered,
             cut_to: None,
         }
@@ -291,13 +285,10 @@ mod tests {
             |facts| facts.cut_to = Some(Duration::from_millis(300)),
             "interrupted after 300 ms of 10 s",
         ),
+        (|facts| facts.idle.established = 9, "reached 9 of 10 connections"),
         (
-            |facts| facts.descriptors.needed = 65,
-            "needs 65 descriptors and this process may have 64",
-        ),
-        (
-            |facts| facts.idle.established = 9,
-            "reached 9 of 10 connections (too few",
+            |facts| facts.unopened = 1,
+            "1 of 10 connections could not be opened and no request was due on them",
         ),
         (
             |facts| (facts.idle.closed_by_server, facts.idle.open_min) = (1, 9),

@@ -32,12 +32,17 @@ use churn::Churn;
 use cpu_meter::CpuMeter;
 use opening::{Opening, OpeningFailures, ToOpen};
 
+/// The maximum number of idle connections that are replaced before the requests get their turn.
+const REPLACEMENTS_PER_TURN: usize = 64;
+
 /// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct WorkerReport {
     /// The thread's measured time, which an early stop shortens.
     pub(crate) measured: Duration,
     pub(crate) stats: RequestStats,
+    /// Persistent connections that were never open and that no request used.
+    pub(crate) unopened: u64,
     pub(crate) idle: IdleCount,
     pub(crate) traffic: Traffic,
     pub(crate) sessions: Option<SessionStats>,
@@ -62,11 +67,10 @@ pub(crate) struct Worker<'p> {
 }
 
 impl<'p> Worker<'p> {
-    /// A worker for the calling thread with `idle` idle connections.
+    /// A worker for the calling thread.
     pub(crate) fn new(
         plan: &'p LoadPlan,
         share: ThreadShare,
-        idle: u64,
         sources: Sources,
         stop: Stop,
         progress: ThreadProgress,
@@ -78,7 +82,7 @@ impl<'p> Worker<'p> {
             plan,
             share,
             engine: Engine::new(plan, share, sockets),
-            idle: IdleCount::new(idle),
+            idle: IdleCount::new(share.of(plan.idle)),
             churn: None,
             stop,
             progress,
@@ -145,6 +149,7 @@ impl<'p> Worker<'p> {
         Ok(WorkerReport {
             measured: timetable.measured(),
             stats: self.engine.stats().clone(),
+            unopened: self.engine.unopened(),
             idle: self.idle,
             traffic: self.engine.traffic().clone(),
             sessions: self.engine.sessions().cloned(),
@@ -273,9 +278,14 @@ impl<'p> Worker<'p> {
 
     /// Starts the replacements that are due.
     fn replace_idle(&mut self, now: Moment, end: Moment) {
-        while self.next_replacement(end).is_some_and(|due| due <= now) {
-            let Some(churn) = &mut self.churn else { return };
-            if !churn.take_due() {
+        for _ in 0..REPLACEMENTS_PER_TURN {
+            let due = self.next_replacement(end).filter(|&due| due <= now);
+            let (Some(due), Some(churn)) = (due, &mut self.churn) else {
+                return;
+            };
+            let may_connect = churn.take_due();
+            // A generator that is behind by more than a request's time limit does not catch up.
+            if !may_connect || due.after(self.plan.timeout) <= now {
                 self.idle.not_replaced += 1;
                 continue;
             }
@@ -306,8 +316,11 @@ impl<'p> Worker<'p> {
         self.idle.replaced += 1;
     }
 
-    /// Whether connects of replacements are in progress that may still succeed within a request's time limit.
+    /// Whether replacements are due, or their connects are in progress and may still succeed within a request's time limit.
     fn awaits_replacements(&self, timetable: Timetable, now: Moment) -> bool {
+        if self.next_replacement(timetable.end).is_some() {
+            return true;
+        }
         let unanswered = self.churn.as_ref().map_or(0, Churn::unanswered);
         unanswered > 0 && now < timetable.end.after(self.plan.timeout)
     }

@@ -90,8 +90,8 @@ impl Opening {
         if count > 0 {
             *self.failures.entry(failure).or_insert(0) += count;
         }
-        if failure == Failure::NoDescriptor {
-            // Descriptors that become free are needed for the slots.
+        if matches!(failure, Failure::NoDescriptor | Failure::NoAddress) {
+            // Descriptors and ports that become free are needed for the slots.
             let given_up = self.give_up_idle();
             if given_up > 0 {
                 *self.failures.entry(failure).or_insert(0) += given_up;
