@@ -7,6 +7,7 @@ use c10k_lab::{CompareOptions, compare, comparison_text};
 use c10k_record::ComparisonRecord;
 
 use crate::Outcome;
+use crate::print::outln;
 
 /// Compare two result folders cell by cell: what differs in the environment, then every cell with its verdict
 ///
@@ -37,9 +38,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let comparisons = compare(&args.a, &args.b, &options)?;
     for comparison in &comparisons {
         if args.json {
-            println!("{}", serde_json::to_string(comparison)?);
+            outln!("{}", serde_json::to_string(comparison)?);
         } else {
-            println!("{}", comparison_text(comparison));
+            outln!("{}", comparison_text(comparison));
         }
     }
     let holds = comparisons.iter().all(ComparisonRecord::is_success);

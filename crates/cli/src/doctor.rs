@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use c10k_record::DoctorReport;
 
+use crate::print::outln;
 use crate::{Outcome, inventory};
 
 /// Say what this machine can run, and which command would lift each limit
@@ -22,18 +23,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
         models: inventory::models(),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        outln!("{}", serde_json::to_string(&report)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("machine");
+    outln!("machine");
     for check in &report.checks {
         let answer = if check.ok { "ok" } else { "!!" };
-        println!("  {answer}   {:<22} {}", check.name, check.found);
+        outln!("  {answer}   {:<22} {}", check.name, check.found);
         if let Some(remedy) = &check.remedy {
-            println!("       {:22} {remedy}", "");
+            outln!("       {:22} {remedy}", "");
         }
     }
-    println!();
+    outln!();
     inventory::print_mechanisms(&report.mechanisms);
     inventory::print_models(&report.models);
     Ok(ExitCode::SUCCESS)

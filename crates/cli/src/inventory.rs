@@ -4,6 +4,8 @@ use c10k_event::Mechanism;
 use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, SCHEMA};
 use c10k_server::Model;
 
+use crate::print::outln;
+
 /// What the lab needs of the rows.
 pub(crate) fn lab_rows() -> c10k_lab::Rows {
     let waits = Mechanism::all().flat_map(Mechanism::waits);
@@ -71,7 +73,7 @@ fn load_outputs() -> Vec<LoadOutputRow> {
 
 /// Prints the mechanisms as aligned lines with their reasons.
 pub(crate) fn print_mechanisms(rows: &[MechanismRow]) {
-    println!("mechanisms");
+    outln!("mechanisms");
     for row in rows {
         let label = if row.emulated { " (emulated)" } else { "" };
         print_row(
@@ -85,7 +87,7 @@ pub(crate) fn print_mechanisms(rows: &[MechanismRow]) {
 
 /// Prints the models as aligned lines with their reasons.
 pub(crate) fn print_models(rows: &[ModelRow]) {
-    println!("\nmodels");
+    outln!("\nmodels");
     for row in rows {
         print_row(&row.name, row.available, &row.summary, row.reason.as_deref());
     }
@@ -93,17 +95,17 @@ pub(crate) fn print_models(rows: &[ModelRow]) {
 
 /// Prints the probes as aligned lines.
 pub(crate) fn print_probes(rows: &[ProbeRow]) {
-    println!("\nprobes (c10k probe NAME)");
+    outln!("\nprobes (c10k probe NAME)");
     for row in rows {
-        println!("  {:<28} {}", row.name, row.summary);
+        outln!("  {:<28} {}", row.name, row.summary);
     }
 }
 
 fn print_row(name: &str, available: bool, what: &str, reason: Option<&str>) {
     let answer = if available { "yes" } else { "no " };
-    println!("  {answer}  {name:<22} {what}");
+    outln!("  {answer}  {name:<22} {what}");
     if let Some(reason) = reason {
-        println!("       {:22} {reason}", "");
+        outln!("       {:22} {reason}", "");
     }
 }
 

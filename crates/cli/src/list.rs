@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::print::outln;
 use crate::{Outcome, inventory};
 
 /// List the mechanisms, the models, the probes and the studies
@@ -15,19 +16,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let found = inventory::everything();
     if args.json {
-        println!("{}", serde_json::to_string(&found)?);
+        outln!("{}", serde_json::to_string(&found)?);
         return Ok(ExitCode::SUCCESS);
     }
     inventory::print_mechanisms(&found.mechanisms);
     inventory::print_models(&found.models);
     inventory::print_probes(&found.probes);
-    println!("\nstudies");
+    outln!("\nstudies");
     for study in &found.studies {
-        println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
+        outln!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
     }
-    println!("\nstudies in the guest (c10k vm study NAME): instructions, one virtual CPU");
+    outln!("\nstudies in the guest (c10k vm study NAME): instructions, one virtual CPU");
     for study in &found.guest_studies {
-        println!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
+        outln!("  {:<28} {} ({} s)", study.name, study.question, study.seconds);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use c10k_record::{LoadPhase, LoadRecord};
 use serde::Serialize;
 
 use crate::Outcome;
+use crate::print::unless_closed;
 use live::Live;
 use options::Options;
 
@@ -86,18 +87,20 @@ fn print_text(json: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     let mut text = Vec::new();
     write(&mut text)?;
     if json {
-        io::stderr().write_all(&text)
-    } else {
-        io::stdout().write_all(&text)
+        // A closed standard error is no reason to lose the result.
+        let _ = io::stderr().write_all(&text);
+        return Ok(());
     }
+    let mut out = io::stdout().lock();
+    unless_closed(out.write_all(&text).and_then(|()| out.flush()))
 }
 
 /// Prints a record as one line on standard output.
 fn print_json(record: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, record)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    unless_closed(out.write_all(&line).and_then(|()| out.flush()))
 }
 
 fn exit_code(has_succeeded: bool) -> ExitCode {

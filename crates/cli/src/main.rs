@@ -10,6 +10,7 @@ mod inventory;
 mod list;
 mod load;
 mod outcome;
+mod print;
 mod probe;
 mod report;
 mod serve;
@@ -22,6 +23,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use outcome::Outcome;
+use print::errln;
 
 /// Which event mechanism and which concurrency model should a server use, what does each cost, where does each break?
 #[derive(Parser)]
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         Command::Vm(args) => vm::run(args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("c10k: {error}");
+        errln!("c10k: {error}");
         ExitCode::from(2)
     })
 }
@@ -76,10 +78,10 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprintln!("c10k: no command given; start with `c10k study`, `c10k list` or `c10k --help`");
+        errln!("c10k: no command given; start with `c10k study`, `c10k list` or `c10k --help`");
         return ExitCode::from(2);
     }
-    eprintln!("c10k: {}", one_line(&error.render().to_string()));
+    errln!("c10k: {}", one_line(&error.render().to_string()));
     ExitCode::from(2)
 }
 

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 
 use crate::Outcome;
+use crate::print::outln;
 
 /// The command line of `c10k probe`: the name of a probe, and flags that depend on it.
 pub(crate) struct Args {
@@ -23,14 +24,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     let summary = c10k_probe::run(probe, &cpus, &given.collect::<Vec<_>>())?;
     if args.flags.get_flag("json") {
-        println!("{}", serde_json::to_string(&summary)?);
+        outln!("{}", serde_json::to_string(&summary)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}: {}", probe.name, probe.summary);
-    println!("  {:<30} {:>12}", "operations", summary.operations);
+    outln!("{}: {}", probe.name, probe.summary);
+    outln!("  {:<30} {:>12}", "operations", summary.operations);
     for figure in probe.figures {
         if let Some(value) = summary.values.get(figure.key) {
-            println!("  {:<30} {value:>12.3} {}", figure.label, figure.unit);
+            outln!("  {:<30} {value:>12.3} {}", figure.label, figure.unit);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::Outcome;
+use crate::print::outln;
 use crate::study;
 
 /// Draw the report of a study, or of several, again from its records, without running anything
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if args.json {
             set.studies.iter().for_each(|entry| study::print_entry(entry, true));
         } else {
-            println!("{}", c10k_lab::set_text(&set));
+            outln!("{}", c10k_lab::set_text(&set));
         }
         return Ok(ExitCode::SUCCESS);
     }

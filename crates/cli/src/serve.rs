@@ -15,6 +15,7 @@ use c10k_server::{
 };
 
 use crate::Outcome;
+use crate::print::{errln, outln};
 
 /// Serves HTTP/1.1 with a chosen event mechanism and concurrency model, until SIGTERM or SIGINT.
 #[derive(clap::Args)]
@@ -93,14 +94,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
             address: address.to_string(),
             pid: std::process::id(),
         };
-        println!("{}", serde_json::to_string(&record)?);
+        outln!("{}", serde_json::to_string(&record)?);
     } else {
         let on = mechanism.map(|name| format!(" on {name}")).unwrap_or_default();
-        eprintln!("listening on {} with {}{on}", address.url(), model.name());
+        errln!("listening on {} with {}{on}", address.url(), model.name());
     }
     let summary = server.run(&stop)?;
     if args.json {
-        println!("{}", serde_json::to_string(&ServeRecord::Summary(Box::new(summary)))?);
+        outln!("{}", serde_json::to_string(&ServeRecord::Summary(Box::new(summary)))?);
     } else {
         print_summary(&summary);
     }
@@ -167,25 +168,29 @@ impl Args {
 }
 
 fn print_summary(summary: &ServeSummary) {
-    println!(
+    outln!(
         "connections     {} accepted, {} at once",
-        summary.accepted, summary.open_connections_max
+        summary.accepted,
+        summary.open_connections_max
     );
-    println!(
+    outln!(
         "requests        {} well-formed, {} refused",
-        summary.requests, summary.bad_requests
+        summary.requests,
+        summary.bad_requests
     );
-    println!("replies         {}", summary.replies);
-    println!("timeouts        {}", summary.timeouts);
-    println!("waits, events   {}, {}", summary.waits, summary.events);
+    outln!("replies         {}", summary.replies);
+    outln!("timeouts        {}", summary.timeouts);
+    outln!("waits, events   {}, {}", summary.waits, summary.events);
     if summary.signals > 0 {
-        println!(
+        outln!(
             "signals         {}, {} overflows, {} rescans",
-            summary.signals, summary.overflows, summary.rescans
+            summary.signals,
+            summary.overflows,
+            summary.rescans
         );
     }
     let (user_ms, system_ms) = (summary.cpu_user_ns / 1_000_000, summary.cpu_system_ns / 1_000_000);
-    println!("CPU             {user_ms} ms user, {system_ms} ms system");
+    outln!("CPU             {user_ms} ms user, {system_ms} ms system");
 }
 
 fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {

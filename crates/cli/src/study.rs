@@ -8,6 +8,7 @@ use c10k_lab::{Start, StudyOptions, run_set, run_study, set_text, study_text};
 use c10k_record::{SetEntry, StudyEnd, StudyRecord};
 
 use crate::Outcome;
+use crate::print::outln;
 
 /// Answer a question by experiment: measure, judge the claims, draw the report
 ///
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     budget: Option<Duration>,
     /// Blocks: every cell runs once per block. With --budget: at most that many
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: Option<u32>,
     /// Seed of the order, the schedules and the resampling [default: a new one, recorded]
     #[arg(long)]
@@ -70,7 +71,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         names => {
             let set = run_set(names, &options, |entry| print_entry(entry, args.json))?;
             if !args.json {
-                println!("{}", set_text(&set));
+                outln!("{}", set_text(&set));
             }
             set.is_success()
         }
@@ -81,9 +82,9 @@ pub(crate) fn run(args: Args) -> Outcome {
 /// Prints what a study came to: as JSON for programs, as a table for people.
 pub(crate) fn print(study: &StudyRecord, json: bool) -> Result<(), serde_json::Error> {
     if json {
-        println!("{}", serde_json::to_string(study)?);
+        outln!("{}", serde_json::to_string(study)?);
     } else {
-        println!("{}", study_text(study));
+        outln!("{}", study_text(study));
     }
     Ok(())
 }
@@ -92,12 +93,15 @@ pub(crate) fn print(study: &StudyRecord, json: bool) -> Result<(), serde_json::E
 pub(crate) fn print_entry(entry: &SetEntry, json: bool) {
     match (json, &entry.ended) {
         // Serialising these types cannot fail: they hold no map with other keys than text.
-        (true, _) => println!("{}", serde_json::to_string(entry).unwrap_or_default()),
-        (false, StudyEnd::Concluded { outcome }) => println!("{}\n", study_text(outcome)),
+        (true, _) => outln!("{}", serde_json::to_string(entry).unwrap_or_default()),
+        (false, StudyEnd::Concluded { outcome }) => outln!("{}\n", study_text(outcome)),
         (false, StudyEnd::Failed { .. } | StudyEnd::NotRun { .. }) => {}
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    c10k_units::duration::parse(text).map_err(|error| error.to_string())
+    match c10k_units::duration::parse(text) {
+        Ok(duration) if duration.is_zero() => Err("give a duration above 0, such as 2m".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }

@@ -15,6 +15,7 @@ use c10k_vm::workload::Subject;
 use c10k_vm::{Accelerator, Guest, Machine, Plan, Step, VmError};
 
 use crate::Outcome;
+use crate::print::outln;
 use machine::{MachineArgs, with_console};
 
 /// Run experiments in a guest whose clock is its instruction count.
@@ -98,13 +99,13 @@ fn doctor(args: &DoctorArgs) -> Outcome {
 }
 
 fn describe(machine: &Machine, plan: Plan) -> Result<(), VmError> {
-    println!("emulator      {} {}", machine.emulator.display(), machine.version);
-    println!(
+    outln!("emulator      {} {}", machine.emulator.display(), machine.version);
+    outln!(
         "kernel        {} ({})",
         machine.kernel.path.display(),
         machine.kernel.release
     );
-    println!("sha256        {}", machine.kernel.sha256);
+    outln!("sha256        {}", machine.kernel.sha256);
     let guest = Guest::new(machine, plan)?;
     let report = with_console(guest.run(&mut |record| {
         if let GuestRecord::Booted {
@@ -114,12 +115,12 @@ fn describe(machine: &Machine, plan: Plan) -> Result<(), VmError> {
         } = record
         {
             let unknown = "not reported";
-            println!("booted        {kernel}");
-            println!("clock source  {}", clock_source.as_deref().unwrap_or(unknown));
-            println!("lsm           {}", lsm.as_deref().unwrap_or(unknown));
+            outln!("booted        {kernel}");
+            outln!("clock source  {}", clock_source.as_deref().unwrap_or(unknown));
+            outln!("lsm           {}", lsm.as_deref().unwrap_or(unknown));
         }
     }))?;
-    println!(
+    outln!(
         "took          {:.1} s from start to power-off",
         report.took.as_secs_f64()
     );
@@ -132,8 +133,8 @@ fn describe_kvm(mut machine: Machine, mut plan: Plan) {
     machine.accelerator = Accelerator::Kvm;
     plan.time_limit = plan.time_limit.min(LIMIT);
     match Guest::new(&machine, plan).and_then(|guest| guest.run(&mut |_| {})) {
-        Ok(report) => println!("kvm           usable, {:.1} s", report.took.as_secs_f64()),
-        Err(error) => println!("kvm           not usable: {error}"),
+        Ok(report) => outln!("kvm           usable, {:.1} s", report.took.as_secs_f64()),
+        Err(error) => outln!("kvm           not usable: {error}"),
     }
 }
 
@@ -167,12 +168,12 @@ fn test_on(machine: &Machine, args: &TestArgs, programs: &[PathBuf]) -> Result<b
     }
     let mut unavailable = None;
     let report = with_console(guest.run(&mut |record| match record {
-        GuestRecord::Booted { kernel, .. } => println!("{kernel}"),
+        GuestRecord::Booted { kernel, .. } => outln!("{kernel}"),
         GuestRecord::Output { line, .. } => match serde_json::from_str(line) {
             Ok(CostRecord::Unavailable { reason, .. }) => unavailable = Some(reason),
-            _ => println!("{line}"),
+            _ => outln!("{line}"),
         },
-        GuestRecord::Refused { reason, .. } => println!("{reason}"),
+        GuestRecord::Refused { reason, .. } => outln!("{reason}"),
         _ => {}
     }))?;
     if let Some(reason) = unavailable {

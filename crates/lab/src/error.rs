@@ -71,8 +71,14 @@ pub enum LabError {
         /// The executable.
         path: PathBuf,
     },
+    /// A folder holds records of which nothing says what was measured.
+    #[error("{} holds records and no manifest.json, which says what they measured; restore it, or choose another folder with --out", path.display())]
+    NoManifest {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of a study folder does not hold what it should.
-    #[error("{}:{line}: {cause}; the folder was written by another version or damaged", path.display())]
+    #[error("{}:{line}: {cause}; {lost}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -80,6 +86,8 @@ pub enum LabError {
         line: usize,
         /// What was found.
         cause: String,
+        /// What is lost, and how to go on.
+        lost: &'static str,
     },
     /// `--only` leaves nothing.
     #[error("--only '{filter}' matches none of the {cells} cells; the first is '{first}'")]

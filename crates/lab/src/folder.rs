@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use c10k_record::{CallRecord, CellRecord, Manifest};
+use c10k_record::{CallRecord, CellRecord, Manifest, read};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,7 +28,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder where it is missing and opens its records for appending, locked against another writer.
     ///
-    /// A last line without an end, which a kill in the middle of a write leaves, is cut off.
+    /// A last line without an end is cut off, as a kill in the middle of a write leaves it; one that is whole gets its end.
     pub(crate) fn open(path: &Path) -> Result<Self, LabError> {
         Self::open_file(path, RECORDS)
     }
@@ -58,14 +58,17 @@ impl Folder {
         })?;
         let text = fs::read(&file).map_err(failed)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        if whole < text.len() {
-            records.set_len(whole as u64).map_err(failed)?;
-        }
-        Ok(Self {
+        let mut folder = Self {
             path: path.to_owned(),
             name,
             records,
-        })
+        };
+        if read::is_object(&text[whole..]) {
+            folder.records.write_all(b"\n").map_err(failed)?;
+        } else if whole < text.len() {
+            folder.records.set_len(whole as u64).map_err(failed)?;
+        }
+        Ok(folder)
     }
 
     /// Appends one record and waits until it is on the disk.
@@ -110,12 +113,15 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<(), LabError> {
 
 /// The manifest of a folder; `None` where there is none.
 pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, LabError> {
-    read_json(path.join(MANIFEST))
+    read_json(
+        path.join(MANIFEST),
+        "without it the records of this folder have no meaning; restore it, or measure again with another --out",
+    )
 }
 
-/// What a file of JSON holds; `None` where there is no such file.
-pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf) -> Result<Option<T>, LabError> {
-    let text = match fs::read_to_string(&file) {
+/// What a file of JSON holds; `None` where there is no such file. `lost` is what cannot be read without it, and how to go on.
+pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf, lost: &'static str) -> Result<Option<T>, LabError> {
+    let text = match fs::read(&file) {
         Ok(text) => text,
         // A file in place of the folder holds no manifest; the error comes when the study is written.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -123,48 +129,66 @@ pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf) -> Result<Option<T>,
         }
         Err(source) => return Err(LabError::Read { path: file, source }),
     };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| LabError::Damaged {
-            path: file,
-            line: error.line(),
-            cause: error.to_string(),
-        })
+    read::object(&text).map(Some).map_err(|damage| LabError::Damaged {
+        path: file,
+        line: damage.line,
+        cause: damage.cause,
+        lost,
+    })
 }
 
-/// The whole records of a folder, in the order in which they were written.
-pub(crate) fn read_records(path: &Path) -> Result<Vec<CellRecord>, LabError> {
-    read_lines(&path.join(RECORDS))
+/// The records of a file and its damaged lines.
+#[derive(Debug)]
+pub(crate) struct Records<T> {
+    pub(crate) records: Vec<T>,
+    /// One line each: file, line, what is lost, how to go on.
+    pub(crate) damage: Vec<String>,
+}
+
+/// The records of a folder, in the order in which they were written.
+pub(crate) fn read_records(path: &Path) -> Result<Records<CellRecord>, LabError> {
+    read_lines(
+        path.join(RECORDS),
+        "this record is lost and the others count; --resume runs its cell again",
+    )
 }
 
 /// The records of the passes that count system calls.
-pub(crate) fn read_calls(path: &Path) -> Result<Vec<CallRecord>, LabError> {
-    read_lines(&path.join(CALLS))
+pub(crate) fn read_calls(path: &Path) -> Result<Records<CallRecord>, LabError> {
+    read_lines(
+        path.join(CALLS),
+        "this count of system calls is lost and the others count; --resume counts again",
+    )
 }
 
-fn read_lines<T: DeserializeOwned>(file: &Path) -> Result<Vec<T>, LabError> {
-    let text = match fs::read_to_string(file) {
+/// Whether a folder holds whole records. Half a line may be what a kill has left.
+pub(crate) fn has_records(path: &Path) -> bool {
+    let has_lines = |text: Vec<u8>| text.contains(&b'\n') || read::is_object(&text);
+    [RECORDS, CALLS]
+        .iter()
+        .any(|name| fs::read(path.join(name)).is_ok_and(has_lines))
+}
+
+fn read_lines<T: DeserializeOwned>(file: PathBuf, lost: &'static str) -> Result<Records<T>, LabError> {
+    let text = match fs::read(&file) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => {
-            return Err(LabError::Read {
-                path: file.to_owned(),
-                source,
-            });
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
+        Err(source) => return Err(LabError::Read { path: file, source }),
     };
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .enumerate()
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| LabError::Damaged {
-                path: file.to_owned(),
-                line: index + 1,
-                cause: error.to_string(),
-            })
-        })
-        .collect()
+    let lines = read::lines(&text);
+    let damage = lines.damaged.into_iter().map(|damage| {
+        let error = LabError::Damaged {
+            path: file.clone(),
+            line: damage.line,
+            cause: damage.cause,
+            lost,
+        };
+        error.to_string()
+    });
+    Ok(Records {
+        damage: damage.collect(),
+        records: lines.objects,
+    })
 }
 
 /// `c10k-results/NAME`, or the first free one of `NAME-2`, `NAME-3`, …; to resume, the last one that is taken.
@@ -201,19 +225,48 @@ mod tests {
         let mut torn = fs::read(&file).expect("it is there");
         torn.extend_from_slice(b"{\"schema\":1,\"stu");
         fs::write(&file, torn).expect("it is written");
-        assert_eq!(read_records(&path).expect("whole lines are read").len(), 1);
+        assert_eq!(read_records(&path).expect("whole lines are read").records.len(), 1);
         Folder::open(&path)
             .and_then(|mut folder| folder.append(&second))
             .expect("it is written");
-        assert_eq!(read_records(&path).expect("whole lines are read"), [first, second]);
+        let read = read_records(&path).expect("whole lines are read");
+        assert_eq!((read.records, read.damage), (vec![first, second], vec![]));
     }
 
     #[test]
-    fn a_line_that_is_no_record_is_named() {
+    fn a_last_line_that_lacks_only_its_end_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join(RECORDS), "{}\n").expect("it is written");
-        let error = read_records(folder.path()).expect_err("it is no record").to_string();
-        assert!(error.contains("records.ndjson:1:"), "{error}");
+        let (first, second) = (testing::record("a idle=1", 0, 0.1), testing::record("a idle=2", 0, 0.2));
+        let text = serde_json::to_string(&first).expect("a record is JSON");
+        fs::write(folder.path().join(RECORDS), text).expect("it is written");
+        Folder::open(folder.path())
+            .and_then(|mut folder| folder.append(&second))
+            .expect("it is written");
+        assert_eq!(
+            read_records(folder.path()).expect("it is read").records,
+            [first, second]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_named_and_loses_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let good = serde_json::to_string(&testing::record("a idle=1", 0, 0.1)).expect("a record is JSON");
+        fs::write(folder.path().join(RECORDS), format!("{good}\n{{}}\n{good}\n")).expect("it is written");
+        let read = read_records(folder.path()).expect("it is read");
+        let [damage] = read.damage.as_slice() else {
+            panic!("{:?}", read.damage)
+        };
+        assert_eq!((read.records.len(), damage.lines().count()), (2, 1));
+        for word in ["records.ndjson:2:", "missing field", "is lost", "--resume"] {
+            assert!(damage.contains(word), "{damage}");
+        }
+        fs::write(folder.path().join(MANIFEST), b"{\"schema\": 7}").expect("it is written");
+        let error = read_manifest(folder.path()).expect_err("a later schema").to_string();
+        assert!(
+            error.contains("manifest.json:1:") && error.contains("schema 7"),
+            "{error}"
+        );
     }
 
     #[test]

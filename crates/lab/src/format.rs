@@ -1,6 +1,7 @@
 //! Text for people that is the lab's own: numbers come from [`c10k_units::display`].
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -22,6 +23,11 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// One line on standard error. A closed standard error is no reason to end a measurement.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A duration to the second: `90 s`, `2 min 5 s`.

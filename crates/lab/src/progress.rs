@@ -1,13 +1,13 @@
 //! What a study says while it runs, on standard error: a live line on a terminal, a line per block elsewhere.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use c10k_record::{CellRecord, CellStatus};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::format::rough_duration;
+use crate::format::{rough_duration, say};
 use crate::plan::{Cell, Plan};
 
 /// The voice of a running study.
@@ -38,10 +38,7 @@ impl Progress {
     pub(crate) fn say(&self, sentence: &str) {
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(sentence),
-            _ => {
-                // A closed standard error is no reason to end a measurement.
-                let _ = writeln!(std::io::stderr(), "{sentence}");
-            }
+            _ => say(sentence),
         }
     }
 

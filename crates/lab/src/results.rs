@@ -8,6 +8,7 @@ use c10k_record::{CallRecord, CellRecord, CellStatus, Manifest};
 use crate::LabError;
 use crate::experiment::{Experiment, Source};
 use crate::folder;
+use crate::format::say;
 use crate::measure::Measure;
 use crate::plan::Plan;
 
@@ -17,6 +18,8 @@ pub(crate) struct StudyData {
     pub(crate) plan: Plan,
     pub(crate) manifest: Manifest,
     pub(crate) records: Vec<CellRecord>,
+    /// What could not be read: one line each.
+    pub(crate) damage: Vec<String>,
 }
 
 /// Reads a finished or unfinished study without running anything.
@@ -28,14 +31,37 @@ pub(crate) fn read(path: &Path) -> Result<StudyData, LabError> {
     };
     let experiment = Experiment::parse(&source)?;
     let plan = Plan::of_manifest(&experiment, &manifest)?;
-    let mut records = folder::read_records(path)?;
-    join(&mut records, folder::read_calls(path)?);
+    let (mut read, calls) = (folder::read_records(path)?, folder::read_calls(path)?);
+    read.damage.extend(calls.damage);
+    read.damage.extend(keep_planned(&mut read.records, &plan, path));
+    read.damage.iter().for_each(|line| say(line));
+    join(&mut read.records, calls.records);
     Ok(StudyData {
         folder: path.to_owned(),
         plan,
-        records,
+        records: read.records,
+        damage: read.damage,
         manifest,
     })
+}
+
+/// Leaves out the records of blocks that the study does not have; one line about each.
+fn keep_planned(records: &mut Vec<CellRecord>, plan: &Plan, path: &Path) -> Vec<String> {
+    let mut damage = Vec::new();
+    records.retain(|record| {
+        let is_planned = record.block < plan.blocks;
+        if !is_planned {
+            damage.push(format!(
+                "{}: a record of '{}' has block {} of {}; it is left out and the others count",
+                path.join("records.ndjson").display(),
+                record.cell,
+                record.block,
+                plan.blocks
+            ));
+        }
+        is_planned
+    });
+    damage
 }
 
 /// Gives the record of each block what was counted in the pass of the same number, so that the pass is judged like any

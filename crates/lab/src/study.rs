@@ -62,7 +62,7 @@ pub fn studies() -> Vec<StudyRow> {
         Some(StudyRow {
             name: experiment.name,
             question: experiment.question,
-            seconds: experiment.seconds,
+            seconds: experiment.seconds.into_inner(),
         })
     });
     rows.collect()
@@ -91,6 +91,7 @@ fn conclude(study: &StudyData) -> Result<StudyRecord, LabError> {
         noise_floor,
         tables: report::tables(&study.plan, &study.records),
         cells,
+        damage: study.damage.clone(),
     };
     outcome.answer = report::answer(&study.plan, &study.records, &outcome);
     report::write(study, &outcome)?;

@@ -31,7 +31,11 @@ pub(crate) fn rows() -> Rows {
             options: vec![
                 option("time", OptionKind::Duration, &[], Some("300ms"), 0),
                 option("by", OptionKind::Word, &["one"], None, 0),
-                option("fakes", OptionKind::Count, &[], Some("1"), 500_000),
+                ProbeOption {
+                    least: Some(1),
+                    most: Some(7),
+                    ..option("fakes", OptionKind::Count, &[], Some("1"), 500_000)
+                },
             ],
             figures: vec![ProbeFigure {
                 key: "fake_ns".to_owned(),

@@ -17,6 +17,9 @@ pub struct ComparisonRecord {
     pub b: PathBuf,
     /// Whether B does not have this study at all.
     pub missing_in_b: bool,
+    /// Why this study cannot be compared, in one line; absent where it can. Then there are no cells.
+    #[serde(default)]
+    pub unreadable: Option<String>,
     /// What differs between the two environments. To be read before the numbers.
     pub environment: Vec<EnvironmentDifference>,
     /// How blocks were compared.

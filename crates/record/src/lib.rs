@@ -15,7 +15,7 @@
 //! | `c10k vm study --json` | [`CostTable`] |
 //! | `manifest.json`, `records.ndjson`, `calls.ndjson`, `set.json` | [`Manifest`], [`CellRecord`], [`CallRecord`], [`SetManifest`] |
 //!
-//! [`csv`] writes every CSV file.
+//! [`csv`] writes every CSV file. [`read`] reads JSON objects back; it refuses those of a later schema.
 //!
 //! # Rules
 //!
@@ -37,6 +37,7 @@ mod inventory;
 mod load;
 mod outcome;
 mod probe;
+pub mod read;
 mod serve;
 mod study;
 

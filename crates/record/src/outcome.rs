@@ -29,6 +29,9 @@ pub struct StudyRecord {
     pub tables: Vec<TableRecord>,
     /// How the cells ended.
     pub cells: CellCounts,
+    /// Lines of the study's files that could not be read, one sentence each with file and line. Their records are lost.
+    #[serde(default)]
+    pub damage: Vec<String>,
 }
 
 impl StudyRecord {

@@ -39,6 +39,12 @@ pub struct Manifest {
     /// Variants whose server cannot be started on this machine; the plan has no time for them.
     #[serde(default)]
     pub unavailable: Vec<String>,
+    /// The reason for each of them. Their cells are skipped with it and are not tried again.
+    #[serde(default)]
+    pub unavailable_because: BTreeMap<String, String>,
+    /// Part of the study's budget that was spent to find out which servers can be started, seconds.
+    #[serde(default)]
+    pub prepared_s: f64,
     /// Expected duration of the study, seconds.
     pub expected_s: f64,
     /// The measured saturation of the reference variant, if the experiment gives rates as a percentage of it.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use c10k_vm::{Accelerator, Machine, Plan, Step, VmError};
 
+use crate::print::errln;
+
 /// The machine that a guest runs on.
 #[derive(clap::Args)]
 pub(super) struct MachineArgs {
@@ -64,7 +66,7 @@ impl MachineArgs {
 pub(super) fn with_console<T>(outcome: Result<T, VmError>) -> Result<T, VmError> {
     outcome.inspect_err(|error| {
         for line in error.console() {
-            eprintln!("guest: {line}");
+            errln!("guest: {line}");
         }
     })
 }

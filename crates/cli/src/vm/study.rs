@@ -10,6 +10,7 @@ use c10k_vm::{Machine, changes, report};
 
 use super::cargo;
 use super::machine::{MachineArgs, with_console};
+use crate::print::{errln, outln};
 use crate::{Outcome, inventory};
 
 /// Run studies in the guest: exact costs, the same on every machine.
@@ -88,7 +89,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             continue;
         };
         for change in changes(baseline, table, &args.only, args.tolerance) {
-            eprintln!("changed: {}: {change}", table.study);
+            errln!("changed: {}: {change}", table.study);
             is_unchanged = false;
         }
     }
@@ -130,24 +131,24 @@ fn measure(
         selection.run(machine, &args.machine.plan(Vec::new()), &mut |study, cell| {
             if last.is_empty() {
                 let release = &machine.kernel.release;
-                eprintln!("kernel {release}, one virtual CPU; instructions of kernel and user together");
+                errln!("kernel {release}, one virtual CPU; instructions of kernel and user together");
             }
             if last != study.name {
                 last = study.name;
-                eprintln!("\n{}: {}\ninstructions for: {}", study.name, study.question, study.unit);
+                errln!("\n{}: {}\ninstructions for: {}", study.name, study.question, study.unit);
             }
             print_cell(cell);
         }),
     )?;
     for table in &tables {
         for (subject, reason) in &table.unavailable {
-            eprintln!("{subject:28} unavailable: {reason}");
+            errln!("{subject:28} unavailable: {reason}");
         }
         if let ([], [(subject, reason), ..]) = (table.cells.as_slice(), table.unavailable.as_slice()) {
             return Err(format!("{subject} is not available in the guest: {reason}").into());
         }
         if args.json {
-            println!("{}", serde_json::to_string(table)?);
+            outln!("{}", serde_json::to_string(table)?);
         }
     }
     Ok(tables)
@@ -167,19 +168,19 @@ fn print_cell(cell: &CostCell) {
     } else {
         String::new()
     };
-    eprintln!("{subject:28} {load:36} {cost:12.1} {queue}");
+    errln!("{subject:28} {load:36} {cost:12.1} {queue}");
 }
 
 /// Prints two kernels' tables of the same study next to each other, cell by cell.
 fn print_side_by_side(first: &CostTable, second: &CostTable) {
-    eprintln!("\n{}: {} and {}", first.study, first.kernel, second.kernel);
+    errln!("\n{}: {} and {}", first.study, first.kernel, second.kernel);
     for cell in &first.cells {
         let CostCell { subject, load, .. } = cell;
         let same = |other: &&CostCell| other.subject == *subject && other.load == *load;
         if let Some(other) = second.cells.iter().find(same) {
             let (a, b) = (cell.instructions_per_work(), other.instructions_per_work());
             let percent = 100.0 * (b / a - 1.0);
-            eprintln!("{subject:28} {load:36} {a:12.1} {b:12.1} {percent:+7.1}%");
+            errln!("{subject:28} {load:36} {a:12.1} {b:12.1} {percent:+7.1}%");
         }
     }
 }
@@ -192,7 +193,7 @@ fn read_baseline(path: &Path, study: &Study) -> Result<CostTable, String> {
     };
     let failed = |error: &dyn std::fmt::Display| format!("cannot read the baseline {}: {error}", path.display());
     let text = std::fs::read(&path).map_err(|error| failed(&error))?;
-    let table: CostTable = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+    let table: CostTable = c10k_record::read::object(&text).map_err(|damage| failed(&damage))?;
     if table.study != study.name {
         let other = table.study;
         return Err(failed(&format!("it is a table of {other}, not of {}", study.name)));

@@ -48,10 +48,18 @@ pub fn compare(a: &Path, b: &Path, options: &CompareOptions) -> Result<Vec<Compa
         let in_b: Vec<String> = set::begun(b)?;
         for study in set::begun(a)? {
             let (one, two) = (a.join(&study), b.join(&study));
-            if in_b.contains(&study) {
-                comparisons.extend(compare_two(&one, &two, &measures, options.bound)?);
-            } else {
+            if !in_b.contains(&study) {
                 comparisons.push(missing(study, &one, &two, options.bound));
+                continue;
+            }
+            // Damage to one study does not lose the comparison of the others.
+            match compare_two(&one, &two, &measures, options.bound) {
+                Ok(comparison) => comparisons.extend(comparison),
+                Err(error) => comparisons.push(ComparisonRecord {
+                    missing_in_b: false,
+                    unreadable: Some(error.to_string()),
+                    ..missing(study, &one, &two, options.bound)
+                }),
             }
         }
     } else {
@@ -74,6 +82,7 @@ fn missing(study: String, a: &Path, b: &Path, bound: f64) -> ComparisonRecord {
         a: a.to_owned(),
         b: b.to_owned(),
         missing_in_b: true,
+        unreadable: None,
         environment: Vec::new(),
         pairing: Pairing::Independent,
         bound,
@@ -128,6 +137,7 @@ fn compare_two(
         a: a.to_owned(),
         b: b.to_owned(),
         missing_in_b: false,
+        unreadable: None,
         environment: differences(&one.manifest, &two.manifest),
         pairing,
         bound,

@@ -17,6 +17,10 @@ pub fn comparison_text(comparison: &ComparisonRecord) -> String {
         lines.push("B does not have this study.".to_owned());
         return lines.join("\n");
     }
+    if let Some(reason) = &comparison.unreadable {
+        lines.push(format!("It cannot be compared: {reason}"));
+        return lines.join("\n");
+    }
     if comparison.environment.is_empty() {
         lines.push("The environments are the same as far as they are known.".to_owned());
     }

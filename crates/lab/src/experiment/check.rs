@@ -1,11 +1,14 @@
 //! What the types of an experiment cannot say: names that must exist, values that must fit, tests that can be decided.
 
+mod amounts;
+
 use std::collections::BTreeSet;
 
 use c10k_record::OptionKind;
 use toml::Spanned;
 
-use super::options::{self, Side};
+use super::authority::Authority;
+use super::options::{self, OptionRow, Side};
 use super::source::Source;
 use super::spec::{AdviceSpec, ClaimSpec, Experiment, LevelFilter, Settings, TableSpec, flag_text};
 use super::value::{Kind, Value};
@@ -21,12 +24,14 @@ type Check = Result<(), LabError>;
 /// Looks at everything and returns the first mistake.
 pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     let checker = Checker { source, experiment };
+    checker.amounts()?;
     checker.settings(Side::Server, &experiment.server)?;
     checker.settings(Side::Load, &experiment.load)?;
     checker.settings(Side::Probe, &experiment.probe)?;
     checker.subject()?;
     checker.variants()?;
     checker.axes()?;
+    checker.cells()?;
     checker.saturation()?;
     if let Some(control) = &experiment.control {
         checker.variant(&control.variant)?;
@@ -72,7 +77,7 @@ impl Checker<'_> {
             })?;
             let text = self.text(value)?;
             if row.kind != Kind::Word && !(row.kind == Kind::Rate && text == "max") {
-                self.number(row.kind, value)?;
+                self.number(row, value)?;
             }
         }
         Ok(())
@@ -133,6 +138,14 @@ impl Checker<'_> {
                 format!("there are: {}", rows::probe_names()),
             ));
         };
+        for (name, level) in self
+            .experiment
+            .axes
+            .iter()
+            .flat_map(|(name, levels)| levels.iter().map(move |level| (name, level)))
+        {
+            self.probe_count(&row.name, name.get_ref(), level)?;
+        }
         let settings = common.iter().chain(own).map(|(name, value)| (name, Some(value)));
         let axes = self.experiment.axes.keys().map(|name| (name, None));
         for (name, value) in settings.chain(axes).filter(|(name, _)| name.get_ref() != "name") {
@@ -144,6 +157,9 @@ impl Checker<'_> {
                     format!("it has: {}", known.join(", ")),
                 ));
             };
+            if let Some(value) = value {
+                self.probe_count(&row.name, &option.name, value)?;
+            }
             let word = value.and_then(|value| value.get_ref().as_str());
             if option.kind == OptionKind::Word && !option.values.iter().any(|known| Some(known.as_str()) == word) {
                 return Err(self.source.error(
@@ -158,7 +174,10 @@ impl Checker<'_> {
 
     fn external(&self, name: &Spanned<String>, value: &Spanned<toml::Value>) -> Check {
         let right = match name.get_ref().as_str() {
-            "url" => value.get_ref().is_str(),
+            "url" => value
+                .get_ref()
+                .as_str()
+                .is_some_and(|url| Authority::of_url(url).is_some()),
             _ => value
                 .get_ref()
                 .as_array()
@@ -169,8 +188,8 @@ impl Checker<'_> {
         }
         Err(self.source.error(
             &value.span(),
-            format!("'{}' has the wrong type", name.get_ref()),
-            "write command = [\"program\", \"argument\"] and url = \"http://127.0.0.1:8080\"",
+            format!("'{}' is not of the right form", name.get_ref()),
+            "write command = [\"program\", \"argument\"] and url = \"http://127.0.0.1:8080\"; the path is an option of [load]",
         ))
     }
 
@@ -184,9 +203,9 @@ impl Checker<'_> {
         })
     }
 
-    fn number(&self, kind: Kind, value: &Spanned<toml::Value>) -> Result<Value, LabError> {
+    fn number(&self, row: &OptionRow, value: &Spanned<toml::Value>) -> Check {
         let text = self.text(value)?;
-        let number = Value::parse(kind, &text).map_err(|problem| {
+        let number = Value::parse(row.kind, &text).map_err(|problem| {
             self.source
                 .error(&value.span(), problem, "write one, in quotes if it has a unit")
         })?;
@@ -197,7 +216,7 @@ impl Checker<'_> {
                 "add [saturation] with the variant to be driven to its limit",
             ));
         }
-        Ok(number)
+        self.large_enough(row, number, value)
     }
 
     fn variants(&self) -> Check {
@@ -251,7 +270,7 @@ impl Checker<'_> {
                     .error(&name.span(), "an axis without levels", "list at least one"));
             }
             for level in levels {
-                self.number(row.kind, level)?;
+                self.number(row, level)?;
             }
             let fixed = [&self.experiment.server, &self.experiment.load, &self.experiment.probe]
                 .iter()
@@ -306,18 +325,7 @@ impl Checker<'_> {
         if statistic.needs_other && claim.against.is_none() {
             return impossible("this statistic compares", "name the other variant in 'against'");
         }
-        if claim.at_least.is_none() && claim.at_most.is_none() {
-            return impossible(
-                "a claim that nothing could refute",
-                "give 'at-least', 'at-most' or both",
-            );
-        }
-        if let (Some(low), Some(high)) = (claim.at_least, claim.at_most)
-            && low > high
-        {
-            return impossible("'at-least' is above 'at-most'", "exchange them");
-        }
-        Ok(())
+        self.bounds(claim)
     }
 
     fn advice(&self, advice: &AdviceSpec) -> Check {
@@ -432,7 +440,9 @@ impl Checker<'_> {
 
     /// One pass gives no interval.
     fn counted(&self, name: &Spanned<String>) -> Check {
-        if !measure::find(name.get_ref()).is_some_and(Measure::is_per_pass) || self.experiment.call_passes >= 2 {
+        if !measure::find(name.get_ref()).is_some_and(Measure::is_per_pass)
+            || *self.experiment.call_passes.get_ref() >= 2
+        {
             return Ok(());
         }
         let problem = format!("a claim about '{}' needs two counting passes at least", name.get_ref());

@@ -3,6 +3,7 @@
 //! [`Source`] finds the text, [`Experiment::parse`] reads it and points at the line of every mistake, and
 //! [`crate::plan`] turns the result into cells.
 
+mod authority;
 mod builtin;
 mod check;
 pub(crate) mod options;
@@ -11,6 +12,7 @@ mod source;
 mod spec;
 pub(crate) mod value;
 
+pub(crate) use authority::Authority;
 pub use builtin::{BUILT_IN, BuiltIn};
 pub(crate) use source::Source;
 pub(crate) use spec::{

@@ -25,8 +25,17 @@ pub(crate) struct OptionRow {
     pub(crate) name: &'static str,
     pub(crate) side: Side,
     pub(crate) kind: Kind,
+    /// The smallest number that the process takes.
+    pub(crate) smallest: Smallest,
     /// Its label where it is an axis, with its unit; durations have theirs with each number.
     pub(crate) label: &'static str,
+}
+
+/// The smallest number that an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Smallest {
+    Zero,
+    AboveZero,
 }
 
 const fn row(name: &'static str, side: Side, kind: Kind, label: &'static str) -> OptionRow {
@@ -34,7 +43,16 @@ const fn row(name: &'static str, side: Side, kind: Kind, label: &'static str) ->
         name,
         side,
         kind,
+        smallest: Smallest::Zero,
         label,
+    }
+}
+
+/// A row whose values are above 0.
+const fn above_zero(name: &'static str, side: Side, kind: Kind, label: &'static str) -> OptionRow {
+    OptionRow {
+        smallest: Smallest::AboveZero,
+        ..row(name, side, kind, label)
     }
 }
 
@@ -44,30 +62,30 @@ static OPTIONS: &[OptionRow] = &[
     row("accept", Side::Server, Kind::Word, "accept policy"),
     row("accept-sharing", Side::Server, Kind::Word, "accept sharing"),
     row("submission", Side::Server, Kind::Word, "submission"),
-    row("workers", Side::Server, Kind::Count, "workers"),
+    above_zero("workers", Side::Server, Kind::Count, "workers"),
     row("work", Side::Server, Kind::Duration, "work per request"),
     row("signal-queue", Side::Server, Kind::Count, "signal queue [signals]"),
     row("on-overflow", Side::Server, Kind::Word, "on overflow"),
     row("root", Side::Server, Kind::Word, "root"),
-    row("rate", Side::Load, Kind::Rate, "requests per second"),
-    row("connect-rate", Side::Load, Kind::Count, "connects per second"),
-    row("connections", Side::Load, Kind::Count, "connections"),
+    above_zero("rate", Side::Load, Kind::Rate, "requests per second"),
+    above_zero("connect-rate", Side::Load, Kind::Count, "connects per second"),
+    above_zero("connections", Side::Load, Kind::Count, "connections"),
     row("idle", Side::Load, Kind::Count, "idle connections"),
-    row(
+    above_zero(
         "requests-per-connection",
         Side::Load,
         Kind::Count,
         "requests per connection",
     ),
-    row("duration", Side::Load, Kind::Duration, "duration"),
+    above_zero("duration", Side::Load, Kind::Duration, "duration"),
     row("warmup", Side::Load, Kind::Duration, "warm-up"),
-    row("timeout", Side::Load, Kind::Duration, "time limit"),
+    above_zero("timeout", Side::Load, Kind::Duration, "time limit"),
     row("arrival", Side::Load, Kind::Word, "arrival"),
-    row("threads", Side::Load, Kind::Count, "threads of the generator"),
-    row("burst", Side::Load, Kind::Count, "requests due at once"),
+    above_zero("threads", Side::Load, Kind::Count, "threads of the generator"),
+    above_zero("burst", Side::Load, Kind::Count, "requests due at once"),
     row("max-lag", Side::Load, Kind::Duration, "send lag allowed"),
     row("pace", Side::Load, Kind::Word, "pace"),
-    row(
+    above_zero(
         "pipeline",
         Side::Load,
         Kind::Count,
@@ -75,7 +93,7 @@ static OPTIONS: &[OptionRow] = &[
     ),
     row("path", Side::Load, Kind::Word, "path"),
     row("reply", Side::Load, Kind::Size, "reply size [bytes]"),
-    row(
+    above_zero(
         "background-rate",
         Side::Load,
         Kind::Rate,

@@ -18,13 +18,13 @@ pub(crate) struct Experiment {
     /// Where the question is from.
     pub(crate) source: Option<String>,
     /// Expected duration of the whole study on the machine it was written on.
-    pub(crate) seconds: u64,
+    pub(crate) seconds: Spanned<u64>,
     /// Blocks, where no budget says otherwise.
     #[serde(default = "default_repeats")]
-    pub(crate) repeats: u32,
+    pub(crate) repeats: Spanned<u32>,
     /// Passes in which system calls are counted, after the blocks; 0 is none.
     #[serde(default = "default_call_passes")]
-    pub(crate) call_passes: u32,
+    pub(crate) call_passes: Spanned<u32>,
     /// Fixed conditions of the server.
     #[serde(default)]
     pub(crate) server: Settings,
@@ -58,12 +58,12 @@ pub(crate) struct Experiment {
     pub(crate) published: Vec<PublishedSpec>,
 }
 
-fn default_repeats() -> u32 {
-    5
+fn default_repeats() -> Spanned<u32> {
+    Spanned::new(0..0, 5)
 }
 
-fn default_call_passes() -> u32 {
-    1
+fn default_call_passes() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
 }
 
 /// Options by name. `command` and `url` make the server any program.
@@ -97,11 +97,11 @@ pub(crate) struct SaturationSpec {
     pub(crate) load: Settings,
     /// How often; the median counts.
     #[serde(default = "default_tries")]
-    pub(crate) tries: u32,
+    pub(crate) tries: Spanned<u32>,
 }
 
-fn default_tries() -> u32 {
-    3
+fn default_tries() -> Spanned<u32> {
+    Spanned::new(0..0, 3)
 }
 
 /// The A/A control.

@@ -69,7 +69,7 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
     let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
     let mut raws = Vec::new();
     let named = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
-    for variant in named.filter(|variant| !plan.unavailable.contains(variant)) {
+    for variant in named.filter(|variant| !plan.unavailable.contains_key(variant)) {
         for levels in plan.combinations(along, &claim.filter) {
             let mut own = results.along(variant, &levels, along, measure);
             let mut others = other.map(|other| results.along(other, &levels, along, measure));

@@ -1,6 +1,6 @@
 //! What was chosen on the command line, or recorded in a manifest.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use c10k_record::Manifest;
 use time::OffsetDateTime;
@@ -14,8 +14,8 @@ pub(crate) struct Choices {
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
-    /// Names of variants that cannot run here.
-    pub(crate) unavailable: BTreeSet<String>,
+    /// Names of variants that cannot run here, with the reasons, as far as they are recorded.
+    pub(crate) unavailable: BTreeMap<String, Option<String>>,
 }
 
 /// The time that a study may take, seconds.
@@ -42,13 +42,17 @@ impl Budget {
 impl Choices {
     /// The choices that reproduce the plan of a manifest.
     pub(crate) fn of_manifest(manifest: &Manifest) -> Self {
+        let unavailable = manifest
+            .unavailable
+            .iter()
+            .map(|name| (name.clone(), manifest.unavailable_because.get(name).cloned()));
         Self {
             seed: manifest.seed,
             repeats: Some(manifest.blocks),
             call_passes: Some(manifest.call_passes),
             budget: Budget::None,
             only: manifest.only.clone(),
-            unavailable: manifest.unavailable.iter().cloned().collect(),
+            unavailable: unavailable.collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ mod choices;
 mod resolve;
 mod variant;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -33,8 +33,9 @@ pub(crate) struct Plan {
     /// Passes in which system calls are counted, after the blocks.
     pub(crate) call_passes: u32,
     pub(crate) seed: u64,
-    /// Variants that cannot run here. Their cells are skipped, the plan has no time for them, and claims do not use them.
-    pub(crate) unavailable: BTreeSet<usize>,
+    /// Variants that cannot run here, with the reasons, as far as they are recorded. Their cells are skipped, the plan has no
+    /// time for them, and claims do not use them.
+    pub(crate) unavailable: BTreeMap<usize, Option<String>>,
     /// Expected duration of one block, seconds.
     pub(crate) block_s: f64,
 }
@@ -53,6 +54,11 @@ impl Plan {
         groups.shuffle(&mut random);
         groups.iter_mut().for_each(|group| group.shuffle(&mut random));
         groups.concat()
+    }
+
+    /// Why a cell cannot run here, if that was found out before the plan was made.
+    pub(crate) fn why_unavailable(&self, cell: &Cell) -> Option<&str> {
+        self.unavailable.get(&cell.variant)?.as_deref()
     }
 
     /// What all blocks and passes are expected to take, seconds.

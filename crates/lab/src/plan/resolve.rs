@@ -1,6 +1,6 @@
 //! Resolves an experiment into a plan: resolves levels and variants, filters cells, determines the number of blocks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use c10k_record::Manifest;
 use c10k_units::Filter;
@@ -49,18 +49,18 @@ impl Plan {
                 .control_of
                 .map_or(variant.name.clone(), |of| variants[of].name.clone())
         };
-        let unavailable: BTreeSet<usize> = (0..variants.len())
-            .filter(|&index| choices.unavailable.contains(&original(&variants[index])))
+        let unavailable: BTreeMap<usize, Option<String>> = (0..variants.len())
+            .filter_map(|index| Some((index, choices.unavailable.get(&original(&variants[index]))?.clone())))
             .collect();
-        let available = cells.iter().filter(|cell| !unavailable.contains(&cell.variant));
+        let available = cells.iter().filter(|cell| !unavailable.contains_key(&cell.variant));
         let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
         // A probe has no server whose calls could be counted per request.
         let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
             true => 0,
-            false => choices.call_passes.unwrap_or(experiment.call_passes),
+            false => choices.call_passes.unwrap_or(*experiment.call_passes.get_ref()),
         };
         Ok(Self {
-            blocks: blocks(choices, experiment.repeats, call_passes, block_s),
+            blocks: blocks(choices, *experiment.repeats.get_ref(), call_passes, block_s),
             call_passes,
             seed: choices.seed,
             experiment: experiment.clone(),
@@ -217,10 +217,10 @@ fn selected(all: Vec<Cell>, filter: &str) -> Result<Vec<Cell>, LabError> {
 /// A pass takes about as long as a block.
 fn blocks(choices: &Choices, repeats: u32, call_passes: u32, block_s: f64) -> u32 {
     let (budget_s, most) = match choices.budget {
-        Budget::None => return choices.repeats.unwrap_or(repeats).max(1),
+        Budget::None => return choices.repeats.unwrap_or(repeats),
         Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(BLOCKS_MAX)),
         Budget::Stated(budget_s) => (budget_s, repeats),
     };
     let fit = (budget_s / block_s.max(f64::MIN_POSITIVE)) as u32;
-    fit.saturating_sub(call_passes).clamp(1, most.max(1))
+    fit.saturating_sub(call_passes).clamp(1, most)
 }

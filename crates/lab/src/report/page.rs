@@ -235,7 +235,9 @@ fn notes(study: &StudyData) -> Vec<String> {
         1 => format!("{cell}: {note}."),
         _ => format!("In {count} runs, {cell} the first: {note}."),
     });
-    study.manifest.notes.iter().cloned().chain(lines).collect()
+    let damage = study.damage.iter().map(|line| format!("{line}."));
+    let before = study.manifest.notes.iter().cloned().chain(damage);
+    before.chain(lines).collect()
 }
 
 /// How far the three ways of measuring CPU agree, in one paragraph.

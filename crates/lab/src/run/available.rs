@@ -1,32 +1,28 @@
 //! Which variants can run here: each server is started once before anything is planned, so that the time that a study may
-//! take is planned for those that can.
+//! take is planned for those that can, and none that cannot is waited for again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use c10k_record::{CellRecord, CellStatus};
+use c10k_record::CellRecord;
 
 use super::cell;
 use super::server::Server;
 use super::testbed::Testbed;
 use crate::plan::Plan;
 
-/// Names of the variants whose server cannot be started. Why stands in the record of each of their cells.
-pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeSet<String> {
+/// The variants whose server cannot be started, by name, with the reasons.
+pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeMap<String, Option<String>> {
     let originals = plan
         .variants
         .iter()
         .enumerate()
         .filter(|(_, variant)| variant.control_of.is_none());
-    let refused = originals.filter(|(index, variant)| {
-        let first = plan
-            .cells
-            .iter()
-            .find(|cell| cell.variant == *index && cell.probe.is_none());
-        first.is_some_and(|cell| {
-            let mut scrap: CellRecord = cell::blank(plan, cell, 0, 0);
-            let started = Server::start(testbed, cell, variant.external.as_ref(), Vec::new(), &mut scrap);
-            started.is_err_and(|end| end.status == CellStatus::Skipped)
-        })
+    let refused = originals.filter_map(|(index, variant)| {
+        let mut of_variant = plan.cells.iter().filter(|cell| cell.variant == index);
+        let cell = of_variant.find(|cell| cell.probe.is_none())?;
+        let mut scrap: CellRecord = cell::blank(plan, cell, 0, 0);
+        let started = Server::start(testbed, cell, variant.external.as_ref(), Vec::new(), &mut scrap);
+        Some((variant.name.clone(), Some(started.err()?.reason)))
     });
-    refused.map(|(_, variant)| variant.name.clone()).collect()
+    refused.collect()
 }

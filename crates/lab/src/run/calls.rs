@@ -21,7 +21,7 @@ pub(super) fn run_passes(testbed: &Testbed, plan: &Plan, path: &Path, progress: 
     if plan.call_passes == 0 {
         return Ok(());
     }
-    let mut records = folder::read_calls(path)?;
+    let mut records = folder::read_calls(path)?.records;
     let due = |records: &[CallRecord], cell: &Cell, pass: u32| {
         let tries = || {
             records
@@ -44,6 +44,10 @@ pub(super) fn run_passes(testbed: &Testbed, plan: &Plan, path: &Path, progress: 
             let cell = &plan.cells[index];
             while due(&records, cell, pass) {
                 let record = match &tool {
+                    _ if plan.why_unavailable(cell).is_some() => {
+                        let reason = plan.why_unavailable(cell).unwrap_or_default();
+                        ended(cell, pass, "", CellStatus::Skipped, reason.to_owned())
+                    }
                     Ok(tool) => count(testbed, plan, cell, pass, *tool, path),
                     Err(reason) => ended(cell, pass, "", CellStatus::Skipped, reason.clone()),
                 };

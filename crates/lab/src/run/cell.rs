@@ -57,6 +57,15 @@ pub(super) fn run(
     record
 }
 
+/// The record of a cell that cannot run here, as was found out before.
+pub(super) fn skip(plan: &Plan, cell: &Cell, context: RunContext, reason: &str) -> CellRecord {
+    CellRecord {
+        status: CellStatus::Skipped,
+        reasons: vec![reason.to_owned()],
+        ..blank(plan, cell, context.block, context.position)
+    }
+}
+
 /// The record of a cell of which nothing is known yet.
 pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> CellRecord {
     CellRecord {

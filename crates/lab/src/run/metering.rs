@@ -8,7 +8,7 @@ use c10k_host::meter::{
     KernelMemory, PressureNs, ProcessTree, Resource, TreeUsage, forks_total, interrupts_on, kernel_memory,
     page_table_bytes, pressure, proportional_set_bytes, run_queue_wait, softirqs_on, tcp_sockets,
 };
-use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters};
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters, read};
 
 use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
@@ -85,7 +85,7 @@ pub(super) fn meter(
                 return Err(if impossible { skipped(reason) } else { invalid(reason) });
             }
         };
-        match serde_json::from_str(&line.text) {
+        match read::object(line.text.as_bytes()) {
             Ok(LoadRecord::Phase { phase, .. }) => match phase {
                 LoadPhase::WarmUp => {
                     asked = Some(server.ask_open_connections());
@@ -113,7 +113,10 @@ pub(super) fn meter(
                 metered.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
                 return Ok(metered);
             }
-            Err(error) => return Err(invalid(format!("the generator printed what is no record: {error}"))),
+            Err(damage) => {
+                let cause = damage.cause;
+                return Err(invalid(format!("the generator printed what is no record: {cause}")));
+            }
         }
     }
 }

@@ -36,6 +36,9 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
         Start::New => None,
         Start::Resume => folder::read_manifest(&path)?,
     };
+    if begun.is_none() && folder::has_records(&path) {
+        return Err(LabError::NoManifest { path });
+    }
     let seed = options.seed.unwrap_or_else(fresh_seed);
     let choices = match &begun {
         Some(manifest) => resumed_choices(&path, manifest, source, options, &facts)?,
@@ -45,7 +48,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             call_passes: None,
             budget: budget(&experiment, options),
             only: options.only.clone(),
-            unavailable: BTreeSet::new(),
+            unavailable: BTreeMap::new(),
         },
     };
     // Whatever can be refused is refused before anything is written.
@@ -56,13 +59,18 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     let manifest = match begun {
         Some(manifest) => manifest,
         None => {
+            let started = Instant::now();
             let choices = Choices {
                 unavailable: available::unavailable(&testbed, &draft),
                 ..choices
             };
+            let prepared_s = started.elapsed().as_secs_f64();
             let draft = Plan::resolve(&experiment, &choices, None)?;
             let saturation = measure_saturation(&testbed, &draft, progress)?;
-            let manifest = new_manifest(source, &draft, &choices, &testbed, facts, saturation);
+            let manifest = Manifest {
+                prepared_s,
+                ..new_manifest(source, &draft, &choices, &testbed, facts, saturation)
+            };
             folder.write_manifest(&manifest)?;
             manifest
         }
@@ -81,6 +89,10 @@ fn new_manifest(
     host: HostFacts,
     saturation: Option<Saturation>,
 ) -> Manifest {
+    let reasons = choices
+        .unavailable
+        .iter()
+        .filter_map(|(name, reason)| Some((name.clone(), reason.clone()?)));
     Manifest {
         schema: SCHEMA,
         study: plan.experiment.name.clone(),
@@ -94,7 +106,9 @@ fn new_manifest(
         call_passes: plan.call_passes,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
-        unavailable: choices.unavailable.iter().cloned().collect(),
+        unavailable: choices.unavailable.keys().cloned().collect(),
+        unavailable_because: reasons.collect(),
+        prepared_s: 0.0,
         expected_s: plan.expected_s(),
         saturation,
         server_cpu: testbed.server_cpu(),
@@ -177,7 +191,7 @@ fn budget(experiment: &Experiment, options: &StudyOptions) -> Budget {
     match (options.budget, options.repeats) {
         (Some(budget), _) => Budget::Asked(budget.as_secs_f64()),
         (None, Some(_)) => Budget::None,
-        (None, None) => Budget::Stated(experiment.seconds as f64),
+        (None, None) => Budget::Stated(*experiment.seconds.get_ref() as f64),
     }
 }
 
@@ -186,6 +200,10 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
         return Ok(None);
     };
     let variant = spec.variant.get_ref().clone();
+    if let Some(cause) = plan.why_unavailable(&cell) {
+        let cause = cause.to_owned();
+        return Err(LabError::Saturation { variant, cause });
+    }
     progress.say(&format!(
         "measuring the saturation of '{variant}', of which the rates are fractions"
     ));
@@ -195,7 +213,7 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
         ..Saturation::default()
     };
     let mut full = Vec::new();
-    for position in 0..spec.tries.max(1) {
+    for position in 0..*spec.tries.get_ref() {
         let record = cell::run(
             testbed,
             plan,
@@ -232,17 +250,17 @@ fn run_blocks(
     folder: &mut Folder,
     progress: &mut Progress,
 ) -> Result<(), LabError> {
-    let mut records = folder::read_records(path)?;
+    // Damaged lines are reported when the study is concluded.
+    let mut records = folder::read_records(path)?.records;
     let before_s = manifest
         .saturation
         .as_ref()
-        .map_or(0.0, |saturation| saturation.seconds);
+        .map_or(0.0, |saturation| saturation.seconds)
+        + manifest.prepared_s;
     let budget_s = manifest.budget_s.map(|budget_s| (budget_s - before_s).max(0.0));
     let there = |records: &[CellRecord]| {
-        let tasks = (0..plan.blocks).flat_map(|block| plan.cells.iter().map(move |cell| (cell, block)));
-        tasks
-            .filter(|(cell, block)| !is_due(plan, budget_s, records, &cell.id, *block))
-            .count()
+        let tried = records.iter().map(|record| (record.cell.as_str(), record.block));
+        tried.collect::<BTreeSet<_>>().len()
     };
     progress.start(plan, path, there(&records));
     for block in 0..plan.blocks {
@@ -259,13 +277,18 @@ fn run_blocks(
                 testbed.same_tool()?;
                 progress.cell(cell, block);
                 let started = Instant::now();
-                testbed.calibrate();
                 let place = RunContext {
                     block,
                     position,
                     best_speed: best_speed(&records),
                 };
-                let mut record = cell::run(testbed, plan, cell, place, None);
+                let mut record = match plan.why_unavailable(cell) {
+                    Some(reason) => cell::skip(plan, cell, place, reason),
+                    None => {
+                        testbed.calibrate();
+                        cell::run(testbed, plan, cell, place, None)
+                    }
+                };
                 record.seconds = started.elapsed().as_secs_f64();
                 folder.append(&record)?;
                 progress.ran(&record);

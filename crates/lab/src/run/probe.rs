@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use c10k_host::child::OnParentDeath;
-use c10k_record::{CellRecord, ProbeSummary};
+use c10k_record::{CellRecord, ProbeSummary, read};
 
 use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
@@ -53,8 +53,8 @@ pub(super) fn carry_out(
         }
     };
     let wall = started.elapsed();
-    let summary: ProbeSummary = serde_json::from_str(&line.text)
-        .map_err(|error| invalid(format!("the probe printed what is no record: {error}")))?;
+    let summary: ProbeSummary = read::object(line.text.as_bytes())
+        .map_err(|damage| invalid(format!("the probe printed what is no record: {}", damage.cause)))?;
     record.probe = Some(summary);
     if program.ended(SLACK).is_none() {
         return Err(invalid(format!(

@@ -1,16 +1,17 @@
 //! The server of a cell: ours, which says where it listens, or any other, which is ready when its port answers.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use c10k_host::child::OnParentDeath;
-use c10k_record::{CellRecord, ServeRecord, ServeSummary};
+use c10k_record::{CellRecord, ServeRecord, ServeSummary, read};
 
 use super::end::{CellFailure, invalid, skipped};
 use super::process::{NoLine, Program};
 use super::testbed::Testbed;
+use crate::experiment::Authority;
 use crate::plan::{Cell, ExternalServer};
 
 /// A server that has not said that it listens by then will not.
@@ -67,11 +68,16 @@ impl Server {
             }
             Err(NoLine::Late) => return Err(invalid(format!("the server did not listen within {START_LIMIT:?}"))),
         };
-        let Ok(ServeRecord::Listening { address, .. }) = serde_json::from_str(&line.text) else {
-            return Err(invalid(format!(
-                "the server said '{}' instead of where it listens",
-                line.text
-            )));
+        let address = match read::object(line.text.as_bytes()) {
+            Ok(ServeRecord::Listening { address, .. }) => address,
+            Ok(ServeRecord::Summary(_)) => return Err(invalid("the server ended before it listened")),
+            Err(damage) => {
+                let said = &line.text;
+                return Err(invalid(format!(
+                    "the server said '{said}' instead of where it listens: {}",
+                    damage.cause
+                )));
+            }
         };
         let url = format!("http://{address}{}", cell.path);
         let address = address
@@ -91,23 +97,21 @@ impl Server {
         let mut command = prefix;
         command.extend(external.command.iter().cloned());
         record.server_command.clone_from(&command);
-        let authority = external
-            .url
-            .strip_prefix("http://")
-            .unwrap_or(&external.url)
-            .trim_end_matches('/');
-        let address = authority
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
+        let authority = Authority::of_url(&external.url)
             .ok_or_else(|| skipped(format!("'{}' names no host and port", external.url)))?;
-        if TcpStream::connect_timeout(&address, STATS_LIMIT).is_ok() {
+        let addresses = authority
+            .addresses()
+            .map_err(|error| skipped(format!("resolving '{}': {error}", external.url)))?;
+        if let Some(address) = first_that_answers(&addresses) {
             return Err(skipped(format!("something else answers at {address} already; stop it")));
         }
         let mut program =
             Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate).map_err(skipped)?;
         let deadline = Instant::now() + START_LIMIT;
-        while TcpStream::connect_timeout(&address, STATS_LIMIT).is_err() {
+        let address = loop {
+            if let Some(address) = first_that_answers(&addresses) {
+                break address;
+            }
             if program.ended(Duration::from_millis(5)).is_some() {
                 return Err(skipped(format!(
                     "the server did not start: {}",
@@ -115,10 +119,13 @@ impl Server {
                 )));
             }
             if Instant::now() >= deadline {
-                return Err(invalid(format!("nothing answered at {address} within {START_LIMIT:?}")));
+                return Err(invalid(format!(
+                    "nothing answered at {} within {START_LIMIT:?}",
+                    authority.text
+                )));
             }
-        }
-        let url = format!("http://{authority}{}", cell.path);
+        };
+        let url = format!("http://{}{}", authority.text, cell.path);
         Ok(Self { program, address, url })
     }
 
@@ -140,7 +147,7 @@ impl Server {
     fn summary(&self) -> Option<ServeSummary> {
         let deadline = Instant::now() + Duration::from_secs(1);
         while let Ok(line) = self.program.line(deadline) {
-            if let Ok(ServeRecord::Summary(summary)) = serde_json::from_str(&line.text) {
+            if let Ok(ServeRecord::Summary(summary)) = read::object(line.text.as_bytes()) {
                 return Some(*summary);
             }
         }
@@ -153,6 +160,14 @@ impl Server {
         let address = self.address;
         thread::spawn(move || open_connections(address))
     }
+}
+
+/// Of the addresses of a server, the first that accepts a connection.
+fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let mut answering = addresses
+        .iter()
+        .filter(|address| TcpStream::connect_timeout(address, STATS_LIMIT).is_ok());
+    answering.next().copied()
 }
 
 fn open_connections(address: SocketAddr) -> Option<u64> {

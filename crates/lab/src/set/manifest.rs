@@ -100,5 +100,8 @@ fn difference(asked: &SetManifest, planned: &SetManifest, options: &StudyOptions
 }
 
 fn read_if_any(path: &Path) -> Result<Option<SetManifest>, LabError> {
-    folder::read_json(path.join(FILE))
+    folder::read_json(
+        path.join(FILE),
+        "without it the studies below are no set; restore it, or draw each with `c10k report` on its own folder",
+    )
 }

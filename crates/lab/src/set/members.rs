@@ -43,7 +43,7 @@ pub(super) fn members(names: &[String]) -> Result<Vec<Member>, LabError> {
 
 /// The part of the remaining budget for the first of `coming`: in proportion to the durations that the studies state.
 pub(super) fn part(left_s: f64, coming: &[Member]) -> Duration {
-    let stated = |member: &Member| member.experiment.seconds.max(1) as f64;
+    let stated = |member: &Member| *member.experiment.seconds.get_ref() as f64;
     let all: f64 = coming.iter().map(stated).sum();
     let share = coming.first().map_or(0.0, stated) / all.max(1.0);
     Duration::from_secs_f64(left_s.max(0.0) * share)

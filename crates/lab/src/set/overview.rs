@@ -154,6 +154,7 @@ mod tests {
                 noise_floor: None,
                 tables: Vec::new(),
                 cells: CellCounts::default(),
+                damage: Vec::new(),
             }),
         }
     }

@@ -8,7 +8,7 @@ use c10k_record::{SCHEMA, SetEntry, SetManifest, SetRecord, StudyEnd};
 use super::manifest::{self, choose_folder};
 use super::members::{Member, expanded, members, part};
 use super::overview;
-use crate::format::rough_duration;
+use crate::format::{rough_duration, say};
 use crate::{LabError, Start, StudyOptions, folder, study};
 
 /// The part of the budget that is planned; the rest is for what no plan holds: saturation, calibration, reports.
@@ -39,15 +39,10 @@ pub fn run_set(
             .budget_s
             .map(|budget_s| part(budget_s * PLANNED - spent_s, &members[index..]));
         let name = &member.experiment.name;
-        eprintln!(
-            "study {} of {}: {name}{}",
-            index + 1,
-            members.len(),
-            part.map_or_else(String::new, |part| format!(
-                ", about {} of the budget",
-                rough_duration(part)
-            ))
-        );
+        let share = part.map_or_else(String::new, |part| {
+            format!(", about {} of the budget", rough_duration(part))
+        });
+        say(&format!("study {} of {}: {name}{share}", index + 1, members.len()));
         let begun = Instant::now();
         let entry = run_member(member, &path, &plan, part, &options.tool);
         spent_s += begun.elapsed().as_secs_f64().max(recorded_s(&path.join(name)));
@@ -115,7 +110,7 @@ fn run_member(member: &Member, path: &Path, manifest: &SetManifest, part: Option
             reason: format!("--only '{}' matches no cell", manifest.only.as_deref().unwrap_or("")),
         },
         Err(error) => {
-            eprintln!("{} failed: {error}", member.experiment.name);
+            say(&format!("{} failed: {error}", member.experiment.name));
             StudyEnd::Failed {
                 reason: error.to_string(),
             }
@@ -137,7 +132,10 @@ fn entry(member: &Member, ended: StudyEnd) -> SetEntry {
 
 /// The time that the records of a study took, seconds: for sets that were interrupted.
 fn recorded_s(folder: &Path) -> f64 {
-    let records = folder::read_records(folder).unwrap_or_default();
+    // A file that cannot be read is reported when the study runs.
+    let records = folder::read_records(folder)
+        .map(|read| read.records)
+        .unwrap_or_default();
     records.iter().map(|record| record.seconds).sum()
 }
 

@@ -140,6 +140,18 @@ fn each_mistake_names_its_line_and_a_remedy() {
         ("rate = 100", "rate = \"5%\"", 9),
         ("rate = 100", "ratio = 100", 9),
         ("rate = 100", "rate = [1]", 9),
+        ("rate = 100", "rate = 0", 9),
+        ("rate = 100", "rate = 100\nduration = \"0s\"", 10),
+        ("rate = 100", "rate = 100\ntimeout = \"0\"", 10),
+        ("rate = 100", "rate = 100\nconnections = 0", 10),
+        ("idle = [10, 20]", "idle = [10, 20]\nburst = [1, 0]", 12),
+        ("seconds = 1", "seconds = 0", 5),
+        ("seconds = 1", "seconds = 1\nrepeats = 0", 6),
+        ("seconds = 1", "seconds = 1\nrepeats = 4000000000", 6),
+        ("seconds = 1", "seconds = 1\ncall-passes = 4000000000", 6),
+        ("at-most = 0.1", "at-most = inf", 16),
+        ("at-most = 0.1", "at-least = -inf", 16),
+        ("at-most = 0.1", "at-most = nan", 16),
         ("idle = [10, 20]", "idel = [10, 20]", 11),
         ("idle = [10, 20]", "idle = [10, \"x\"]", 11),
         ("idle = [10, 20]", "idle = 10", 11),
@@ -168,6 +180,47 @@ fn each_mistake_names_its_line_and_a_remedy() {
         assert_eq!(*found, line, "{wrong}: {error}");
         assert!(!remedy.is_empty());
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_block_has_no_more_cells_than_could_ever_run() {
+    let levels = |count: u64| {
+        let all: Vec<String> = (1..=count).map(|level| level.to_string()).collect();
+        GOOD.replacen(
+            "idle = [10, 20]",
+            &format!("idle = [{}]\nburst = [{0}]", all.join(", ")),
+            1,
+        )
+    };
+    parse(&levels(100)).expect("10,000 cells are allowed");
+    let error = parse(&levels(101)).expect_err("10,201 cells").to_string();
+    assert!(error.contains("10201 cells"), "{error}");
+    let saturated = |tries: u64| format!("{GOOD}[saturation]\nvariant = \"a\"\ntries = {tries}\n");
+    parse(&saturated(1)).expect("one try is enough");
+    let error = parse(&saturated(0)).expect_err("no try").to_string();
+    assert!(error.starts_with("t.toml:32:") && error.contains("tries"), "{error}");
+}
+
+#[test]
+fn a_probe_gets_no_count_that_it_would_refuse() {
+    parse(&PROBE.replacen("fakes = [2]", "fakes = [1, 7]", 1)).expect("it takes 1 to 7");
+    for (right, wrong, line) in [
+        ("fakes = [2]", "fakes = [2, 0]", 9),
+        ("fakes = [2]", "fakes = [8]", 9),
+        ("[axes]\nfakes = [2]", "fakes = 8\n[axes]\ntime = [\"1ms\"]", 8),
+    ] {
+        let text = PROBE.replacen(right, wrong, 1);
+        let text = if wrong.contains("time") {
+            text.replacen("x = \"fakes\"", "x = \"time\"", 1)
+        } else {
+            text
+        };
+        let error = parse(&text).expect_err(wrong).to_string();
+        assert!(
+            error.starts_with(&format!("t.toml:{line}:")) && error.contains("1 to 7"),
+            "{wrong}: {error}"
+        );
     }
 }
 

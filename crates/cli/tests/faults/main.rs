@@ -1,0 +1,6 @@
+//! Studies under faults: impossible demands, damaged folders, processes that are killed, and processes that try to stay. Whether
+//! a cell is valid may depend on what else the machine does; whether these tests pass does not.
+
+mod absurd;
+mod damaged;
+mod support;

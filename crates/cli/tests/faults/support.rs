@@ -1,0 +1,112 @@
+//! Runs studies and reads what they leave.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use c10k_record::{CellRecord, read};
+use tempfile::TempDir;
+
+/// A study of one cell for each variant, with limits that only a hang reaches.
+const EXPERIMENT: &str = r#"
+name = "small"
+title = "A small study"
+question = "Does it run?"
+seconds = 5
+repeats = 1
+call-passes = 0
+
+[load]
+rate = 100
+connections = 2
+reply = 92
+duration = "DURATION"
+warmup = "WARMUP"
+timeout = "60s"
+max-lag = "60s"
+"#;
+
+/// A study in a temporary folder.
+pub(crate) struct Study {
+    folder: TempDir,
+}
+
+impl Study {
+    /// A study with these variants; each is a name and its server.
+    pub(crate) fn new(variants: &[(&str, &str)]) -> Self {
+        Self::timed("20ms", "60ms", variants)
+    }
+
+    /// The same, with its own warm-up and measured time.
+    pub(crate) fn timed(warm_up: &str, duration: &str, variants: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut text = EXPERIMENT.replace("DURATION", duration).replace("WARMUP", warm_up);
+        for (name, server) in variants {
+            text += &format!("\n[[variant]]\nname = \"{name}\"\nserver = {server}\n");
+        }
+        fs::write(folder.path().join("small.toml"), text).expect("it can be written");
+        Self { folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("small.toml")
+    }
+
+    /// The folder of its results.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    pub(crate) fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+        command.arg("study").arg(self.file()).arg("--out").arg(self.out());
+        command.args(["--seed", "7"]).args(more);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, more: &[&str]) -> Output {
+        self.command(more).output().expect("the command starts")
+    }
+
+    pub(crate) fn start(&self) -> Child {
+        self.command(&[]).spawn().expect("the command starts")
+    }
+
+    /// The last record of each variant.
+    pub(crate) fn records(&self) -> Vec<CellRecord> {
+        records(&self.out())
+    }
+
+    /// The last record of a variant.
+    #[track_caller]
+    pub(crate) fn record(&self, variant: &str) -> CellRecord {
+        let records = self.records();
+        let found = records.iter().rev().find(|record| record.variant == variant);
+        found
+            .unwrap_or_else(|| panic!("no record of {variant}: {records:?}"))
+            .clone()
+    }
+}
+
+/// The records of a folder, whole lines only.
+pub(crate) fn records(out: &Path) -> Vec<CellRecord> {
+    let text = fs::read(out.join("records.ndjson")).unwrap_or_default();
+    read::lines(&text).objects
+}
+
+/// What a command said on standard error.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn c10k(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+    command.args(arguments).output().expect("the command starts")
+}
+
+/// One of our own servers.
+pub(crate) const OWN: &str = r#"{ model = "event-loop", mechanism = "epoll-level" }"#;
