@@ -4,6 +4,7 @@ use c10k_record::LoadSummary;
 use c10k_sys::rusage::Usage;
 
 use crate::accounting::request_stats::RequestStats;
+use crate::accounting::session_stats::SessionStats;
 use crate::accounting::traffic::Traffic;
 
 /// The summary of a run and the measurements behind it, from which the output formats are made.
@@ -15,6 +16,8 @@ pub struct LoadReport {
     pub(crate) stats: RequestStats,
     /// Connections and bytes, from the start of the run.
     pub(crate) traffic: Traffic,
+    /// The sessions, if the load consisted of sessions.
+    pub(crate) sessions: Option<SessionStats>,
     /// CPU time and context switches of the sending threads in the measured time.
     pub(crate) usage: Usage,
 }

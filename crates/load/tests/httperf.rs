@@ -45,8 +45,27 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
         "Errors: total {errors} client-timo {client} socket-timo {socket} connrefused {refused} connreset {reset}",
         "Errors: fd-unavail {fd} addrunavail {addr} ftab-full {ftab} other {other}",
     ];
+    // With --wsess only. The histogram, which follows, has as many numbers as replies.
+    const SESSIONS: &[&str] = &[
+        "",
+        "Session rate [sess/s]: min {sess_min} avg {sess_avg} max {sess_max} stddev {sess_dev} ({sess_done}/{sess_all})",
+        "Session: avg {sess_conns} connections/session",
+        "Session lifetime [s]: {sess_life}",
+        "Session failtime [s]: {sess_fail}",
+    ];
     let mut found = BTreeMap::new();
-    let lines: Vec<&str> = text.lines().collect();
+    let mut lines: Vec<&str> = text.lines().collect();
+    if let Some(lengths) = lines.pop_if(|line| line.starts_with("Session length histogram: ")) {
+        let (_, lengths) = lengths.split_once(": ").unwrap();
+        for (replies, count) in lengths.split(' ').enumerate() {
+            found.insert(format!("sess_of_{replies}"), count.parse().unwrap());
+        }
+        let block = lines.split_off(LAYOUT.len());
+        assert_eq!(block.len(), SESSIONS.len(), "{text}");
+        for (line, layout) in block.into_iter().zip(SESSIONS) {
+            read_line(line, layout, &mut found);
+        }
+    }
     assert_eq!(lines.len(), LAYOUT.len(), "{text}");
     for (line, layout) in lines.iter().zip(LAYOUT) {
         read_line(line, layout, &mut found);
@@ -177,13 +196,46 @@ fn errors_have_their_columns() {
     assert_eq!(found["replies"] + found["errors"], run.sent as f64);
 }
 
-/// The output of the real httperf for 20 connections with two calls each. If it is not installed, prints that and returns
-/// `None`.
-fn real_httperf(peer: &Peer) -> Option<String> {
+#[test]
+fn sessions_have_a_block_of_their_own() {
+    // The second reply of every fourth connection is missing.
+    let peer = Peer::start(|mut stream| {
+        static CONNECTIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let fails = CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 4 == 3;
+        let reply: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        for number in 0.. {
+            if !read_request(&mut stream) || (fails && number == 1) || stream.write_all(reply).is_err() {
+                return;
+            }
+        }
+    });
+    let number = |number| NonZeroU64::new(number).unwrap();
+    let sessions = Sessions {
+        total: number(20),
+        calls: number(3),
+        burst: NonZeroU64::MIN,
+        think: Duration::from_millis(50),
+    };
+    let report = load(&peer, Pattern::Sessions(sessions), HANG);
+    let found = parse(&httperf(&report));
+    assert_eq!((found["sess_done"], found["sess_all"]), (15.0, 20.0));
+    let lengths = [0, 1, 2, 3].map(|replies| found[&format!("sess_of_{replies}")]);
+    assert_eq!(lengths, [0.0, 5.0, 0.0, 15.0]);
+    assert_eq!(found["sess_conns"], 1.0);
+    assert!(found["sess_life"] >= 0.1 && found["sess_fail"] >= 0.0, "{found:?}");
+    assert!(
+        found["sess_avg"] > 0.0 && found["sess_max"] >= found["sess_avg"],
+        "{found:?}"
+    );
+}
+
+/// The output of the real httperf for 20 connections with two calls each, or for as many sessions. If it is not installed, prints
+/// that and returns `None`.
+fn real_httperf(peer: &Peer, what: &[&str]) -> Option<String> {
     let port = peer.address().port().to_string();
     let mut command = std::process::Command::new("httperf");
     command.args(["--server=127.0.0.1", "--port", &port, "--uri=/bytes/5", "--hog"]);
-    command.args(["--num-conns=20", "--num-calls=2", "--rate=100", "--timeout=30"]);
+    command.args(what).args(["--rate=100", "--timeout=30"]);
     match command.output() {
         Ok(output) => Some(String::from_utf8(output.stdout).unwrap()),
         Err(error) => {
@@ -202,7 +254,11 @@ fn real_httperf(peer: &Peer) -> Option<String> {
 #[test]
 fn the_layout_is_that_of_the_real_httperf() {
     let peer = Peer::replying(*b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let Some(text) = real_httperf(&peer) else { return };
+    let Some(text) = real_httperf(&peer, &["--num-conns=20", "--num-calls=2"]) else {
+        return;
+    };
+    let sessions = real_httperf(&peer, &["--wsess=20,2,0"]).expect("it is installed");
+    let real_sessions = parse(sessions.split_once('\n').unwrap().1);
     // The first line repeats the command.
     let (command, summary) = text.split_once('\n').unwrap();
     assert!(command.starts_with("httperf "), "{command}");
@@ -240,5 +296,15 @@ fn the_layout_is_that_of_the_real_httperf() {
         "errors",
     ] {
         assert_eq!(own[name], real[name], "{name}");
+    }
+    for name in [
+        "sess_done",
+        "sess_all",
+        "sess_conns",
+        "sess_of_0",
+        "sess_of_1",
+        "sess_of_2",
+    ] {
+        assert_eq!(own[name], real_sessions[name], "{name}");
     }
 }

@@ -190,6 +190,15 @@ impl RequestStats {
         self.service.record(service);
     }
 
+    /// A session was completed.
+    pub(crate) fn session_completed(&mut self, now: Moment) {
+        if (self.measure..self.measure.after_ns(self.bounds.duration_ns)).contains(&now)
+            && let Some(slice) = self.series.at(now.since_ns(self.measure))
+        {
+            slice.sessions += 1;
+        }
+    }
+
     /// Adds the statistics of another thread.
     pub(crate) fn add(&mut self, other: &Self) {
         self.intended += other.intended;

@@ -22,6 +22,8 @@ pub(crate) struct Slice {
     pub(crate) latency_sum_ns: u64,
     /// The longest latency of its good replies, nanoseconds.
     pub(crate) latency_max_ns: u64,
+    /// Sessions that were completed in it.
+    pub(crate) sessions: u64,
 }
 
 /// Counts of the four quarters of the measured time.
@@ -121,6 +123,7 @@ impl Series {
             sum.due += one.due;
             sum.replies += one.replies;
             sum.lost += one.lost;
+            sum.sessions += one.sessions;
             sum.latency_sum_ns += one.latency_sum_ns;
             sum.latency_max_ns = sum.latency_max_ns.max(one.latency_max_ns);
         }

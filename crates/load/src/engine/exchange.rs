@@ -214,7 +214,7 @@ impl<'p, W: World> Exchange<'p, W> {
         let Some(queued) = slot.pop_waiting() else {
             return false;
         };
-        slot.has_failed = true;
+        slot.failures += 1;
         self.outstanding -= 1;
         self.stats.never_sent(queued.request, now);
         true
@@ -410,7 +410,7 @@ impl<'p, W: World> Exchange<'p, W> {
     fn finish_first(&mut self, index: u32, outcome: Outcome) {
         let slot = &mut self.slots[index as usize];
         if let Some(queued) = slot.pop_sent() {
-            slot.has_failed |= outcome != Outcome::Completed;
+            slot.failures += u64::from(outcome != Outcome::Completed);
             let now = self.world.now();
             self.outstanding -= 1;
             self.stats.ended(queued.request, queued.sent, outcome, now);

@@ -219,7 +219,7 @@ impl<'p, W: World> Engine<'p, W> {
         };
         if let Some(sessions) = &mut self.sessions {
             sessions.begin(slot, scheduled);
-            self.exchange.slots[slot as usize].has_failed = false;
+            self.exchange.slots[slot as usize].failures = 0;
         }
         slot
     }
@@ -285,10 +285,15 @@ impl<'p, W: World> Engine<'p, W> {
         }
         if let Some(sessions) = &mut self.sessions {
             let now = self.exchange.world.now();
-            match sessions.next(index, slot.has_failed, now) {
+            match sessions.next(index, slot.failures, now) {
                 Some(NextStep::Calls(count)) if now < self.timetable.end => return self.enqueue(index, now, count),
                 Some(NextStep::Calls(_) | NextStep::Think) | None => return,
-                Some(NextStep::End) => self.exchange.disconnect(index),
+                Some(NextStep::End) => {
+                    if slot.failures == 0 {
+                        self.exchange.stats.session_completed(now);
+                    }
+                    self.exchange.disconnect(index);
+                }
             }
         }
         let slot = &mut self.exchange.slots[index as usize];

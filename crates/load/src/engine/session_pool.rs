@@ -73,16 +73,16 @@ impl SessionPool {
         self.stats.started += 1;
     }
 
-    /// The next step of a session whose due calls have all ended; `has_failed` if one of them got no good reply. `None` if
-    /// there is no session on the slot, or its user is thinking.
-    pub(super) fn next(&mut self, slot: u32, has_failed: bool, now: Moment) -> Option<NextStep> {
+    /// The next step of a session whose due calls have all ended; `failures` of them got no good reply. `None` if there is no
+    /// session on the slot, or its user is thinking.
+    pub(super) fn next(&mut self, slot: u32, failures: u64, now: Moment) -> Option<NextStep> {
         let place = self.sessions.get_mut(slot as usize)?;
         let session = place.as_mut().filter(|session| !session.is_thinking)?;
-        if has_failed {
-            self.stats.failed += 1;
+        let (time_ns, due) = (now.since_ns(session.begun), self.plan.calls.get() - session.left);
+        if failures > 0 {
+            self.stats.failed(time_ns, due.saturating_sub(failures));
         } else if session.left == 0 {
-            self.stats.completed += 1;
-            self.stats.lifetime.record(now.since_ns(session.begun));
+            self.stats.completed(time_ns, due);
         } else if session.left_of_burst > 0 {
             let calls = std::mem::take(&mut session.left_of_burst);
             session.left -= calls;

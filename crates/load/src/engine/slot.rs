@@ -41,8 +41,8 @@ pub(super) struct ConnectionSlot {
     pub(super) unwritten: usize,
     /// Replies received over this connection.
     pub(super) replies: u64,
-    /// Whether a request of the slot has failed since its session began.
-    pub(super) has_failed: bool,
+    /// Requests of the slot that have failed since its session began.
+    pub(super) failures: u64,
     /// Whether it is in the engine's list of free slots.
     pub(super) is_free: bool,
     /// Whether it ever had a request.
@@ -62,7 +62,7 @@ impl ConnectionSlot {
             deadline: None,
             unwritten: 0,
             replies: 0,
-            has_failed: false,
+            failures: 0,
             is_free: false,
             is_used: false,
         }

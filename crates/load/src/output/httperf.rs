@@ -8,11 +8,13 @@
 //! - httperf samples the reply rate every five seconds; here a sample is a slice of the time series.
 
 use std::io::{Result, Write};
+use std::time::Duration;
 
 use super::format::{Destination, OutputFormat};
 use crate::accounting::failure::Failure;
 use crate::accounting::histogram::DurationHistogram;
 use crate::accounting::request_stats::RequestStats;
+use crate::accounting::session_stats::SessionStats;
 use crate::report::LoadReport;
 
 pub(super) const ROW: OutputFormat = OutputFormat {
@@ -65,7 +67,62 @@ fn write(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
         bytes / 1024.0,
         bytes * 8.0 / 1e6
     )?;
-    errors(&report.stats, out)
+    errors(&report.stats, out)?;
+    match &report.sessions {
+        Some(totals) => sessions(report, totals, out),
+        None => Ok(()),
+    }
+}
+
+/// The block that httperf prints with `--wsess`.
+fn sessions(report: &LoadReport, totals: &SessionStats, out: &mut dyn Write) -> Result<()> {
+    let series = &report.stats.series;
+    let samples = Samples::of(series.whole_slices().iter().map(|slice| slice.sessions), series.width());
+    writeln!(
+        out,
+        "\nSession rate [sess/s]: min {:.2} avg {:.2} max {:.2} stddev {:.2} ({}/{})",
+        samples.min,
+        ratio(totals.completed as f64, report.summary.duration_s),
+        samples.max,
+        samples.deviation,
+        totals.completed,
+        totals.started
+    )?;
+    writeln!(
+        out,
+        "Session: avg {:.2} connections/session",
+        ratio(report.traffic.connections as f64, totals.started as f64)
+    )?;
+    writeln!(out, "Session lifetime [s]: {:.1}", mean_ms(&totals.lifetime) / 1e3)?;
+    writeln!(out, "Session failtime [s]: {:.1}", mean_ms(&totals.fail_time) / 1e3)?;
+    let lengths: Vec<String> = totals.lengths.iter().map(u64::to_string).collect();
+    writeln!(out, "Session length histogram: {}", lengths.join(" "))
+}
+
+/// Samples of a rate, per second.
+struct Samples {
+    count: usize,
+    min: f64,
+    mean: f64,
+    max: f64,
+    deviation: f64,
+}
+
+impl Samples {
+    /// Of these counts, each in a slice of this width.
+    fn of(counts: impl Iterator<Item = u64>, width: Duration) -> Self {
+        let rates: Vec<f64> = counts.map(|count| count as f64 / width.as_secs_f64()).collect();
+        let count = rates.len() as f64;
+        let mean = ratio(rates.iter().sum(), count);
+        let variance = ratio(rates.iter().map(|rate| (rate - mean).powi(2)).sum(), count - 1.0);
+        Self {
+            count: rates.len(),
+            min: rates.iter().copied().reduce(f64::min).unwrap_or(0.0),
+            mean,
+            max: rates.iter().copied().reduce(f64::max).unwrap_or(0.0),
+            deviation: variance.sqrt(),
+        }
+    }
 }
 
 fn connections(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
@@ -99,22 +156,11 @@ fn connections(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
 
 fn replies(report: &LoadReport, out: &mut dyn Write) -> Result<()> {
     let (traffic, series) = (&report.traffic, &report.stats.series);
-    let width = series.width().as_secs_f64();
-    let rates: Vec<f64> = series
-        .whole_slices()
-        .iter()
-        .map(|slice| slice.replies as f64 / width)
-        .collect();
-    let count = rates.len() as f64;
-    let mean = ratio(rates.iter().sum(), count);
-    let variance = ratio(rates.iter().map(|rate| (rate - mean).powi(2)).sum(), count - 1.0);
+    let samples = Samples::of(series.whole_slices().iter().map(|slice| slice.replies), series.width());
     writeln!(
         out,
-        "Reply rate [replies/s]: min {:.1} avg {mean:.1} max {:.1} stddev {:.1} ({} samples)",
-        rates.iter().copied().reduce(f64::min).unwrap_or(0.0),
-        rates.iter().copied().reduce(f64::max).unwrap_or(0.0),
-        variance.sqrt(),
-        rates.len()
+        "Reply rate [replies/s]: min {:.1} avg {:.1} max {:.1} stddev {:.1} ({} samples)",
+        samples.min, samples.mean, samples.max, samples.deviation, samples.count
     )?;
     let response = mean_ms(&traffic.response);
     let transfer = (mean_ms(&report.stats.service) - response - connect_share_ms(report)).max(0.0);

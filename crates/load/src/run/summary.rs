@@ -44,6 +44,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         second_probe: observed.second_probe,
         cut_to: Some(observed.measured).filter(|&measured| measured < plan.duration),
     });
+    let sessions = total_sessions(reports);
     let summary = LoadSummary {
         schema: SCHEMA,
         url: plan.target.url.clone(),
@@ -75,7 +76,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
             closed_by_server: idle.closed_by_server,
             replaced: idle.replaced,
         },
-        sessions: total_sessions(reports).as_ref().map(SessionStats::totals),
+        sessions: sessions.as_ref().map(SessionStats::totals),
         client,
         valid: invalid_because.is_empty(),
         invalid_because,
@@ -87,6 +88,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         summary,
         stats,
         traffic,
+        sessions,
         usage,
     }
 }

@@ -68,6 +68,9 @@ fn a_burst_is_one_call_then_the_others_together_then_the_think_time() {
     assert_eq!(arrived, truth);
     let sessions = played.sessions.unwrap();
     assert_eq!((sessions.started, sessions.completed, sessions.failed), (3, 3, 0));
+    assert_eq!(sessions.lengths, [0, 0, 0, 0, 0, 3], "five replies each");
+    let completed: u64 = played.stats.series.slices().iter().map(|slice| slice.sessions).sum();
+    assert_eq!(completed, 3);
     assert!(sessions.lifetime.summary().max.abs_diff(44 * MS) <= 44 * MS / 1000);
     assert_eq!((played.stats.intended, played.stats.completed), (15, 15));
     assert_eq!(played.stats.latency.summary().max.div_ceil(MS), 2);
@@ -98,6 +101,8 @@ fn a_session_ends_when_a_call_fails() {
     });
     let sessions = played.sessions.unwrap();
     assert_eq!((sessions.started, sessions.completed, sessions.failed), (3, 2, 1));
+    assert_eq!(sessions.lengths, [1, 0, 0, 0, 0, 2], "the failed one got no reply");
+    assert_eq!(sessions.fail_time.count(), 1);
     assert_eq!(arrived.len(), 11);
     assert_eq!((played.stats.intended, played.stats.completed), (11, 10));
 }
