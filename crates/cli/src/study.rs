@@ -1,14 +1,16 @@
 //! `c10k study`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use c10k_host::guard::{WorkEnd, end_by, guarded};
 use c10k_lab::{Start, StudyOptions, run_set, run_study, set_text, study_text};
 use c10k_record::{SetEntry, StudyEnd, StudyRecord};
 
 use crate::Outcome;
-use crate::print::outln;
+use crate::print::{errln, outln};
 
 /// Answer a question by experiment: measure, judge the claims, draw the report
 ///
@@ -51,6 +53,27 @@ pub(crate) fn run(args: Args) -> Outcome {
     {
         return Err(format!("{name} runs in the guest: c10k vm study {name}").into());
     }
+    let end = guarded(move || match carry_out(args) {
+        Ok(success) => u8::from(!success),
+        Err(error) => {
+            errln!("c10k: {error}");
+            2
+        }
+    });
+    match end.map_err(|error| format!("starting the guard of the study: {error}"))? {
+        WorkEnd::Returned(code) => Ok(ExitCode::from(code)),
+        WorkEnd::Killed(signal) => {
+            Err(format!("the study was killed by signal {signal}; --resume continues it").into())
+        }
+        WorkEnd::Interrupted(signal) => {
+            end_by(signal)?;
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+/// Runs the studies, in a process of its own. Returns whether they succeeded.
+fn carry_out(args: Args) -> Result<bool, Box<dyn Error>> {
     let tool = std::env::current_exe()
         .map_err(|error| format!("cannot find this executable, which is to serve and to load: {error}"))?;
     let options = StudyOptions {
@@ -76,7 +99,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             set.is_success()
         }
     };
-    Ok(ExitCode::from(u8::from(!success)))
+    Ok(success)
 }
 
 /// Prints what a study came to: as JSON for programs, as a table for people.

@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use c10k_sys::spawn::{ChildSetup, on_spawn};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::thread::CpuSet;
 
 /// The signal that a child gets when the thread that started it ends for any reason, `SIGKILL` included.
@@ -98,6 +98,18 @@ impl PinnedChild {
         Ok(())
     }
 
+    /// Kills it and every process of its group, and reaps it. Does nothing if there is none left.
+    pub fn kill(&mut self) {
+        // The group outlives its leader while workers are left. An empty group is ESRCH, which does no harm.
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        if self.status.is_none() {
+            // This fails only for a child that somebody else has reaped.
+            self.status = self.child.wait().ok();
+        }
+    }
+
     /// Waits until it has ended, at most for `limit`. `None` if it is still running.
     ///
     /// # Errors
@@ -123,19 +135,14 @@ impl PinnedChild {
 
 impl Drop for PinnedChild {
     fn drop(&mut self) {
-        // The group outlives its leader while workers are left. An empty group is ESRCH, which does no harm.
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, Signal::KILL);
-            if self.status.is_none() {
-                let _ = rustix::process::waitpid(Some(group), WaitOptions::empty());
-            }
-        }
+        self.kill();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::WaitOptions;
     use std::io::{BufRead as _, BufReader};
     use std::process::Stdio;
 

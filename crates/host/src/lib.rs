@@ -1,12 +1,13 @@
 //! Facts, limits and meters of this machine, read from the kernel.
 //!
 //! [`facts`] reads what a result depends on. [`doctor`] lists the facts that would disturb a study, each with the command that
-//! changes it. [`meter`] reads what processes, CPUs and the network stack have used. [`calls`] counts system calls, and
-//! [`child`] starts pinned processes. Nothing here changes the machine.
+//! changes it. [`meter`] reads what processes, CPUs and the network stack have used. [`calls`] counts system calls,
+//! [`child`] starts pinned processes, and [`guard`] ends whatever they leave. Nothing here changes the machine.
 #![forbid(unsafe_code)]
 
 pub mod calls;
 pub mod child;
 pub mod doctor;
 pub mod facts;
+pub mod guard;
 pub mod meter;

@@ -52,13 +52,7 @@ impl TerminationSignals {
     /// # Errors
     /// None that the kernel documents for these arguments.
     pub fn wait(self) -> io::Result<i32> {
-        let set = set(self.hangup);
-        let mut signal = 0;
-        // SAFETY: `set` is an initialised signal set and `signal` is valid for a write; both outlive the call.
-        match unsafe { libc::sigwait(&raw const set, &raw mut signal) } {
-            0 => Ok(signal),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
+        take(&set(self.hangup))
     }
 
     /// `pthread_sigmask(SIG_UNBLOCK, signals)`, for a child that these signals must end. See pthread_sigmask(3).
@@ -67,6 +61,88 @@ impl TerminationSignals {
     /// None that the kernel documents for these arguments.
     pub fn unblock(self) -> io::Result<()> {
         mask(libc::SIG_UNBLOCK, self.hangup)
+    }
+}
+
+/// What a process that waits for its children is woken by: SIGCHLD, and the signals that end it. They are blocked in the thread
+/// that made this, and in every thread and child that it starts afterwards.
+#[derive(Clone, Copy)]
+pub struct FamilySignals {
+    ending: TerminationSignals,
+    before: libc::sigset_t,
+}
+
+/// What [`FamilySignals::wait`] took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    /// A child has changed its state.
+    Child,
+    /// A signal that ends the process came: SIGTERM, SIGINT or SIGHUP.
+    End(i32),
+}
+
+impl FamilySignals {
+    /// `pthread_sigmask(SIG_BLOCK, {SIGCHLD, SIGTERM, SIGINT, SIGHUP})`, SIGHUP only if it is not ignored. A SIGCHLD that is
+    /// ignored gets its default action back, because the kernel would reap the children.
+    ///
+    /// # Errors
+    /// None that the kernel documents for these arguments.
+    pub fn block() -> io::Result<FamilySignals> {
+        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: a null new set changes nothing, and `before` is valid for a write of one set.
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), before.as_mut_ptr()) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        let ending = TerminationSignals::block_with_hangup()?;
+        let signals = FamilySignals {
+            ending,
+            // SAFETY: the call has filled it.
+            before: unsafe { before.assume_init() },
+        };
+        set_mask(libc::SIG_BLOCK, &signals.all())?;
+        Ok(signals)
+    }
+
+    /// `sigwait(signals)`: blocks until one of them is pending and takes it. See sigwait(3).
+    ///
+    /// # Errors
+    /// None that the kernel documents for these arguments.
+    pub fn wait(self) -> io::Result<Signalled> {
+        Ok(match take(&self.all())? {
+            libc::SIGCHLD => Signalled::Child,
+            signal => Signalled::End(signal),
+        })
+    }
+
+    /// `pthread_sigmask(SIG_SETMASK, …)`: the mask as it was before [`block`](Self::block).
+    ///
+    /// # Errors
+    /// None that the kernel documents for these arguments.
+    pub fn restore(self) -> io::Result<()> {
+        set_mask(libc::SIG_SETMASK, &self.before)
+    }
+
+    fn all(self) -> libc::sigset_t {
+        let mut all = set(self.ending.hangup);
+        // SAFETY: `all` is initialised, and the number is that of a signal.
+        unsafe { libc::sigaddset(&raw mut all, libc::SIGCHLD) };
+        all
+    }
+}
+
+/// `raise(signal)`: sends a signal to the calling thread. See raise(3).
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal.
+pub fn raise(signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes a number.
+    if unsafe { libc::raise(signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
@@ -81,10 +157,22 @@ fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     Ok(action.sa_sigaction == libc::SIG_IGN)
 }
 
+fn take(set: &libc::sigset_t) -> io::Result<i32> {
+    let mut signal = 0;
+    // SAFETY: `set` is an initialised signal set and `signal` is valid for a write; both outlive the call.
+    match unsafe { libc::sigwait(set, &raw mut signal) } {
+        0 => Ok(signal),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 fn mask(how: libc::c_int, hangup: Hangup) -> io::Result<()> {
-    let set = set(hangup);
+    set_mask(how, &set(hangup))
+}
+
+fn set_mask(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: `set` is an initialised signal set that outlives the call; a null old set is allowed.
-    match unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) } {
+    match unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }

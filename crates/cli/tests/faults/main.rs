@@ -3,4 +3,6 @@
 
 mod absurd;
 mod damaged;
+mod killed;
+mod outlive;
 mod support;

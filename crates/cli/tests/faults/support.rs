@@ -110,3 +110,18 @@ pub(crate) fn c10k(arguments: &[&str]) -> Output {
 
 /// One of our own servers.
 pub(crate) const OWN: &str = r#"{ model = "event-loop", mechanism = "epoll-level" }"#;
+
+/// A port that nothing listens on now.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// A server that is not ours: a shell that does `first` and then becomes a server.
+pub(crate) fn external(first: &str) -> String {
+    let port = free_port();
+    format!(
+        r#"{{ command = ["sh", "-c", "{first} \"$0\" serve --listen 127.0.0.1:{port}", {:?}], url = "http://127.0.0.1:{port}" }}"#,
+        env!("CARGO_BIN_EXE_c10k")
+    )
+}

@@ -24,4 +24,4 @@ pub use idle_counter::{IdleCounter, IdleCounterReading};
 pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set_bytes};
 pub use signals::queued_signals;
 pub use sockets::tcp_sockets;
-pub use tree::{ProcessTree, TreeUsage, run_queue_wait};
+pub use tree::{Member, ProcessTree, TreeUsage, command_name, is_running, run_queue_wait};

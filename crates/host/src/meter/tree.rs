@@ -67,10 +67,13 @@ impl ProcessTree {
     /// switches, waits and faults are read late; run time is not where [`Self::pids`] was asked before.
     ///
     /// # Errors
-    /// When `/proc` cannot be listed or the root is gone. A descendant that ends meanwhile is no error: from then on
+    /// When `/proc` cannot be listed or the root has ended, reaped or not. A descendant that ends meanwhile is no error: from then on
     /// its parent's sums hold it.
     pub fn read(&self, known: &[u32]) -> io::Result<TreeUsage> {
         let mut usage = TreeUsage::default();
+        if !is_running(self.root) {
+            return Err(gone(self.root));
+        }
         let clocks: BTreeMap<u32, Duration> = known
             .iter()
             .filter_map(|&pid| Some((pid, cpu_clock::process_cpu_time(pid).ok()?)))
@@ -80,10 +83,7 @@ impl ProcessTree {
             let run_time = clock.or_else(|| cpu_clock::process_cpu_time(pid).ok());
             let Some((run_time, one)) = run_time.zip(read_process(pid)) else {
                 if pid == self.root {
-                    return Err(io::Error::new(
-                        io::ErrorKind::NotFound,
-                        format!("process {pid} has ended; its usage can no longer be read"),
-                    ));
+                    return Err(gone(pid));
                 }
                 continue;
             };
@@ -103,16 +103,16 @@ impl ProcessTree {
     /// # Errors
     /// When `/proc` cannot be listed.
     pub fn pids(&self) -> io::Result<Vec<u32>> {
-        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for entry in fs::read_dir("/proc")? {
-            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            if let Some(parent) = read_stat(pid).map(|stat| stat.parent) {
-                children.entry(parent).or_default().push(pid);
-            }
-        }
-        let mut seen = BTreeSet::from([self.root]);
+        self.pids_without(&BTreeSet::new())
+    }
+
+    /// The same without the `spared` processes and what is below them.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub fn pids_without(&self, spared: &BTreeSet<u32>) -> io::Result<Vec<u32>> {
+        let children = children_of_all()?;
+        let mut seen: BTreeSet<u32> = spared.iter().copied().chain([self.root]).collect();
         let mut order = vec![self.root];
         let mut next = 0;
         while let Some(&pid) = order.get(next) {
@@ -125,6 +125,87 @@ impl ProcessTree {
         }
         Ok(order)
     }
+
+    /// The children of the root, those that have ended and were not reaped among them.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub fn children(&self) -> io::Result<Vec<u32>> {
+        Ok(children_of_all()?.remove(&self.root).unwrap_or_default())
+    }
+
+    /// Whether a process is of this tree now.
+    #[must_use]
+    pub fn has(&self, pid: u32) -> bool {
+        /// No line of ancestors is as long.
+        const GENERATIONS: usize = 10_000;
+        let line = std::iter::successors(Some(pid), |&pid| read_stat(pid).map(|stat| stat.parent));
+        line.take(GENERATIONS).any(|ancestor| ancestor == self.root)
+    }
+
+    /// The processes of the tree that are running, to be asked later whether they still are.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub fn members(&self) -> io::Result<Vec<Member>> {
+        let pids = self.pids()?.into_iter();
+        let members = pids.filter_map(|pid| {
+            let started = read_stat(pid).filter(Stat::is_running)?.started;
+            Some(Member { pid, started })
+        });
+        Ok(members.collect())
+    }
+}
+
+/// A process, distinguished from a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, ticks since boot.
+    started: u64,
+}
+
+impl Member {
+    /// Whether it is still running: it has neither ended nor been replaced by another process of the same number.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        read_stat(self.pid).is_some_and(|stat| stat.is_running() && stat.started == self.started)
+    }
+}
+
+/// Whether a process is running: it has not ended, reaped or not.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    read_stat(pid).is_some_and(|stat| stat.is_running())
+}
+
+/// The name of a process; `None` when it is gone.
+#[must_use]
+pub fn command_name(pid: u32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+/// The children of every process of this machine.
+fn children_of_all() -> io::Result<BTreeMap<u32, Vec<u32>>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if let Some(parent) = read_stat(pid).map(|stat| stat.parent) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    Ok(children)
+}
+
+fn gone(pid: u32) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("process {pid} has ended; its usage can no longer be read"),
+    )
 }
 
 /// Time for which the living threads of a process were runnable and waited for a CPU; `None` when it is gone.
@@ -147,9 +228,20 @@ fn wait_of_task(task: &Path) -> Duration {
 }
 
 struct Stat {
+    /// The letter of the state, `Z` for a process that has ended and was not reaped.
+    state: u8,
     parent: u32,
     faults: u64,
     children_cpu: Duration,
+    /// When it was started, ticks since boot.
+    started: u64,
+}
+
+impl Stat {
+    /// The clocks of a process that has ended can be read until it is reaped, so they do not tell.
+    fn is_running(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X')
+    }
 }
 
 fn read_stat(pid: u32) -> Option<Stat> {
@@ -164,6 +256,8 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     let number = |field: usize| fields.get(field - 3)?.trim().parse::<u64>().ok();
     let ticks = u32::try_from(number(16)? + number(17)?).unwrap_or(u32::MAX);
     Some(Stat {
+        state: rest.bytes().next()?,
+        started: number(22)?,
         parent: u32::try_from(number(4)?).ok()?,
         faults: number(10)? + number(11)? + number(12)? + number(13)?,
         children_cpu: TICK * ticks,
@@ -205,6 +299,7 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 10 20 30 40 5 6 700 800 20 0 1 0 99 0 0";
         let stat = parse_stat(line).expect("it is a stat line");
+        assert_eq!((stat.is_running(), stat.started), (true, 99));
         assert_eq!(stat.parent, 3);
         assert_eq!(stat.faults, 100);
         assert_eq!(stat.children_cpu, TICK * 1500);
@@ -254,5 +349,21 @@ mod tests {
     #[test]
     fn a_tree_whose_root_is_gone_is_an_error() {
         assert!(ProcessTree::new(u32::MAX >> 1).read(&[]).is_err());
+    }
+
+    #[test]
+    fn a_root_that_was_killed_has_ended_although_its_clock_can_be_read() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("sleep is there");
+        let tree = ProcessTree::new(child.id());
+        let members = tree.members().expect("/proc is there");
+        assert!(tree.read(&[]).is_ok() && members.len() == 1 && members[0].is_running());
+        child.kill().expect("it is ours");
+        // Not reaped: it stays a zombie, whose clock can be read.
+        while members[0].is_running() {
+            std::thread::yield_now();
+        }
+        assert!(cpu_clock::process_cpu_time(child.id()).is_ok(), "it was reaped");
+        assert!(tree.read(&[]).is_err() && tree.members().is_ok_and(|members| members.is_empty()));
+        child.wait().expect("it is ours");
     }
 }

@@ -8,7 +8,7 @@ use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
 use c10k_record::{CellRecord, CellStatus, SCHEMA};
 
 use super::end::{CellFailure, invalid, skipped};
-use super::metering::meter;
+use super::metering::{Watched, meter};
 use super::process::Program;
 use super::server::Server;
 use super::testbed::Testbed;
@@ -114,12 +114,18 @@ fn carry_out(
     }
     room_for_signals(cell, queued_signals().unwrap_or_default())?;
     let prefix = counting.as_ref().map(|counting| counting.prefix()).unwrap_or_default();
-    let server = Server::start(testbed, cell, external, prefix, record)?;
+    let mut server = Server::start(testbed, cell, external, prefix, record)?;
+    let workers = Watched::before_load(&server);
     let sockets_before = tcp_sockets().unwrap_or_default();
     let kernel_before = kernel_memory();
     let background = background::start(testbed, cell, server.address)?;
     let mut load = start_load(testbed, cell, &server, seed, record)?;
-    let metered = meter(testbed, cell, &server, &mut load, counting);
+    let metered = meter(testbed, cell, &mut server, &workers, &mut load, counting);
+    // A generator that cannot reach a server that has ended is not what is impossible here.
+    let metered = metered.map_err(|failure| match server.why_ended() {
+        Some(why) => invalid(format!("the server ended while it was measured: {why}")),
+        None => failure,
+    });
     drop(load);
     if let Some(background) = background {
         background::end(background, record);
@@ -128,15 +134,17 @@ fn carry_out(
         record.load = Some(metered.summary.clone());
         record.meters = metered.meters(testbed, sockets_before, kernel_before);
     }
-    server.finish(external.is_none(), record);
+    server.finish(record);
     let metered = metered?;
+    if let Some(ended) = metered.ended {
+        // The meters have a part of the server only.
+        record.meters = None;
+        return Err(invalid(ended));
+    }
     if record.meters.is_none() {
         return Err(invalid(
             "the generator did not announce its phases, so that nothing was metered",
         ));
-    }
-    if metered.server_ended {
-        return Err(invalid("the server ended while it was measured"));
     }
     Ok(())
 }

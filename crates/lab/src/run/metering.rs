@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use c10k_host::calls::CallCounting;
 use c10k_host::meter::{
-    KernelMemory, PressureNs, ProcessTree, Resource, TreeUsage, forks_total, interrupts_on, kernel_memory,
+    KernelMemory, Member, PressureNs, ProcessTree, Resource, TreeUsage, forks_total, interrupts_on, kernel_memory,
     page_table_bytes, pressure, proportional_set_bytes, run_queue_wait, softirqs_on, tcp_sockets,
 };
 use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters, read};
 
 use super::end::{CellFailure, invalid, skipped};
-use super::process::{NoLine, Program};
+use super::process::{Line, NoLine, Program};
 use super::server::Server;
 use super::testbed::{CpuReading, Testbed};
 use crate::plan::Cell;
@@ -19,6 +19,44 @@ use crate::plan::Cell;
 /// What the generator gets beyond its own times for starting, for each connection, and for ending.
 const LOAD_SLACK: Duration = Duration::from_secs(15);
 const PER_CONNECTION: Duration = Duration::from_millis(1);
+
+/// How often the server is asked whether it is still there: a generator would go on for minutes without it.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// The processes of a server that were running at some instant, to be asked later whether they still are.
+pub(super) struct Watched(Vec<Member>);
+
+impl Watched {
+    /// All processes of the server, before a generator connects: none of them serves a single connection.
+    pub(super) fn before_load(server: &Server) -> Self {
+        /// How long a server may take to start its workers after it has begun to listen.
+        const STARTING: Duration = Duration::from_millis(200);
+        const PAUSE: Duration = Duration::from_millis(5);
+        let tree = ProcessTree::new(server.program.pid());
+        let until = Instant::now() + STARTING;
+        let mut members = tree.members().unwrap_or_default();
+        loop {
+            std::thread::sleep(PAUSE);
+            let now = tree.members().unwrap_or_default();
+            if now.len() == members.len() || Instant::now() >= until {
+                return Self(now);
+            }
+            members = now;
+        }
+    }
+
+    /// Those that have ended since, in one sentence; `None` if there are none.
+    fn ended(&self) -> Option<String> {
+        let ended = self.0.iter().filter(|member| !member.is_running()).count();
+        (ended > 0).then(|| {
+            format!(
+                "{ended} of {} processes of the server ended before the measured time did: find out what killed them, or \
+                 have the server keep its workers",
+                self.0.len()
+            )
+        })
+    }
+}
 
 /// The meters at one instant.
 struct Snapshot {
@@ -45,14 +83,16 @@ pub(super) struct Metered {
     pss_bytes: Option<u64>,
     page_table_bytes: Option<u64>,
     kernel: Option<KernelMemory>,
-    pub(super) server_ended: bool,
+    /// Why the figures are not those of the whole server, if some of it has ended.
+    pub(super) ended: Option<String>,
 }
 
 /// Follows the generator to its end. The counting, if any, is on while it measures.
 pub(super) fn meter(
     testbed: &Testbed,
     cell: &Cell,
-    server: &Server,
+    server: &mut Server,
+    workers: &Watched,
     load: &mut Program,
     mut counting: Option<&mut CallCounting>,
 ) -> Result<Metered, CellFailure> {
@@ -66,24 +106,17 @@ pub(super) fn meter(
         pss_bytes: None,
         page_table_bytes: None,
         kernel: None,
-        server_ended: false,
+        ended: None,
     };
     let mut asked = None;
     let deadline = Instant::now() + time_allowed(cell);
     // The processes that serve when the measured time begins, listed beforehand: with thousands it takes a while.
     let mut known = Vec::new();
     loop {
-        let line = match load.line(deadline) {
+        let line = match next_line(server, load, deadline)? {
             Ok(line) => line,
             Err(NoLine::Late) => return Err(invalid("the generator did not end in time and was killed")),
-            Err(NoLine::Ended) => {
-                let words = load.last_error_line();
-                let impossible = load
-                    .ended(Duration::ZERO)
-                    .is_some_and(|status| status.code() == Some(2));
-                let reason = format!("the generator ended without a result: {words}");
-                return Err(if impossible { skipped(reason) } else { invalid(reason) });
-            }
+            Err(NoLine::Ended) => return Err(ended_without_result(load)),
         };
         match read::object(line.text.as_bytes()) {
             Ok(LoadRecord::Phase { phase, .. }) => match phase {
@@ -99,7 +132,10 @@ pub(super) fn meter(
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
                     metered.after = snapshot(testbed, tree, &known, load, line.at);
-                    metered.server_ended = metered.after.is_none();
+                    metered.ended = server
+                        .why_ended()
+                        .map(|why| format!("the server ended while it was measured: {why}"));
+                    metered.ended = metered.ended.or_else(|| workers.ended());
                 }
                 // Everything is still open, and nothing is sent any more.
                 LoadPhase::Closing => {
@@ -117,6 +153,32 @@ pub(super) fn meter(
                 let cause = damage.cause;
                 return Err(invalid(format!("the generator printed what is no record: {cause}")));
             }
+        }
+    }
+}
+
+fn ended_without_result(load: &mut Program) -> CellFailure {
+    let reason = format!("the generator ended without a result: {}", load.last_error_line());
+    let status = load.ended(Duration::ZERO);
+    if status.is_some_and(|status| status.code() == Some(2)) {
+        skipped(reason)
+    } else {
+        invalid(reason)
+    }
+}
+
+/// The next line of the generator, unless the server ends before it.
+fn next_line(server: &mut Server, load: &mut Program, deadline: Instant) -> Result<Result<Line, NoLine>, CellFailure> {
+    loop {
+        let line = load.line(deadline.min(Instant::now() + WATCH_EVERY));
+        if line.is_err()
+            && let Some(why) = server.why_ended()
+        {
+            return Err(invalid(format!("the server ended while it was measured: {why}")));
+        }
+        match line {
+            Err(NoLine::Late) if Instant::now() < deadline => {}
+            line => return Ok(line),
         }
     }
 }

@@ -121,6 +121,11 @@ impl Program {
         self.child.wait_for(limit).ok().flatten()
     }
 
+    /// Kills it and what is left of its process group.
+    pub(super) fn kill(&mut self) {
+        self.child.kill();
+    }
+
     /// Its last line on standard error; how it ended where it said nothing.
     pub(super) fn last_error_line(&mut self) -> String {
         let status = self.ended(Duration::from_secs(1));

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use c10k_host::child::OnParentDeath;
+use c10k_host::guard::Strays;
 use c10k_record::{CellRecord, ServeRecord, ServeSummary, read};
 
 use super::end::{CellFailure, invalid, skipped};
@@ -23,9 +24,15 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// What the server's own count of connections may take to answer. A hung server must not hang the lab.
 const STATS_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a server that goes to the background may take to do so after it has begun to answer.
+const BACKGROUND_LIMIT: Duration = Duration::from_millis(20);
+
 /// A running server and where it answers.
 pub(super) struct Server {
     pub(super) program: Program,
+    pub(super) is_ours: bool,
+    /// What it leaves behind; ended after it.
+    strays: Strays,
     pub(super) address: SocketAddr,
     pub(super) url: String,
 }
@@ -56,6 +63,7 @@ impl Server {
         command.extend(["serve", "--listen", "127.0.0.1:0", "--json", "--lab"].map(str::to_owned));
         command.extend(cell.server_flags.iter().cloned());
         record.server_command.clone_from(&command);
+        let strays = Strays::watch();
         let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill).map_err(skipped)?;
         let deadline = Instant::now() + START_LIMIT;
         let line = match program.line(deadline) {
@@ -83,7 +91,13 @@ impl Server {
         let address = address
             .parse()
             .map_err(|_| invalid(format!("the server listens on '{address}', which is no address")))?;
-        Ok(Self { program, address, url })
+        Ok(Self {
+            program,
+            is_ours: true,
+            strays,
+            address,
+            url,
+        })
     }
 
     /// Any command: it is ready when its port accepts a connection.
@@ -105,6 +119,7 @@ impl Server {
         if let Some(address) = first_that_answers(&addresses) {
             return Err(skipped(format!("something else answers at {address} already; stop it")));
         }
+        let strays = Strays::watch();
         let mut program =
             Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate).map_err(skipped)?;
         let deadline = Instant::now() + START_LIMIT;
@@ -113,10 +128,8 @@ impl Server {
                 break address;
             }
             if program.ended(Duration::from_millis(5)).is_some() {
-                return Err(skipped(format!(
-                    "the server did not start: {}",
-                    program.last_error_line()
-                )));
+                let why = why_ended(&mut program, &strays);
+                return Err(skipped(format!("the server did not start: {why}")));
             }
             if Instant::now() >= deadline {
                 return Err(invalid(format!(
@@ -125,22 +138,48 @@ impl Server {
                 )));
             }
         };
+        if program.ended(BACKGROUND_LIMIT).is_some() {
+            let why = why_ended(&mut program, &strays);
+            return Err(skipped(format!("the server cannot be measured: {why}")));
+        }
         let url = format!("http://{}{}", authority.text, cell.path);
-        Ok(Self { program, address, url })
+        Ok(Self {
+            program,
+            is_ours: false,
+            strays,
+            address,
+            url,
+        })
+    }
+
+    /// Why it has ended; `None` while it runs.
+    pub(super) fn why_ended(&mut self) -> Option<String> {
+        self.program.ended(Duration::ZERO)?;
+        Some(why_ended(&mut self.program, &self.strays))
     }
 
     /// Drains the server and takes its summary where it is ours.
-    pub(super) fn finish(mut self, ours: bool, record: &mut CellRecord) {
-        if self.program.stop(DRAIN_LIMIT).is_none() {
-            record.notes.push(format!(
+    pub(super) fn finish(mut self, record: &mut CellRecord) {
+        let mut left = Vec::new();
+        match self.program.stop(DRAIN_LIMIT) {
+            Some(_) => left = self.strays.running(),
+            None => record.notes.push(format!(
                 "the server did not drain within {DRAIN_LIMIT:?} and was killed"
-            ));
+            )),
         }
-        if ours {
+        if self.is_ours {
             record.server = self.summary();
             if record.server.is_none() {
                 record.notes.push("the server printed no summary".to_owned());
             }
+        }
+        self.program.kill();
+        self.strays.end();
+        if !left.is_empty() {
+            let names = left.join(", ");
+            record
+                .notes
+                .push(format!("the server left processes behind, which were ended: {names}"));
         }
     }
 
@@ -159,6 +198,18 @@ impl Server {
     pub(super) fn ask_open_connections(&self) -> JoinHandle<Option<u64>> {
         let address = self.address;
         thread::spawn(move || open_connections(address))
+    }
+}
+
+/// Why a server has ended. One that has gone to the background is named with the remedy.
+fn why_ended(program: &mut Program, strays: &Strays) -> String {
+    let succeeded = program.ended(Duration::ZERO).is_some_and(|status| status.success());
+    match strays.running() {
+        running if succeeded && !running.is_empty() => format!(
+            "its command ended and left {} running in the background: keep it in the foreground, as with nginx -g 'daemon off;'",
+            running.join(", ")
+        ),
+        _ => program.last_error_line(),
     }
 }
 

@@ -252,3 +252,26 @@ fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
     }
     timetable
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+    use crate::plan::Target;
+
+    #[test]
+    fn the_load_goes_to_the_first_address_that_accepts() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = Endpoint::Internet(listener.local_addr().unwrap());
+        // Ports below 1024 are not assigned to programs that ask for any free port.
+        let refusing = Endpoint::Internet(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut plan = LoadPlan::new(Target {
+            address: refusing.clone(),
+            addresses: vec![refusing, open.clone()],
+            ..Target::parse("http://127.0.0.1/").unwrap()
+        });
+        choose_address(&mut plan, Duration::from_secs(60)).unwrap();
+        assert_eq!(plan.target.address, open);
+    }
+}
