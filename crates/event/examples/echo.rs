@@ -1,13 +1,15 @@
 //! An echo server on one thread: `cargo run -p c10k-event --example echo -- [MECHANISM [ADDRESS]]`.
 //!
 //! It works with any mechanism: it declares the sources with the default trigger of the mechanism and drains them at
-//! each event, which is correct for every trigger.
-use c10k_event::{Events, Interest, InterestSet, Key, Mechanism};
+//! each event, which is correct for every trigger. When the process has no descriptor left, it accepts no connection for
+//! a moment; clients wait in the listener's queue meanwhile.
+use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Trigger};
 use std::{
     error::Error,
     io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 enum Source {
@@ -32,38 +34,47 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", listener.local_addr()?);
     let (mut set, mut events) = (InterestSet::open(mechanism)?, Events::with_capacity(256));
     let trigger = mechanism.default_trigger();
-    set.declare(Source::Listener(listener), Interest::READABLE, trigger)?;
+    let listener = set.declare(Source::Listener(listener), Interest::READABLE, trigger)?;
     loop {
-        set.next_events(&mut events, None)?;
+        let is_paused = set.watch(listener).is_some_and(|watch| watch.interest().is_none());
+        set.next_events(&mut events, is_paused.then_some(Duration::from_millis(100)))?;
         while let Some(event) = set.take(&mut events) {
-            if serve(&mut set, event.key)? {
-                set.modify(event.key, Interest::READABLE, trigger)?;
-            }
+            serve(&mut set, event.key, trigger)?;
+        }
+        if is_paused {
+            set.modify(listener, Interest::READABLE, trigger)?;
         }
     }
 }
 
-/// Handles an event. Returns whether the source must be rearmed, which only the oneshot trigger needs.
-fn serve(set: &mut InterestSet<Source>, key: Key) -> Result<bool, Box<dyn Error>> {
-    let trigger = set.mechanism().default_trigger();
+/// Handles an event: drains the source, and arms it again if the trigger is oneshot.
+fn serve(set: &mut InterestSet<Source>, key: Key, trigger: Trigger) -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 4096];
     loop {
         match &mut set[key] {
             Source::Listener(listener) => match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
-                    set.declare(Source::Connection(stream), Interest::READABLE, trigger)?;
+                    // A connection that cannot be watched is closed.
+                    let _ = set.declare(Source::Connection(stream), Interest::READABLE, trigger);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
+                // Probably no descriptor is left. The listener stays ready, so it is silenced.
+                Err(_) => return Ok(set.modify(key, Interest::NONE, trigger)?),
             },
             // If the buffer is full, the write fails and the client is disconnected.
             Source::Connection(stream) => match stream.read(&mut buffer) {
                 Ok(count) if count > 0 && stream.write_all(&buffer[..count]).is_ok() => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                _ => return Ok(set.withdraw(key).is_err()),
+                _ => {
+                    drop(set.withdraw(key)?);
+                    return Ok(());
+                }
             },
         }
     }
-    Ok(trigger == c10k_event::Trigger::Oneshot)
+    if trigger == Trigger::Oneshot {
+        set.rearm(key)?;
+    }
+    Ok(())
 }

@@ -27,6 +27,7 @@ calls! {
     EpollPwait2 = "epoll_pwait2",
     EpollWait = "epoll_wait",
     Fstat = "fstat",
+    Getpeername = "getpeername",
     Getsockopt = "getsockopt",
     #[cfg(feature = "io-uring")]
     IoUringEnter = "io_uring_enter",

@@ -12,7 +12,7 @@ use c10k_sys::{
 };
 use rustix::{event::epoll::CreateFlags, io::Errno, process::Resource};
 use std::{
-    os::fd::{AsFd, OwnedFd, RawFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     time::Duration,
 };
 
@@ -186,6 +186,11 @@ impl DevPoll {
             buffer: Vec::new(),
             check: Vec::new(),
         })
+    }
+
+    /// The epoll descriptor.
+    pub(crate) fn epoll(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 
     /// Makes the calling process the owner, if there is none yet.

@@ -126,6 +126,17 @@ pub enum Unsupported {
     /// A file that cannot send signals about its readiness (no `fasync`), for instance an eventfd or a timerfd.
     #[error("the file sends no signals about its readiness: use another mechanism for it")]
     FileWithoutSignals,
+    /// A file of which the kernel signals only some changes: a terminal or another character device, a socket of MPTCP, SCTP,
+    /// vsock or of a family that is not in the table of the crate's documentation.
+    #[error("the kernel signals only some changes of such a file: use another mechanism for it")]
+    FileWithIncompleteSignals,
+    /// The kernel would not signal that the file has room again: a local stream socket without room at its declaration, or
+    /// a local datagram socket that is connected to a named one.
+    #[error(
+        "the kernel may not signal room in this local socket: declare a stream socket before it is full, ask for READABLE \
+         only, or use another mechanism for it"
+    )]
+    RoomWithoutSignals,
 }
 
 /// Why a source was not declared or not modified.

@@ -9,7 +9,8 @@ use std::{
 /// [`WRITABLE`](Self::WRITABLE) and [`PRIORITY`](Self::PRIORITY).
 ///
 /// Errors and the closing of both directions are reported with every non-empty interest, the closing of the peer's
-/// writing half with [`READABLE`](Self::READABLE), if the mechanism reports them (the crate's documentation has a table).
+/// writing half with [`READABLE`](Self::READABLE) (on `io-uring-poll` with every non-empty interest, as the kernel has it),
+/// if the mechanism reports them (the crate's documentation has a table).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interest(u8);
 

@@ -38,6 +38,9 @@
 //! not a change and would never be reported. Here a condition that holds at a declaration is reported by the waits that
 //! follow, on every mechanism. With [`Watch::returning_state`] the declaration also returns the state, as theirs did.
 //!
+//! **Sources do not block.** A source must have `O_NONBLOCK` set, because an event is a hint. A debug build panics if one has
+//! not; epoll descriptors are exempt.
+//!
 //! **Events are hints.** An event says what held when the kernel noted it. The call that follows may still return
 //! `EAGAIN`: another thread may have been faster, a datagram's checksum may be wrong, an edge may be reported twice. The
 //! source of an event is never wrong: a [`Key`] has a generation, and an event of a source that was withdrawn (a queued
@@ -48,8 +51,7 @@
 //! silent until [`modify`](InterestSet::modify). A trigger means the same on every mechanism that offers it; a declaration
 //! with one that the mechanism does not offer fails with [`Unsupported::Trigger`]. Nothing is approximated. A program that
 //! drains its sources at each event, and modifies a source after each oneshot event, is correct with all of them. The
-//! kernel has one limit: it signals no free room in a local (UNIX) datagram socket, nor in a local stream socket that was
-//! full before it was declared, so the signal mechanisms do not report that those become writable again.
+//! signal mechanisms report what the kernel signals, and refuse what it does not; [a table](#what-signals-report) has both.
 //!
 //! **Readiness.** *Readable* and *writable* mean that the call would not block, as with `select(2)`: the end of a stream
 //! and a pending error make a source readable. The reasons ([`Readiness::READ_CLOSED`], [`Readiness::WRITE_CLOSED`],
@@ -59,7 +61,7 @@
 //! | mechanism | half-close | full close | error | priority |
 //! |---|---|---|---|---|
 //! | `select` | no | no | no | yes |
-//! | `rt-signal`, `rt-signal-batch` | no | yes | yes | yes |
+//! | `rt-signal`, `rt-signal-batch` | no | [by file](#what-signals-report) | [by file](#what-signals-report) | yes |
 //! | `signal-per-fd` | no | no: a merged signal has the first reason only | no | yes |
 //! | all others | yes | yes | yes | yes |
 //!
@@ -108,6 +110,49 @@
 //! [`source`](std::error::Error::source). All errors convert into [`std::io::Error`] with the kind of the kernel's error.
 //! A declaration that fails returns the source in [`Declined`].
 //!
+//! # What signals report
+//!
+//! The kernel's drivers send signals in calls of their own, next to the wake-ups that all other mechanisms use, and leave
+//! changes out. The signal mechanisms refuse a file of which a change would be lost, and report of the others:
+//!
+//! | file | readable | writable | reasons of `rt-signal` and `rt-signal-batch` |
+//! |---|---|---|---|
+//! | TCP | yes | yes | full close, error, priority |
+//! | UDP, raw, netlink and packet sockets | yes | yes | error |
+//! | local stream socket | yes | after a send that found no room (`EAGAIN`, or fewer bytes than given) since the declaration; refused if it has no room when it is declared[^room] | full close, if the peer closes both halves at once; a reset is a full close; priority |
+//! | local sequential-packet socket | yes | yes | full close |
+//! | local datagram socket | yes | yes; refused if it is connected to a named socket, whose queue others fill too[^room] | none |
+//! | pipe, FIFO | yes | yes, but not when it is enlarged | none |
+//! | inotify, perf event | yes | no room to wait for | none |
+//! | eventfd, timerfd, signalfd, pidfd, epoll, `/proc` | refused[^none] | | |
+//! | terminals and all other character devices | refused[^some] | | |
+//! | MPTCP, SCTP, vsock, sockets of other families | refused[^some] | | |
+//!
+//! What the program itself does to a file is not signalled: a `shutdown` through the source or a duplicate, and `F_SETPIPE_SZ`.
+//! Call [`rearm`](InterestSet::rearm) after it. Connect a local datagram socket before it is declared.
+//!
+//! [^none]: [`Unsupported::FileWithoutSignals`]
+//! [^some]: [`Unsupported::FileWithIncompleteSignals`]
+//! [^room]: [`Unsupported::RoomWithoutSignals`], for an interest in [`WRITABLE`](Interest::WRITABLE), when it is declared or
+//!     modified.
+//!
+//! # Recipes
+//!
+//! **Deadlines.** A set has one timeout for each wait and no timers. Keep a heap of `(deadline, key)` next to it, wait until
+//! the earliest deadline, and look at the entries whose time has come. An entry need not be moved when its source becomes
+//! active: when its time has come, compare it with the source's present deadline and push a new entry if that is later. An
+//! entry of a withdrawn source needs no removal: its key names nothing. `examples/proxy.rs` closes idle pairs so.
+//!
+//! **Pairs.** [`declare_by`](InterestSet::declare_by) makes a source that knows its own key, and
+//! [`get_two_mut`](InterestSet::get_two_mut) reaches both sources of a pair at once, as in `examples/proxy.rs`.
+//!
+//! **No descriptor left.** When `accept` fails for lack of descriptors, the listener stays ready. Give it
+//! [`Interest::NONE`] and modify it again after a connection was closed or a short time has passed, as in
+//! `examples/echo.rs`.
+//!
+//! **Another event loop.** A set on an epoll mechanism or on `dev-poll` is one descriptor, and [`Nested`] makes it a source of
+//! another set.
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
@@ -133,6 +178,8 @@
 #![forbid(unsafe_code)]
 
 mod bits;
+#[cfg(debug_assertions)]
+mod blocking;
 mod counters;
 pub mod dev_poll;
 mod error;
@@ -141,6 +188,7 @@ mod fd;
 mod interest;
 mod key;
 mod mechanism;
+mod nested;
 mod options;
 mod owner;
 mod readiness;
@@ -160,6 +208,7 @@ pub use mechanism::{
     CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, InheritedSignals, MECHANISMS, Mechanism, SignalQueue,
     UnknownMechanism,
 };
+pub use nested::{Nested, NotOneDescriptor};
 pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
 pub use owner::Threading;
 pub use readiness::{Readiness, ReadinessDetail};

@@ -119,6 +119,27 @@ impl<S: AsFd> InterestSet<S> {
         }
     }
 
+    /// Adds a source that knows its own key, for instance because it is one of a pair that name each other. The source is
+    /// made with the key that it will have; if the declaration fails, that key names no source.
+    ///
+    /// # Errors
+    /// [`Declined`] returns the source with the [`DeclareError`].
+    pub fn declare_by(&mut self, watch: Watch, source: impl FnOnce(Key) -> S) -> Result<Declared, Declined<S>> {
+        self.declare_with(source(self.slots.next_key().unwrap_or(Key::NONE)), watch)
+    }
+
+    /// Arms a source again with its present interest and trigger: a condition that holds is reported again. A oneshot
+    /// source needs this after each of its events, and with the signal mechanisms a source whose state changed without a
+    /// signal (the crate's documentation lists such changes).
+    ///
+    /// # Errors
+    /// As [`modify`](Self::modify).
+    #[inline]
+    pub fn rearm(&mut self, key: Key) -> Result<(), DeclareError> {
+        let watch = self.watch(key).ok_or(DeclareError::UnknownKey(key))?;
+        self.modify(key, watch.interest(), watch.trigger())
+    }
+
     /// Replaces a source's interest and trigger, and arms it again: a condition that holds is reported again. With
     /// [`Interest::NONE`] nothing is reported until the next modification.
     ///
@@ -285,6 +306,23 @@ impl<S: AsFd> InterestSet<S> {
         self.slots.get_mut(key).map(|entry| &mut entry.source)
     }
 
+    /// The sources that two keys name, for instance the two ends that a proxy connects; `None` if one was withdrawn, or both
+    /// keys are the same. As for [`get_mut`](Self::get_mut), the descriptors must stay the same.
+    #[must_use]
+    #[inline]
+    pub fn get_two_mut(&mut self, first: Key, second: Key) -> Option<(&mut S, &mut S)> {
+        let (first, second) = self.slots.get_two_mut(first, second)?;
+        Some((&mut first.source, &mut second.source))
+    }
+
+    /// The descriptor that is the whole of the kernel's side, for the epoll mechanisms and `dev-poll`; `None` for all others.
+    /// It is readable while the set has events, so that the set can be a source of another event loop;
+    /// [`Nested`](crate::Nested) makes it one of another set. Only waiting for readability is useful with it.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.backend.descriptor()
+    }
+
     /// A source's declaration; `None` if it was withdrawn.
     #[must_use]
     pub fn watch(&self, key: Key) -> Option<Watch> {
@@ -346,6 +384,8 @@ impl<S: AsFd> InterestSet<S> {
             return Err(DeclareError::AlreadyDeclared { fd: fd.as_raw_fd() });
         }
         let key = self.slots.next_key().ok_or(DeclareError::Full)?;
+        #[cfg(debug_assertions)]
+        crate::blocking::check(fd, &mut self.counters);
         if !watch.interest().is_none() {
             self.backend.add(fd, key, watch, &mut self.counters)?;
         }

@@ -109,6 +109,16 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The values of two keys; `None` if one is stale, or both are the same.
+    #[inline]
+    pub fn get_two_mut(&mut self, first: Key, second: Key) -> Option<(&mut T, &mut T)> {
+        let [one, other] = self.slots.get_disjoint_mut([first.index(), second.index()]).ok()?;
+        if (one.generation, other.generation) != (first.generation(), second.generation()) {
+            return None;
+        }
+        one.value.as_mut().zip(other.value.as_mut())
+    }
+
     /// Takes a value out; from here on its key is stale.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index())?;
@@ -173,6 +183,24 @@ mod tests {
         assert_ne!(second, first);
         assert!(slots.get(first).is_none() && slots.get_mut(first).is_none() && slots.remove(first).is_none());
         assert_eq!(slots.get(second), Some(&2));
+    }
+
+    #[test]
+    fn two_values_are_reached_at_once_unless_a_key_is_stale_or_both_are_one() {
+        let mut slots = Slab::new();
+        let [first, second, removed] = [1, 2, 3].map(|source| insert(&mut slots, source));
+        slots.remove(removed);
+        if let Some((one, other)) = slots.get_two_mut(second, first) {
+            std::mem::swap(one, other);
+        }
+        assert_eq!((slots.get(first), slots.get(second)), (Some(&2), Some(&1)));
+        for (one, other) in [(first, first), (first, removed), (removed, second)] {
+            assert_eq!(slots.get_two_mut(one, other), None);
+        }
+        let next = insert(&mut slots, 4);
+        assert_eq!(next.index(), removed.index());
+        assert_eq!(slots.get_two_mut(first, removed), None);
+        assert!(slots.get_two_mut(first, next).is_some());
     }
 
     #[test]

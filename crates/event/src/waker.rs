@@ -36,6 +36,9 @@ struct Files {
 impl Waker {
     /// Makes the set's current wait return, or its next one if it is not waiting.
     ///
+    /// This may be called in a signal handler: it is an atomic exchange and at most one `write`, takes no lock, allocates
+    /// nothing and does not change `errno`. (Cloning and dropping a waker may not.)
+    ///
     /// # Errors
     /// [`WakerError::WrongContext`] in a forked child; [`WakerError::Wake`] if the kernel refuses the write, which is not
     /// expected.

@@ -14,7 +14,7 @@ use c10k_sys::{
     limit::limit,
     signal::{self, Async, Owner, Receiver, Signal, SignalSet},
 };
-use rustix::{io::Errno, net::SendFlags, process::Resource, pty::OpenptFlags};
+use rustix::{io::Errno, net::SendFlags, pipe::PipeFlags, process::Resource};
 use sockets::{HANG_TIMEOUT, stream_pair, write};
 use std::{
     net::{TcpListener, TcpStream},
@@ -300,23 +300,12 @@ fn children_and_threads_can_be_given_the_former_mask_and_limit() {
     }
 }
 
-/// The two ends of a non-blocking terminal.
-fn terminal() -> (OwnedFd, OwnedFd) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = rustix::pty::openpt(flags).expect("a terminal");
-    rustix::pty::grantpt(&master).expect("grantpt");
-    rustix::pty::unlockpt(&master).expect("unlockpt");
-    let name = rustix::pty::ptsname(&master, Vec::new()).expect("its name");
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
-    let slave = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).expect("the other end");
-    (slave, master)
-}
-
 /// A process that arms an open file under another number and is killed leaves `O_ASYNC` and an owner that has ended.
 #[test]
 fn a_file_that_an_ended_process_left_armed_is_taken_over() {
     for mechanism in signals() {
-        for (source, peer) in [stream_pair(), terminal()] {
+        let pipe = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
+        for (source, peer) in [stream_pair(), pipe] {
             let armed = in_child(|| {
                 let duplicate = rustix::io::dup(&source).expect("a duplicate");
                 let mut set = InterestSet::open(mechanism).expect("the set opens");
@@ -384,7 +373,9 @@ fn a_withdrawn_socket_sends_no_sigurg_to_the_thread() {
             signal::block(&urgent).expect("the mask");
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
             let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-            let source = OwnedFd::from(listener.accept().expect("the connection").0);
+            let (source, _) = listener.accept().expect("the connection");
+            source.set_nonblocking(true).expect("O_NONBLOCK");
+            let source = OwnedFd::from(source);
             let mut set = open(mechanism, None);
             let key = set
                 .declare(&source, Interest::READABLE, mechanism.default_trigger())

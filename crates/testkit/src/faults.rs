@@ -29,6 +29,7 @@ pub static CALLS: &[Call] = &[
     operation("fcntl", libc::SYS_fcntl, arms_signals),
     call("fork", libc::SYS_fork, Count::None),
     call("fstat", libc::SYS_fstat, Count::None),
+    call("getpeername", libc::SYS_getpeername, Count::None),
     call("getsockopt", libc::SYS_getsockopt, Count::None),
     call("io_uring_enter", libc::SYS_io_uring_enter, Count::None),
     call("ioctl", libc::SYS_ioctl, Count::None),

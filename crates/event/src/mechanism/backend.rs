@@ -50,6 +50,11 @@ pub(crate) trait Backend: Send {
     /// for which closing the kernel's side is not enough.
     fn abandon(&mut self, _fd: BorrowedFd<'_>) {}
 
+    /// The descriptor that is readable while there are events, if that is the whole of the kernel's side.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// The kind of file that can wake this mechanism.
     fn channel_kind(&self) -> ChannelKind {
         ChannelKind::Eventfd

@@ -4,6 +4,7 @@
 //! What the kernel does, and what this module does about it:
 //!
 //! - Only changes cause signals. After arming a source, its current state is polled once (`ppoll`) and reported as an event.
+//! - Drivers leave changes out. A file of which one would be lost is refused; the crate's documentation has a table.
 //! - A signal carries the descriptor's number, which does not identify the source: the number may be in use again. A signal
 //!   that may be older than the present source of its number is *suspect*: it is checked with a zero-timeout `ppoll` and
 //!   becomes an event with the state found, or is dropped and counted as stale. A number is suspect from its next
@@ -19,6 +20,7 @@ pub(super) mod filter;
 pub(super) mod inherited;
 pub(super) mod queue;
 mod queue_limit;
+mod signalled;
 mod sources;
 
 use super::{
@@ -65,7 +67,7 @@ pub(super) const BATCH: Descriptor = Descriptor {
     waits: &["read", "rt_sigtimedwait"],
     events_per_call: EventsPerCall::Many,
     costs: Costs {
-        declare: &[("fcntl", 7), ("ppoll", 1)],
+        declare: &[("fcntl", 6), ("getsockopt", 3), ("ppoll", 1)],
         modify: &[("ppoll", 1)],
         withdraw: &[("fcntl", 4)],
         wait: &[("read", 1)],

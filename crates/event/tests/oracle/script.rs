@@ -1,15 +1,21 @@
 //! Scripts that drive a set and compare it, after every step, with a naive `poll(2)` over all sources.
 //!
 //! A script is a string of bytes, three per step, so a random generator, a fuzzer and a committed corpus can all
-//! provide scripts. The sources are UNIX sockets and pipes. The kernel updates their state within the call that causes
-//! the change, so the set must report exactly the state that a scan finds after the step.
+//! provide scripts. The sources are UNIX sockets, pipes and pseudo-terminals. The kernel updates their state within the call
+//! that causes the change (for terminals the script waits until it has), so the set must report exactly the state that a
+//! scan finds after the step: readable, writable, and the reasons if the mechanism reports all of them.
 
-use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, Readiness, Trigger};
+#[path = "terminal.rs"]
+mod terminal;
+
+use c10k_event::{
+    DeclareError, Declined, Events, Interest, InterestSet, Key, Mechanism, Readiness, ReadinessDetail, Trigger,
+    Unsupported,
+};
 use c10k_sys::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, PollEntry, poll};
 use rustix::{
-    fs::OFlags,
     io::Errno,
-    net::{AddressFamily, Shutdown, SocketFlags, SocketType},
+    net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send},
     pipe::PipeFlags,
 };
 use std::{
@@ -17,6 +23,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
+use terminal::Arrivals;
 
 /// The maximum number of sources at a time.
 const SOURCES: usize = 12;
@@ -25,6 +32,10 @@ pub(crate) const STEP: usize = 3;
 
 /// A bit in the first byte of a step: the set is not checked after the step, so events accumulate.
 const UNCHECKED: u8 = 0x80;
+/// The number of operations.
+pub(crate) const OPERATIONS: u8 = 16;
+/// A bit in the last byte of a declaration: the source is a terminal.
+pub(crate) const TERMINAL: u8 = 0x08;
 
 /// A declared source and the state that the oracle keeps for it.
 struct Source {
@@ -32,6 +43,8 @@ struct Source {
     interest: Interest,
     peer: Option<OwnedFd>,
     kind: Kind,
+    /// Shows when what the peer of a terminal wrote has arrived.
+    arrivals: Option<Arrivals>,
     /// Readiness that was reported and has held since then.
     reported: Readiness,
     /// Readiness that any scan has found since the declaration. The set may report nothing else.
@@ -45,6 +58,7 @@ enum Kind {
     Stream,
     Datagram,
     Pipe,
+    Terminal,
 }
 
 struct Run {
@@ -55,6 +69,10 @@ struct Run {
     duplicates: Vec<OwnedFd>,
     /// The source that received new data in this step.
     fresh: Option<Key>,
+    /// The bits that are compared: readable, writable, and the reasons if the mechanism reports all of them.
+    compared: Readiness,
+    /// Whether the mechanism reports what the kernel signals, and refuses what it does not.
+    needs_signals: bool,
 }
 
 /// Runs a script on one mechanism with one trigger.
@@ -64,6 +82,13 @@ struct Run {
 pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Result<(), String> {
     let set = InterestSet::open(mechanism).map_err(|error| error.to_string())?;
     let events = Events::with_capacity(4 * SOURCES);
+    let mut compared = Readiness::READABLE | Readiness::WRITABLE;
+    if ReadinessDetail::ALL
+        .iter()
+        .all(|detail| mechanism.reports().contains(detail))
+    {
+        compared |= Readiness::READ_CLOSED | Readiness::WRITE_CLOSED | Readiness::ERROR;
+    }
     let mut run = Run {
         set,
         events,
@@ -71,6 +96,8 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
         sources: Vec::new(),
         duplicates: Vec::new(),
         fresh: None,
+        compared,
+        needs_signals: mechanism.signal_queue().is_some(),
     };
     for (index, step) in script.chunks_exact(STEP).enumerate() {
         let at = |problem| format!("{mechanism}, {trigger}, step {index} {step:?}: {problem}");
@@ -87,7 +114,7 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
 
 impl Run {
     fn step(&mut self, operation: u8, which: usize, how: u8) -> Result<(), String> {
-        if self.sources.is_empty() || operation.is_multiple_of(14) {
+        if self.sources.is_empty() || operation.is_multiple_of(OPERATIONS) {
             return if self.sources.len() < SOURCES {
                 self.declare(how)
             } else {
@@ -95,21 +122,18 @@ impl Run {
             };
         }
         let at = which % self.sources.len();
-        match operation % 14 {
-            1 => self.modify(at, how),
+        match operation % OPERATIONS {
+            1 => self.modify(at, interest(how))?,
             2 => drop(self.withdraw(at)?),
             3 => {
                 let interest = self.sources[at].interest;
                 let (source, fd) = self.withdraw(at)?;
-                self.insert(fd, source.peer, source.kind, interest)?;
+                self.insert(fd, source.peer, source.kind, source.arrivals, interest)?;
             }
-            4 => self.peer_writes(at),
+            4 => self.peer_writes(at)?,
             5 => drop(rustix::io::read(&self.set[self.sources[at].key], &mut [0])),
             6 => drain(&self.set[self.sources[at].key]),
-            // Only a watched socket is filled. A UNIX stream socket that is filled while it sends no signals sends none
-            // when there is space again, until another send finds a full buffer. This is a limit of the kernel, and
-            // `rt_signal_facts` has a test for it.
-            7 if self.sources[at].kind == Kind::Stream && !self.sources[at].interest.is_none() => {
+            7 if self.sources[at].kind == Kind::Stream => {
                 fill(&self.set[self.sources[at].key]);
             }
             8 => self.sources[at].peer.iter().for_each(drain),
@@ -122,18 +146,23 @@ impl Run {
             }
             12 => drop(self.duplicates.pop()),
             13 => self.withdraw_with_the_event_in_the_batch(at)?,
+            14 => self.shut_down(at, how)?,
+            15 => self.declare_a_duplicate(at, how)?,
             _ => {}
         }
         Ok(())
     }
 
     fn declare(&mut self, how: u8) -> Result<(), String> {
+        if how & TERMINAL != 0 {
+            return self.declare_a_terminal(how);
+        }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let pair = |kind| rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None);
         let interest = interest(how);
         let (kind, opened, interest) = match how >> 4 & 3 {
             0 | 1 => (Kind::Stream, pair(SocketType::STREAM), interest),
-            // Whether a datagram socket is writable depends on its peer, and signals do not report that.
+            // Whether a datagram socket is writable depends on its peer too.
             2 => (Kind::Datagram, pair(SocketType::DGRAM), Interest::READABLE),
             _ => {
                 let ends = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC);
@@ -144,20 +173,108 @@ impl Run {
         if how & 0x80 != 0 {
             let _ = rustix::io::write(&peer, b"early");
         }
-        self.insert(source, Some(peer), kind, interest)
+        self.insert(source, Some(peer), kind, None, interest)
     }
 
-    fn insert(&mut self, fd: OwnedFd, peer: Option<OwnedFd>, kind: Kind, interest: Interest) -> Result<(), String> {
-        let key = self
-            .set
-            .declare(fd, interest, self.trigger)
-            .map_err(|declined| declined.to_string())?;
+    fn declare_a_terminal(&mut self, how: u8) -> Result<(), String> {
+        let Some((controller, terminal)) = terminal::pair() else {
+            return Ok(());
+        };
+        let (source, peer) = if how & 0x10 == 0 {
+            (controller, terminal)
+        } else {
+            (terminal, controller)
+        };
+        let arrivals = Arrivals::of(&source)?;
+        if how & 0x80 != 0 {
+            arrivals.write(&peer, b"early")?;
+        }
+        self.insert(source, Some(peer), Kind::Terminal, Some(arrivals), Interest::READABLE)
+    }
+
+    /// Declares another descriptor of a source's open file.
+    fn declare_a_duplicate(&mut self, at: usize, how: u8) -> Result<(), String> {
+        let Source {
+            key,
+            kind,
+            interest: shared,
+            ..
+        } = self.sources[at];
+        if self.sources.len() == SOURCES || kind == Kind::Terminal {
+            return Ok(());
+        }
+        // An open file sends its signals to one receiver, from one number.
+        let is_refused = self.needs_signals && !shared.is_none();
+        if self.needs_signals && !is_refused {
+            return Ok(());
+        }
+        let duplicate = |fd: &OwnedFd| fd.try_clone().map_err(|error| format!("a duplicate: {error}"));
+        let source = duplicate(&self.set[key])?;
+        if is_refused {
+            let declined = self.set.declare(source, Interest::READABLE, self.trigger);
+            let error = declined.err().map(|declined| declined.error);
+            let expected = self.refusal(Unsupported::SignalsInUse);
+            return if error.as_ref() == Some(&expected) {
+                Ok(())
+            } else {
+                Err(format!("a duplicate: {error:?} instead of {expected:?}"))
+            };
+        }
+        let peer = self.sources[at].peer.as_ref().map(duplicate).transpose()?;
+        let wanted = if kind == Kind::Stream {
+            interest(how)
+        } else {
+            Interest::READABLE
+        };
+        self.insert(source, peer, kind, None, wanted)
+    }
+
+    fn refusal(&self, what: Unsupported) -> DeclareError {
+        DeclareError::Unsupported {
+            mechanism: self.set.mechanism().name(),
+            what,
+        }
+    }
+
+    /// Whether the kernel does not signal all that such a source is declared for.
+    fn may_refuse(&self, error: &DeclareError, kind: Kind, interest: Interest) -> bool {
+        let what = match kind {
+            Kind::Terminal => Unsupported::FileWithIncompleteSignals,
+            Kind::Stream if interest.contains(Interest::WRITABLE) => Unsupported::RoomWithoutSignals,
+            Kind::Stream | Kind::Datagram | Kind::Pipe => return false,
+        };
+        self.needs_signals && *error == self.refusal(what)
+    }
+
+    fn insert(
+        &mut self,
+        fd: OwnedFd,
+        peer: Option<OwnedFd>,
+        kind: Kind,
+        arrivals: Option<Arrivals>,
+        interest: Interest,
+    ) -> Result<(), String> {
+        let key = match self.set.declare(fd, interest, self.trigger) {
+            Ok(key) => key,
+            Err(Declined { error, source }) if self.may_refuse(&error, kind, interest) => {
+                return if kind == Kind::Terminal || state_of(&source) & POLLOUT == 0 {
+                    Ok(())
+                } else {
+                    Err(format!("{error}, but the source has room"))
+                };
+            }
+            Err(declined) => return Err(declined.to_string()),
+        };
+        if kind == Kind::Terminal && self.needs_signals && !interest.is_none() {
+            return Err("a terminal was accepted".to_owned());
+        }
         let (reported, ever) = (Readiness::NONE, Readiness::NONE);
         self.sources.push(Source {
             key,
             interest,
             peer,
             kind,
+            arrivals,
             reported,
             ever,
             armed: true,
@@ -165,18 +282,46 @@ impl Run {
         Ok(())
     }
 
-    fn modify(&mut self, at: usize, how: u8) {
-        let source = &mut self.sources[at];
-        source.interest = if source.kind == Kind::Stream {
-            interest(how)
+    fn modify(&mut self, at: usize, interest: Interest) -> Result<(), String> {
+        let Source { key, kind, .. } = self.sources[at];
+        let interest = if kind == Kind::Stream {
+            interest
         } else {
             Interest::READABLE
         };
+        match self.set.modify(key, interest, self.trigger) {
+            Ok(()) => {}
+            Err(error) if self.may_refuse(&error, kind, interest) => {
+                return if state_of(&self.set[key]) & POLLOUT == 0 {
+                    Ok(())
+                } else {
+                    Err(format!("{error}, but the source has room"))
+                };
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        let source = &mut self.sources[at];
+        source.interest = interest;
         source.reported = Readiness::NONE;
         source.armed = true;
-        self.set
-            .modify(source.key, source.interest, self.trigger)
-            .expect("a current source can be modified");
+        Ok(())
+    }
+
+    /// Shuts the source itself down. Signals do not report that, so the source is armed again.
+    fn shut_down(&mut self, at: usize, how: u8) -> Result<(), String> {
+        let Source {
+            key, kind, interest, ..
+        } = self.sources[at];
+        if !matches!(kind, Kind::Stream | Kind::Datagram) {
+            return Ok(());
+        }
+        let how = [Shutdown::Read, Shutdown::Write, Shutdown::Both][usize::from(how) % 3];
+        // ENOTCONN if the peer is gone.
+        let _ = rustix::net::shutdown(&self.set[key], how);
+        if self.needs_signals {
+            self.modify(at, interest)?;
+        }
+        Ok(())
     }
 
     fn withdraw(&mut self, at: usize) -> Result<(Source, OwnedFd), String> {
@@ -185,13 +330,18 @@ impl Run {
         Ok((source, fd))
     }
 
-    fn peer_writes(&mut self, at: usize) {
+    fn peer_writes(&mut self, at: usize) -> Result<(), String> {
         let source = &self.sources[at];
-        if let Some(peer) = &source.peer
-            && rustix::io::write(peer, b"x").is_ok()
-        {
+        let Some(peer) = &source.peer else { return Ok(()) };
+        let written = match (source.kind, &source.arrivals) {
+            (Kind::Terminal, Some(arrivals)) => arrivals.write(peer, b"x")?,
+            (Kind::Stream | Kind::Datagram, _) => send(peer, b"x", SendFlags::NOSIGNAL).is_ok(),
+            _ => rustix::io::write(peer, b"x").is_ok(),
+        };
+        if written {
             self.fresh = Some(source.key);
         }
+        Ok(())
     }
 
     fn peer_closes_a_half(&mut self, at: usize) {
@@ -212,7 +362,7 @@ impl Run {
         while let Some(event) = self.set.take(&mut self.events) {
             let source = self.sources.iter_mut().find(|source| source.key == event.key);
             let source = source.ok_or_else(|| format!("{event:?} belongs to a source that is not in the set"))?;
-            source.record(readable_or_writable(event.readiness), 1, self.trigger)?;
+            source.record(event.readiness, 1, self.trigger)?;
         }
         Ok(())
     }
@@ -227,7 +377,7 @@ impl Run {
                 .map_err(|error| error.to_string())?;
             while let Some(event) = self.set.take(&mut self.events) {
                 let (readiness, times) = reported.entry(event.key).or_default();
-                *readiness |= readable_or_writable(event.readiness);
+                *readiness |= event.readiness;
                 *times += 1;
             }
             // With the level trigger this would never end. One batch has room for all sources.
@@ -242,22 +392,12 @@ impl Run {
         let asked = |source: &Source| PollEntry::new(self.set[source.key].as_fd(), POLLIN | POLLOUT | POLLRDHUP);
         let mut entries: Vec<_> = self.sources.iter().map(asked).collect();
         poll(&mut entries, Some(Duration::ZERO)).expect("poll(2)");
-        let holds = |entry: &PollEntry| {
-            let mut ready = Readiness::NONE;
-            if entry.found() & (POLLIN | POLLHUP | POLLERR | POLLRDHUP) != 0 {
-                ready |= Readiness::READABLE;
-            }
-            if entry.found() & (POLLOUT | POLLERR) != 0 {
-                ready |= Readiness::WRITABLE;
-            }
-            ready
-        };
         let mut found = Vec::new();
-        for (source, holding) in self.sources.iter_mut().zip(entries.iter().map(holds)) {
-            let wanted = both(holding, asked_for(source.interest));
-            source.ever |= holding;
+        for (source, entry) in self.sources.iter_mut().zip(&entries) {
+            let wanted = seen_by(source.interest, entry.found());
+            source.ever |= readiness(entry.found());
             source.reported = both(source.reported, wanted);
-            found.push(wanted);
+            found.push(both(wanted, compared(self.compared, source.interest)));
         }
         found
     }
@@ -277,6 +417,7 @@ impl Run {
         for (source, &found) in self.sources.iter_mut().zip(found) {
             let (reported, times) = now.remove(&source.key).unwrap_or_default();
             source.record(reported, times, self.trigger)?;
+            let reported = both(reported, compared(self.compared, source.interest));
             source.compare(reported, found, self.trigger, self.fresh)?;
         }
         none_left(&now)
@@ -345,27 +486,67 @@ fn interest(how: u8) -> Interest {
     }
 }
 
-/// The readiness that an interest asks for.
-fn asked_for(interest: Interest) -> Readiness {
-    [
-        (Interest::READABLE, Readiness::READABLE),
-        (Interest::WRITABLE, Readiness::WRITABLE),
-    ]
-    .into_iter()
-    .filter(|(asked, _)| interest.contains(*asked))
-    .fold(Readiness::NONE, |sum, (_, answer)| sum | answer)
+/// The readiness that bits of `poll(2)` stand for.
+fn readiness(bits: u16) -> Readiness {
+    let all = [
+        (Readiness::READABLE, POLLIN | POLLHUP | POLLERR | POLLRDHUP),
+        (Readiness::WRITABLE, POLLOUT | POLLERR),
+        (Readiness::READ_CLOSED, POLLRDHUP | POLLHUP),
+        (Readiness::WRITE_CLOSED, POLLHUP),
+        (Readiness::ERROR, POLLERR),
+    ];
+    all.into_iter()
+        .filter(|(_, from)| bits & from != 0)
+        .fold(Readiness::NONE, |sum, (readiness, _)| sum | readiness)
 }
 
-/// The bits of a readiness that an interest can ask for.
-fn readable_or_writable(reported: Readiness) -> Readiness {
-    both(reported, Readiness::READABLE | Readiness::WRITABLE)
+/// What a source with this interest sees of them: the reasons with every interest, but the peer's half-close only if it
+/// waits for data.
+fn seen_by(interest: Interest, bits: u16) -> Readiness {
+    if interest.is_none() {
+        return Readiness::NONE;
+    }
+    let mut visible = Readiness::READ_CLOSED | Readiness::WRITE_CLOSED | Readiness::ERROR;
+    if interest.contains(Interest::WRITABLE) {
+        visible |= Readiness::WRITABLE;
+    }
+    if interest.contains(Interest::READABLE) {
+        both(readiness(bits), visible | Readiness::READABLE)
+    } else {
+        both(readiness(bits & !POLLRDHUP), visible)
+    }
+}
+
+/// What is compared for a source with this interest: io_uring reports the peer's half-close without being asked.
+fn compared(all: Readiness, interest: Interest) -> Readiness {
+    if interest.contains(Interest::READABLE) {
+        all
+    } else {
+        both(
+            all,
+            Readiness::READABLE | Readiness::WRITABLE | Readiness::WRITE_CLOSED | Readiness::ERROR,
+        )
+    }
 }
 
 fn both(a: Readiness, b: Readiness) -> Readiness {
-    [Readiness::READABLE, Readiness::WRITABLE]
-        .into_iter()
-        .filter(|&bit| a.contains(bit) && b.contains(bit))
-        .fold(Readiness::NONE, |sum, bit| sum | bit)
+    [
+        Readiness::READABLE,
+        Readiness::WRITABLE,
+        Readiness::READ_CLOSED,
+        Readiness::WRITE_CLOSED,
+        Readiness::ERROR,
+    ]
+    .into_iter()
+    .filter(|&bit| a.contains(bit) && b.contains(bit))
+    .fold(Readiness::NONE, |sum, bit| sum | bit)
+}
+
+/// What `poll(2)` finds for one file.
+fn state_of(fd: &OwnedFd) -> u16 {
+    let mut entry = [PollEntry::new(fd.as_fd(), POLLIN | POLLOUT | POLLRDHUP)];
+    poll(&mut entry, Some(Duration::ZERO)).expect("poll(2)");
+    entry[0].found()
 }
 
 fn drain(fd: impl AsFd) {
@@ -375,7 +556,5 @@ fn drain(fd: impl AsFd) {
 
 /// Writes until the socket is full or closed.
 fn fill(fd: impl AsFd) {
-    use rustix::net::{SendFlags, send};
     while let Ok(_) | Err(Errno::INTR) = send(&fd, &[0; 16_384], SendFlags::NOSIGNAL) {}
-    debug_assert!(rustix::fs::fcntl_getfl(&fd).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)));
 }

@@ -83,6 +83,10 @@ impl Backend for DevPollSet {
         self.write(fd, POLLREMOVE, counters)
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.device.epoll())
+    }
+
     // See `Kernel` for why this is inlined.
     #[inline(always)]
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {

@@ -95,6 +95,10 @@ impl Backend for Epoll {
         })
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
+    }
+
     // See `Kernel` for why this is inlined.
     #[inline(always)]
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Refused> {

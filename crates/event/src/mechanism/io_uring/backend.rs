@@ -12,7 +12,7 @@ use crate::{
     readiness::poll_bits,
 };
 use c10k_sys::{
-    poll::POLLERR,
+    poll::{POLLERR, POLLHUP},
     poll_ring::{BusyPoll, Completion, PollRing, Shots},
     ring_setup,
 };
@@ -32,6 +32,8 @@ pub(super) fn open(mechanism: &'static str, options: &Options) -> Result<Kernel,
 const SUBMISSIONS: u32 = 1_024;
 /// How many completions the ring holds by default; [`Options::completion_queue`] changes it.
 const COMPLETIONS: u32 = 4_096;
+/// The conditions of a source that will not change any more.
+const ENDED: u16 = POLLHUP | POLLERR;
 /// The user data of a removal's own completion. No key has these bits: they are [`Key::NONE`]'s.
 const REMOVAL: u64 = u64::MAX;
 
@@ -237,7 +239,9 @@ impl IoUringPoll {
         };
         match completion.result {
             Ok(bits) => {
-                if request.trigger != Trigger::Oneshot {
+                // Nothing changes after a hang-up with an error, and a hung-up terminal would end each request at once.
+                let has_ended = request.trigger == Trigger::Edge && poll_result(bits) & ENDED == ENDED;
+                if request.trigger != Trigger::Oneshot && !has_ended {
                     self.again.push(key);
                 }
                 events.push(key, poll_result(bits));

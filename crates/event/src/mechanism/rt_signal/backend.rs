@@ -5,6 +5,7 @@ use super::{
     filter::SignalFilter,
     queue::{Dequeue, Queue},
     queue_limit::QueueLimit,
+    signalled::{Room, Signalled},
     sources::{Sources, Trust},
 };
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     fd::index,
     mechanism::{
         backend::{Backend, Refused},
-        file_kind::require_readiness,
         select::Maps,
     },
     readiness::poll_bits,
@@ -96,14 +96,15 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         })
     }
 
-    /// Makes an open file send its signals to this set's thread, or leaves it as it was.
-    fn arm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
+    /// Makes an open file send its signals to this set's thread, or leaves it as it was. Returns when it signals room.
+    fn arm(&mut self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<Room, DeclareError> {
         let failed = |errno| DeclareError::System { call: "fcntl", errno };
         counters.count(Call::Fcntl);
         let (state, flags) = signal::async_of(fd).map_err(failed)?;
         if flags.contains(OFlags::PATH) {
             return Err(self.unsupported(Unsupported::PathOnly));
         }
+        let signalled = Signalled::of(self.mechanism, fd, counters)?;
         let owner = self.files.note(fd, counters).map_err(failed)?;
         if state == Async::On {
             if !owner.is_gone() {
@@ -113,19 +114,20 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             counters.count(Call::Fcntl);
             signal::set_async(fd, Async::Off, flags).map_err(failed)?;
         }
-        let armed = self.start_signals(fd, flags, counters);
+        let armed = self.start_signals(fd, flags, signalled, counters);
         if armed.is_err() {
             self.filter.unwatch(fd.as_raw_fd());
             // The first error is the reason.
             let _ = self.files.restore(fd, counters);
         }
-        armed
+        armed.map(|()| signalled.room)
     }
 
     fn start_signals(
         &mut self,
         fd: BorrowedFd<'_>,
         flags: OFlags,
+        signalled: Signalled,
         counters: &mut Counters,
     ) -> Result<(), DeclareError> {
         let failed = |call| move |errno| DeclareError::System { call, errno };
@@ -136,10 +138,11 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
         counters.count(Call::Fcntl);
         signal::set_async(fd, Async::On, flags).map_err(failed("fcntl"))?;
         // F_SETFL succeeds without effect if the file has no fasync.
-        counters.count(Call::Fcntl);
-        if signal::async_of(fd).map_err(failed("fcntl"))?.0 == Async::Off {
-            require_readiness(self.mechanism, fd, counters)?;
-            return Err(self.unsupported(Unsupported::FileWithoutSignals));
+        if !signalled.is_certain {
+            counters.count(Call::Fcntl);
+            if signal::async_of(fd).map_err(failed("fcntl"))?.0 == Async::Off {
+                return Err(self.unsupported(Unsupported::FileWithoutSignals));
+            }
         }
         Ok(())
     }
@@ -161,9 +164,31 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
     }
 
     /// Polls a source. The waits that follow report what is returned here.
-    fn state(fd: BorrowedFd<'_>, interest: Interest, counters: &mut Counters) -> Result<u16, DeclareError> {
-        poll_now(PollEntry::new(fd, poll_bits(interest)), counters)
+    fn state(fd: BorrowedFd<'_>, interest: Interest, room: Room, counters: &mut Counters) -> Result<u16, DeclareError> {
+        poll_now(PollEntry::new(fd, poll_bits(interest) | room.polled()), counters)
             .map_err(|errno| DeclareError::System { call: "ppoll", errno })
+    }
+
+    /// Polls a source that was just armed. Refuses it if the kernel would not signal what its interest asks for.
+    fn first_state(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        room: Room,
+        counters: &mut Counters,
+    ) -> Result<u16, DeclareError> {
+        let state = Self::state(fd, interest, room, counters)?;
+        self.note_room(fd, interest, room.armed_in(state))?;
+        Ok(state)
+    }
+
+    fn note_room(&mut self, fd: BorrowedFd<'_>, interest: Interest, room: Room) -> Result<(), DeclareError> {
+        self.sources.set_room(fd.as_raw_fd(), room);
+        if room.suffices(interest, fd) {
+            Ok(())
+        } else {
+            Err(self.unsupported(Unsupported::RoomWithoutSignals))
+        }
     }
 
     fn report(&mut self, key: Key, interest: Interest, state: u16) {
@@ -355,10 +380,10 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         if self.sources.is_suspect(number) && self.queue.is_empty(counters) {
             self.sources.seen_empty();
         }
-        self.arm(fd, counters)?;
+        let room = self.arm(fd, counters)?;
         let until_taken = counters.signals.saturating_add(self.queue_limit);
         self.sources.insert(number, key, watch.interest(), until_taken);
-        match Self::state(fd, watch.interest(), counters) {
+        match self.first_state(fd, watch.interest(), room, counters) {
             Ok(state) => {
                 self.report(key, watch.interest(), state);
                 Ok(())
@@ -378,7 +403,9 @@ impl<D: Dequeue, F: SignalFilter> Backend for RtSignal<D, F> {
         watch: Watch,
         counters: &mut Counters,
     ) -> Result<(), DeclareError> {
-        let state = Self::state(fd, watch.interest(), counters)?;
+        let room = self.sources.room(fd.as_raw_fd());
+        let state = Self::state(fd, watch.interest(), room, counters)?;
+        self.note_room(fd, watch.interest(), room.seen_in(state))?;
         self.sources.change(fd.as_raw_fd(), watch.interest());
         self.report(key, watch.interest(), state);
         Ok(())

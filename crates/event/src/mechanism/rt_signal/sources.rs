@@ -1,5 +1,6 @@
 //! The sources by descriptor number, and which numbers' signals are suspect.
 
+use super::signalled::Room;
 use crate::{Interest, Key, fd::index};
 use std::os::fd::RawFd;
 
@@ -10,6 +11,7 @@ pub(super) struct Watched {
     pub(super) interest: Interest,
     /// Whether its signals were suspect when it was added; the number's [`FormerSource`] says until when.
     suspect: bool,
+    room: Room,
 }
 
 /// What is known of a number's former source. Separate from [`Watched`], which is read for every signal.
@@ -59,7 +61,25 @@ impl Sources {
             self.former.resize(at + 1, FormerSource::default());
         }
         self.former[at].until_taken = until_taken;
-        self.by_number[at] = Some(Watched { key, interest, suspect });
+        let room = Room::Always;
+        self.by_number[at] = Some(Watched {
+            key,
+            interest,
+            suspect,
+            room,
+        });
+    }
+
+    /// When the source of this number signals room.
+    pub(super) fn room(&self, fd: RawFd) -> Room {
+        let watched = self.by_number.get(index(fd)).copied().flatten();
+        watched.map_or(Room::Always, |watched| watched.room)
+    }
+
+    pub(super) fn set_room(&mut self, fd: RawFd, room: Room) {
+        if let Some(watched) = self.by_number.get_mut(index(fd)).and_then(Option::as_mut) {
+            watched.room = room;
+        }
     }
 
     /// Replaces a source's interest.

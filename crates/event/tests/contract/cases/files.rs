@@ -6,7 +6,7 @@ use crate::{
     Outcome, Setup,
     rig::{Rig, raise_file_limit, stream_pair, unblock, write},
 };
-use c10k_event::{DeclareError, Interest, Key, Readiness, Unsupported};
+use c10k_event::{DeclareError, Interest, Key, Readiness, Trigger, Unsupported};
 use rustix::{
     event::{
         EventfdFlags,
@@ -27,13 +27,17 @@ super::cases! {
     a_readable_datagram_socket_is_reported: EachTrigger, SharedProcess;
     an_eventfd_is_supported_or_refused: EachTrigger, SharedProcess;
     a_timerfd_is_supported_or_refused: EachTrigger, SharedProcess;
-    a_readable_terminal_is_reported: EachTrigger, SharedProcess;
+    a_readable_terminal_is_reported_or_refused: EachTrigger, SharedProcess;
+    a_terminal_whose_other_side_closes_is_reported_or_refused: EachTrigger, SharedProcess;
+    a_random_device_is_accepted_if_it_has_readiness: EachTrigger, SharedProcess;
+    a_multipath_connection_is_reported_or_refused: EachTrigger, SharedProcess;
     a_regular_file_is_refused: EachTrigger, SharedProcess;
     a_proc_file_is_accepted_if_epoll_accepts_it: EachTrigger, SharedProcess;
     a_device_without_readiness_is_refused: EachTrigger, SharedProcess;
     a_descriptor_that_only_names_a_file_is_refused: EachTrigger, SharedProcess;
     a_file_is_declared_although_no_descriptor_is_left: EachTrigger, OwnProcess;
     an_epoll_descriptor_nested_as_deep_as_possible_is_reported: EachTrigger, SharedProcess;
+    a_source_that_blocks_is_detected_by_debug_builds: EachTrigger, SharedProcess;
     descriptors_beyond_1024_are_reported: EachTrigger, OwnProcess;
 }
 
@@ -65,11 +69,17 @@ fn a_readable_datagram_socket_is_reported(setup: Setup) -> Outcome {
 
 /// Declares a source that sends no signals. `None` if the mechanism needs signals; it must then return the typed error.
 fn declare_unless_refused(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
+    declare_unless(Unsupported::FileWithoutSignals, rig, source, Interest::READABLE)
+}
+
+fn declare_unless(what: Unsupported, rig: &mut Rig, source: OwnedFd, interest: Interest) -> Option<Key> {
     let setup = rig.setup;
-    match rig.set.declare(source, Interest::READABLE, setup.trigger) {
-        Ok(key) => Some(key),
+    match rig.set.declare(source, interest, setup.trigger) {
+        Ok(key) => {
+            assert!(setup.mechanism.signal_queue().is_none(), "changes of it may be lost");
+            Some(key)
+        }
         Err(declined) => {
-            let what = Unsupported::FileWithoutSignals;
             assert_eq!(
                 declined.error,
                 DeclareError::Unsupported {
@@ -86,6 +96,7 @@ fn declare_unless_refused(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
     }
 }
 
+const INCOMPLETE_SIGNALS: Outcome = Outcome::Unsupported("a file of which only some changes are signalled");
 const WITHOUT_SIGNALS: Outcome = Outcome::Unsupported("a file that sends no signals");
 
 fn an_eventfd_is_supported_or_refused(setup: Setup) -> Outcome {
@@ -122,18 +133,96 @@ fn a_timerfd_is_supported_or_refused(setup: Setup) -> Outcome {
     Outcome::Pass
 }
 
-fn a_readable_terminal_is_reported(setup: Setup) -> Outcome {
-    let controller = match rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC) {
-        Ok(controller) => controller,
-        Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
-    };
+/// The controlling side of a pseudo-terminal and its terminal, or why there is none.
+fn terminal_pair() -> Result<(OwnedFd, OwnedFd), Outcome> {
+    let unavailable = |errno| Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}"));
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let controller = rustix::pty::openpt(flags).map_err(unavailable)?;
     rustix::pty::grantpt(&controller).expect("grantpt");
     rustix::pty::unlockpt(&controller).expect("unlockpt");
-    let terminal = match rustix::pty::ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY) {
-        Ok(terminal) => terminal,
-        Err(errno) => return Outcome::Unavailable(format!("no pseudo-terminal can be opened here: {errno}")),
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags).map_err(unavailable)?;
+    Ok((unblock(controller), unblock(terminal)))
+}
+
+fn a_readable_terminal_is_reported_or_refused(setup: Setup) -> Outcome {
+    let (controller, terminal) = match terminal_pair() {
+        Ok(pair) => pair,
+        Err(outcome) => return outcome,
     };
-    is_reported_after(setup, unblock(terminal), || write(&controller, b"a line\n"))
+    let mut rig = Rig::new(setup);
+    let what = Unsupported::FileWithIncompleteSignals;
+    let Some(key) = declare_unless(what, &mut rig, terminal, Interest::READABLE) else {
+        return INCOMPLETE_SIGNALS;
+    };
+    rig.assert_silent();
+    write(&controller, b"a line\n");
+    rig.expect(key, Readiness::READABLE);
+    assert!(!rig.drain(key).0.is_empty());
+    Outcome::Pass
+}
+
+fn a_terminal_whose_other_side_closes_is_reported_or_refused(setup: Setup) -> Outcome {
+    for closes_controller in [false, true] {
+        let (controller, terminal) = match terminal_pair() {
+            Ok(pair) => pair,
+            Err(outcome) => return outcome,
+        };
+        let (watched, other) = if closes_controller {
+            (terminal, controller)
+        } else {
+            (controller, terminal)
+        };
+        let mut rig = Rig::new(setup);
+        let what = Unsupported::FileWithIncompleteSignals;
+        let Some(key) = declare_unless(what, &mut rig, watched, Interest::READABLE) else {
+            return INCOMPLETE_SIGNALS;
+        };
+        rig.assert_silent();
+        drop(other);
+        rig.expect(key, Readiness::READABLE);
+        // Linux ends the stream of the one side with an error, that of the other as a file.
+        let read = rustix::io::read(&rig.set[key], &mut [0]);
+        assert!(matches!(read, Ok(0) | Err(Errno::IO)), "{read:?}");
+        if setup.trigger != Trigger::Level {
+            for _ in 0..100 {
+                rig.batch(Duration::ZERO);
+            }
+            rig.assert_silent();
+        }
+    }
+    Outcome::Pass
+}
+
+/// `/dev/random` has readiness, `/dev/urandom` has none; both accept `O_ASYNC` and send no signal.
+fn a_random_device_is_accepted_if_it_has_readiness(setup: Setup) -> Outcome {
+    let open = |path| unblock(File::open(path).expect("the device opens"));
+    assert_refused(setup, open("/dev/urandom"), Unsupported::FileWithoutReadiness);
+    let mut rig = Rig::new(setup);
+    let what = Unsupported::FileWithIncompleteSignals;
+    let Some(key) = declare_unless(what, &mut rig, open("/dev/random"), Interest::READABLE) else {
+        return INCOMPLETE_SIGNALS;
+    };
+    rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_multipath_connection_is_reported_or_refused(setup: Setup) -> Outcome {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let protocol = Some(rustix::net::ipproto::MPTCP);
+    let socket = match rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, protocol) {
+        Ok(socket) => socket,
+        Err(errno) => return Outcome::Unavailable(format!("this kernel has no MPTCP: {errno}")),
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let started = rustix::net::connect(&socket, &listener.local_addr().expect("its address"));
+    assert!(matches!(started, Ok(()) | Err(Errno::INPROGRESS)), "{started:?}");
+    let mut rig = Rig::new(setup);
+    let what = Unsupported::FileWithIncompleteSignals;
+    let Some(key) = declare_unless(what, &mut rig, socket, Interest::WRITABLE) else {
+        return INCOMPLETE_SIGNALS;
+    };
+    rig.expect(key, Readiness::WRITABLE);
+    Outcome::Pass
 }
 
 fn refused(setup: Setup, file: File) -> Outcome {
@@ -170,7 +259,7 @@ fn a_regular_file_is_refused(setup: Setup) -> Outcome {
 fn a_proc_file_is_accepted_if_epoll_accepts_it(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let mounts = File::open("/proc/self/mounts").expect("the file opens");
-    let key = declare_unless_refused(&mut rig, mounts.into());
+    let key = declare_unless_refused(&mut rig, unblock(mounts));
     assert!(
         key.is_some() || setup.mechanism.signal_queue().is_some(),
         "{}",
@@ -255,6 +344,30 @@ fn an_epoll_descriptor_nested_as_deep_as_possible_is_reported(setup: Setup) -> O
     rig.assert_silent();
     write(&ours, b"x");
     rig.expect(key, Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn a_source_that_blocks_is_detected_by_debug_builds(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    rustix::fs::fcntl_setfl(&theirs, OFlags::RDWR).expect("setting its flags");
+    let is_checked = cfg!(debug_assertions);
+    let declared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rig.set.declare(theirs, Interest::READABLE, setup.trigger)
+    }));
+    match declared {
+        Ok(declared) => {
+            assert!(!is_checked, "the source was accepted");
+            let key = declared.expect("a release build does not check");
+            write(&ours, b"x");
+            rig.expect(key, Readiness::READABLE);
+        }
+        Err(panic) => {
+            assert!(is_checked, "the source was refused");
+            let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+            assert!(text.contains("O_NONBLOCK"), "{text}");
+        }
+    }
     Outcome::Pass
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Outcome, Setup,
     rig::{HANG_TIMEOUT, Rig, stream_pair, tcp_pair, write},
 };
-use c10k_event::{DeclareError, Interest, Readiness, Unsupported, WaitError, Watch, WithdrawError};
+use c10k_event::{DeclareError, Interest, Nested, Readiness, Unsupported, WaitError, Watch, WithdrawError};
 use std::{
     os::fd::{AsRawFd, OwnedFd},
     time::Duration,
@@ -26,6 +26,10 @@ super::cases! {
     a_source_modified_at_each_event_does_not_starve_others: EachTrigger, SharedProcess;
     events_not_taken_from_a_batch_are_kept: EachTrigger, SharedProcess;
     events_of_another_set_are_neither_taken_nor_lost: EachTrigger, SharedProcess;
+    a_source_made_with_its_own_key_has_it: EachTrigger, SharedProcess;
+    two_sources_are_reached_at_once: EachTrigger, SharedProcess;
+    a_rearmed_source_reports_what_holds_again: EachTrigger, SharedProcess;
+    a_set_on_one_descriptor_nests_in_any_other: EachTrigger, SharedProcess;
     no_events_are_reported_after_all_sources_are_withdrawn: EachTrigger, SharedProcess;
     the_state_at_declaration_is_returned_if_requested: EachTrigger, SharedProcess;
     exclusive_wakeup_works_and_refuses_illegal_combinations: EachTrigger, SharedProcess;
@@ -407,6 +411,101 @@ fn events_of_another_set_are_neither_taken_nor_lost(setup: Setup) -> Outcome {
     first.events.clear();
     let found = second.set.next_events(&mut first.events, Some(Duration::ZERO));
     assert_eq!(found, Ok(0), "the events were given up");
+    Outcome::Pass
+}
+
+fn a_source_made_with_its_own_key_has_it(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let watch = Watch::new(Interest::READABLE, setup.trigger);
+    let (mut peers, mut announced) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let declared = rig.set.declare_by(watch, |key| {
+            let (ours, theirs) = stream_pair();
+            peers.push(ours);
+            announced.push(key);
+            theirs
+        });
+        let key = declared.expect("the source can be watched").key;
+        assert_eq!(announced.last(), Some(&key));
+    }
+    // In reverse, so that the next key is that of a slot in the middle.
+    drop(rig.set.withdraw(announced[1]).expect("the key is current"));
+    let number = rig.set[announced[0]].as_raw_fd();
+    let declined = rig
+        .set
+        .declare_by(watch, |key| {
+            announced.push(key);
+            rustix::io::fcntl_dupfd_cloexec(&peers[0], 0).expect("a duplicate")
+        })
+        .map(|declared| assert_eq!(announced.last(), Some(&declared.key)));
+    assert!(declined.is_ok());
+    assert_eq!(rig.set[announced[0]].as_raw_fd(), number);
+    write(&peers[2], b"x");
+    rig.expect(announced[2], Readiness::READABLE);
+    Outcome::Pass
+}
+
+fn two_sources_are_reached_at_once(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let [(ours, theirs), (far, near)] = [stream_pair(), stream_pair()];
+    let (from, to) = (
+        rig.declare(theirs, Interest::READABLE),
+        rig.declare(near, Interest::READABLE),
+    );
+    write(&ours, b"x");
+    rig.expect(from, Readiness::READABLE);
+    let (source, target) = rig.set.get_two_mut(from, to).expect("both are current");
+    let mut byte = [0];
+    assert_eq!(rustix::io::read(source, &mut byte), Ok(1));
+    write(target, &byte);
+    assert_eq!(crate::rig::drain(&far).0, b"x");
+    assert!(rig.set.get_two_mut(from, from).is_none());
+    drop(rig.set.withdraw(to).expect("the key is current"));
+    assert!(rig.set.get_two_mut(from, to).is_none());
+    Outcome::Pass
+}
+
+fn a_rearmed_source_reports_what_holds_again(setup: Setup) -> Outcome {
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = stream_pair();
+    let key = rig.declare(theirs, Interest::READABLE);
+    write(&ours, b"x");
+    for _ in 0..3 {
+        assert!(rig.next(key).is_readable());
+        rig.set.rearm(key).expect("a watched source can be armed again");
+    }
+    let watch = rig.set.watch(key).expect("the key is current");
+    assert_eq!((watch.interest(), watch.trigger()), (Interest::READABLE, setup.trigger));
+    drop(rig.set.withdraw(key).expect("the key is current"));
+    assert_eq!(rig.set.rearm(key), Err(DeclareError::UnknownKey(key)));
+    Outcome::Pass
+}
+
+/// Every mechanism is the outer set of one that has a descriptor, or the inner set if it has one itself.
+fn a_set_on_one_descriptor_nests_in_any_other(setup: Setup) -> Outcome {
+    let (mut outer, mut inner) = (Rig::new(setup), Rig::new(setup));
+    let (ours, theirs) = stream_pair();
+    let key = inner.declare(theirs, Interest::READABLE);
+    let Some(fd) = inner.set.descriptor() else {
+        let declined = Nested::new(inner.set).expect_err("the mechanism is not one descriptor");
+        assert!(declined.to_string().contains(setup.mechanism.name()), "{declined}");
+        return Outcome::Unsupported("one descriptor for the set");
+    };
+    let itself = rustix::io::fcntl_dupfd_cloexec(fd, 0).expect("a duplicate");
+    let declined = inner
+        .set
+        .declare(itself, Interest::READABLE, setup.trigger)
+        .expect_err("a set cannot watch itself");
+    let what = Unsupported::OwnDescriptor;
+    let mechanism = setup.mechanism.name();
+    assert_eq!(declined.error, DeclareError::Unsupported { mechanism, what });
+    drop(declined);
+    let descriptor = rustix::io::fcntl_dupfd_cloexec(inner.set.descriptor().expect("as above"), 0);
+    let nested = outer.declare(descriptor.expect("a duplicate"), Interest::READABLE);
+    outer.assert_silent();
+    write(&ours, b"x");
+    outer.expect(nested, Readiness::READABLE);
+    inner.expect(key, Readiness::READABLE);
     Outcome::Pass
 }
 

@@ -5,6 +5,7 @@ mod files;
 mod keys;
 mod limits;
 mod placement;
+mod room;
 mod time;
 mod triggers;
 mod wakers;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         keys::CASES,
         bits::CASES,
         files::CASES,
+        room::CASES,
         time::CASES,
         wakers::CASES,
         placement::CASES,

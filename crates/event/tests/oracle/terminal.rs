@@ -1,0 +1,58 @@
+//! Pseudo-terminals as sources of scripts.
+
+use c10k_sys::epoll;
+use rustix::{
+    event::epoll::{CreateFlags, EventData, EventFlags},
+    fs::OFlags,
+    io::retry_on_intr,
+    pty::OpenptFlags,
+    termios::OptionalActions,
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The controlling side of a raw pseudo-terminal, and its terminal. `None` if this machine has none.
+pub(crate) fn pair() -> Option<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let controller = rustix::pty::openpt(flags).ok()?;
+    rustix::pty::unlockpt(&controller).ok()?;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags).ok()?;
+    let mut modes = rustix::termios::tcgetattr(&terminal).ok()?;
+    modes.make_raw();
+    rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &modes).ok()?;
+    for side in [&controller, &terminal] {
+        rustix::fs::fcntl_setfl(side, OFlags::RDWR | OFlags::NONBLOCK).ok()?;
+    }
+    Some((controller, terminal))
+}
+
+/// Shows when what was written to a terminal has arrived: a thread of the kernel moves the bytes.
+///
+/// It watches the source before any set does, and the kernel wakes the last watcher first: when this one is woken, all are.
+pub(crate) struct Arrivals(OwnedFd);
+
+impl Arrivals {
+    pub(crate) fn of(source: &OwnedFd) -> Result<Self, String> {
+        let failed = |errno| format!("watching a terminal: {errno}");
+        let watcher = rustix::event::epoll::create(CreateFlags::CLOEXEC).map_err(failed)?;
+        let flags = EventFlags::IN | EventFlags::ET;
+        rustix::event::epoll::add(&watcher, source, EventData::new_u64(0), flags).map_err(failed)?;
+        Ok(Self(watcher))
+    }
+
+    /// Writes to the peer and waits until all of it has arrived. Returns whether the peer took it.
+    pub(crate) fn write(&self, peer: &OwnedFd, bytes: &[u8]) -> Result<bool, String> {
+        /// Only a hang reaches this limit.
+        const HANG_TIMEOUT_MS: i32 = 60_000;
+        // The work that io_uring leaves to this thread interrupts calls.
+        let wait =
+            |milliseconds| retry_on_intr(|| epoll::wait(self.0.as_fd(), &mut Vec::with_capacity(1), 1, milliseconds));
+        let _ = wait(0);
+        if rustix::io::write(peer, bytes) != Ok(bytes.len()) {
+            return Ok(false);
+        }
+        match wait(HANG_TIMEOUT_MS) {
+            Ok(1) => Ok(true),
+            outcome => Err(format!("what was written to a terminal does not arrive: {outcome:?}")),
+        }
+    }
+}
