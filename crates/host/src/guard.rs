@@ -78,7 +78,7 @@ pub fn guarded(work: impl FnOnce() -> u8) -> io::Result<WorkEnd> {
 
 /// Ends this process by a signal, as if it had never been blocked.
 pub fn end_by(signal: i32) -> io::Result<()> {
-    c10k_sys::termination::raise(signal)
+    c10k_sys::termination::end_by(signal)
 }
 
 /// The exit code of a guard that could not do its work; the work has none of them.

@@ -133,13 +133,14 @@ impl FamilySignals {
     }
 }
 
-/// `raise(signal)`: sends a signal to the calling thread. See raise(3).
+/// `sigaction(signal, SIG_DFL)`, then `raise(signal)`: ends the process by a signal that is not blocked, also if it is ignored.
+/// A shell starts background commands with SIGINT ignored. See sigaction(2) and raise(3).
 ///
 /// # Errors
 /// `EINVAL` for a number that is no signal.
-pub fn raise(signal: i32) -> io::Result<()> {
-    // SAFETY: the call takes a number.
-    if unsafe { libc::raise(signal) } == 0 {
+pub fn end_by(signal: i32) -> io::Result<()> {
+    // SAFETY: the calls take numbers, and the default action runs no code of this process.
+    if unsafe { libc::signal(signal, libc::SIG_DFL) != libc::SIG_ERR && libc::raise(signal) == 0 } {
         Ok(())
     } else {
         Err(io::Error::last_os_error())

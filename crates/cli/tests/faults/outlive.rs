@@ -40,7 +40,7 @@ fn leaving() -> String {
 fn whatever_signal_ends_a_study_nothing_of_it_is_left() {
     for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
         let study = Study::timed("0", "10m", &[("leaving", &leaving())]);
-        let mut running = study.start();
+        let mut running = study.start_in_background();
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut seen = BTreeSet::new();
         loop {

@@ -76,6 +76,16 @@ impl Study {
         self.command(&[]).spawn().expect("the command starts")
     }
 
+    /// As a shell starts a command in the background: it ignores SIGINT.
+    pub(crate) fn start_in_background(&self) -> Child {
+        let study = self.command(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+        shell.arg(study.get_program()).args(study.get_args());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell.spawn().expect("the shell starts")
+    }
+
     /// The last record of each variant.
     pub(crate) fn records(&self) -> Vec<CellRecord> {
         records(&self.out())
