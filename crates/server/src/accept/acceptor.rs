@@ -73,6 +73,8 @@ impl<S: AcceptSink> Acceptor<'_, S> {
             self.maintain();
             self.wait(stop, waits_for)?;
         }
+        // Before the listener ends: a client that finds it closed gets replies that close their connections.
+        self.server.stats.start_drain();
         // Connections for which there is no room now are reset by the end of the listener.
         let _ = accept_batch(&mut self, u32::MAX);
         // Children may hold copies of the listener. This ends it for all of them.

@@ -46,7 +46,6 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
         stats: WorkerStats::default(),
     };
     let mut forker = acceptor.run(stop)?;
-    server.stats.start_drain();
     let drain = server.config.deadlines.drain;
     children::interrupt_all(&mut forker.children, drain, || server.stats.lost());
     Ok(())

@@ -42,7 +42,6 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
         stats: WorkerStats::default(),
     };
     let spawner = acceptor.run(stop)?;
-    server.stats.start_drain();
     spawner.threads.interrupt_all(server.config.deadlines.drain);
     Ok(())
 }

@@ -59,7 +59,6 @@ fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result
         stats: WorkerStats::default(),
     };
     acceptor.run(stop)?;
-    server.stats.start_drain();
     queue.close();
     threads.interrupt_all(server.config.deadlines.drain);
     Ok(())

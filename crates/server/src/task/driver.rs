@@ -75,9 +75,9 @@ async fn serve(listener: OwnedFd, server: Arc<ServerContext>, stop: &Stop) -> Re
         () = acceptor.run(&listener) => {}
         () = stopped.notified() => {}
     }
+    server.stats.start_drain();
     acceptor.finish(&listener);
     drop(listener);
-    server.stats.start_drain();
     // This fails only if no connection is left.
     let _ = draining.send(());
     // This fails at the deadline. Connections that are left end with the runtime.
