@@ -68,7 +68,12 @@ fn declare_pairs(rig: &mut Rig, size: usize) -> HashMap<Key, OwnedFd> {
 
 /// `epoll_wait` accepts at most `INT_MAX` bytes of events, and room for one more is `EINVAL`.
 fn a_batch_may_hold_more_than_the_kernel_returns_at_once(setup: Setup) -> Outcome {
-    const MOST: usize = i32::MAX as usize / 12;
+    /// The size of an event of epoll(7), which a batch stores.
+    const EVENT_BYTES: usize = 12;
+    const MOST: usize = i32::MAX as usize / EVENT_BYTES;
+    if Vec::<u8>::new().try_reserve_exact((MOST + 1) * EVENT_BYTES).is_err() {
+        return Outcome::Unavailable("the batch needs 2 GiB of memory; in the guest give --memory 3072".to_owned());
+    }
     let mut rig = Rig::with(setup, &Options::default(), MOST + 1);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
