@@ -1,12 +1,17 @@
 //! Whole studies over real sockets: the files in their folder, no loss after a kill, and one line for each mistake. Whether a
 //! cell is valid depends on what else the machine does; whether these tests pass does not.
 
+#[path = "support/processes.rs"]
+mod processes;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use processes::{all_gone, below};
 
 const EXPERIMENT: &str = r#"
 name = "small"
@@ -202,7 +207,7 @@ fn killed(mut study: Child, out: &Path, kill_at: usize, enough: usize) -> BTreeS
     let mut children = BTreeSet::new();
     loop {
         let ended = study.try_wait().expect("it can be waited for").is_some();
-        let now = children_of(study.id());
+        let now: Vec<u32> = below(study.id()).into_iter().map(|(pid, _)| pid).collect();
         let enough = now.len() >= enough;
         children.extend(now);
         if ended || (records(out).len() >= kill_at && enough) {
@@ -216,37 +221,6 @@ fn killed(mut study: Child, out: &Path, kill_at: usize, enough: usize) -> BTreeS
     let _ = study.kill();
     study.wait().expect("it can be waited for");
     children
-}
-
-/// The children of all its threads, and their children.
-fn children_of(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let own: Vec<u32> = tasks
-        .flat_map(|task| {
-            let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let pids: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-            pids
-        })
-        .collect();
-    let below = own.iter().flat_map(|&child| children_of(child)).collect::<Vec<_>>();
-    own.into_iter().chain(below).collect()
-}
-
-fn gone(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-}
-
-fn all_gone(children: &BTreeSet<u32>) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    for &pid in children {
-        while !gone(pid) {
-            assert!(Instant::now() < deadline, "process {pid} outlived the lab");
-            std::thread::yield_now();
-        }
-    }
 }
 
 /// The server's workers are children of a child. They must not outlive the lab either.
@@ -275,7 +249,7 @@ fn a_killed_lab_leaves_no_worker_of_a_forking_server_behind() {
         // The server, a worker and the generator at least.
         let children = killed(child, &out, 0, 3);
         assert!(children.len() >= 3, "{model}: {children:?}");
-        all_gone(&children);
+        all_gone(&children, "KILL");
     }
 }
 
@@ -299,7 +273,7 @@ fn a_study_that_is_killed_again_and_again_ends_with_every_cell_once() {
     // Before the last record, so that the study still runs. Each further run of a disturbed cell adds a record.
     for kill_at in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] {
         let child = study(&start).spawn().expect("the command starts");
-        all_gone(&killed(child, &out, kill_at, 1));
+        all_gone(&killed(child, &out, kill_at, 1), "KILL");
         // A kill during a write leaves such a line.
         if out.join("records.ndjson").is_file() {
             let mut torn = fs::read(out.join("records.ndjson")).expect("it is there");

@@ -16,10 +16,10 @@ use rustix::{
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
+use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, tcp_pair, write};
 use std::{
     net::{TcpListener, TcpStream},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
     time::Duration,
 };
 
@@ -54,16 +54,6 @@ fn pending() -> Vec<Taken> {
 
 fn assert_no_signal() {
     assert_eq!(signal::wait(&mask(), Some(QUIET_PERIOD)), Err(Errno::AGAIN));
-}
-
-fn tcp_pair() -> (OwnedFd, OwnedFd) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-    let (server, _) = listener.accept().expect("the other end");
-    for stream in [&client, &server] {
-        stream.set_nonblocking(true).expect("O_NONBLOCK");
-    }
-    (client.into(), server.into())
 }
 
 fn limit_queue(signals: u64) {

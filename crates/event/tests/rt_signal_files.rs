@@ -6,6 +6,8 @@
 
 #[path = "support/sockets.rs"]
 mod sockets;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use c10k_sys::{
     poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, PollEntry, poll},
@@ -16,14 +18,14 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType},
     pipe::PipeFlags,
-    pty::OpenptFlags,
 };
-use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
+use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, tcp_pair, write};
 use std::{
-    net::{TcpListener, TcpStream},
-    os::fd::{AsFd, OwnedFd},
+    net::TcpListener,
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
+use terminal::terminal_pair;
 
 fn signal() -> Signal {
     Signal::real_time().last().expect("there are real-time signals")
@@ -74,31 +76,6 @@ fn fill(fd: impl AsFd, size: usize) {
 fn drain(fd: impl AsFd) {
     let mut buffer = vec![0; 1 << 20];
     while rustix::io::read(&fd, &mut buffer).is_ok_and(|count| count > 0) {}
-}
-
-fn tcp_pair() -> (OwnedFd, OwnedFd) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-    let (server, _) = listener.accept().expect("the other end");
-    for stream in [&client, &server] {
-        stream.set_nonblocking(true).expect("O_NONBLOCK");
-    }
-    (client.into(), server.into())
-}
-
-/// The controlling side of a raw pseudo-terminal, and its terminal. `None` if this machine has none.
-fn terminal_pair() -> Option<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let controller = rustix::pty::openpt(flags).ok()?;
-    rustix::pty::unlockpt(&controller).ok()?;
-    let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags).ok()?;
-    let mut modes = rustix::termios::tcgetattr(&terminal).ok()?;
-    modes.make_raw();
-    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Now, &modes).ok()?;
-    for side in [&controller, &terminal] {
-        rustix::fs::fcntl_setfl(side, OFlags::RDWR | OFlags::NONBLOCK).ok()?;
-    }
-    Some((controller, terminal))
 }
 
 #[test]
@@ -231,7 +208,7 @@ fn the_ends_of_a_pipe_signal_each_others_close_as_data_and_room() {
 #[test]
 fn a_terminal_whose_other_side_closes_sends_no_signal() {
     for closes_controller in [false, true] {
-        let Some((controller, terminal)) = terminal_pair() else {
+        let Ok((controller, terminal)) = terminal_pair() else {
             return eprintln!("no pseudo-terminal can be opened here");
         };
         let (kept, closed) = if closes_controller {
@@ -253,7 +230,7 @@ fn a_terminal_whose_other_side_closes_sends_no_signal() {
 
 #[test]
 fn a_terminal_that_was_full_before_arming_sends_no_poll_out() {
-    let Some((controller, terminal)) = terminal_pair() else {
+    let Ok((controller, terminal)) = terminal_pair() else {
         return eprintln!("no pseudo-terminal can be opened here");
     };
     // The kernel moves the bytes in a thread of its own, so there may be room once more.

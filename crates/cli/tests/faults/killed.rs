@@ -1,11 +1,11 @@
 //! A process of a study is killed: the server, the generator, a worker, in every phase. No such cell counts as measured.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use c10k_record::{CellRecord, CellStatus};
 
+use crate::processes::{below, command_of};
 use crate::support::{Study, external, said};
 
 /// A process below a study, with its command line and how long it has been seen.
@@ -14,37 +14,6 @@ struct Seen {
     parent: u32,
     command: String,
     since: Instant,
-}
-
-/// The processes below `root`, each with its parent.
-pub(crate) fn below(root: u32) -> Vec<(u32, u32)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir("/proc").expect("Linux has it").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit(") ").next().unwrap_or_default();
-        if let Some(parent) = after_name
-            .split(' ')
-            .nth(1)
-            .and_then(|parent| parent.parse::<u32>().ok())
-        {
-            all.push((pid, parent));
-        }
-    }
-    let mut tree = vec![(root, 0)];
-    let mut next = 0;
-    while let Some(&(above, _)) = tree.get(next) {
-        next += 1;
-        tree.extend(all.iter().filter(|(_, parent)| *parent == above));
-    }
-    tree.split_off(1)
-}
-
-pub(crate) fn command_of(pid: u32) -> String {
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&words).replace('\0', " ")
 }
 
 fn signal(name: &str, pid: u32) {

@@ -5,4 +5,6 @@ mod absurd;
 mod damaged;
 mod killed;
 mod outlive;
+#[path = "../support/processes.rs"]
+mod processes;
 mod support;

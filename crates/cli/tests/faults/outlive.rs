@@ -1,7 +1,6 @@
 //! Nothing that a study starts outlives it, and nothing that a cell starts outlives the cell.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
@@ -9,27 +8,8 @@ use std::time::{Duration, Instant};
 
 use c10k_record::CellStatus;
 
-use crate::killed::{below, command_of};
+use crate::processes::{all_gone, below, command_of, gone};
 use crate::support::{OWN, Study, external, free_port, said};
-
-fn gone(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-}
-
-#[track_caller]
-fn all_gone(pids: &BTreeSet<u32>, how: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    for &pid in pids {
-        while !gone(pid) {
-            assert!(
-                Instant::now() < deadline,
-                "{how}: '{}' ({pid}) is still there",
-                command_of(pid)
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
 
 /// A server that leaves a process of another session behind.
 fn leaving() -> String {

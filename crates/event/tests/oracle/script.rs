@@ -177,7 +177,7 @@ impl Run {
     }
 
     fn declare_a_terminal(&mut self, how: u8) -> Result<(), String> {
-        let Some((controller, terminal)) = terminal::pair() else {
+        let Ok((controller, terminal)) = terminal::terminal_pair() else {
             return Ok(());
         };
         let (source, peer) = if how & 0x10 == 0 {

@@ -1,29 +1,15 @@
 //! Pseudo-terminals as sources of scripts.
 
+#[path = "../support/terminal.rs"]
+mod pair;
+
 use c10k_sys::epoll;
+pub(crate) use pair::terminal_pair;
 use rustix::{
     event::epoll::{CreateFlags, EventData, EventFlags},
-    fs::OFlags,
     io::retry_on_intr,
-    pty::OpenptFlags,
-    termios::OptionalActions,
 };
 use std::os::fd::{AsFd, OwnedFd};
-
-/// The controlling side of a raw pseudo-terminal, and its terminal. `None` if this machine has none.
-pub(crate) fn pair() -> Option<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let controller = rustix::pty::openpt(flags).ok()?;
-    rustix::pty::unlockpt(&controller).ok()?;
-    let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags).ok()?;
-    let mut modes = rustix::termios::tcgetattr(&terminal).ok()?;
-    modes.make_raw();
-    rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &modes).ok()?;
-    for side in [&controller, &terminal] {
-        rustix::fs::fcntl_setfl(side, OFlags::RDWR | OFlags::NONBLOCK).ok()?;
-    }
-    Some((controller, terminal))
-}
 
 /// Shows when what was written to a terminal has arrived: a thread of the kernel moves the bytes.
 ///
