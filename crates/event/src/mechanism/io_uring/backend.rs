@@ -12,7 +12,7 @@ use crate::{
     readiness::poll_bits,
 };
 use c10k_sys::{
-    poll::{POLLERR, POLLHUP},
+    poll::{POLLERR, POLLHUP, POLLRDHUP},
     poll_ring::{BusyPoll, Completion, PollRing, Shots},
     ring_setup,
 };
@@ -34,6 +34,8 @@ const SUBMISSIONS: u32 = 1_024;
 const COMPLETIONS: u32 = 4_096;
 /// The conditions of a source that will not change any more.
 const ENDED: u16 = POLLHUP | POLLERR;
+/// The peer has closed its half of the connection.
+const HALF_CLOSED: u32 = POLLRDHUP as u32;
 /// The user data of a removal's own completion. No key has these bits: they are [`Key::NONE`]'s.
 const REMOVAL: u64 = u64::MAX;
 
@@ -57,6 +59,19 @@ struct Request {
     bits: u32,
     trigger: Trigger,
     state: RequestState,
+    mode: Mode,
+}
+
+/// How a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// As the trigger requires.
+    Direct,
+    /// It stays, and completes at each change. The kernel reports a half-closed peer although it was not asked for: a level
+    /// request would complete at once, again and again.
+    AtChanges,
+    /// As `AtChanges`, after its event. The next wait ends it.
+    Spent,
 }
 
 /// Whether the kernel has a request, according to the completions taken from the ring.
@@ -138,7 +153,7 @@ impl IoUringPoll {
         let Some(request) = requests.get(key).filter(|request| request.state == RequestState::Ended) else {
             return Ok(());
         };
-        let shots = if request.trigger == Trigger::Edge {
+        let shots = if request.trigger == Trigger::Edge || request.mode == Mode::AtChanges {
             Shots::Many
         } else {
             Shots::One
@@ -220,8 +235,41 @@ impl IoUringPoll {
     #[inline]
     fn deliver(&mut self, completion: Completion, events: &mut Events, counters: &mut Counters) {
         match completion.result {
+            Ok(bits) if bits & HALF_CLOSED != 0 => self.deliver_half_closed(completion, bits, events, counters),
             Ok(bits) if completion.more => events.push(Key::from_bits(completion.data), poll_result(bits)),
             _ => self.deliver_last(completion, events, counters),
+        }
+    }
+
+    /// As [`deliver`](Self::deliver), after the peer has closed its half. The kernel adds this condition to every request: it
+    /// is no event of a source whose interest does not include it.
+    #[cold]
+    fn deliver_half_closed(&mut self, completion: Completion, bits: u32, events: &mut Events, counters: &mut Counters) {
+        let key = Key::from_bits(completion.data);
+        let unasked = |request: &&mut Request| request.bits & HALF_CLOSED == 0;
+        let Some(request) = self.requests.get(key).filter(unasked) else {
+            if completion.more {
+                events.push(key, poll_result(bits));
+            } else {
+                self.deliver_last(completion, events, counters);
+            }
+            return;
+        };
+        let asked = bits & (request.bits | u32::from(ENDED));
+        if asked == 0 {
+            if !completion.more {
+                request.mode = Mode::AtChanges;
+                self.again.push(key);
+            }
+        } else if request.mode != Mode::Spent {
+            events.push(key, poll_result(asked));
+            let goes_on = request.trigger != Trigger::Oneshot;
+            if completion.more && request.trigger != Trigger::Edge {
+                request.mode = Mode::Spent;
+                self.again.push(key);
+            } else if !completion.more && goes_on {
+                self.again.push(key);
+            }
         }
     }
 
@@ -277,11 +325,30 @@ impl IoUringPoll {
         }
     }
 
+    /// Ends a request that stayed although its trigger is not edge, after its event. Returns its trigger if it was one.
+    fn end_spent(&mut self, key: Key, counters: &mut Counters) -> Result<Option<Trigger>, Errno> {
+        if !self
+            .requests
+            .get(key)
+            .is_some_and(|request| request.mode == Mode::Spent)
+        {
+            return Ok(None);
+        }
+        self.cancel(key, counters)?;
+        Ok(self.requests.get(key).map(|request| {
+            (request.mode, request.state) = (Mode::Direct, RequestState::Ended);
+            request.trigger
+        }))
+    }
+
     /// Submits again the requests that ended with their events.
     #[inline(never)]
     fn submit_again(&mut self, counters: &mut Counters) -> Result<(), Errno> {
         for index in 0..self.again.len() {
-            self.submit(self.again[index], counters)?;
+            let key = self.again[index];
+            if self.end_spent(key, counters)? != Some(Trigger::Oneshot) {
+                self.submit(key, counters)?;
+            }
         }
         self.again.clear();
         Ok(())
@@ -304,6 +371,7 @@ impl Backend for IoUringPoll {
             bits,
             trigger,
             state: RequestState::Ended,
+            mode: Mode::Direct,
         };
         *self.requests.slot(key) = Some(request);
         self.submit(key, counters).map_err(failed)
@@ -320,7 +388,7 @@ impl Backend for IoUringPoll {
         if let Some(request) = self.requests.get(key) {
             request.bits = u32::from(poll_bits(watch.interest()));
             request.trigger = watch.trigger();
-            request.state = RequestState::Ended;
+            (request.mode, request.state) = (Mode::Direct, RequestState::Ended);
         }
         self.submit(key, counters).map_err(failed)
     }

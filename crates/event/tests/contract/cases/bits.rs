@@ -4,7 +4,7 @@ use crate::{
     About::EachTrigger,
     Isolation::SharedProcess,
     Outcome, Setup,
-    rig::{Rig, drain, tcp_pair, unblock, write},
+    rig::{Rig, drain, fill, tcp_pair, unblock, write},
 };
 use c10k_event::{Interest, Key, Readiness, ReadinessDetail};
 use rustix::{
@@ -21,6 +21,7 @@ super::cases! {
     a_full_close_is_readable_with_its_detail_if_supported: EachTrigger, SharedProcess;
     a_reset_is_readable_with_its_detail_if_supported: EachTrigger, SharedProcess;
     a_half_close_before_the_declaration_is_reported: EachTrigger, SharedProcess;
+    a_half_close_does_not_disturb_a_source_that_waits_for_room: EachTrigger, SharedProcess;
     an_established_connection_is_writable: EachTrigger, SharedProcess;
     a_refused_connection_is_reported: EachTrigger, SharedProcess;
     out_of_band_data_is_reported_as_priority: EachTrigger, SharedProcess;
@@ -116,6 +117,24 @@ fn connecting(address: SocketAddr) -> OwnedFd {
             socket
         },
     )
+}
+
+fn a_half_close_does_not_disturb_a_source_that_waits_for_room(setup: Setup) -> Outcome {
+    /// One wait, and what some mechanisms do once for a change that turns out to be none.
+    const CALLS_MAX: u64 = 16;
+    let mut rig = Rig::new(setup);
+    let (ours, theirs) = tcp_pair();
+    fill(&theirs);
+    let key = rig.declare(theirs, Interest::WRITABLE);
+    rustix::net::shutdown(&ours, Shutdown::Write).expect("shutdown succeeds");
+    let calls = |rig: &Rig| -> u64 { rig.set.counters().syscalls().map(|(_, count)| count).sum() };
+    let before = calls(&rig);
+    rig.assert_silent();
+    let made = calls(&rig) - before;
+    assert!(made <= CALLS_MAX, "{made} system calls in one wait without an event");
+    drain(&ours);
+    rig.expect(key, Readiness::WRITABLE);
+    Outcome::Pass
 }
 
 fn an_established_connection_is_writable(setup: Setup) -> Outcome {
