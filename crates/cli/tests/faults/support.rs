@@ -79,8 +79,9 @@ impl Study {
     /// As a shell starts a command in the background: it ignores SIGINT.
     pub(crate) fn start_in_background(&self) -> Child {
         let study = self.command(&[]);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+        // Below nohup(1), SIGHUP would be ignored too, and would stay so.
+        let mut shell = Command::new("env");
+        shell.args(["--default-signal=HUP", "sh", "-c", "trap '' INT; exec \"$0\" \"$@\""]);
         shell.arg(study.get_program()).args(study.get_args());
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         shell.spawn().expect("the shell starts")

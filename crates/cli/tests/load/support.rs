@@ -52,8 +52,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
-        let command = command.arg("load").args(arguments);
+        // A SIGHUP that is ignored, as below nohup(1), would stay ignored.
+        let mut command = Command::new("env");
+        let command = command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_c10k"), "load"]);
+        let command = command.args(arguments);
         let command = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
