@@ -20,6 +20,8 @@ pub(crate) struct Measure {
 /// Where the value of a measure comes from.
 enum Reading {
     Record(fn(&CellRecord) -> Option<f64>),
+    /// A count of the passes in which system calls and context switches are counted, rather than of the blocks.
+    Pass(fn(&CellRecord) -> Option<f64>),
     /// A figure that a probe prints, by its key.
     Figure(&'static str),
 }
@@ -28,14 +30,14 @@ impl Measure {
     /// Its value in a record; `None` if the record does not have it.
     pub(crate) fn read(&self, record: &CellRecord) -> Option<f64> {
         match self.reading {
-            Reading::Record(read) => read(record),
+            Reading::Record(read) | Reading::Pass(read) => read(record),
             Reading::Figure(key) => record.probe.as_ref()?.values.get(key).copied(),
         }
     }
 
-    /// Whether it is read in the passes in which system calls are counted, rather than in the blocks.
+    /// Whether it is read in the passes that count, rather than in the blocks.
     pub(crate) fn is_per_pass(&self) -> bool {
-        self.name.starts_with("syscall")
+        matches!(self.reading, Reading::Pass(_))
     }
 }
 
@@ -53,6 +55,16 @@ const fn measure(
     }
 }
 
+/// A measure that is counted in a pass of its own.
+const fn counted_measure(name: &'static str, label: &'static str, read: fn(&CellRecord) -> Option<f64>) -> Measure {
+    Measure {
+        name,
+        label,
+        unit: "",
+        reading: Reading::Pass(read),
+    }
+}
+
 /// Calls that servers of other projects use to wait for events, in addition to those of the mechanisms' rows.
 const OTHER_WAITS: &[&str] = &["epoll_pwait", "io_uring_enter", "poll", "select"];
 
@@ -63,10 +75,9 @@ const AMBIGUOUS_WAITS: &[&str] = &["read"];
 /// A row for one call that a claim may be about.
 macro_rules! by_name {
     ($name:literal) => {
-        measure(
+        counted_measure(
             concat!("syscall-", $name, "-per-request"),
             concat!("calls of ", $name, " per request"),
-            "",
             |record| counted(record, |name| name == $name),
         )
     };
@@ -180,16 +191,22 @@ static MEASURES: &[Measure] = &[
         "",
         |record| per_request(record, |meters| meters.page_faults),
     ),
-    measure(
+    counted_measure(
+        "all-switches-per-request",
+        "context switches per request, those of tasks that ended included",
+        |record| {
+            let calls = counted_in_pass(record)?;
+            calls_per_request(calls, calls.switches?)
+        },
+    ),
+    counted_measure(
         "syscalls-per-request",
         "system calls of the server per request",
-        "",
         |record| counted(record, |_| true),
     ),
-    measure(
+    counted_measure(
         "syscall-waits-per-request",
         "system calls that wait for events, per request",
-        "",
         waits_per_request,
     ),
     by_name!("accept4"),
@@ -383,13 +400,18 @@ fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
     ratio(per_second, record.load.as_ref()?.rate_achieved)
 }
 
+/// What the pass has counted in this cell, if it was valid.
+fn counted_in_pass(record: &CellRecord) -> Option<&CallRecord> {
+    record
+        .calls
+        .as_ref()
+        .filter(|calls| calls.status == CellStatus::Measured)
+}
+
 /// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` if no
 /// pass has counted this cell.
 fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<f64> {
-    let calls = record
-        .calls
-        .as_ref()
-        .filter(|calls| calls.status == CellStatus::Measured)?;
+    let calls = counted_in_pass(record)?;
     let of_interest = calls.by_name.iter().filter(|(name, _)| wanted(name));
     let count: u64 = of_interest.map(|(_, count)| count).sum();
     calls_per_request(calls, count)
@@ -451,6 +473,7 @@ mod tests {
             tool: "strace".to_owned(),
             window_ns: 1_000_000_000,
             rate_achieved: 100.0,
+            switches: Some(300),
             by_name: [
                 ("epoll_wait", 100),
                 ("ppoll", 200),
@@ -472,6 +495,7 @@ mod tests {
         assert_eq!(waits_of(&["rt_sigtimedwait"]), Some(8.0));
         assert_eq!(waits_of(&["read", "rt_sigtimedwait"]), Some(12.0));
         assert_eq!(waits_of(&[]), Some(11.0));
+        assert_eq!(value("all-switches-per-request", &record), Some(3.0));
     }
 
     #[test]

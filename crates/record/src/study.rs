@@ -137,7 +137,7 @@ pub struct CellRecord {
     pub calls: Option<CallRecord>,
 }
 
-/// One line of `calls.ndjson`: one run of one cell in which only system calls were counted.
+/// One line of `calls.ndjson`: one run of one cell in which only system calls and context switches were counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// [`crate::SCHEMA`].
@@ -163,6 +163,9 @@ pub struct CallRecord {
     pub rate_achieved: f64,
     /// System calls by name.
     pub by_name: BTreeMap<String, u64>,
+    /// Context switches of the server's tasks, of those that ended included. `None` with `strace`.
+    #[serde(default)]
+    pub switches: Option<u64>,
 }
 
 /// What the lab measured from outside the server, between the generator's phases `measuring` and `measured`.

@@ -1,13 +1,15 @@
-//! Counts the system calls of a server by name between two instants, with a tool of the machine.
+//! Counts the system calls of a server by name, and its context switches, between two instants, with a tool of the machine.
 //!
 //! Counting and measuring time are separate: a traced call costs more than the same call untraced. There are two tools, and
 //! the result says which one counted:
 //!
 //! * `perf stat` on the server's CPU: the kernel counts at its own tracepoint, at little cost. Needs root (or `CAP_PERFMON`
 //!   and a readable tracefs) and a CPU that the generator does not run on. Counts the tasks on that CPU that have the name of
-//!   the server's executable.
+//!   the server's executable. Their context switches are counted at the scheduler's tracepoint, those of tasks that have
+//!   ended included, which no file in `/proc` has.
 //! * `strace` around the server: needs no privilege and follows the process tree, but stops the server twice at each
-//!   call. At a high rate the server then handles more events per wait than at full speed.
+//!   call. At a high rate the server then handles more events per wait than at full speed. Context switches are not counted:
+//!   the stops would be among them.
 
 mod perf;
 mod strace;
@@ -139,7 +141,8 @@ mod tests {
     use std::process::Stdio;
     use std::time::Duration;
 
-    /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it.
+    /// Counts a shell that makes at least 200 calls of `chdir` in the window, after some outside of it, and has 20 children
+    /// that end.
     fn count(tool: CallTool, cpu: &[usize]) -> CallCounts {
         let folder = tempfile::tempdir().expect("a folder");
         let mut counting = tool
@@ -147,7 +150,8 @@ mod tests {
             .expect("it works here");
         let mut command = counting.prefix();
         let script = "n=0; while [ $n -lt 300 ]; do cd /; n=$((n+1)); done; echo ready; read go; \
-                      n=0; while [ $n -lt 200 ]; do cd /; n=$((n+1)); done; echo done; read end";
+                      n=0; while [ $n -lt 200 ]; do cd /; n=$((n+1)); done; \
+                      n=0; while [ $n -lt 20 ]; do (:); n=$((n+1)); done; echo done; read end";
         command.extend(["sh", "-c", script].map(str::to_owned));
         let mut builder = Command::new(&command[0]);
         builder.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -179,9 +183,12 @@ mod tests {
             let counts = count(tool, &cpus[..1]);
             let counted = counts.by_name.get("chdir").copied().unwrap_or_default();
             match tool {
-                CallTool::Strace => assert_eq!(counted, 200, "{counts:?}"),
+                CallTool::Strace => assert_eq!((counted, counts.switches), (200, None), "{counts:?}"),
                 // Another test may run on this CPU; none makes as many as the shell did before the window.
-                CallTool::Perf { .. } => assert!((200..500).contains(&counted), "{counts:?}"),
+                CallTool::Perf { .. } => {
+                    assert!((200..500).contains(&counted), "{counts:?}");
+                    assert!(counts.switches.is_some_and(|switches| switches >= 20), "{counts:?}");
+                }
             }
             assert!(counts.window > Duration::ZERO, "{tool:?}");
         }

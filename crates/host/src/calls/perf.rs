@@ -20,6 +20,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// removing hundreds of them takes seconds of grace periods.
 const CALL: &str = "raw_syscalls:sys_enter";
 
+/// The tracepoint of context switches. The kernel knows the task that leaves the CPU.
+const SWITCH: &str = "sched:sched_switch";
+
 /// The calls that servers make. All others are counted together as `other`, so that the sum is complete.
 const NAMES: &[(&str, libc::c_long)] = &[
     #[cfg(target_arch = "x86_64")]
@@ -81,7 +84,7 @@ const NAMES: &[(&str, libc::c_long)] = &[
 pub(super) fn probe(cpu: usize) -> Result<(), String> {
     let cpu = cpu.to_string();
     run_once(
-        Command::new("perf").args(["stat", "-C", &cpu, "-x,", "-e", CALL, "--", "true"]),
+        Command::new("perf").args(["stat", "-C", &cpu, "-x,", "-e", CALL, "-e", SWITCH, "--", "true"]),
         "perf",
     )
 }
@@ -97,7 +100,8 @@ pub(super) struct Session {
 impl Session {
     /// Starts perf with its counters off and waits until it answers.
     pub(super) fn begin(cpu: usize, program: &Path, folder: &Path, cpus: &[usize]) -> io::Result<Self> {
-        let of_server = task_filter(program)?;
+        let name = name_pattern(program)?;
+        let of_server = format!("comm ~ {name}");
         let files = [".calls-control", ".calls-answers", ".calls-counts"].map(|name| folder.join(name));
         let [control, answers, counts] = &files;
         for pipe in [control, answers] {
@@ -117,18 +121,9 @@ impl Session {
         let (control_file, answers_file) = (open(control)?, open(answers)?);
         let mut command = Command::new("perf");
         command
-            .args([
-                "stat",
-                "-C",
-                &cpu.to_string(),
-                "-x,",
-                "-D",
-                "-1",
-                "-e",
-                CALL,
-                "--filter",
-                &of_server,
-            ])
+            .args(["stat", "-C", &cpu.to_string(), "-x,", "-D", "-1"])
+            .args(["-e", SWITCH, "--filter", &format!("prev_comm ~ {name}")])
+            .args(["-e", CALL, "--filter", &of_server])
             .args(NAMES.iter().flat_map(|(_, number)| {
                 [
                     "-e".to_owned(),
@@ -198,7 +193,7 @@ impl Drop for Session {
 }
 
 /// Tasks are known by their name, which is the beginning of their executable's: threads and children inherit it.
-fn task_filter(program: &Path) -> io::Result<String> {
+fn name_pattern(program: &Path) -> io::Result<String> {
     /// `TASK_COMM_LEN` less its end.
     const LONGEST: usize = 15;
     let name = program.file_name().unwrap_or_default().to_string_lossy();
@@ -209,19 +204,20 @@ fn task_filter(program: &Path) -> io::Result<String> {
         )));
     }
     let name: String = name.chars().take(LONGEST).collect();
-    Ok(format!("comm ~ \"{name}*\""))
+    Ok(format!("\"{name}*\""))
 }
 
-/// Lines of `-x,`: the count, a unit, the event, the time for which it counted, …; all calls first, then by name in the
-/// order in which they were asked for.
+/// Lines of `-x,`: the count, a unit, the event, the time for which it counted, …; context switches first, then all calls,
+/// then calls by name in the order in which they were asked for.
 fn parse(text: &str) -> Option<CallCounts> {
     let mut lines = text.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(',').collect();
         match fields.as_slice() {
-            [count, _, CALL, time_ns, ..] => Some((count.parse::<u64>().ok()?, time_ns.parse::<u64>().ok()?)),
+            [count, _, SWITCH | CALL, time_ns, ..] => Some((count.parse::<u64>().ok()?, time_ns.parse::<u64>().ok()?)),
             _ => None,
         }
     });
+    let (switches, _) = lines.next()?;
     let (all, window_ns) = lines.next().filter(|(_, window_ns)| *window_ns > 0)?;
     let mut by_name = BTreeMap::new();
     for (name, _) in NAMES {
@@ -236,6 +232,7 @@ fn parse(text: &str) -> Option<CallCounts> {
     }
     Some(CallCounts {
         by_name,
+        switches: Some(switches),
         window: Duration::from_nanos(window_ns),
     })
 }
@@ -246,20 +243,21 @@ mod tests {
 
     #[test]
     fn tasks_are_filtered_by_as_much_of_the_name_as_the_kernel_keeps() {
-        let filter = |path: &str| task_filter(Path::new(path));
-        assert_eq!(filter("/usr/sbin/nginx").expect("a plain name"), "comm ~ \"nginx*\"");
+        let pattern = |path: &str| name_pattern(Path::new(path));
+        assert_eq!(pattern("/usr/sbin/nginx").expect("a plain name"), "\"nginx*\"");
         assert_eq!(
-            filter("a-very-long-name-indeed").expect("plain"),
-            "comm ~ \"a-very-long-nam*\""
+            pattern("a-very-long-name-indeed").expect("plain"),
+            "\"a-very-long-nam*\""
         );
-        assert!(filter("/tmp/a \"name").is_err());
+        assert!(pattern("/tmp/a \"name").is_err());
     }
 
     #[test]
     fn counts_are_read_by_name_and_the_rest_is_not_lost() {
         let line = |count: u64| format!("{count},,{CALL},500000000,100.00,,\n");
+        let switches = format!("25,,{SWITCH},500000000,100.00,,\n");
         let by_name = NAMES.iter().map(|(name, _)| line(if *name == "read" { 30 } else { 0 }));
-        let text = format!("# started\n\n{}{}", line(40), by_name.collect::<String>());
+        let text = format!("# started\n\n{switches}{}{}", line(40), by_name.collect::<String>());
         let counts = parse(&text).expect("it is whole");
         let names: Vec<(&str, u64)> = counts
             .by_name
@@ -267,7 +265,7 @@ mod tests {
             .map(|(name, count)| (name.as_str(), *count))
             .collect();
         assert_eq!(names, [("other", 10), ("read", 30)]);
-        assert_eq!(counts.window, Duration::from_millis(500));
-        assert_eq!(parse(&line(40)), None, "half of it is nothing");
+        assert_eq!((counts.switches, counts.window), (Some(25), Duration::from_millis(500)));
+        assert_eq!(parse(&(switches + &line(40))), None, "half of it is nothing");
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// System calls by name, and the time in which they were counted.
+/// System calls by name and context switches, and the time in which they were counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallCounts {
     /// Calls, by name; only those that were made.
     pub by_name: BTreeMap<String, u64>,
+    /// How often one of the server's tasks left its CPU, to wait, to make room for another, or because it ended. `None` if
+    /// the tool cannot see it.
+    pub switches: Option<u64>,
     /// The time for which the counting was on.
     pub window: Duration,
 }

@@ -20,7 +20,8 @@ pub struct ProcessTree {
 /// The sums over the tree up to one instant.
 ///
 /// A child that ended and was reaped still counts: its parent's sums have its CPU time (all children together, rounded to
-/// 10 ms) and its faults, but not its context switches. Where children come and go, context switches are a lower bound.
+/// 10 ms) and its faults, but not its context switches. Where children or threads come and go, context switches are a lower bound;
+/// [`crate::calls`] counts all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeUsage {
     /// CPU time.

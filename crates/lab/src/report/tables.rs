@@ -29,6 +29,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("response-ms-p50", "p50 ms"),
     ("response-ms-p99", "p99 ms"),
     ("switches-per-request", "switches/request"),
+    ("all-switches-per-request", "switches/request, ended tasks included"),
     ("syscalls-per-request", "calls/request"),
     ("events-per-wait", "events/wait"),
     ("overflows", "overflows"),

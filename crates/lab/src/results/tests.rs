@@ -20,6 +20,7 @@ fn call(status: CellStatus, pass: u32) -> CallRecord {
         window_ns: 0,
         rate_achieved: 0.0,
         by_name: [].into(),
+        switches: None,
     }
 }
 

@@ -96,8 +96,13 @@ fn take(counting: CallCounting, record: &mut CallRecord) {
                 .reasons
                 .push("no system call of a task called like the server was seen".to_owned());
         }
-        Ok(CallCounts { by_name, window }) => {
+        Ok(CallCounts {
+            by_name,
+            switches,
+            window,
+        }) => {
             record.by_name = by_name;
+            record.switches = switches;
             record.window_ns = nanos(window);
         }
         Err(error) => {
@@ -120,6 +125,7 @@ fn ended(cell: &Cell, pass: u32, tool: &str, status: CellStatus, reason: String)
         window_ns: 0,
         rate_achieved: 0.0,
         by_name: [].into(),
+        switches: None,
     }
 }
 
