@@ -125,7 +125,10 @@ fn a_damaged_study_of_a_set_loses_no_other_study() {
         if is_measured(&out.join("first")) && is_measured(&out.join("second")) {
             break;
         }
-        assert!(tries < TRIES, "the machine was too busy to measure four cells in {TRIES} sets");
+        assert!(
+            tries < TRIES,
+            "the machine was too busy to measure four cells in {TRIES} sets"
+        );
         fs::remove_dir_all(&out).expect("it was written");
     }
     fs::write(out.join("first/manifest.json"), "{").expect("it can be written");

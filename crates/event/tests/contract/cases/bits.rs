@@ -190,7 +190,7 @@ fn a_pipe_without_a_reader_is_writable(setup: Setup) -> Outcome {
     let mut rig = Rig::new(setup);
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
     let writer = unblock(writer);
-    crate::rig::fill(&writer);
+    fill(&writer);
     let key = rig.declare(writer, Interest::WRITABLE);
     rig.assert_silent();
     drop(reader);
