@@ -5,10 +5,12 @@ mod options;
 mod outputs;
 mod values;
 
+use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use c10k_load::{Criterion, LoadPlan, RunEvent, Stop, find_max, run_until, search_text};
+use c10k_load::{Criterion, LoadPlan, Moment, RunEvent, Stop, find_max, run_until, run_windows, search_text};
 use c10k_record::{LoadPhase, LoadRecord};
 use serde::Serialize;
 
@@ -29,6 +31,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     let options = *args.options;
     let files = options.outputs.create_files()?;
     let plan = options.plan()?;
+    if options.windows {
+        return windows(&plan);
+    }
     let stop = Stop::default();
     stop.on_signals()?;
     if let Some(criterion) = options.criterion() {
@@ -42,11 +47,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             && options.phases
             && printed.is_ok()
         {
-            printed = print_json(&LoadRecord::Phase {
-                schema: c10k_record::SCHEMA,
-                phase,
-                monotonic_ns: at.0,
-            });
+            printed = print_json(&phase_record(phase, at));
             if options.hold && phase == LoadPhase::Closing {
                 // An error means that the other side has ended, so nobody holds the run any longer.
                 let _ = io::stdin().read_line(&mut String::new());
@@ -62,6 +63,63 @@ pub(crate) fn run(args: Args) -> Outcome {
         print_json(&LoadRecord::Summary(Box::new(report.summary)))?;
     }
     Ok(code)
+}
+
+/// Measures a window for each seed on standard input. A signal ends the process at once: what was printed is whole.
+fn windows(plan: &LoadPlan) -> Outcome {
+    let mut lines = io::stdin().lines();
+    let mut seed = || -> Result<Option<u64>, Box<dyn Error>> {
+        let Some(line) = lines.next().transpose()? else {
+            return Ok(None);
+        };
+        let seed = line.trim().parse();
+        Ok(Some(seed.map_err(|_| {
+            format!(
+                "reading the seed of a window: '{line}' is no number from 0 to {}: write one on each line",
+                u64::MAX
+            )
+        })?))
+    };
+    // The first failure ends the run; the windows before it have been printed.
+    let failure = RefCell::new(None::<Box<dyn Error>>);
+    let note = |result: Result<(), Box<dyn Error>>| {
+        if let Err(error) = result {
+            failure.borrow_mut().get_or_insert(error);
+        }
+    };
+    let all_valid = Cell::new(true);
+    run_windows(
+        plan,
+        &Stop::default(),
+        |event| {
+            if let RunEvent::Phase(phase, at) = event {
+                note(print_json(&phase_record(phase, at)).map_err(Into::into));
+            }
+        },
+        || {
+            let next = if failure.borrow().is_some() { Ok(None) } else { seed() };
+            next.unwrap_or_else(|error| {
+                note(Err(error));
+                None
+            })
+        },
+        |report| {
+            all_valid.set(all_valid.get() && report.summary.valid);
+            note(print_json(&LoadRecord::Summary(Box::new(report.summary))).map_err(Into::into));
+        },
+    )?;
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(exit_code(all_valid.get())),
+    }
+}
+
+fn phase_record(phase: LoadPhase, at: Moment) -> LoadRecord {
+    LoadRecord::Phase {
+        schema: c10k_record::SCHEMA,
+        phase,
+        monotonic_ns: at.0,
+    }
 }
 
 fn search(plan: &LoadPlan, criterion: &Criterion, stop: &Stop, json: bool) -> Outcome {

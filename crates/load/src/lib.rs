@@ -50,6 +50,6 @@ pub use output::{Destination, FORMATS, OutputFormat, search_text};
 pub use plan::{Arrival, Bodies, Close, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Sessions, Target};
 pub use progress::{Progress, RunEvent};
 pub use report::LoadReport;
-pub use run::{run, run_until};
+pub use run::{run, run_until, run_windows};
 pub use search::{Criterion, find_max};
 pub use stop::Stop;

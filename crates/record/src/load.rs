@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of `c10k load --json`. The last line is the summary; with `--phases`, a line for each phase precedes it.
+/// One line of `c10k load --json`. The last line is the summary; with `--phases`, a line for each phase precedes it. With
+/// `--windows` there is a summary for each window, after its phase `measured`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum LoadRecord {
@@ -19,16 +20,18 @@ pub enum LoadRecord {
         /// `CLOCK_MONOTONIC` at that instant, nanoseconds.
         monotonic_ns: u64,
     },
-    /// The run is over.
+    /// The run or the window is over.
     Summary(Box<LoadSummary>),
 }
 
-/// The phases of a run, in order.
+/// The phases of a run, in order. With `--windows`, those from `waiting` to `measured` repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadPhase {
     /// Opening the idle pool and the persistent connections.
     Connecting,
+    /// All connections are open, and the generator waits for its next window (`--windows`).
+    Waiting,
     /// Sending at the full rate; these requests do not count.
     WarmUp,
     /// The measured time begins: requests scheduled from now on count.

@@ -69,6 +69,7 @@ fn words(phase: LoadPhase, progress: Progress, wanted: u64) -> String {
     let seconds = left.as_millis().div_ceil(1000);
     match phase {
         LoadPhase::Connecting => format!("{connections} of {wanted} connections"),
+        LoadPhase::Waiting => "waiting for the next window".to_owned(),
         LoadPhase::WarmUp => format!("warm-up, {seconds} s left, {connections} connections"),
         LoadPhase::Measuring => {
             format!("{seconds} s left, {intended} due, {completed} answered, {lost} lost, {connections} connections")

@@ -18,6 +18,18 @@ const OVER: &str = "Connections";
 const HOW: &str = "Duration and precision";
 const ASKED: &str = "Checks";
 
+/// Options of a run as a whole, which windows do not have.
+const WHOLE_RUN: [&str; 8] = [
+    "hold",
+    "find-max",
+    "seed",
+    "wsess",
+    "idle_churn",
+    "csv",
+    "hgrm",
+    "openmetrics",
+];
+
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// The URL: http://HOST:PORT/PATH or unix:SOCKET:/PATH. If the path is /bytes/N, replies must have N bytes
@@ -111,6 +123,9 @@ pub(super) struct Options {
     /// After printing the phase "closing", keep all connections open until a line or the end of standard input is read
     #[arg(long, help_heading = OUT, requires = "phases")]
     pub(super) hold: bool,
+    /// Keep the connections and measure one window for each line of standard input, which has the seed of its schedule
+    #[arg(long, help_heading = OUT, requires = "phases", conflicts_with_all = WHOLE_RUN)]
+    pub(super) windows: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

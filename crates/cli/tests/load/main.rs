@@ -5,6 +5,7 @@ mod exports;
 mod peers;
 mod shapes;
 mod support;
+mod windows;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -142,7 +142,7 @@ pub(super) fn meter(
                     metered.read_memory(tree);
                     load.end_input();
                 }
-                LoadPhase::Connecting => {}
+                LoadPhase::Connecting | LoadPhase::Waiting => {}
             },
             Ok(LoadRecord::Summary(summary)) => {
                 metered.summary = *summary;

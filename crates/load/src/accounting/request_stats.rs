@@ -121,6 +121,12 @@ impl RequestStats {
         }
     }
 
+    /// Counts from zero, in a measured time that starts at `measure`.
+    pub(crate) fn restart(&mut self, measure: Moment) {
+        *self = Self::new(self.bounds);
+        self.begin(measure);
+    }
+
     /// Sets the start of the measured time.
     pub(crate) fn begin(&mut self, measure: Moment) {
         self.measure = measure;

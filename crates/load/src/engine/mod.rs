@@ -22,7 +22,7 @@ use crate::clock::Moment;
 use crate::plan::{LoadPlan, Pattern, Rate};
 use crate::schedule::arrivals::Schedule;
 use crate::schedule::thread_share::{Route, ThreadSchedule, ThreadShare};
-use crate::schedule::timetable::Timetable;
+use crate::schedule::timetable::{Timetable, Window};
 use deadlines::Deadlines;
 use exchange::Exchange;
 use session_pool::{NextStep, SessionPool};
@@ -78,11 +78,13 @@ impl<'p, W: World> Engine<'p, W> {
         }
     }
 
-    /// Starts the run.
-    pub(crate) fn start(&mut self, timetable: Timetable) {
-        self.timetable = timetable;
-        self.exchange.stats.begin(timetable.measure);
-        match Schedule::of_plan(self.plan) {
+    /// Starts a window. All requests of an earlier one have ended; its connections stay as they are, and counting starts
+    /// from zero.
+    pub(crate) fn start(&mut self, window: Window) {
+        self.timetable = window.timetable;
+        self.exchange.stats.restart(window.timetable.measure);
+        self.next.clear();
+        match Schedule::of_plan(self.plan, window.seed) {
             Some(schedule) => self.schedule = Some(ThreadSchedule::new(schedule, self.share, self.plan.pattern)),
             None => self.next.extend(0..self.slot_count()),
         }

@@ -17,11 +17,11 @@ use crate::fingerprint::Fingerprint;
 use crate::net::limits::Limits;
 use crate::net::probe::{Answer, ask, first_that_accepts};
 use crate::net::sources::Sources;
-use crate::plan::{Bodies, LoadPlan, Ports, Probe};
+use crate::plan::{Bodies, LoadPlan, Pattern, Ports, Probe};
 use crate::progress::{RunEvent, ThreadProgress};
 use crate::report::LoadReport;
 use crate::schedule::thread_share::ThreadShare;
-use crate::schedule::timetable::Timetable;
+use crate::schedule::timetable::{Timetable, Window};
 use crate::stop::Stop;
 use crate::worker::opening::OpeningFailures;
 use crate::worker::{Worker, WorkerReport};
@@ -59,6 +59,59 @@ pub fn run(plan: &LoadPlan, observe: impl FnMut(RunEvent)) -> Result<LoadReport,
 /// # Panics
 /// See [`run`].
 pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) -> Result<LoadReport, LoadError> {
+    let (mut seed, mut report) = (Some(plan.seed), None);
+    run_each(
+        plan,
+        stop,
+        observe,
+        Pauses::Silent,
+        || seed.take(),
+        |finished| report = Some(finished),
+    )?;
+    Ok(report.expect("one seed is one window"))
+}
+
+/// Opens the connections of `plan` once and measures a window over them for each seed that `next` returns. A window is a
+/// warm-up and a measured time with a schedule of its own, and has a report of its own; the connections stay open from one
+/// window to the next. While `next` is called, every thread sleeps; what the server does to the connections meanwhile counts
+/// in the next window. `observe` gets the phase [`LoadPhase::Waiting`] before each call of `next`.
+///
+/// # Errors
+/// See [`run`]; also if the plan has sessions or idle churn, which would go on between the windows.
+///
+/// # Panics
+/// See [`run`].
+pub fn run_windows(
+    plan: &LoadPlan,
+    stop: &Stop,
+    observe: impl FnMut(RunEvent),
+    next: impl FnMut() -> Option<u64>,
+    finished: impl FnMut(LoadReport),
+) -> Result<(), LoadError> {
+    if matches!(plan.pattern, Pattern::Sessions(_)) || plan.idle_churn > 0.0 {
+        return Err(LoadError::Plan(
+            "windows pause between each other, and sessions and the replacement of idle connections do not: omit --wsess and \
+             --idle-churn, or --windows",
+        ));
+    }
+    run_each(plan, stop, observe, Pauses::Announced, next, finished)
+}
+
+/// Whether the time before a window is a phase of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pauses {
+    Announced,
+    Silent,
+}
+
+fn run_each(
+    plan: &LoadPlan,
+    stop: &Stop,
+    observe: impl FnMut(RunEvent),
+    pauses: Pauses,
+    mut next: impl FnMut() -> Option<u64>,
+    mut finished: impl FnMut(LoadReport),
+) -> Result<(), LoadError> {
     plan.check()?;
     let mut plan = plan.clone();
     let limits = Limits::raise_and_read();
@@ -78,49 +131,73 @@ pub fn run_until(plan: &LoadPlan, stop: &Stop, observe: impl FnMut(RunEvent)) ->
     observer.enter(LoadPhase::Connecting);
     thread::scope(|scope| {
         let (sender, messages) = channel();
-        let mut starts = Vec::new();
-        let giving_up = stop;
-        for (thread, progress) in progress.into_iter().enumerate() {
-            let share = ThreadShare {
-                thread: thread as u64,
-                threads: plan.threads as u64,
-            };
-            let (sources, stop) = (sources.clone().starting_at(thread), stop.clone());
-            let (start, started) = channel();
-            starts.push(start);
-            let sender = sender.clone();
-            let worker = move || Worker::new(plan, share, sources, stop, progress);
-            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(worker, &started, &sender));
-            if let Err(source) = spawned {
-                giving_up.request();
-                return Err(LoadError::System {
-                    operation: "starting a sending thread (fewer --threads need fewer)",
-                    source,
-                });
-            }
-        }
+        let starts = start_threads(scope, plan, &sources, stop, progress, &sender)?;
         drop(sender);
         let opening_failures = receive_opened(&messages, plan.threads, &mut observer)?;
-        let second_probe = if plan.probe == Probe::Ask && plan.connections() > 0 && stop.requested().is_none() {
-            match ask(&plan.target, probe_timeout) {
-                Ok(Answer::Replied(..)) => SecondProbe::Answered,
-                Ok(Answer::Nothing) | Err(_) => SecondProbe::Unanswered,
+        let second_probe = ask_again(plan, stop, probe_timeout);
+        loop {
+            if pauses == Pauses::Announced {
+                observer.enter(LoadPhase::Waiting);
             }
-        } else {
-            SecondProbe::Skipped
-        };
-        let timetable = start_all(plan, &starts);
-        observer.report_phases(plan, timetable);
-        let reports = receive_drained(&messages, plan.threads, &mut observer)?;
+            let Some(seed) = next() else { break };
+            let timetable = start_all(plan, &starts, seed);
+            observer.report_phases(plan, timetable);
+            let reports = receive_drained(&messages, plan.threads, &mut observer)?;
+            let observed = Observed {
+                seed,
+                opening_failures: &opening_failures,
+                second_probe,
+                measured: reports.iter().map(|report| report.measured).max().unwrap_or_default(),
+            };
+            finished(summarize(plan, &reports, &observed));
+        }
         observer.enter(LoadPhase::Closing);
         drop(starts);
-        let observed = Observed {
-            opening_failures,
-            second_probe,
-            measured: reports.iter().map(|report| report.measured).max().unwrap_or_default(),
-        };
-        Ok(summarize(plan, &reports, &observed))
+        Ok(())
     })
+}
+
+/// Starts the sending threads. Each opens its connections at once, and then waits for its windows.
+fn start_threads<'scope, 'env>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    plan: &'env LoadPlan,
+    sources: &Sources,
+    stop: &Stop,
+    progress: Vec<ThreadProgress>,
+    sender: &Sender<WorkerMessage>,
+) -> Result<Vec<Sender<Window>>, LoadError> {
+    let mut starts = Vec::new();
+    for (thread, progress) in progress.into_iter().enumerate() {
+        let share = ThreadShare {
+            thread: thread as u64,
+            threads: plan.threads as u64,
+        };
+        let (sources, giving_up) = (sources.clone().starting_at(thread), stop.clone());
+        let (start, started) = channel();
+        starts.push(start);
+        let sender = sender.clone();
+        let worker = move || Worker::new(plan, share, sources, giving_up, progress);
+        let spawned = thread::Builder::new().spawn_scoped(scope, move || work(worker, &started, &sender));
+        if let Err(source) = spawned {
+            stop.request();
+            return Err(LoadError::System {
+                operation: "starting a sending thread (fewer --threads need fewer)",
+                source,
+            });
+        }
+    }
+    Ok(starts)
+}
+
+/// The test request after the connections were opened, if there are any.
+fn ask_again(plan: &LoadPlan, stop: &Stop, limit: Duration) -> SecondProbe {
+    if plan.probe == Probe::Skip || plan.connections() == 0 || stop.requested().is_some() {
+        return SecondProbe::Skipped;
+    }
+    match ask(&plan.target, limit) {
+        Ok(Answer::Replied(..)) => SecondProbe::Answered,
+        Ok(Answer::Nothing) | Err(_) => SecondProbe::Unanswered,
+    }
 }
 
 /// What a thread reports.
@@ -188,7 +265,7 @@ fn plan_sources(plan: &LoadPlan, limits: Limits) -> Result<Sources, LoadError> {
 /// A sending thread, from opening its connections to closing them.
 fn work<'p>(
     worker: impl FnOnce() -> Result<Worker<'p>, LoadError>,
-    started: &Receiver<Timetable>,
+    started: &Receiver<Window>,
     messages: &Sender<WorkerMessage>,
 ) {
     // Sending fails only if the run was given up, because of an error of another thread. Then nothing is left to do.
@@ -200,13 +277,14 @@ fn work<'p>(
         Ok(failures) => drop(messages.send(WorkerMessage::Opened(failures))),
         Err(error) => return drop(messages.send(WorkerMessage::Failed(error))),
     }
-    let Ok(timetable) = started.recv() else { return };
-    drop(messages.send(match worker.run(timetable) {
-        Ok(report) => WorkerMessage::Drained(Box::new(report)),
-        Err(error) => WorkerMessage::Failed(error),
-    }));
-    // Waits until the sender is dropped. Then the connections, which the worker owns, may be closed.
-    let _ = started.recv();
+    // The sender is dropped when every thread has ended its last window. Then the connections, which the worker owns, are
+    // closed.
+    while let Ok(window) = started.recv() {
+        drop(messages.send(match worker.run(window) {
+            Ok(report) => WorkerMessage::Drained(Box::new(report)),
+            Err(error) => WorkerMessage::Failed(error),
+        }));
+    }
 }
 
 fn receive_opened(
@@ -244,11 +322,11 @@ fn receive_drained(
         .collect()
 }
 
-fn start_all(plan: &LoadPlan, starts: &[Sender<Timetable>]) -> Timetable {
+fn start_all(plan: &LoadPlan, starts: &[Sender<Window>], seed: u64) -> Timetable {
     let timetable = Timetable::new(plan, Moment::now().after(HEAD_START));
     for thread in starts {
         // This fails if the thread has ended. Its message with the reason is received next.
-        let _ = thread.send(timetable);
+        let _ = thread.send(Window { timetable, seed });
     }
     timetable
 }

@@ -17,8 +17,10 @@ use crate::worker::WorkerReport;
 use crate::worker::opening::OpeningFailures;
 
 /// What was observed outside the threads.
-pub(super) struct Observed {
-    pub(super) opening_failures: OpeningFailures,
+pub(super) struct Observed<'a> {
+    /// The seed of the schedule.
+    pub(super) seed: u64,
+    pub(super) opening_failures: &'a OpeningFailures,
     pub(super) second_probe: SecondProbe,
     /// The measured time, which an early stop shortens.
     pub(super) measured: Duration,
@@ -28,7 +30,7 @@ pub(super) struct Observed {
 ///
 /// # Panics
 /// If the counts do not reconcile.
-pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed) -> LoadReport {
+pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Observed<'_>) -> LoadReport {
     let stats = total_stats(reports, observed);
     let usage = reports
         .iter()
@@ -38,7 +40,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         plan,
         stats: &stats,
         idle,
-        opening_failures: &observed.opening_failures,
+        opening_failures: observed.opening_failures,
         unopened: reports.iter().map(|report| report.unopened).sum(),
         busiest_thread_percent: client.busiest_thread_percent,
         second_probe: observed.second_probe,
@@ -49,7 +51,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         schema: SCHEMA,
         url: plan.target.url.clone(),
         loop_kind: plan.loop_kind().to_owned(),
-        seed: plan.seed,
+        seed: observed.seed,
         duration_s: observed.measured.as_secs_f64(),
         intended: stats.intended,
         sent: stats.sent,
@@ -93,7 +95,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
     }
 }
 
-fn total_stats(reports: &[WorkerReport], observed: &Observed) -> RequestStats {
+fn total_stats(reports: &[WorkerReport], observed: &Observed<'_>) -> RequestStats {
     let (first, others) = reports.split_first().expect("a plan has at least one thread");
     let mut stats = first.stats.clone();
     others.iter().for_each(|report| stats.add(&report.stats));

@@ -54,12 +54,12 @@ enum Gaps {
 }
 
 impl Schedule {
-    /// The schedule of `plan`; `None` for a closed loop, which has no schedule.
+    /// The schedule of `plan` with this seed; `None` for a closed loop, which has no schedule.
     ///
     /// # Panics
     /// If a rate is not a positive number, which [`LoadPlan::check`] refuses.
     #[must_use]
-    pub(crate) fn of_plan(plan: &LoadPlan) -> Option<Self> {
+    pub(crate) fn of_plan(plan: &LoadPlan, seed: u64) -> Option<Self> {
         let (hold, span) = (plan.warm_up, plan.warm_up + plan.duration);
         let profile = match &plan.rate {
             Rate::PerSecond(rate) => RateProfile::constant(*rate),
@@ -68,7 +68,7 @@ impl Schedule {
             Rate::Trace(offsets) => return Some(Self::of_trace(Arc::clone(offsets), span).limited(plan.pattern)),
             Rate::Max => return None,
         };
-        Some(Self::new(plan.arrival, profile, plan.burst, span, plan.seed).limited(plan.pattern))
+        Some(Self::new(plan.arrival, profile, plan.burst, span, seed).limited(plan.pattern))
     }
 
     /// A schedule without end: equal gaps, `per_second` of them in a second.

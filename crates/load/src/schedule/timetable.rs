@@ -1,11 +1,18 @@
-//! When the phases of a run begin.
+//! When the phases of a run, or of one of its windows, begin.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::plan::LoadPlan;
 
-/// When the phases of a run begin; the same for all threads.
+/// A measured time of a run, and the seed of its schedule; the same for all threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) timetable: Timetable,
+    pub(crate) seed: u64,
+}
+
+/// When the phases begin; the same for all threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timetable {
     /// The first request can be due.

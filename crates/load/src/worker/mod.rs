@@ -26,7 +26,7 @@ use crate::net::sources::Sources;
 use crate::plan::{LoadPlan, Pace, Wait};
 use crate::progress::{REPORT_INTERVAL, ThreadProgress};
 use crate::schedule::thread_share::ThreadShare;
-use crate::schedule::timetable::Timetable;
+use crate::schedule::timetable::{Timetable, Window};
 use crate::stop::Stop;
 use churn::Churn;
 use cpu_meter::CpuMeter;
@@ -35,7 +35,7 @@ use opening::{Opening, OpeningFailures, ToOpen};
 /// The maximum number of idle connections that are replaced before the requests get their turn.
 const REPLACEMENTS_PER_TURN: usize = 64;
 
-/// The results of one thread.
+/// The results of one thread in one window.
 #[derive(Debug)]
 pub(crate) struct WorkerReport {
     /// The thread's measured time, which an early stop shortens.
@@ -117,9 +117,11 @@ impl<'p> Worker<'p> {
         Ok(opening.into_failures())
     }
 
-    /// Sends requests by the timetable until all of them have ended.
-    pub(crate) fn run(&mut self, mut timetable: Timetable) -> Result<WorkerReport, LoadError> {
-        self.engine.start(timetable);
+    /// Sends the requests of a window until all of them have ended. The connections stay open.
+    pub(crate) fn run(&mut self, window: Window) -> Result<WorkerReport, LoadError> {
+        let mut timetable = window.timetable;
+        self.meter = CpuMeter::default();
+        self.engine.start(window);
         self.churn = Churn::new(self.plan, self.share, self.engine.world().idle(), timetable.start);
         // The stop may have been requested while connections were opened: check before the first request.
         self.next_report = Moment(0);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::virtual_world::{OnConnect, OnRequest, Script, play_until, reply};
+use super::virtual_world::{OnConnect, OnRequest, Script, play_until, play_windows, reply};
 use crate::accounting::failure::FAILURES;
+use crate::accounting::request_stats::RequestStats;
 use crate::plan::Arrival;
 use crate::plan::Sessions;
 use crate::plan::Target;
@@ -96,6 +97,57 @@ fn plan() -> impl Strategy<Value = LoadPlan> {
     )
 }
 
+/// A script of these connects and requests, repeated. In virtual time, a closed loop against a server that fails at once never
+/// ends: in a closed loop these failures take time.
+fn script(on_connects: Vec<OnConnect>, on_requests: Vec<OnRequest>, is_closed: bool) -> Script {
+    Script {
+        on_connect: Box::new(move |n| match on_connects[n as usize % on_connects.len()] {
+            OnConnect::RefuseAtOnce if is_closed => OnConnect::AtOnce,
+            on_connect => on_connect,
+        }),
+        on_request: Box::new(move |n, _| match &on_requests[n as usize % on_requests.len()] {
+            OnRequest::Reply { after_ns, bytes } if is_closed => OnRequest::Reply {
+                after_ns: after_ns.max(&MS).to_owned(),
+                bytes: bytes.clone(),
+            },
+            OnRequest::ReplyAndClose { after_ns, bytes } if is_closed => OnRequest::ReplyAndClose {
+                after_ns: after_ns.max(&MS).to_owned(),
+                bytes: bytes.clone(),
+            },
+            OnRequest::Reset { after_ns } if is_closed => OnRequest::Reset {
+                after_ns: after_ns.max(&MS).to_owned(),
+            },
+            other => other.clone(),
+        }),
+    }
+}
+
+fn assert_reconciled(stats: &RequestStats) -> Result<(), TestCaseError> {
+    let failed: u64 = FAILURES.iter().map(|row| stats.failed(row.failure)).sum();
+    prop_assert_eq!(stats.intended, stats.sent + stats.never_sent);
+    prop_assert_eq!(stats.sent, stats.completed + stats.timed_out + failed);
+    prop_assert_eq!(stats.in_flight(), 0);
+    prop_assert_eq!(stats.latency.count(), stats.intended);
+    prop_assert_eq!(stats.service.count(), stats.sent);
+    prop_assert_eq!(stats.send_lag.count(), stats.sent);
+    prop_assert_eq!(stats.own_lag.count(), stats.intended);
+    prop_assert!(stats.occupancy.reconciles(), "{:?}", stats.occupancy);
+    Ok(())
+}
+
+/// With a constant schedule, as many requests are due as the rate says.
+fn assert_due(plan: &LoadPlan, stats: &RequestStats, measured: Duration) -> Result<(), TestCaseError> {
+    if let (Rate::PerSecond(rate), Arrival::Constant) = (&plan.rate, plan.arrival) {
+        let due = rate * measured.as_secs_f64();
+        prop_assert!(
+            (stats.intended as f64 - due).abs() <= 1.0,
+            "{} of {due} were due",
+            stats.intended
+        );
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -106,45 +158,30 @@ proptest! {
         on_requests in prop::collection::vec(on_request(), 1..40),
         stop_ns in proptest::option::weighted(0.3, 0..250 * MS),
     ) {
-        // In virtual time, a closed loop against a server that fails at once never ends: these failures take time.
-        let is_closed = plan.rate == Rate::Max;
-        let script = Script {
-            on_connect: Box::new(move |n| match on_connects[n as usize % on_connects.len()] {
-                OnConnect::RefuseAtOnce if is_closed => OnConnect::AtOnce,
-                on_connect => on_connect,
-            }),
-            on_request: Box::new(move |n, _| match &on_requests[n as usize % on_requests.len()] {
-                OnRequest::Reply { after_ns, bytes } if is_closed => {
-                    OnRequest::Reply { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
-                }
-                OnRequest::ReplyAndClose { after_ns, bytes } if is_closed => {
-                    OnRequest::ReplyAndClose { after_ns: after_ns.max(&MS).to_owned(), bytes: bytes.clone() }
-                }
-                OnRequest::Reset { after_ns } if is_closed => OnRequest::Reset { after_ns: after_ns.max(&MS).to_owned() },
-                other => other.clone(),
-            }),
-        };
-        let played = play_until(&plan, script, stop_ns);
-        let stats = played.stats;
-        let failed: u64 = FAILURES.iter().map(|row| stats.failed(row.failure)).sum();
-        prop_assert_eq!(stats.intended, stats.sent + stats.never_sent);
-        prop_assert_eq!(stats.sent, stats.completed + stats.timed_out + failed);
-        prop_assert_eq!(stats.in_flight(), 0);
-        prop_assert_eq!(stats.latency.count(), stats.intended);
-        prop_assert_eq!(stats.service.count(), stats.sent);
-        prop_assert_eq!(stats.send_lag.count(), stats.sent);
-        prop_assert_eq!(stats.own_lag.count(), stats.intended);
-        prop_assert!(stats.occupancy.reconciles(), "{:?}", stats.occupancy);
+        let played = play_until(&plan, script(on_connects, on_requests, plan.rate == Rate::Max), stop_ns);
+        assert_reconciled(&played.stats)?;
         if let Some(sessions) = played.sessions {
             prop_assert!(sessions.started >= sessions.completed + sessions.failed);
             prop_assert!(stop_ns.is_some() || sessions.started > 0);
-        } else if let (Rate::PerSecond(rate), Arrival::Constant) = (&plan.rate, plan.arrival) {
+        } else {
             let measured = match stop_ns {
                 Some(stop) => Duration::from_nanos(stop).saturating_sub(plan.warm_up).min(plan.duration),
                 None => plan.duration,
             };
-            let due = rate * measured.as_secs_f64();
-            prop_assert!((stats.intended as f64 - due).abs() <= 1.0, "{} of {due} were due", stats.intended);
+            assert_due(&plan, &played.stats, measured)?;
+        }
+    }
+
+    #[test]
+    fn the_counts_of_each_window_reconcile(
+        plan in plan().prop_filter("sessions have no windows", |plan| !matches!(plan.pattern, Pattern::Sessions(_))),
+        on_connects in prop::collection::vec(on_connect(), 1..20),
+        on_requests in prop::collection::vec(on_request(), 1..40),
+        pause_ns in 0..300 * MS,
+    ) {
+        for window in play_windows(&plan, script(on_connects, on_requests, plan.rate == Rate::Max), pause_ns) {
+            assert_reconciled(&window.stats)?;
+            assert_due(&plan, &window.stats, plan.duration)?;
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::Sessions;
 use crate::plan::Target;
 use crate::plan::{LoadPlan, Pattern, Rate};
 use crate::schedule::thread_share::ThreadShare;
-use crate::schedule::timetable::Timetable;
+use crate::schedule::timetable::{Timetable, Window};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -74,7 +74,10 @@ fn simulate(plan: &LoadPlan) -> (u64, u64) {
         unread: [0; SLOTS],
     };
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
-    engine.start(Timetable::new(plan, Moment(0)));
+    engine.start(Window {
+        timetable: Timetable::new(plan, Moment(0)),
+        seed: plan.seed,
+    });
     let mut before = (0, 0);
     for millisecond in 0..10_000 {
         if millisecond == 1000 {

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::world::{Link, ReadResult, World};
 use crate::plan::LoadPlan;
 use crate::schedule::thread_share::ThreadShare;
-use crate::schedule::timetable::Timetable;
+use crate::schedule::timetable::{Timetable, Window};
 
 /// What the scripted server does when it receives a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -294,9 +294,30 @@ pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>
     let now = Rc::new(Cell::new(START));
     let world = VirtualWorld::new(script, plan.target.request.clone(), write_max, Rc::clone(&now));
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
-    let mut timetable = Timetable::new(plan, Moment(START));
-    let mut stop = stop_ns.map(|after| Moment(START + after));
-    engine.start(timetable);
+    play_window(plan, &mut engine, &now, plan.seed, stop_ns)
+}
+
+/// Simulates two windows over the same connections, with a pause between them in which time passes and events wait.
+pub(super) fn play_windows(plan: &LoadPlan, script: Script, pause_ns: u64) -> [Played; 2] {
+    let now = Rc::new(Cell::new(1_000_000_000));
+    let world = VirtualWorld::new(script, plan.target.request.clone(), usize::MAX, Rc::clone(&now));
+    let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
+    let first = play_window(plan, &mut engine, &now, plan.seed, None);
+    now.set(now.get() + pause_ns);
+    [first, play_window(plan, &mut engine, &now, plan.seed + 1, None)]
+}
+
+fn play_window(
+    plan: &LoadPlan,
+    engine: &mut Engine<'_, VirtualWorld>,
+    now: &Cell<u64>,
+    seed: u64,
+    stop_ns: Option<u64>,
+) -> Played {
+    let start = now.get();
+    let mut timetable = Timetable::new(plan, Moment(start));
+    let mut stop = stop_ns.map(|after| Moment(start + after));
+    engine.start(Window { timetable, seed });
     // A run ends at the latest one time limit after its schedule.
     let last = timetable.end.after(plan.timeout).after_ns(1);
     loop {
