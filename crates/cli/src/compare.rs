@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// The measure to compare; may be given several times [default: CPU per request; for a probe, the cost of its operation]
     #[arg(long = "measure", value_name = "NAME")]
     measures: Vec<String>,
-    /// By how much B may be worse, percent; smaller differences count as equivalent
+    /// The largest difference that counts as equivalent, in percent
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     bound: f64,
     /// Print one JSON object per study on standard output

@@ -7,7 +7,7 @@ use c10k_record::DoctorReport;
 use crate::print::outln;
 use crate::{Outcome, inventory};
 
-/// Say what this machine can run, and which command would lift each limit
+/// Show what this machine can run, and which command lifts each limit
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print one JSON object on standard output

@@ -95,7 +95,7 @@ fn one_line(rendered: &str) -> String {
         .map(|line| line.strip_prefix("error: ").unwrap_or(line))
         .collect::<Vec<_>>()
         .join("; ");
-    format!("{message}; --help lists what there is")
+    format!("{message}; see --help")
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
             let error = Cli::try_parse_from(&arguments).err().expect("refused");
             let line = one_line(&error.render().to_string());
             assert!(!line.contains('\n'), "{line}");
-            assert!(line.ends_with("--help lists what there is"), "{line}");
+            assert!(line.ends_with("; see --help"), "{line}");
         }
     }
 

@@ -43,7 +43,7 @@ impl clap::Args for Args {
             .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out")
             .long_about(
                 "Run one measurement that needs no server: tasks, switches, libraries, fan-out\n\nStudies run these; run \
-                 one by hand to see what a figure is made of.",
+                 one by hand to see how a figure is measured.",
             )
             .subcommand_required(true)
             // An unknown name gets here, so that the error can list the names.

@@ -7,7 +7,7 @@ use crate::Outcome;
 use crate::print::outln;
 use crate::study;
 
-/// Draw the report of a study, or of several, again from its records, without running anything
+/// Draw the report of a study, or of several, again from the records; nothing is measured
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The folder of a study or of a set, finished or not

@@ -17,10 +17,10 @@ use c10k_server::{
 use crate::Outcome;
 use crate::print::{errln, outln};
 
-/// Serves HTTP/1.1 with a chosen event mechanism and concurrency model, until SIGTERM or SIGINT.
+/// Serve HTTP/1.1 with a chosen event mechanism and concurrency model, until SIGTERM or SIGINT.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen: an address or a name with a port, where port 0 takes a free one, or `unix:PATH`.
+    /// Where to listen: an address or a name with a port (0: any free port), or `unix:PATH`.
     #[arg(long, value_name = "HOST:PORT|unix:PATH", default_value = "127.0.0.1:0")]
     listen: String,
     /// The concurrency model; `c10k list` shows them.
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Length of the queue of real-time signals (RLIMIT_SIGPENDING); only the signal mechanisms have one.
     #[arg(long, value_name = "N")]
     signal_queue: Option<u64>,
-    /// What to do when that queue has overflowed; `none` hangs, as the paper says [default: rescan-poll].
+    /// What to do when the signal queue has overflowed; with `none` the server hangs, as the paper says [default: rescan-poll].
     #[arg(long, value_name = "ACTION", value_parser = on_overflow)]
     on_overflow: Option<OnOverflow>,
     /// Number of worker threads or processes, for models that can have several.
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// let any client use the server's CPU and memory.
     #[arg(long)]
     lab: bool,
-    /// Become this user when the server listens; only root can.
+    /// Change to this user when the server listens; needs root.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Allow the server only to read below --root and listen on its port (Landlock).

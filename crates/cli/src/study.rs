@@ -12,10 +12,11 @@ use c10k_record::{SetEntry, StudyEnd, StudyRecord};
 use crate::Outcome;
 use crate::print::{errln, outln};
 
-/// Answer a question by experiment: measure, judge the claims, draw the report
+/// Run experiments: measure, give a verdict on each claim, draw a report
 ///
-/// With no name: quick, the two-minute tour. 'all' or several names: a folder each, and an overview of them all; one that
-/// fails does not stop the rest. Exit code 1: a claim was refuted, a study failed, or nothing could be measured.
+/// Without a name, 'quick' runs, which takes two minutes. With 'all' or several names, each study gets a folder, and there is
+/// an overview of all; if one fails, the others still run. Exit code 1: a claim was refuted, a study failed, or nothing
+/// could be measured.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Built-in studies (see `c10k list`), experiment files, or 'all'
@@ -25,16 +26,16 @@ pub(crate) struct Args {
     /// c10k-results/all]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Time for all studies together, divided by the durations that they state; decides how many blocks run
+    /// Time for all studies together; decides how many blocks run
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     budget: Option<Duration>,
-    /// Blocks: every cell runs once per block. With --budget: at most that many
+    /// Number of blocks; every cell runs once per block. With --budget: the largest number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeats: Option<u32>,
     /// Seed of the order, the schedules and the resampling [default: a new one, recorded]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only cells whose name has all these words, levels matched whole: 'epoll idle=10'; alternatives between commas
+    /// Run only the cells whose name has all these words, such as 'epoll idle=10'; commas separate alternatives
     #[arg(long, value_name = "FILTER")]
     only: Option<String>,
     /// Resume an interrupted study: run only the cells that its folder lacks
@@ -74,8 +75,9 @@ pub(crate) fn run(args: Args) -> Outcome {
 
 /// Runs the studies, in a process of its own. Returns whether they succeeded.
 fn carry_out(args: Args) -> Result<bool, Box<dyn Error>> {
-    let tool = std::env::current_exe()
-        .map_err(|error| format!("cannot find this executable, which is to serve and to load: {error}"))?;
+    let tool = std::env::current_exe().map_err(|error| {
+        format!("cannot find this executable, which the study starts as server and generator: {error}")
+    })?;
     let options = StudyOptions {
         tool,
         out: args.out,

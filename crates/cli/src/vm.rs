@@ -18,7 +18,7 @@ use crate::Outcome;
 use crate::print::outln;
 use machine::{MachineArgs, with_console};
 
-/// Run experiments in a guest whose clock is its instruction count.
+/// Run experiments in a virtual machine whose clock is its instruction count.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -52,7 +52,7 @@ struct TestArgs {
     machine: MachineArgs,
     /// Test executables.
     programs: Vec<PathBuf>,
-    /// Only the tests whose name contains this. If it is the name of a mechanism, that must be available in the guest.
+    /// Run only the tests whose name contains this. If it is the name of a mechanism, that must be available in the guest.
     #[arg(long, value_name = "TEXT", default_value = "signal-per-fd")]
     only: String,
 }

@@ -123,10 +123,10 @@ fn cpus(facts: &HostFacts) -> Finding {
         [] => Fine(unknown()),
         [only] => Limiting(
             format!("1 (CPU {only})"),
-            "server and generator share it, so that no figure separates them; allow a second one: taskset -c 0,1 c10k …",
+            "server and generator share it, so no figure is the server's alone; allow a second one: taskset -c 0,1 c10k …",
         ),
         several => Fine(format!(
-            "{} to run on: server and generator are pinned apart",
+            "{}: server and generator are pinned to different ones",
             several.len()
         )),
     }
@@ -193,7 +193,7 @@ fn governor(facts: &HostFacts) -> Finding {
         Some("performance") => Fine("performance".to_owned()),
         Some(other) => Limiting(
             other.to_owned(),
-            "the clock follows the load, so that an idle server looks expensive; cpupower frequency-set -g performance",
+            "the clock follows the load, so an idle server looks expensive; cpupower frequency-set -g performance",
         ),
     }
 }
@@ -201,11 +201,11 @@ fn governor(facts: &HostFacts) -> Finding {
 fn nofile(facts: &HostFacts) -> Finding {
     match facts.limits.nofile_hard {
         Some(hard) if hard < DESCRIPTORS_WANTED => Limiting(
-            format!("{hard} descriptors a process"),
+            format!("{hard} descriptors per process"),
             "cells with more connections are skipped; as root: ulimit -Hn 20000, or LimitNOFILE= in the unit",
         ),
         Some(hard) => Fine(format!(
-            "{hard} descriptors a process: up to {} connections",
+            "{hard} descriptors per process: up to {} connections",
             hard.saturating_sub(200)
         )),
         None => Fine("unlimited".to_owned()),
@@ -215,10 +215,10 @@ fn nofile(facts: &HostFacts) -> Finding {
 fn sigpending(facts: &HostFacts) -> Finding {
     match facts.limits.sigpending_soft {
         Some(soft) if soft < SIGNALS_WANTED => Limiting(
-            format!("{soft} signals a user"),
+            format!("{soft} queued signals per user"),
             "the paper's queue of 1024 does not fit; ulimit -i 1024",
         ),
-        Some(soft) => Fine(format!("{soft} queued signals a user (the paper: 1024)")),
+        Some(soft) => Fine(format!("{soft} queued signals per user (the paper: 1024)")),
         None => Fine("unlimited".to_owned()),
     }
 }
@@ -226,10 +226,10 @@ fn sigpending(facts: &HostFacts) -> Finding {
 fn nproc(facts: &HostFacts) -> Finding {
     match facts.limits.nproc_soft {
         Some(soft) if soft < 2048 => Limiting(
-            format!("{soft} processes a user"),
-            "process and thread models stop there; ulimit -u 32768",
+            format!("{soft} processes per user"),
+            "models with a process or thread per connection stop there; ulimit -u 32768",
         ),
-        Some(soft) => Fine(format!("{soft} processes a user")),
+        Some(soft) => Fine(format!("{soft} processes per user")),
         None => Fine("unlimited".to_owned()),
     }
 }

@@ -58,7 +58,7 @@ pub enum LabError {
         path: PathBuf,
     },
     /// `--resume` was asked for with other options or another experiment than the study was planned with.
-    #[error("cannot resume {}: {difference}; leave out that option, or start a new study with another --out", path.display())]
+    #[error("cannot resume {}: {difference}; resume it as it was planned, or start a new study with another --out", path.display())]
     OtherPlan {
         /// The folder.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum LabError {
         problem: String,
     },
     /// The saturation that the rates are fractions of could not be measured.
-    #[error("cannot measure the saturation of '{variant}', of which the rates are fractions: {cause}")]
+    #[error("cannot measure the saturation of '{variant}', to which rates in percent refer: {cause}")]
     Saturation {
         /// The reference variant.
         variant: String,

@@ -55,7 +55,7 @@ impl Progress {
             rough_duration(Duration::from_secs_f64(plan.expected_s())),
             folder.display(),
             if before > 0 {
-                format!("; {before} are there already")
+                format!("; {before} of the runs are done already")
             } else {
                 String::new()
             },

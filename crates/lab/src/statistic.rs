@@ -117,7 +117,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
     },
     Statistic {
         name: "slope",
-        reads: "rise for each one",
+        reads: "slope",
         needs_axis: true,
         needs_other: false,
         form: Form::Plain,
@@ -125,7 +125,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
     },
     Statistic {
         name: "slope-difference",
-        reads: "difference of the rise for each one",
+        reads: "difference of the slopes",
         needs_axis: true,
         needs_other: true,
         form: Form::Plain,
@@ -133,7 +133,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
     },
     Statistic {
         name: "meets-at",
-        reads: "level from which on both are within a tenth",
+        reads: "lowest level from which on the two differ by at most a tenth",
         needs_axis: true,
         needs_other: true,
         form: Form::Level,

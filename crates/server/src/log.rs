@@ -4,20 +4,20 @@ use std::fmt::Display;
 
 /// A resource is used up, and accepting pauses.
 pub(crate) fn shortage(shortage: &impl Display) {
-    eprintln!("c10k serve: {shortage}: accepting waits for connections to end; said once");
+    eprintln!("c10k serve: {shortage}: accepting resumes when connections end (reported once)");
 }
 
 /// The limit on descriptors allows fewer connections than a server usually has.
 pub(crate) fn few_descriptors(limit: u64, room: usize) {
     eprintln!(
-        "c10k serve: the limit on open descriptors ({limit}) leaves room for {room} connections: raise it for more (ulimit -n)"
+        "c10k serve: the limit on open descriptors ({limit}) leaves room for {room} connections: raise it if you need more (ulimit -n)"
     );
 }
 
 /// Every worker of a fixed number serves a connection; further connections wait elsewhere.
 pub(crate) fn full(workers: usize, what: &str, elsewhere: &str) {
     eprintln!(
-        "c10k serve: all {workers} {what} have a connection: more wait in the {elsewhere}, or give --workers more; said once"
+        "c10k serve: all {workers} {what} have a connection: more connections wait in the {elsewhere}; raise --workers (reported once)"
     );
 }
 

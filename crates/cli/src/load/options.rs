@@ -58,7 +58,7 @@ pub(super) struct Options {
     /// A fixed number of connections, used round robin [default: 10; with --requests-per-connection: as many as needed]
     #[arg(long, help_heading = OVER)]
     connections: Option<NonZeroU64>,
-    /// Close a connection after this many requests. 1 without --connections opens a connection for each request
+    /// Close a connection after this many requests. With 1 and without --connections, each request opens its own connection
     #[arg(long, help_heading = OVER)]
     requests_per_connection: Option<NonZeroU64>,
     /// Sessions like those of httperf: at most N1, started at --rate, with N2 calls each and think time X between bursts
@@ -109,7 +109,7 @@ pub(super) struct Options {
     /// Do not send a test request before the run and after the connections are opened
     #[arg(long, help_heading = ASKED)]
     no_probe: bool,
-    /// Search the highest rate that holds, starting from --rate. p99<5ms: 99% of the requests take less than 5 ms
+    /// Search for the highest rate that holds, starting from --rate. p99<5ms: 99% of the requests take less than 5 ms
     #[arg(id = "find-max", long, help_heading = ASKED, value_name = "pN<DURATION", value_parser = criterion, conflicts_with_all = ["steps", "ramp", "trace", "phases"])]
     find_max: Option<Criterion>,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::{Outcome, inventory};
 
 /// Run studies in the guest: exact costs, the same on every machine.
 ///
-/// The exit code is 1 if a cell differs from the baseline.
+/// The exit code is 1 if a cell differs from the baseline by more than --tolerance.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Studies in the guest (see `c10k list`), or `all`.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
+    /// Run only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
     /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each.
@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Difference from the baseline that is accepted, percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     tolerance: f64,
-    /// The dispatch benchmark for vm/peers [default: cargo builds that of the source tree].
+    /// The dispatch benchmark for vm/peers [default: cargo builds it from the source tree].
     #[arg(long, value_name = "FILE")]
     benchmark: Option<PathBuf>,
     /// Print one JSON object per study and kernel on standard output.

@@ -267,7 +267,7 @@ fn facts(manifest: &Manifest) -> [(&'static str, String); 13] {
         ("mitigations", format!("{:?}", host.mitigations)),
         ("limits", format!("{:?}", host.limits)),
         (
-            "saturation that rates are fractions of, per second",
+            "saturation to which rates in percent refer, per second",
             text(&saturation.map(|saturation| saturation.rate.to_string())),
         ),
         ("blocks", manifest.blocks.to_string()),

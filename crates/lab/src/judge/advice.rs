@@ -1,4 +1,5 @@
-//! Recommendations: each holds for a workload, rests on claims, and is withheld where one of them did not come out so.
+//! Recommendations. Each holds for a workload and rests on claims. It is withheld if one of these did not get the required
+//! verdict.
 
 use c10k_record::{AdviceGround, AdviceRecord, ClaimRecord, Verdict};
 

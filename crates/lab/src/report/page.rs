@@ -146,8 +146,8 @@ fn saturation_words(saturation: &c10k_record::Saturation) -> String {
         .map(|percent| format!("{percent:.0}%"))
         .collect();
     format!(
-        "Rates in percent are fractions of {} requests per second, at which {} would fill its CPU: in a closed loop it \
-         reached {} per second with {} of the CPU.",
+        "Rates in percent refer to {} requests per second, the rate at which {} would use all of its CPU. In a closed loop \
+         it reached {} per second with {} of the CPU.",
         thousands(saturation.rate),
         saturation.variant,
         reached.join(", "),
@@ -233,7 +233,7 @@ fn notes(study: &StudyData) -> Vec<String> {
     }
     let lines = sorts.into_values().map(|(count, cell, note)| match count {
         1 => format!("{cell}: {note}."),
-        _ => format!("In {count} runs, {cell} the first: {note}."),
+        _ => format!("In {count} runs, first in {cell}: {note}."),
     });
     let damage = study.damage.iter().map(|line| format!("{line}."));
     let before = study.manifest.notes.iter().cloned().chain(damage);
@@ -266,17 +266,17 @@ fn accounting(study: &StudyData) -> String {
     let mut words = format!("The kernel's accounting mode is {mode}. ");
     let counted = differences(counter);
     if counted.is_empty() {
-        words.push_str("The idle counter could not run, so that only the scheduler's figure is available.");
+        words.push_str("The idle counter could not run, so only the scheduler's figure is available.");
         return words;
     }
     let describe = |values: &[f64]| {
         let middle = stats::median(values).unwrap_or_default();
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        format!("{middle:+.1} points of a CPU (median; {low:+.1} to {high:+.1})")
+        format!("{middle:+.1} percentage points of a CPU (median; {low:+.1} to {high:+.1})")
     };
     words.push_str(&format!(
-        "Against the scheduler's run time of the server, the idle counter finds {} and the busy time of the CPU {}.",
+        "Compared with the scheduler's run time of the server, the idle counter shows {} and the busy time of the CPU {}.",
         describe(&counted),
         describe(&differences(busy))
     ));
@@ -294,13 +294,12 @@ fn accounting(study: &StudyData) -> String {
         ),
         (
             apart(-1.0),
-            "less: it ran faster next to the server than alone, for example because the clock of the CPU rose after the \
-             calibration",
+            "less: it ran faster than before the cell, for example because the clock of the CPU rose after the calibration",
         ),
     ] {
         if count > 0 {
             words.push_str(&format!(
-                " In {count} of {} cells the idle counter finds over {PART_AT_POINTS:.0} points {more}.",
+                " In {count} of {} cells the idle counter shows over {PART_AT_POINTS:.0} points {more}.",
                 counted.len()
             ));
         }
@@ -315,13 +314,13 @@ fn counting(study: &StudyData) -> String {
     let counted = calls().find(|calls| calls.status == CellStatus::Measured);
     match (counted.map(|calls| calls.tool.as_str()), reason) {
         (Some("strace"), _) => {
-            "strace counted them and stopped the server at each call: at a high rate the server does more work per \
-                                wait than at full speed."
+            "strace counted them. It stops the server at each call, so at a high rate each wait returns more events \
+                                than at full speed."
                 .to_owned()
         }
         (Some(tool), _) => format!(
-            "{tool} counted them at the kernel's own tracepoint: every call made on the server's CPU by a task that is \
-             called like the server."
+            "{tool} counted them at the kernel's tracepoint: every call on the server's CPU by a task with the name of the \
+             server's executable."
         ),
         (None, Some(reason)) => format!("They were not counted: {reason}."),
         (None, None) if study.manifest.call_passes == 0 => "They were not counted.".to_owned(),

@@ -54,13 +54,13 @@ pub(super) fn needs(needs: ClaimNeeds) -> String {
             } else {
                 format!("--repeats {blocks}")
             };
-            format!("about {blocks} blocks, if they spread like these ({how})")
+            format!("about {blocks} blocks, if further blocks vary like these ({how})")
         }
         ClaimNeeds::TooManyBlocks { over } => {
-            format!("more than {over} blocks, if they spread like these: a value lies too near its bound")
+            format!("more than {over} blocks, if further blocks vary like these: a value is too close to its bound")
         }
         ClaimNeeds::ValidBlocks => {
-            "at least two valid blocks of every cell that it looks at; the list of cells says why they are missing"
+            "at least two valid blocks of every cell that it uses; the list of cells says why they are missing"
                 .to_owned()
         }
         ClaimNeeds::AnotherMachine => {

@@ -158,8 +158,8 @@ fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), CellFailure> {
     let queue = flags.skip_while(|&flag| flag != "--signal-queue").nth(1);
     match queue.and_then(|queue| queue.parse::<u64>().ok()) {
         Some(queue) if taken * SHARE > queue => Err(invalid(format!(
-            "{taken} signals of this user's other processes wait already (SigQ in /proc/self/status), where the server's \
-             queue is to hold {queue}: end those processes, or measure as another user"
+            "{taken} signals of this user's other processes are queued already (SigQ in /proc/self/status), and the \
+             server's queue is to hold {queue}: end those processes, or measure as another user"
         ))),
         _ => Ok(()),
     }

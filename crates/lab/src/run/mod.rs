@@ -205,7 +205,7 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
         return Err(LabError::Saturation { variant, cause });
     }
     progress.say(&format!(
-        "measuring the saturation of '{variant}', of which the rates are fractions"
+        "measuring the saturation of '{variant}', to which rates in percent refer"
     ));
     let started = Instant::now();
     let mut saturation = Saturation {

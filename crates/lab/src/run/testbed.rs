@@ -76,7 +76,7 @@ impl Testbed {
             [others @ .., last] if !others.is_empty() => (Some(*last), others.to_vec()),
             _ => {
                 notes.push(
-                    "There is one CPU: server and generator share it, response times hold the generator's own work, and \
+                    "There is one CPU: server and generator share it, response times include the generator's work, and \
                      the idle counter is left out."
                         .to_owned(),
                 );

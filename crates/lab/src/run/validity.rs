@@ -101,7 +101,7 @@ fn littles_law(facts: &Facts) -> Option<String> {
     let differ = (counted - by_times).abs() > LITTLE_ALLOWED * counted.max(by_times) + edges;
     (is_steady && differ).then(|| {
         format!(
-            "the generator counted {counted:.2} requests in the system, and the rate of replies times the response time is \
+            "the generator counted {counted:.2} requests in the system, but the reply rate times the response time is \
              {by_times:.2} (Little's law)"
         )
     })
@@ -125,8 +125,8 @@ fn achieved(facts: &Facts) -> Option<String> {
     let is_short = (load.replies_measured as f64) < load.intended as f64 * ACHIEVED_AT_LEAST - under_way;
     (all_answered && is_short && !is_full).then(|| {
         format!(
-            "{:.0} replies a second came for {:.0} requests, and the server's CPU was not full: something other than \
-             the server was the limit",
+            "{:.0} replies a second came for {:.0} requests a second, but the server's CPU had time left: something other \
+             than the server was the limit",
             load.rate_achieved, load.rate_offered
         )
     })
@@ -142,7 +142,7 @@ fn sockets(facts: &Facts) -> Option<String> {
     let (idle, open) = (facts.load.idle.target, facts.meters.tcp_sockets_open);
     (open < 2 * idle).then(|| {
         format!(
-            "{idle} idle connections are {} sockets on loopback and the kernel counts {open} (sockstat)",
+            "{idle} idle connections need {} sockets on loopback, and the kernel counts {open} (sockstat)",
             2 * idle
         )
     })
@@ -152,7 +152,7 @@ fn open_connections(facts: &Facts) -> Option<String> {
     let idle = facts.load.idle.target;
     let open = facts.meters.open_connections.filter(|&open| open < idle)?;
     Some(format!(
-        "the server counts {open} open connections (/stats), of {idle} idle ones alone"
+        "the server counts {open} open connections (/stats), fewer than the {idle} idle ones"
     ))
 }
 
@@ -168,7 +168,7 @@ fn meters_late(facts: &Facts) -> Option<String> {
     } = *facts.meters;
     (meter_lag_ns as f64 > LAG_ALLOWED * wall_ns as f64).then(|| {
         format!(
-            "the meters were read {:.0} ms late, against {:.0} ms measured",
+            "the meters were read {:.0} ms late, and the measured time is {:.0} ms",
             meter_lag_ns as f64 / 1e6,
             facts.cell.time.duration_s * 1e3
         )
@@ -238,8 +238,8 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
     {
         let percent = 100.0 * speed;
         notes.push(format!(
-            "the server's CPU ran at {percent:.0}% of its best speed in this study, as neighbours of a virtual machine \
-             make it"
+            "the server's CPU ran at {percent:.0}% of its best speed in this study; a neighbour of a virtual machine can \
+             cause this"
         ));
     }
     notes

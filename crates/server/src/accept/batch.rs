@@ -82,8 +82,8 @@ pub(crate) enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Shortage::Connections => formatter.write_str("the cap on connections is reached"),
-            Shortage::Workers(most, what) => write!(formatter, "{most} {what} are as many as this model may start"),
+            Shortage::Connections => formatter.write_str("the limit on connections is reached"),
+            Shortage::Workers(most, what) => write!(formatter, "{most} {what} are the most that this model may start"),
             Shortage::Completions => formatter.write_str("accepting failed for want of descriptors or memory"),
             Shortage::Call(call, error) => write!(formatter, "{call} failed ({error})"),
             Shortage::Watch(source, error) => write!(formatter, "watching {source}: {error}"),

@@ -101,9 +101,9 @@ fn killed_process(subject: &Subject) {
 /// and ends.
 fn limit(concurrency: Concurrency) -> (&'static str, &'static str, &'static str) {
     match concurrency {
-        Concurrency::OnePerWorker => ("workers", "all 2 ", " have a connection: more wait in the "),
-        Concurrency::WorkerPerConnection(_) => ("connections", "2 ", " are as many as this model may start"),
-        Concurrency::Many => ("connections", "the cap on connections ", "is reached"),
+        Concurrency::OnePerWorker => ("workers", "all 2 ", " have a connection: more connections wait in the "),
+        Concurrency::WorkerPerConnection(_) => ("connections", "2 ", " are the most that this model may start"),
+        Concurrency::Many => ("connections", "the limit on connections ", "is reached"),
     }
 }
 
@@ -121,7 +121,7 @@ fn at_the_limit(subject: &Subject) {
     }
     let line = messages.recv_timeout(PATIENCE).expect("a line on standard error");
     assert!(
-        line.starts_with(&format!("c10k serve: {first}")) && line.contains(last) && line.ends_with("; said once"),
+        line.starts_with(&format!("c10k serve: {first}")) && line.contains(last) && line.ends_with(" (reported once)"),
         "{line}"
     );
     for beyond in &clients[2..] {
@@ -158,5 +158,5 @@ fn at_many_limits(subject: &Subject) {
     // A loop reaches its limit as soon as it has accepted. An acceptor thread may never see three connections open.
     let least = usize::from(!subject.name().ends_with("::handoff"));
     assert!((least..=1).contains(&lines.len()), "{lines:?}");
-    assert!(lines.iter().all(|line| line.ends_with("; said once")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.ends_with(" (reported once)")), "{lines:?}");
 }
