@@ -41,7 +41,7 @@ const TABLES: &[Table] = &[
             let mechanism = if row["mechanisms"] == true { "any" } else { "none" };
             let idle = match row["one_connection_per_worker"] == true {
                 true => "each occupies a worker; others wait",
-                false => "delay no others",
+                false => "do not delay others",
             };
             vec![
                 code(&row["name"]),
