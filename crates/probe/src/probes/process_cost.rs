@@ -14,7 +14,7 @@ use crate::values::Values;
 
 pub(super) const ROW: Probe = Probe {
     name: "process-cost",
-    summary: "to create a task and to see it end, or to hand work to one that exists",
+    summary: "creating a task and waiting for its end, or handing work to an existing one",
     options: &[
         TIME,
         OptionRow::by(

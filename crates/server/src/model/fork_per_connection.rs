@@ -18,7 +18,7 @@ const MAX_CHILDREN: usize = 4000;
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "fork-per-connection",
-    summary: "a process for every connection, up to 4,000 unless said otherwise; more wait in the backlog",
+    summary: "a process for every connection, up to 4,000 unless --max-connections says otherwise; more wait in the backlog",
     dispatch: Dispatch::Own,
     workers: Workers::One,
     concurrency: Concurrency::WorkerPerConnection(MAX_CHILDREN),

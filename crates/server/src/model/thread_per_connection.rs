@@ -15,7 +15,7 @@ const MAX_THREADS: usize = 8000;
 
 pub(super) const ROW: Descriptor = Descriptor {
     name: "thread-per-connection",
-    summary: "a thread for every connection, up to 8,000 unless said otherwise; more wait in the backlog",
+    summary: "a thread for every connection, up to 8,000 unless --max-connections says otherwise; more wait in the backlog",
     dispatch: Dispatch::Own,
     workers: Workers::One,
     concurrency: Concurrency::WorkerPerConnection(MAX_THREADS),
