@@ -57,7 +57,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "trial",
-        summary: "run the lab on a server against itself twenty times, and count its mistakes",
+        summary: "[--simulate]: run the lab on a server against itself twenty times, or on simulated blocks, and count its mistakes",
         run: trial::run,
     },
 ];

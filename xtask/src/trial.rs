@@ -2,6 +2,9 @@
 //!
 //! Each run is a study of its own with a seed of its own; a run that is there already is not run again, so that the trial
 //! can be done in pieces (`C10K_TRIAL_RUNS=5` does five more and stops). The results are below `target/trial`.
+//!
+//! `--simulate` runs no server. It prints how often a study holds a wrong verdict where the truth is known: the long form of a
+//! test of the lab, which judges with the lab's own code.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,6 +12,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 const RUNS: u32 = 20;
+
+/// Simulated studies behind each figure of the table.
+const STUDIES: &str = "20000";
 
 /// Of so many comparisons of a server with itself, at most one in twenty may call them different.
 const CALLED_DIFFERENT_MAX: u64 = (RUNS / 20) as u64;
@@ -23,6 +29,39 @@ struct Score {
 }
 
 pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    match arguments.as_slice() {
+        [] => twenty(root),
+        [flag] if flag == "--simulate" => simulate(root),
+        _ => Err("the only argument is --simulate".to_owned()),
+    }
+}
+
+/// Runs the simulation and prints its table.
+fn simulate(root: &Path) -> Result<(), String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["test", "--quiet", "--package", "c10k-lab", "--lib", "--"])
+        .args([
+            "--nocapture",
+            "--exact",
+            "judge::simulation::the_table_has_a_row_for_each_shape",
+        ])
+        .env("C10K_SIMULATE", STUDIES)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("running cargo test: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    if !output.status.success() || table.is_empty() {
+        return Err(format!("the simulation ended with {} and no table", output.status));
+    }
+    println!("{}", table.join("\n"));
+    Ok(())
+}
+
+fn twenty(root: &Path) -> Result<(), String> {
     let tool = root.join("target/release/c10k");
     if !tool.is_file() {
         return Err("build it first: cargo build --release".to_owned());

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use c10k_record::{CallRecord, CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
 
 use crate::rows;
+use crate::stats::counts::{Counted, Law};
 
 /// One measure.
 pub(crate) struct Measure {
@@ -17,11 +18,16 @@ pub(crate) struct Measure {
     reading: Reading,
 }
 
+/// Reads the events of a record.
+type Events = fn(&CellRecord) -> Option<Counted>;
+
 /// Where the value of a measure comes from.
 enum Reading {
     Record(fn(&CellRecord) -> Option<f64>),
-    /// A count of the passes in which system calls and context switches are counted, rather than of the blocks.
-    Pass(fn(&CellRecord) -> Option<f64>),
+    /// A count of events: the ratio of what the function returns. Its interval is exact, by this law.
+    Count(Law, Events),
+    /// A rate of events of the passes in which system calls and context switches are counted, rather than of the blocks.
+    Pass(Events),
     /// A figure that a probe prints, by its key.
     Figure(&'static str),
 }
@@ -30,8 +36,18 @@ impl Measure {
     /// Its value in a record; `None` if the record does not have it.
     pub(crate) fn read(&self, record: &CellRecord) -> Option<f64> {
         match self.reading {
-            Reading::Record(read) | Reading::Pass(read) => read(record),
+            Reading::Record(read) => read(record),
+            Reading::Count(_, count) | Reading::Pass(count) => count(record).map(Counted::ratio),
             Reading::Figure(key) => record.probe.as_ref()?.values.get(key).copied(),
+        }
+    }
+
+    /// How it counts events, if it does: their law, and those of a record.
+    pub(crate) fn counting(&self) -> Option<(Law, Events)> {
+        match self.reading {
+            Reading::Count(law, count) => Some((law, count)),
+            Reading::Pass(count) => Some((Law::Rate, count)),
+            Reading::Record(_) | Reading::Figure(_) => None,
         }
     }
 
@@ -55,8 +71,18 @@ const fn measure(
     }
 }
 
+/// A measure that counts events, at a rate or as a share of trials.
+const fn count(law: Law, name: &'static str, label: &'static str, read: Events) -> Measure {
+    Measure {
+        name,
+        label,
+        unit: "",
+        reading: Reading::Count(law, read),
+    }
+}
+
 /// A measure that is counted in a pass of its own.
-const fn counted_measure(name: &'static str, label: &'static str, read: fn(&CellRecord) -> Option<f64>) -> Measure {
+const fn counted_measure(name: &'static str, label: &'static str, read: Events) -> Measure {
     Measure {
         name,
         label,
@@ -123,22 +149,25 @@ static MEASURES: &[Measure] = &[
     measure("offered-rate", "requests offered per second", "/s", |record| {
         load(record, |load| load.rate_offered)
     }),
-    measure("reply-share", "reply rate ÷ request rate", "", |record| {
+    count(Law::Share, "reply-share", "reply rate ÷ request rate", |record| {
         let load = record.load.as_ref()?;
-        ratio(load.rate_achieved, load.rate_offered)
+        Counted::new(
+            load.rate_achieved * load.duration_s,
+            load.rate_offered * load.duration_s,
+        )
     }),
-    measure(
+    count(
+        Law::Share,
         "last-quarter-share",
         "replies ÷ requests, in the last quarter",
-        "",
         |record| {
             let load = record.load.as_ref()?;
-            ratio(load.replies_by_quarter[3] as f64, load.due_by_quarter[3] as f64)
+            Counted::new(load.replies_by_quarter[3] as f64, load.due_by_quarter[3] as f64)
         },
     ),
-    measure("answered-share", "share of requests answered", "", |record| {
+    count(Law::Share, "answered-share", "share of requests answered", |record| {
         let load = record.load.as_ref()?;
-        ratio(load.completed as f64, load.intended as f64)
+        Counted::new(load.completed as f64, load.intended as f64)
     }),
     measure("response-ms", "response time, mean", "ms", |record| {
         answered(record, |load| load.latency_ns.mean / 1e6)
@@ -173,22 +202,28 @@ static MEASURES: &[Measure] = &[
         "",
         |record| answered(record, |load| load.rate_achieved * load.latency_ns.mean / 1e9),
     ),
-    measure("switches-per-request", "context switches per request", "", |record| {
-        per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary)
-    }),
-    measure("interrupts-per-request", "interrupts per request", "", |record| {
-        per_request(record, |meters| meters.interrupts)
-    }),
-    measure("softirqs-per-request", "softirqs per request", "", |record| {
+    count(
+        Law::Rate,
+        "switches-per-request",
+        "context switches per request",
+        |record| per_request(record, |meters| meters.switches_voluntary + meters.switches_involuntary),
+    ),
+    count(
+        Law::Rate,
+        "interrupts-per-request",
+        "interrupts per request",
+        |record| per_request(record, |meters| meters.interrupts),
+    ),
+    count(Law::Rate, "softirqs-per-request", "softirqs per request", |record| {
         per_request(record, |meters| meters.softirqs)
     }),
-    measure("forks-per-request", "tasks created per request", "", |record| {
+    count(Law::Rate, "forks-per-request", "tasks created per request", |record| {
         per_request(record, |meters| meters.forks)
     }),
-    measure(
+    count(
+        Law::Rate,
         "faults-per-request",
         "page faults of the server per request",
-        "",
         |record| per_request(record, |meters| meters.page_faults),
     ),
     counted_measure(
@@ -196,7 +231,7 @@ static MEASURES: &[Measure] = &[
         "context switches per request, those of tasks that ended included",
         |record| {
             let calls = counted_in_pass(record)?;
-            calls_per_request(calls, calls.switches?)
+            calls_and_requests(calls, calls.switches?)
         },
     ),
     counted_measure(
@@ -222,50 +257,55 @@ static MEASURES: &[Measure] = &[
     by_name!("sendto"),
     by_name!("write"),
     by_name!("writev"),
-    measure(
+    count(
+        Law::Rate,
         "dispatch-calls-per-request",
         "system calls of the dispatch path per request, by the server's own count",
-        "",
         |record| {
             let server = record.server.as_ref()?;
-            ratio(server.syscalls.values().sum::<u64>() as f64, server.replies as f64)
+            Counted::new(server.syscalls.values().sum::<u64>() as f64, server.replies as f64)
         },
     ),
-    measure("events-per-wait", "events per wait", "", |record| {
+    count(Law::Rate, "events-per-wait", "events per wait", |record| {
         let server = record.server.as_ref()?;
-        ratio(server.events as f64, server.waits as f64)
+        Counted::new(server.events as f64, server.waits as f64)
     }),
-    measure("signals", "signals dequeued", "", |record| {
+    count(Law::Rate, "signals", "signals dequeued", |record| {
         server(record, |server| server.signals)
     }),
-    measure(
+    count(
+        Law::Rate,
         "signals-read",
         "signals read, without those thrown away",
-        "",
         |record| server(record, read_signals),
     ),
-    measure("overflows", "overflows of the queue", "", |record| {
+    count(Law::Rate, "overflows", "overflows of the queue", |record| {
         server(record, |server| server.overflows)
     }),
-    measure("rescans", "rescans of the interest set", "", |record| {
+    count(Law::Rate, "rescans", "rescans of the interest set", |record| {
         server(record, |server| server.rescans)
     }),
-    measure(
+    count(
+        Law::Share,
         "overflows-per-signal",
         "overflows of the queue per signal read",
-        "",
         |record| {
             let server = record.server.as_ref()?;
-            ratio(server.overflows as f64, read_signals(server) as f64)
+            Counted::new(server.overflows as f64, read_signals(server) as f64)
         },
     ),
-    measure("failed-share", "share of requests without a good reply", "", |record| {
-        let load = record.load.as_ref()?;
-        ratio(
-            (load.intended - load.completed.min(load.intended)) as f64,
-            load.intended as f64,
-        )
-    }),
+    count(
+        Law::Share,
+        "failed-share",
+        "share of requests without a good reply",
+        |record| {
+            let load = record.load.as_ref()?;
+            Counted::new(
+                load.intended.saturating_sub(load.completed) as f64,
+                load.intended as f64,
+            )
+        },
+    ),
     measure("accept-imbalance", "busiest worker ÷ a fair share", "", |record| {
         let accepted = &record.server.as_ref()?.accepted_by_worker;
         let fair = ratio(accepted.iter().sum::<u64>() as f64, accepted.len() as f64)?;
@@ -378,8 +418,9 @@ fn answered(record: &CellRecord, read: fn(&LoadSummary) -> f64) -> Option<f64> {
     record.load.as_ref().filter(|load| load.completed > 0).map(read)
 }
 
-fn server(record: &CellRecord, read: fn(&ServeSummary) -> u64) -> Option<f64> {
-    record.server.as_ref().map(|server| read(server) as f64)
+/// What the server counted in its whole life, in one block.
+fn server(record: &CellRecord, read: fn(&ServeSummary) -> u64) -> Option<Counted> {
+    Counted::new(read(record.server.as_ref()?) as f64, 1.0)
 }
 
 fn share_percent(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> Option<f64> {
@@ -394,10 +435,11 @@ fn us_per_request(record: &CellRecord, time_ns: fn(&Meters) -> Option<u64>) -> O
     ratio(percent / 100.0 * 1e6, record.load.as_ref()?.rate_achieved)
 }
 
-fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<f64> {
+/// Between the two readings, and the requests answered in that time.
+fn per_request(record: &CellRecord, count: fn(&Meters) -> u64) -> Option<Counted> {
     let meters = record.meters.as_ref()?;
-    let per_second = ratio(count(meters) as f64 * 1e9, meters.wall_ns as f64)?;
-    ratio(per_second, record.load.as_ref()?.rate_achieved)
+    let seconds = meters.wall_ns as f64 / 1e9;
+    Counted::new(count(meters) as f64, record.load.as_ref()?.rate_achieved * seconds)
 }
 
 /// What the pass has counted in this cell, if it was valid.
@@ -410,17 +452,17 @@ fn counted_in_pass(record: &CellRecord) -> Option<&CallRecord> {
 
 /// Calls in the counting pass, per second of its window, ÷ the replies per second of the same run. `None` if no
 /// pass has counted this cell.
-fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<f64> {
+fn counted(record: &CellRecord, wanted: impl Fn(&str) -> bool) -> Option<Counted> {
     let calls = counted_in_pass(record)?;
     let of_interest = calls.by_name.iter().filter(|(name, _)| wanted(name));
     let count: u64 = of_interest.map(|(_, count)| count).sum();
-    calls_per_request(calls, count)
+    calls_and_requests(calls, count)
 }
 
 /// A server with an event mechanism reports the calls that it waits with. The same call may be a wait on one mechanism and
 /// not on another: `read` of a signalfd or of a file, `ppoll` of the whole set or of one source that was just declared.
 /// For any other server, every call that is only used for waiting counts.
-fn waits_per_request(record: &CellRecord) -> Option<f64> {
+fn waits_per_request(record: &CellRecord) -> Option<Counted> {
     let reported = record.server.as_ref().map_or(&[][..], |server| &server.wait_calls);
     let is_wait = |name: &str| {
         if reported.is_empty() {
@@ -435,8 +477,11 @@ fn waits_per_request(record: &CellRecord) -> Option<f64> {
 
 /// A count of the counting pass per request.
 pub(crate) fn calls_per_request(calls: &CallRecord, count: u64) -> Option<f64> {
-    let per_second = ratio(count as f64 * 1e9, calls.window_ns as f64)?;
-    ratio(per_second, calls.rate_achieved)
+    calls_and_requests(calls, count).map(Counted::ratio)
+}
+
+fn calls_and_requests(calls: &CallRecord, count: u64) -> Option<Counted> {
+    Counted::new(count as f64, calls.rate_achieved * calls.window_ns as f64 / 1e9)
 }
 
 #[cfg(test)]

@@ -108,10 +108,14 @@ impl<'a> Results<'a> {
         blocks.into_iter()
     }
 
+    /// The records of the valid blocks of a cell.
+    pub(crate) fn valid(&self, cell: &str) -> impl Iterator<Item = &'a CellRecord> + use<'a> {
+        self.of(cell).filter(|record| record.status == CellStatus::Measured)
+    }
+
     /// The measure in each valid block of a cell.
     pub(crate) fn values(&self, cell: &str, measure: &Measure) -> BTreeMap<u32, f64> {
-        self.of(cell)
-            .filter(|record| record.status == CellStatus::Measured)
+        self.valid(cell)
             .filter_map(|record| Some((record.block, measure.read(record)?)))
             .collect()
     }

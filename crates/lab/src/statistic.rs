@@ -28,6 +28,15 @@ pub(crate) struct Values {
     pub(crate) other: Vec<(f64, f64)>,
 }
 
+/// The value of one level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// The only one that there is.
+    Only,
+    Lowest,
+    Highest,
+}
+
 pub(crate) struct Statistic {
     /// Its name in an experiment.
     pub(crate) name: &'static str,
@@ -36,6 +45,8 @@ pub(crate) struct Statistic {
     pub(crate) needs_axis: bool,
     pub(crate) needs_other: bool,
     pub(crate) form: Form,
+    /// Which of the levels a count's exact interval is about; absent for a statistic that has none.
+    pub(crate) counts: Option<Pick>,
     pub(crate) of: fn(&Values) -> Option<f64>,
 }
 
@@ -46,6 +57,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: false,
         needs_other: false,
         form: Form::Plain,
+        counts: Some(Pick::Only),
         of: |values| values.own.first().map(|point| point.1),
     },
     Statistic {
@@ -54,6 +66,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Plain,
+        counts: Some(Pick::Lowest),
         of: |values| values.own.iter().map(|point| point.1).min_by(f64::total_cmp),
     },
     Statistic {
@@ -62,6 +75,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Plain,
+        counts: Some(Pick::Highest),
         of: |values| peak(&values.own),
     },
     Statistic {
@@ -70,6 +84,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Share,
+        counts: None,
         of: change,
     },
     Statistic {
@@ -78,6 +93,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Factor,
+        counts: None,
         of: |values| quotient(values.own.last()?.1, values.own.first()?.1),
     },
     Statistic {
@@ -86,6 +102,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Factor,
+        counts: None,
         of: |values| {
             let lowest = values.own.iter().map(|point| point.1).min_by(f64::total_cmp)?;
             quotient(lowest, values.own.first()?.1)
@@ -97,6 +114,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Factor,
+        counts: None,
         of: |values| quotient(values.own.last()?.1, peak(&values.own)?),
     },
     Statistic {
@@ -105,6 +123,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: false,
         needs_other: true,
         form: Form::Factor,
+        counts: None,
         of: |values| quotient(values.own.first()?.1, values.other.first()?.1),
     },
     Statistic {
@@ -113,6 +132,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: false,
         needs_other: true,
         form: Form::Plain,
+        counts: None,
         of: |values| Some(values.own.first()?.1 - values.other.first()?.1),
     },
     Statistic {
@@ -121,6 +141,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: false,
         form: Form::Plain,
+        counts: None,
         of: |values| stats::slope(&values.own),
     },
     Statistic {
@@ -129,6 +150,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: true,
         form: Form::Plain,
+        counts: None,
         of: |values| Some(stats::slope(&values.own)? - stats::slope(&values.other)?),
     },
     Statistic {
@@ -137,6 +159,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: true,
         form: Form::Level,
+        counts: None,
         of: meets_at,
     },
     Statistic {
@@ -145,6 +168,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_axis: true,
         needs_other: true,
         form: Form::Factor,
+        counts: None,
         of: |values| quotient(peak(&values.own)?, peak(&values.other)?),
     },
 ];

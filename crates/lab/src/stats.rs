@@ -1,10 +1,11 @@
 //! Medians, intervals and slopes. Numbers in, numbers out; the only randomness is the seed of the resampling.
 
-use std::f64::consts::PI;
+pub(crate) mod counts;
+pub(crate) mod order;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
-use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 /// Resamples of the bootstrap. At least ten of them lie beyond each end of a 99.9% interval.
 const RESAMPLES: usize = 10_000;
@@ -68,11 +69,6 @@ fn moments(values: &[f64]) -> (f64, f64) {
     (mean, variance)
 }
 
-/// The mean of a sample; NaN without values.
-pub(crate) fn mean(values: &[f64]) -> f64 {
-    moments(values).0
-}
-
 /// The standard deviation of a sample; `None` for fewer than two values.
 pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
     (values.len() >= 2).then(|| moments(values).1.sqrt())
@@ -92,18 +88,6 @@ fn student(values: &[f64], confidence: f64) -> Option<Interval> {
 fn students_quantile(freedom: f64, confidence: f64) -> Option<f64> {
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     Some(student.inverse_cdf(f64::midpoint(1.0, confidence)))
-}
-
-/// The expected half width of [`interval`] for `blocks` values with this standard deviation. It is that of Student's interval
-/// or, with many blocks, that of the median, whose standard deviation is √(π/2) times that of the mean for normal values.
-/// Infinite for fewer than two blocks.
-pub(crate) fn half_width(deviation: f64, blocks: u32, confidence: f64) -> f64 {
-    if blocks < 2 {
-        return f64::INFINITY;
-    }
-    let mean = students_quantile(f64::from(blocks - 1), confidence).unwrap_or(f64::INFINITY);
-    let median = Normal::standard().inverse_cdf(f64::midpoint(1.0, confidence)) * (PI / 2.0).sqrt();
-    mean.max(median) * deviation / f64::from(blocks).sqrt()
 }
 
 fn bootstrap(values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {

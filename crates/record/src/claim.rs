@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What the measured blocks say about a claim, or about one number of it.
+/// What the measured blocks say about a claim, or about one number of it. With what confidence, [`EstimateRecord::confirms`] and
+/// [`EstimateRecord::refutes`] say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -117,10 +118,28 @@ pub struct EstimateRecord {
     pub unit: String,
     /// Confidence of this interval alone, a part of one. All intervals of a study together hold with 0.95.
     pub confidence: f64,
+    /// What confirms the number if it lies within the bounds; absent with fewer than two valid blocks.
+    #[serde(default)]
+    pub confirms: Option<DecidingInterval>,
+    /// What refutes the number, and the claim with it, if it lies outside the bounds; absent with fewer than two valid blocks.
+    #[serde(default)]
+    pub refutes: Option<DecidingInterval>,
     /// Valid blocks.
     pub blocks: usize,
     /// The verdict on this number alone.
     pub verdict: Verdict,
+}
+
+/// An interval that decides. Its confidence follows from the number of claims and of their numbers, so that any verdict of a
+/// study is wrong with a chance of at most 0.05.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DecidingInterval {
+    /// Confidence of this interval alone, two-sided, a part of one.
+    pub confidence: f64,
+    /// Lower end; absent where the blocks bound nothing.
+    pub low: Option<f64>,
+    /// Upper end; absent where the blocks bound nothing.
+    pub high: Option<f64>,
 }
 
 /// What would settle an inconclusive claim.
@@ -182,6 +201,6 @@ pub struct NoiseFloor {
     pub worst_block_percent: f64,
     /// Comparisons made, one for each combination of levels.
     pub comparisons: usize,
-    /// Comparisons that called the two different at the confidence of the study's intervals, which is wrong.
+    /// Comparisons that called the two different, which is wrong. The control decides as a claim does.
     pub called_different: usize,
 }

@@ -2,8 +2,9 @@
 
 use c10k_record::{ClaimNeeds, Verdict};
 
-use super::scale::Scale;
-use crate::stats;
+use super::block_values::BlockValues;
+use super::decide::{Bounds, Tails};
+use crate::stats::Interval;
 
 /// Nobody is advised to run more blocks than this.
 const MOST: u32 = 1000;
@@ -23,66 +24,36 @@ pub(super) enum Needs {
     Refuting(u32),
 }
 
-/// What the number of these blocks needs, of which `verdict` has been found. `run` blocks were run, for as many as are valid.
-pub(super) fn needs(
-    verdict: Verdict,
-    scale: Scale,
-    per_block: &[f64],
-    bounds: (Option<f64>, Option<f64>),
-    confidence: f64,
-    run: u32,
-) -> Needs {
+/// What the number of these blocks needs, of which `verdict` has been found at these `tails`. `run` blocks were run, for as many
+/// as are valid.
+pub(super) fn needs(verdict: Verdict, values: &BlockValues, bounds: Bounds, tails: Tails, run: u32) -> Needs {
     if verdict != Verdict::Inconclusive {
         return Needs::Nothing;
     }
-    let values: Vec<f64> = per_block.iter().map(|&value| scale.to(value)).collect();
-    let (Some(median), Some(spread)) = (stats::median(&values), stats::deviation(&values)) else {
+    let valid = u32::try_from(values.per_block.len()).unwrap_or(MOST);
+    if valid < 2 {
         return Needs::Valid;
-    };
-    // How far inside the bounds a centre lies; negative outside them.
-    let inside = |centre: f64| {
-        let low = bounds.0.map_or(f64::INFINITY, |low| centre - scale.to(low));
-        let high = bounds.1.map_or(f64::INFINITY, |high| scale.to(high) - centre);
-        low.min(high)
-    };
-    // The interval is the hull of one around the median and one around the mean.
-    let inside = [inside(median), inside(stats::mean(&values))];
-    let room = inside[0].abs().min(inside[1].abs());
-    if inside[0].is_sign_negative() != inside[1].is_sign_negative() {
-        return Needs::TooMany;
     }
-    let valid = u32::try_from(values.len()).unwrap_or(MOST);
-    match fewest(valid + 1, |blocks| {
-        stats::half_width(spread, blocks, confidence) <= room
-    }) {
-        None => Needs::TooMany,
-        Some(blocks) => {
-            let blocks = (blocks * run.max(valid)).div_ceil(valid);
-            let is_inside = inside[0].is_sign_positive();
-            if is_inside {
-                Needs::Confirming(blocks)
-            } else {
-                Needs::Refuting(blocks)
-            }
+    let lie = |blocks, tail, test: fn(Bounds, Interval) -> bool| {
+        values.expected(blocks, tail).is_some_and(|found| test(bounds, found))
+    };
+    let all_run = |blocks: u32| (blocks * run.max(valid)).div_ceil(valid);
+    for blocks in candidates(valid + 1) {
+        if lie(blocks, tails.confirm, Bounds::hold) {
+            return Needs::Confirming(all_run(blocks));
+        }
+        if lie(blocks, tails.refute, Bounds::exclude) {
+            return Needs::Refuting(all_run(blocks));
         }
     }
+    Needs::TooMany
 }
 
-/// The fewest blocks that are enough, from `low` to [`MOST`]; enough for all that are more.
-fn fewest(mut low: u32, enough: impl Fn(u32) -> bool) -> Option<u32> {
-    let mut high = MOST;
-    if low > high || !enough(high) {
-        return None;
-    }
-    while low < high {
-        let middle = low.midpoint(high);
-        if enough(middle) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Some(low)
+/// Numbers of blocks from `first` to [`MOST`], each at most a twentieth more than the one before. More blocks can be less
+/// certain than fewer, because the ranks of order statistics are whole numbers.
+fn candidates(first: u32) -> impl Iterator<Item = u32> {
+    let next = |&blocks: &u32| Some(blocks + (blocks / 20).max(1));
+    std::iter::successors(Some(first), next).take_while(|blocks| *blocks <= MOST)
 }
 
 /// What the numbers of a claim need together; `None` if all are settled. `call_passes`: the measure is read in the counting
@@ -99,21 +70,32 @@ pub(super) fn of_claim(needs: &[Needs], call_passes: bool) -> Option<ClaimNeeds>
 
 #[cfg(test)]
 mod tests {
+    use super::super::block_values::Counts;
     use super::*;
+    use crate::statistic::{Form, Pick};
+    use crate::stats::counts::{Counted, Law};
 
-    fn open(scale: Scale, values: &[f64], bounds: (Option<f64>, Option<f64>)) -> Needs {
-        let run = u32::try_from(values.len()).expect("few");
-        needs(Verdict::Inconclusive, scale, values, bounds, 0.95, run)
+    fn open(form: Form, values: &[f64], (at_least, at_most): (Option<f64>, Option<f64>), run: u32) -> Needs {
+        let values = BlockValues {
+            form,
+            per_block: values.to_vec(),
+            counts: None,
+        };
+        let tails = Tails {
+            confirm: 0.01,
+            refute: 0.005,
+        };
+        needs(Verdict::Inconclusive, &values, Bounds { at_least, at_most }, tails, run)
     }
 
     #[test]
     fn the_nearer_the_bound_the_more_blocks() {
         let values = [0.9, 1.0, 1.1];
-        let at_most = |bound| open(Scale::Plain, &values, (None, Some(bound)));
-        // Deviation 0.1. With eight blocks Student's quantile is 2.365, 2.365 * 0.1 / sqrt(8) = 0.084, and the median's
-        // 1.253 * 1.96 * 0.1 / sqrt(8) = 0.087; with seven it is 2.447 * 0.1 / sqrt(7) = 0.0925.
-        assert_eq!(at_most(1.09), Needs::Confirming(8));
-        assert_eq!(at_most(0.91), Needs::Refuting(8));
+        let at_most = |bound| open(Form::Plain, &values, (None, Some(bound)), 3);
+        // Deviation 0.1. The ends of seven blocks are the outermost values, about 1.36 deviations away; 2^-7 is below
+        // 0.01, and 2^-8 below 0.005, where they are about 1.43 deviations away.
+        assert_eq!(at_most(1.14), Needs::Confirming(7));
+        assert_eq!(at_most(0.856), Needs::Refuting(8));
         assert!(at_most(1.02) > Needs::Confirming(50));
         assert_eq!(
             at_most(5.0),
@@ -126,41 +108,71 @@ mod tests {
     #[test]
     fn factors_are_compared_on_their_logarithms_and_the_nearer_of_two_bounds_counts() {
         let values = [0.5, 1.0, 2.0];
-        let wide = open(Scale::Logarithm, &values, (Some(0.25), Some(4.0)));
-        assert_eq!(wide, open(Scale::Logarithm, &values, (None, Some(4.0))));
-        assert!(open(Scale::Logarithm, &values, (Some(0.5), Some(4.0))) > wide);
+        let wide = open(Form::Factor, &values, (Some(0.25), Some(4.0)), 3);
+        assert_eq!(wide, open(Form::Factor, &values, (None, Some(4.0)), 3));
+        assert!(open(Form::Factor, &values, (Some(0.5), Some(4.0)), 3) > wide);
     }
 
     #[test]
-    fn a_bound_between_median_and_mean_is_never_cleared() {
-        let skewed = [0.0, 0.0, 0.0, 0.0, 0.5];
-        assert_eq!(open(Scale::Plain, &skewed, (None, Some(0.05))), Needs::TooMany);
-        assert!(matches!(
-            open(Scale::Plain, &skewed, (None, Some(0.3))),
-            Needs::Confirming(_)
-        ));
+    fn equal_blocks_need_as_many_as_are_exact_for_every_distribution() {
+        assert_eq!(
+            open(Form::Level, &[0.001; 5], (None, Some(0.002)), 5),
+            Needs::Confirming(7)
+        );
+        assert_eq!(
+            open(Form::Level, &[0.001; 5], (Some(0.002), None), 5),
+            Needs::Refuting(8)
+        );
     }
 
     #[test]
     fn blocks_that_are_not_valid_have_to_be_run_too() {
-        let needed = |run| {
-            needs(
-                Verdict::Inconclusive,
-                Scale::Plain,
-                &[0.9, 1.0, 1.1],
-                (None, Some(1.09)),
-                0.95,
-                run,
-            )
+        let needed = |run| open(Form::Plain, &[0.9, 1.0, 1.1], (None, Some(1.14)), run);
+        assert_eq!((needed(3), needed(6)), (Needs::Confirming(7), Needs::Confirming(14)));
+    }
+
+    #[test]
+    fn no_number_of_blocks_without_an_event_proves_that_there_are_none() {
+        let mut values = BlockValues {
+            form: Form::Plain,
+            per_block: vec![0.0; 3],
+            counts: Some(Counts {
+                law: Law::Rate,
+                pick: Pick::Only,
+                by_level: vec![Counted { events: 0.0, of: 3.0 }],
+            }),
         };
-        assert_eq!(needed(6), Needs::Confirming(16));
+        let tails = Tails {
+            confirm: 0.05,
+            refute: 0.05,
+        };
+        let at_most = |values: &BlockValues, bound| {
+            let bounds = Bounds {
+                at_least: None,
+                at_most: Some(bound),
+            };
+            needs(Verdict::Inconclusive, values, bounds, tails, 3)
+        };
+        assert_eq!(at_most(&values, 0.0), Needs::TooMany);
+        assert_eq!(at_most(&values, 0.5), Needs::Confirming(6), "3.0 in six blocks");
+        values.counts = None;
+        assert_eq!(at_most(&values, 0.0), Needs::Confirming(5), "2^-5 is below 0.05");
     }
 
     #[test]
     fn what_is_settled_needs_nothing_and_one_block_tells_nothing() {
-        let settled = needs(Verdict::Confirmed, Scale::Plain, &[1.0], (None, None), 0.95, 1);
+        let one = BlockValues {
+            form: Form::Plain,
+            per_block: vec![1.0],
+            counts: None,
+        };
+        let tails = Tails {
+            confirm: 0.01,
+            refute: 0.01,
+        };
+        let settled = needs(Verdict::Confirmed, &one, Bounds::default(), tails, 1);
         assert_eq!(settled, Needs::Nothing);
-        assert_eq!(open(Scale::Plain, &[1.0], (None, Some(2.0))), Needs::Valid);
+        assert_eq!(open(Form::Plain, &[1.0], (None, Some(2.0)), 1), Needs::Valid);
         assert_eq!(of_claim(&[Needs::Nothing, Needs::Nothing], false), None);
     }
 

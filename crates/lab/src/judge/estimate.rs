@@ -1,10 +1,10 @@
-//! One number with its interval and its own verdict.
+//! One number with its intervals and its own verdict.
 
-use c10k_record::{EstimateRecord, Verdict};
+use c10k_record::{DecidingInterval, EstimateRecord, Verdict};
 
 use super::blocks_to_settle::{Needs, needs};
+use super::decide::{Bounds, Tails};
 use super::samples::Raw;
-use super::scale::{Scale, interval};
 use crate::experiment::ClaimSpec;
 use crate::experiment::options;
 use crate::experiment::value::Kind;
@@ -18,50 +18,63 @@ pub(super) struct Found {
     pub(super) needs: Needs,
 }
 
+/// With what a study looks at all its numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    /// Of the intervals that are shown.
+    pub(super) confidence: f64,
+    pub(super) seed: u64,
+    /// The blocks that were run.
+    pub(super) run: u32,
+}
+
 pub(super) fn estimate(
-    claim: &ClaimSpec,
-    statistic: &Statistic,
-    measure: &Measure,
+    (claim, statistic, measure): (&ClaimSpec, &Statistic, &Measure),
     raw: &Raw,
-    confidence: f64,
-    (seed, run): (u64, u32),
+    (tails, verdict): (Tails, Verdict),
+    look: Look,
 ) -> Found {
-    let centre = stats::median(&raw.per_block);
-    let interval = interval(statistic.form, &raw.per_block, confidence, seed);
-    let verdict = match interval {
-        None => Verdict::Inconclusive,
-        Some(Interval { low, high }) => {
-            let above = claim.at_least.is_none_or(|bound| low >= bound);
-            let below = claim.at_most.is_none_or(|bound| high <= bound);
-            let outside =
-                claim.at_least.is_some_and(|bound| high < bound) || claim.at_most.is_some_and(|bound| low > bound);
-            match (above && below, outside) {
-                (true, _) => Verdict::Confirmed,
-                (_, true) => Verdict::Refuted,
-                _ => Verdict::Inconclusive,
-            }
-        }
-    };
+    let values = &raw.values;
+    let shown = values.displayed(look.confidence, look.seed);
     let estimate = EstimateRecord {
         of: raw.of.clone(),
         variant: raw.variant.clone(),
         levels: raw.levels.clone(),
-        value: centre,
-        low: interval.map(|interval| interval.low),
-        high: interval.map(|interval| interval.high),
+        value: stats::median(&values.per_block),
+        low: shown.map(|interval| interval.low),
+        high: shown.map(|interval| interval.high),
         unit: unit(claim, statistic, measure).to_owned(),
-        confidence,
-        blocks: raw.per_block.len(),
+        confidence: look.confidence,
+        confirms: deciding(tails.confirm, values.deciding(tails.confirm)),
+        refutes: deciding(tails.refute, values.deciding(tails.refute)),
+        blocks: values.per_block.len(),
         verdict,
     };
-    let bounds = (claim.at_least, claim.at_most);
-    let scale = Scale::of(statistic.form, &raw.per_block);
     // A pass in which calls are counted is run once or not at all.
-    let run = if measure.is_per_pass() { 0 } else { run };
+    let run = if measure.is_per_pass() { 0 } else { look.run };
     Found {
         estimate,
-        needs: needs(verdict, scale, &raw.per_block, bounds, confidence, run),
+        needs: needs(verdict, values, bounds(claim), tails, run),
     }
+}
+
+pub(super) fn bounds(claim: &ClaimSpec) -> Bounds {
+    Bounds {
+        at_least: claim.at_least,
+        at_most: claim.at_most,
+    }
+}
+
+fn deciding(tail: f64, interval: Option<Interval>) -> Option<DecidingInterval> {
+    interval.map(|Interval { low, high }| {
+        // Either both ends bound something or none does; that of a factor is then 0 and not minus infinity.
+        let is_bounded = low.is_finite() && high.is_finite();
+        DecidingInterval {
+            confidence: 1.0 - 2.0 * tail,
+            low: is_bounded.then_some(low),
+            high: is_bounded.then_some(high),
+        }
+    })
 }
 
 /// The unit of a statistic: that of the measure, or that of the axis where it is a level.

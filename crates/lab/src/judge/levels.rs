@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::{Axis, Level};
 
 /// `(level, measure)` along an axis, by block.
-type Rows = BTreeMap<u32, Vec<(f64, f64)>>;
+pub(super) type Rows = BTreeMap<u32, Vec<(f64, f64)>>;
 
 /// Which part of an axis a statistic along it looks at: levels that cannot run here, or whose cells are invalid, are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

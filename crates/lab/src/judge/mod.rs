@@ -1,11 +1,14 @@
 //! From records to verdicts: each claim *confirmed*, *refuted* or *inconclusive*, with its numbers.
 //!
 //! One rule decides all claims. A statistic is computed in each block by itself; its interval over the blocks either
-//! lies within the bounds of the claim (confirmed), or outside them (refuted), or neither (inconclusive). The confidence
-//! of all intervals of a study together is 95%: each single one has 1 − 0.05 ÷ (their number), after Bonferroni.
+//! lies within the bounds of the claim (confirmed), or outside them (refuted), or neither (inconclusive). Any verdict of a
+//! study is wrong with a chance of at most 5%: [`decide`] divides it. The intervals that are shown are others: they hold all
+//! together with 95%, each with 1 − 0.05 ÷ (their number), after Bonferroni.
 
 mod advice;
+mod block_values;
 mod blocks_to_settle;
+mod decide;
 mod estimate;
 mod levels;
 mod noise_floor;
@@ -21,7 +24,8 @@ use crate::results::Results;
 use crate::statistic::{Statistic, number};
 pub(crate) use advice::advise;
 use blocks_to_settle::Needs;
-use estimate::{Found, estimate, unit};
+use decide::{Decision, FAMILY_ERROR, Question, decide};
+use estimate::{Found, Look, bounds, estimate, unit};
 pub(crate) use noise_floor::noise_floor;
 use samples::{confidence, raw_claims};
 
@@ -29,37 +33,37 @@ use samples::{confidence, raw_claims};
 pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<ClaimRecord> {
     let results = Results::new(plan, records);
     let claims = raw_claims(plan, &results);
-    let confidence = confidence(plan, &claims);
-    claims
+    let look = Look {
+        confidence: confidence(plan, &claims),
+        seed: plan.seed,
+        run: results.blocks(),
+    };
+    let questions: Vec<Question> = claims
         .iter()
-        .map(|(claim, statistic, measure, raws)| {
-            let found: Vec<Found> = raws
-                .iter()
-                .map(|raw| {
-                    estimate(
-                        claim,
-                        statistic,
-                        measure,
-                        raw,
-                        confidence,
-                        (plan.seed, results.blocks()),
-                    )
-                })
-                .collect();
-            conclude(claim, statistic, measure, found)
+        .map(|(claim, .., raws)| Question {
+            bounds: bounds(claim),
+            numbers: raws.iter().map(|raw| &raw.values).collect(),
+        })
+        .collect();
+    let decisions = decide(&questions, usize::from(plan.experiment.control.is_some()), FAMILY_ERROR);
+    let decided = claims.iter().zip(decisions);
+    decided
+        .map(|((claim, statistic, measure, raws), decision)| {
+            let each = raws.iter().zip(&decision.verdicts);
+            let found =
+                each.map(|(raw, verdict)| estimate((claim, statistic, measure), raw, (decision.tails, *verdict), look));
+            let found = found.collect();
+            conclude((claim, statistic, measure), &decision, found)
         })
         .collect()
 }
 
-fn conclude(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure, found: Vec<Found>) -> ClaimRecord {
-    let any = |wanted: Verdict| found.iter().any(|found| found.estimate.verdict == wanted);
-    let verdict = if any(Verdict::Refuted) {
-        Verdict::Refuted
-    } else if found.is_empty() || any(Verdict::Inconclusive) {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Confirmed
-    };
+fn conclude(
+    (claim, statistic, measure): (&ClaimSpec, &Statistic, &Measure),
+    decision: &Decision,
+    found: Vec<Found>,
+) -> ClaimRecord {
+    let verdict = decision.verdict;
     let telling = |found: &&Found| {
         found.estimate.value.is_some() && (found.estimate.verdict == verdict || verdict == Verdict::Confirmed)
     };
@@ -120,5 +124,7 @@ fn test(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> ClaimTes
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

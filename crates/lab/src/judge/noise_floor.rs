@@ -2,20 +2,25 @@
 
 use c10k_record::{CellRecord, NoiseFloor};
 
-use super::samples::{confidence, control_pairs, raw_claims};
-use super::scale::interval;
+use super::block_values::BlockValues;
+use super::decide::{FAMILY_ERROR, share};
+use super::samples::{control_pairs, raw_claims};
 use crate::measure;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::statistic::Form;
 use crate::stats;
 
-/// Compares the control with the variant that it repeats. `None` without a control or a common valid block.
+/// Compares the control with the variant that it repeats. It shares the error of the study as one more claim, which says that
+/// each of its comparisons is equal; that is refuted on two sides. `None` without a control or a common valid block.
 pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFloor> {
     let control = plan.experiment.control.as_ref()?;
     let measure = measure::find(control.measure.get_ref())?;
     let results = Results::new(plan, records);
-    let confidence = confidence(plan, &raw_claims(plan, &results));
+    let pairs = control_pairs(plan);
+    let claims = raw_claims(plan, &results);
+    let judged = claims.iter().filter(|(.., raws)| !raws.is_empty()).count() + 1;
+    let tail = share(FAMILY_ERROR, judged) / (2 * pairs.len().max(1)) as f64;
     let original = plan.variants.iter().find_map(|variant| variant.control_of)?;
     let mut floor = NoiseFloor {
         variant: plan.variants[original].name.clone(),
@@ -26,7 +31,7 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
         comparisons: 0,
         called_different: 0,
     };
-    for (one, two) in control_pairs(plan) {
+    for (one, two) in pairs {
         let one = results.values(&one.id, measure);
         let two = results.values(&two.id, measure);
         let ratios: Vec<f64> = one
@@ -42,7 +47,12 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
         for ratio in &ratios {
             floor.worst_block_percent = floor.worst_block_percent.max(100.0 * (ratio - 1.0).abs());
         }
-        if let Some(found) = interval(Form::Factor, &ratios, confidence, plan.seed) {
+        let ratios = BlockValues {
+            form: Form::Factor,
+            per_block: ratios,
+            counts: None,
+        };
+        if let Some(found) = ratios.deciding(tail) {
             floor.called_different += usize::from(found.low > 1.0 || found.high < 1.0);
         }
     }

@@ -1,16 +1,17 @@
-//! What the claims of a study look at: their statistics, block by block, and how many intervals those come to.
+//! What the claims of a study look at: their statistics, block by block, the events behind them, and how many intervals those
+//! come to.
 
 use std::collections::BTreeMap;
 
-use super::levels::{Range, keep_common_levels};
+use super::block_values::{BlockValues, Counts};
+use super::decide::FAMILY_ERROR;
+use super::levels::{Range, Rows, keep_common_levels};
 use crate::experiment::ClaimSpec;
 use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::results::Results;
 use crate::statistic::{self, Statistic, Values};
-
-/// Error rate of all intervals of a study together.
-const FAMILY_ERROR: f64 = 0.05;
+use crate::stats::counts::Counted;
 
 /// What a statistic is in each block, of one variant at one combination of levels.
 pub(super) struct Raw {
@@ -19,7 +20,7 @@ pub(super) struct Raw {
     pub(super) variant: String,
     /// The levels, without the axis of the test.
     pub(super) levels: BTreeMap<String, f64>,
-    pub(super) per_block: Vec<f64>,
+    pub(super) values: BlockValues,
 }
 
 /// A claim, what it looks at, and what it finds in each block.
@@ -38,8 +39,8 @@ pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<
         .collect()
 }
 
-/// The confidence of each interval of a study, so that all of them hold together: those of its claims and those of its
-/// control.
+/// The confidence of each interval that the report of a study shows, so that all of them hold together: those of its claims
+/// and those of its control.
 pub(super) fn confidence(plan: &Plan, claims: &[RawClaim]) -> f64 {
     let intervals = claims.iter().map(|(.., raws)| raws.len()).sum::<usize>() + control_pairs(plan).len();
     1.0 - FAMILY_ERROR / intervals.max(1) as f64
@@ -77,6 +78,7 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                 keep_common_levels(&mut own, others);
             }
             let range = along.map(|axis| Range::of(&plan.axes[axis], &own)).unwrap_or_default();
+            let counts = counts(results, (variant, &levels, along), (statistic, measure), &own);
             let per_block = own
                 .into_iter()
                 .filter(|_| range != Range::Point)
@@ -95,11 +97,47 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                 of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
                 variant: plan.variants[variant].name.clone(),
                 levels: values(plan, &levels, along),
-                per_block,
+                values: BlockValues {
+                    form: statistic.form,
+                    per_block,
+                    counts,
+                },
             });
         }
     }
     raws
+}
+
+/// The events behind a statistic that is the value of one level, of a measure that counts: those of the blocks and levels of
+/// `rows`.
+fn counts(
+    results: &Results,
+    (variant, levels, along): (usize, &[usize], Option<usize>),
+    (statistic, measure): (&Statistic, &Measure),
+    rows: &Rows,
+) -> Option<Counts> {
+    let ((law, events), pick) = measure.counting().zip(statistic.counts)?;
+    let plan = results.plan;
+    let seen = rows.values().next()?;
+    let of_level = |place: usize| -> Option<Counted> {
+        let mut levels = levels.to_vec();
+        if let Some(axis) = along {
+            levels[axis] = place;
+            let value = plan.axes[axis].levels[place].value;
+            seen.iter().find(|(level, _)| *level == value)?;
+        }
+        let cell = plan.cell(variant, &levels)?;
+        let valid = results
+            .valid(&cell.id)
+            .filter(|record| rows.contains_key(&record.block));
+        Some(valid.filter_map(events).sum())
+    };
+    let places = along.map_or(1, |axis| plan.axes[axis].levels.len());
+    Some(Counts {
+        law,
+        pick,
+        by_level: (0..places).filter_map(of_level).collect(),
+    })
 }
 
 /// The levels of a combination as numbers by axis, without the axis `along`.

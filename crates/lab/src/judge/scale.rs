@@ -33,14 +33,18 @@ impl Scale {
             Self::Logarithm => value.exp(),
         }
     }
+
+    pub(super) fn interval_back(self, Interval { low, high }: Interval) -> Interval {
+        Interval {
+            low: self.back(low),
+            high: self.back(high),
+        }
+    }
 }
 
-/// The interval of a statistic over blocks.
+/// The interval of a statistic over blocks that reports show.
 pub(super) fn interval(form: Form, values: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
     let scale = Scale::of(form, values);
     let values: Vec<f64> = values.iter().map(|&value| scale.to(value)).collect();
-    stats::interval(&values, confidence, seed).map(|interval| Interval {
-        low: scale.back(interval.low),
-        high: scale.back(interval.high),
-    })
+    stats::interval(&values, confidence, seed).map(|interval| scale.interval_back(interval))
 }

@@ -96,11 +96,22 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
         "confidence",
         "blocks",
         "estimate_verdict",
+        "confirms_confidence",
+        "confirms_low",
+        "confirms_high",
+        "refutes_confidence",
+        "refutes_low",
+        "refutes_high",
     ];
     let rows = study.claims.iter().flat_map(|claim| {
         claim.estimates.iter().map(move |estimate| {
             let test = &claim.test;
-            vec![
+            let deciding = [estimate.confirms, estimate.refutes].into_iter().flat_map(|interval| {
+                let confidence = interval.map(|interval| interval.confidence);
+                let ends = interval.map_or((None, None), |interval| (interval.low, interval.high));
+                [confidence, ends.0, ends.1].map(number)
+            });
+            let mut row = vec![
                 claim.claim.clone(),
                 claim.verdict.word().to_owned(),
                 test.statistic.clone(),
@@ -119,7 +130,9 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
                 number(Some(estimate.confidence)),
                 estimate.blocks.to_string(),
                 estimate.verdict.word().to_owned(),
-            ]
+            ];
+            row.extend(deciding);
+            row
         })
     });
     finish(to_string(HEADER, rows))

@@ -25,6 +25,7 @@ struct EstimateView<'a> {
     of: &'a str,
     value: String,
     interval: String,
+    deciding: String,
     blocks: usize,
     verdict: &'static str,
 }
@@ -69,6 +70,7 @@ impl<'a> ClaimView<'a> {
             of: &estimate.of,
             value: words::value(claim, estimate),
             interval: words::interval(claim, estimate),
+            deciding: words::deciding(claim, estimate),
             blocks: estimate.blocks,
             verdict: estimate.verdict.word(),
         });

@@ -1,7 +1,8 @@
 //! The numbers of claims as text for people.
 
 use c10k_record::{
-    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, EstimateRecord, StudyRecord, Verdict,
+    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval, EstimateRecord, StudyRecord,
+    Verdict,
 };
 
 use crate::statistic::number;
@@ -42,6 +43,25 @@ pub(super) fn interval(claim: &ClaimRecord, estimate: &EstimateRecord) -> String
     match estimate.low.zip(estimate.high) {
         Some((low, high)) => format!("{} … {}", write(low), write(high)),
         None => "none".to_owned(),
+    }
+}
+
+/// The interval that decided about an estimate, with its confidence: that which refutes where it was refuted, and else that which
+/// confirms; `none` with fewer than two valid blocks.
+pub(super) fn deciding(claim: &ClaimRecord, estimate: &EstimateRecord) -> String {
+    let write = |end| number(claim.test.form, &estimate.unit, end);
+    let decided = match estimate.verdict {
+        Verdict::Refuted => estimate.refutes,
+        Verdict::Confirmed | Verdict::Inconclusive => estimate.confirms,
+    };
+    let Some(DecidingInterval { confidence, low, high }) = decided else {
+        return "none".to_owned();
+    };
+    let percent = format!("{:.2}", 100.0 * confidence);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    match low.zip(high) {
+        None => format!("unbounded ({percent}%)"),
+        Some((low, high)) => format!("{} … {} ({percent}%)", write(low), write(high)),
     }
 }
 
@@ -120,10 +140,8 @@ mod tests {
         assert!(test(&claim.test).ends_with(" against steep: between -10.0% and +10.0%"));
     }
 
-    #[test]
-    fn what_was_not_measured_is_none() {
-        let claim = testing::claim("flat", Verdict::Inconclusive);
-        let mut estimate = EstimateRecord {
+    fn estimate() -> EstimateRecord {
+        EstimateRecord {
             of: "flat".to_owned(),
             variant: "flat".to_owned(),
             levels: [].into(),
@@ -132,15 +150,38 @@ mod tests {
             high: None,
             unit: String::new(),
             confidence: 0.95,
+            confirms: None,
+            refutes: None,
             blocks: 1,
             verdict: Verdict::Inconclusive,
-        };
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_none() {
+        let claim = testing::claim("flat", Verdict::Inconclusive);
+        let mut estimate = estimate();
         assert_eq!(
             (value(&claim, &estimate).as_str(), interval(&claim, &estimate).as_str()),
             ("+5.0%", "none")
         );
         (estimate.low, estimate.high) = (Some(-0.5), Some(0.6));
         assert_eq!(interval(&claim, &estimate), "-50.0% … +60.0%");
+    }
+
+    #[test]
+    fn the_interval_that_decided_follows_from_the_verdict() {
+        let claim = testing::claim("flat", Verdict::Inconclusive);
+        let mut estimate = estimate();
+        assert_eq!(deciding(&claim, &estimate), "none");
+        let interval = |confidence, low, high| Some(DecidingInterval { confidence, low, high });
+        estimate.confirms = interval(0.98, Some(-0.5), Some(0.6));
+        estimate.refutes = interval(0.995, Some(-0.7), Some(0.8));
+        assert_eq!(deciding(&claim, &estimate), "-50.0% … +60.0% (98%)");
+        estimate.verdict = Verdict::Refuted;
+        assert_eq!(deciding(&claim, &estimate), "-70.0% … +80.0% (99.5%)");
+        estimate.refutes = interval(0.995, None, None);
+        assert_eq!(deciding(&claim, &estimate), "unbounded (99.5%)");
     }
 
     #[test]
