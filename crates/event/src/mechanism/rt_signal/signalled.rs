@@ -8,7 +8,7 @@ use crate::{
     counters::{Call, Counters},
     mechanism::file_kind::require_readiness,
 };
-use c10k_sys::poll::{POLLERR, POLLHUP, POLLOUT};
+use c10k_sys::poll::POLLOUT;
 use rustix::{
     fs::FileType,
     io::Errno,
@@ -49,7 +49,8 @@ impl Room {
     /// What is known after the file was armed, when a poll found this state.
     pub(super) fn armed_in(self, state: u16) -> Self {
         match self {
-            Self::AfterFullSend if state & (POLLOUT | POLLERR | POLLHUP) == 0 => Self::Unasked,
+            // Also after a hang-up: room that the peer makes by reading is not signalled.
+            Self::AfterFullSend if state & POLLOUT == 0 => Self::Unasked,
             _ => self.seen_in(state),
         }
     }
