@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use c10k_lab::{CompareOptions, compare, comparison_text};
+use c10k_lab::{CompareOptions, compare, comparison_text, gate_text};
 use c10k_record::ComparisonRecord;
 
 use crate::Outcome;
-use crate::print::outln;
+use crate::print::{errln, outln};
 
-/// Compare two result folders cell by cell: what differs in the environment, then every cell with its verdict
+/// Compare two result folders cell by cell: what differs in the environment, then every cell with its verdict, at last a line
+/// about all of them
 ///
 /// As a regression gate: exit code 1 if a cell of B is worse than in A by more than the bound, if B lacks a cell or a study
 /// that A has, or if nothing could be compared; 0 otherwise; 2 for folders that cannot be compared.
@@ -42,6 +43,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         } else {
             outln!("{}", comparison_text(comparison));
         }
+    }
+    let gate = gate_text(&comparisons);
+    if args.json {
+        errln!("{gate}");
+    } else {
+        outln!("{gate}");
     }
     let holds = comparisons.iter().all(ComparisonRecord::is_success);
     Ok(ExitCode::from(u8::from(!holds)))

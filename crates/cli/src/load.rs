@@ -27,6 +27,13 @@ pub(crate) struct Args {
     options: Box<Options>,
 }
 
+impl Args {
+    /// Whether the results are for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        self.options.json
+    }
+}
+
 pub(crate) fn run(args: Args) -> Outcome {
     let options = *args.options;
     let files = options.outputs.create_files()?;

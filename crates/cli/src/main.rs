@@ -13,8 +13,11 @@ mod outcome;
 mod print;
 mod probe;
 mod report;
+mod require;
+mod resume;
 mod serve;
 mod study;
+mod unavailable;
 mod vm;
 
 use std::process::ExitCode;
@@ -56,10 +59,10 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),
-        Command::Serve(args) => serve::run(&args),
-        Command::Load(args) => load::run(args),
+        Command::Serve(args) => unavailable::of_server(args.json, serve::run(&args)),
+        Command::Load(args) => unavailable::of_generator(args.is_json(), load::run(args)),
         Command::Probe(args) => probe::run(&args),
-        Command::Study(args) => study::run(args),
+        Command::Study(args) => study::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Vm(args) => vm::run(args),

@@ -74,7 +74,7 @@ pub(crate) struct Args {
     drain_timeout: Duration,
     /// Print one JSON object when listening and one after draining.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {

@@ -1,22 +1,24 @@
 //! `c10k study`.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use c10k_host::guard::{WorkEnd, end_by, guarded};
-use c10k_lab::{Start, StudyOptions, run_set, run_study, set_text, study_text};
+use c10k_lab::{Start, StudyOptions, is_begun, run_set, run_study, set_folder, set_text, study_folder, study_text};
 use c10k_record::{SetEntry, StudyEnd, StudyRecord};
 
-use crate::Outcome;
 use crate::print::{errln, outln};
+use crate::require::{self, Requirement};
+use crate::{Outcome, resume};
 
 /// Run experiments: measure, give a verdict on each claim, draw a report
 ///
 /// Without a name, 'quick' runs, which takes two minutes. With 'all' or several names, each study gets a folder, and there is
-/// an overview of all; if one fails, the others still run. Exit code 1: a claim was refuted, a study failed, or nothing
-/// could be measured.
+/// an overview of all; if one fails, the others still run. Exit code 1: a claim was refuted, a server or a study failed,
+/// nothing could be measured, or what --require asks for was not met.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Built-in studies (see `c10k list`), experiment files, or 'all'
@@ -41,12 +43,15 @@ pub(crate) struct Args {
     /// Resume an interrupted study: run only the cells that its folder lacks
     #[arg(long)]
     resume: bool,
+    /// Exit with code 1 unless every claim is confirmed, except those that this machine cannot run or that --only excludes
+    #[arg(long, value_name = "VERDICT", value_enum)]
+    require: Option<Requirement>,
     /// Print one JSON object per study on standard output
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(name) = args
         .studies
         .iter()
@@ -54,7 +59,28 @@ pub(crate) fn run(args: Args) -> Outcome {
     {
         return Err(format!("{name} runs in the guest: c10k vm study {name}").into());
     }
-    let end = guarded(move || match carry_out(args) {
+    let tool = std::env::current_exe().map_err(|error| {
+        format!("cannot find this executable, which the study starts as server and generator: {error}")
+    })?;
+    let options = StudyOptions {
+        tool,
+        out: args.out.clone(),
+        budget: args.budget,
+        repeats: args.repeats,
+        seed: args.seed,
+        only: args.only.clone(),
+        start: if args.resume { Start::Resume } else { Start::New },
+    };
+    // Chosen before the work begins, so that an interrupted study can be named.
+    let folder = match args.one() {
+        Some(name) => study_folder(name, &options)?,
+        None => set_folder(&options)?,
+    };
+    let options = StudyOptions {
+        out: Some(folder.clone()),
+        ..options
+    };
+    let end = guarded(|| match carry_out(args, &options) {
         Ok(success) => u8::from(!success),
         Err(error) => {
             errln!("c10k: {error}");
@@ -63,45 +89,70 @@ pub(crate) fn run(args: Args) -> Outcome {
     });
     match end.map_err(|error| format!("starting the guard of the study: {error}"))? {
         WorkEnd::Returned(code) => Ok(ExitCode::from(code)),
-        WorkEnd::Killed(signal) => {
-            Err(format!("the study was killed by signal {signal}; --resume continues it").into())
-        }
+        WorkEnd::Killed(signal) => Err(format!(
+            "the study was killed by signal {signal}; {}",
+            how_to_resume(args, &folder)
+        )
+        .into()),
         WorkEnd::Interrupted(signal) => {
+            // A live line may stand there.
+            let line_end = if io::stderr().is_terminal() { "\n" } else { "" };
+            errln!(
+                "{line_end}c10k: interrupted by signal {signal}; {}",
+                how_to_resume(args, &folder)
+            );
             end_by(signal)?;
             Ok(ExitCode::from(2))
         }
     }
 }
 
-/// Runs the studies, in a process of its own. Returns whether they succeeded.
-fn carry_out(args: Args) -> Result<bool, Box<dyn Error>> {
-    let tool = std::env::current_exe().map_err(|error| {
-        format!("cannot find this executable, which the study starts as server and generator: {error}")
-    })?;
-    let options = StudyOptions {
-        tool,
-        out: args.out,
-        budget: args.budget,
-        repeats: args.repeats,
-        seed: args.seed,
-        only: args.only,
-        start: if args.resume { Start::Resume } else { Start::New },
-    };
-    let success = match args.studies.as_slice() {
-        [name] if name != "all" => {
-            let study = run_study(name, &options)?;
-            print(&study, args.json)?;
-            study.is_success()
+impl Args {
+    /// The study, if it is one and not a set of several.
+    fn one(&self) -> Option<&str> {
+        match self.studies.as_slice() {
+            [name] if name != "all" => Some(name),
+            _ => None,
         }
-        names => {
-            let set = run_set(names, &options, |entry| print_entry(entry, args.json))?;
+    }
+}
+
+/// The command that resumes what has ended early.
+fn how_to_resume(args: &Args, folder: &Path) -> String {
+    if !is_begun(folder) {
+        return "nothing was measured yet".to_owned();
+    }
+    let program = std::env::args_os().next().unwrap_or_else(|| "c10k".into());
+    let mut more = Vec::new();
+    if args.require.is_some() {
+        more.extend(["--require", "confirmed"]);
+    }
+    if args.json {
+        more.push("--json");
+    }
+    format!(
+        "resume with: {}",
+        resume::command(&program, &args.studies, folder, &more)
+    )
+}
+
+/// Runs the studies, in a process of its own. Returns whether they succeeded.
+fn carry_out(args: &Args, options: &StudyOptions) -> Result<bool, Box<dyn Error>> {
+    match args.one() {
+        Some(name) => {
+            let study = run_study(name, options)?;
+            print(&study, args.json)?;
+            Ok(require::is_met(args.require, &[&study]) && study.is_success())
+        }
+        None => {
+            let set = run_set(&args.studies, options, |entry| print_entry(entry, args.json))?;
             if !args.json {
                 outln!("{}", set_text(&set));
             }
-            set.is_success()
+            let studies: Vec<&StudyRecord> = set.outcomes().collect();
+            Ok(require::is_met(args.require, &studies) && set.is_success())
         }
-    };
-    Ok(success)
+    }
 }
 
 /// Prints what a study came to: as JSON for programs, as a table for people.

@@ -109,6 +109,24 @@ fn blocks_that_count(out: &Path) -> usize {
     blocks.len()
 }
 
+/// `slower` is what a comparison with a slower server printed.
+#[track_caller]
+fn its_last_line_is_the_gate(base: &str, slower: &str) {
+    let last = slower.lines().last().expect("there are lines");
+    assert!(
+        last.starts_with("Gate failed: of 1 comparison, 1 worse, 0 undecided."),
+        "{last}"
+    );
+    let same = c10k(&["compare", base, base]);
+    let text = String::from_utf8_lossy(&same.stdout);
+    assert_eq!(
+        text.lines().last(),
+        Some(
+            "Gate passed: of 1 comparison, 0 worse, 0 undecided. The smallest change that it could have seen is 5.0%."
+        )
+    );
+}
+
 #[test]
 fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -161,6 +179,7 @@ fn a_slower_server_is_worse_a_folder_equals_itself_and_strangers_are_refused() {
         environment.is_some() && environment < verdict,
         "the environment comes first: {text}"
     );
+    its_last_line_is_the_gate(&base, &text);
 
     for (arguments, word) in [
         (vec!["compare", &base, &other], "no cell in common"),

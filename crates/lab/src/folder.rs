@@ -137,6 +137,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(file: PathBuf, lost: &'static str) 
     })
 }
 
+/// Whether a folder holds a study.
+pub(crate) fn is_study(path: &Path) -> bool {
+    path.join(MANIFEST).is_file()
+}
+
 /// The records of a file and its damaged lines.
 #[derive(Debug)]
 pub(crate) struct Records<T> {

@@ -43,11 +43,11 @@ mod study_options;
 #[cfg(test)]
 mod testing;
 
-pub use compare::{CompareOptions, compare, comparison_text};
+pub use compare::{CompareOptions, compare, comparison_text, gate_text};
 pub use error::LabError;
 pub use experiment::{BUILT_IN, BuiltIn};
 pub use report::study_text;
 pub use rows::{Rows, register};
-pub use set::{is_set, redraw_set, run_set, set_text};
-pub use study::{check, redraw, run_study, studies};
+pub use set::{is_begun, is_set, redraw_set, run_set, set_folder, set_text};
+pub use study::{check, redraw, run_study, studies, study_folder};
 pub use study_options::{Start, StudyOptions};

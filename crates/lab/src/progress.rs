@@ -1,5 +1,6 @@
 //! What a study says while it runs, on standard error: a live line on a terminal, a line per block elsewhere.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub(crate) struct Progress {
     /// Cells that were there before this run; the estimate must not count them as fast.
     before: usize,
     done: usize,
+    /// What was said of cells that did not run: variant and reason. It is the same in every block.
+    said: BTreeSet<(String, String)>,
 }
 
 impl Progress {
@@ -31,6 +34,7 @@ impl Progress {
             total: 0,
             before: 0,
             done: 0,
+            said: BTreeSet::new(),
         }
     }
 
@@ -83,15 +87,16 @@ impl Progress {
         }
     }
 
-    /// A cell has been run. Says why where it does not count.
-    pub(crate) fn ran(&self, record: &CellRecord) {
-        let word = match record.status {
-            CellStatus::Measured => "",
-            CellStatus::Invalid => "invalid",
-            CellStatus::Skipped => "skipped",
+    /// A cell has been run. Says why where it does not count; of those that did not run, once for each variant and reason.
+    pub(crate) fn ran(&mut self, record: &CellRecord) {
+        let (word, reason) = (record.status.word(), record.reasons.join("; "));
+        let is_new = match record.status {
+            CellStatus::Measured => false,
+            CellStatus::Invalid => true,
+            CellStatus::Skipped | CellStatus::Failed => self.said.insert((record.variant.clone(), reason.clone())),
         };
-        if !word.is_empty() {
-            self.say(&format!("  {word}: {}: {}", record.cell, record.reasons.join("; ")));
+        if is_new {
+            self.say(&format!("  {word}: {}: {reason}", record.cell));
         }
     }
 

@@ -172,7 +172,7 @@ fn worth(record: &CellRecord) -> u8 {
         (CellStatus::Measured, false) => 3,
         (CellStatus::Measured, true) => 2,
         (CellStatus::Invalid, _) => 1,
-        (CellStatus::Skipped, _) => 0,
+        (CellStatus::Skipped | CellStatus::Failed, _) => 0,
     }
 }
 

@@ -9,8 +9,10 @@ use crate::stats;
 /// A number in its form, with three significant digits.
 pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
     match form {
-        Form::Share => format!("{:+.1}%", value * 100.0),
         // An interval over two blocks can be this wide; the digits of such a bound mean nothing.
+        Form::Share if value > 10.0 => "over +1000%".to_owned(),
+        Form::Share if value < -10.0 => "under -1000%".to_owned(),
+        Form::Share => format!("{:+.1}%", value * 100.0),
         Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
         Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
         Form::Factor => format!("{}×", significant(value)),
@@ -223,6 +225,16 @@ mod tests {
             own: own.to_vec(),
             other: other.to_vec(),
         })
+    }
+
+    #[test]
+    fn a_bound_of_which_the_digits_mean_nothing_has_none() {
+        let share = |value| number(Form::Share, "", value);
+        assert_eq!(
+            [share(0.239), share(-52.1), share(52.6)],
+            ["+23.9%", "under -1000%", "over +1000%"]
+        );
+        assert_eq!(number(Form::Factor, "", 1e6), "over 1000×");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The pipeline: experiment → plan → run → results → judge → report.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use c10k_record::{CellCounts, CellStatus, SCHEMA, StudyRecord, StudyRow};
+use c10k_record::{CellCounts, CellRecord, CellStatus, FailureRecord, SCHEMA, StudyRecord, StudyRow};
 
 use crate::experiment::{BUILT_IN, Experiment, Source};
 use crate::progress::Progress;
@@ -18,6 +19,15 @@ use crate::{LabError, judge, report, run};
 /// Whatever makes the study impossible as a whole; a cell that cannot run is a record and no error.
 pub fn run_study(name: &str, options: &StudyOptions) -> Result<StudyRecord, LabError> {
     run_source(&Source::find(name)?, options)
+}
+
+/// The folder into which [`run_study`] with these options writes: that of the study that is resumed, or a free one.
+///
+/// # Errors
+/// When there is no such study, or its experiment has a mistake, or the folder of `--out` is taken.
+pub fn study_folder(name: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
+    let experiment = Experiment::parse(&Source::find(name)?)?;
+    run::choose_folder(&experiment.name, options)
 }
 
 /// Runs in a thread of its own: the lab leaves the server's CPU to the server, and the caller keeps all of its CPUs for
@@ -72,14 +82,6 @@ fn conclude(study: &StudyData) -> Result<StudyRecord, LabError> {
     let claims = judge::judge(&study.plan, &study.records);
     let advice = judge::advise(&study.plan.experiment, &claims);
     let noise_floor = judge::noise_floor(&study.plan, &study.records);
-    let mut cells = CellCounts::default();
-    for record in &study.records {
-        match record.status {
-            CellStatus::Measured => cells.measured += 1,
-            CellStatus::Invalid => cells.invalid += 1,
-            CellStatus::Skipped => cells.skipped += 1,
-        }
-    }
     let mut outcome = StudyRecord {
         schema: SCHEMA,
         study: study.manifest.study.clone(),
@@ -88,12 +90,42 @@ fn conclude(study: &StudyData) -> Result<StudyRecord, LabError> {
         answer: String::new(),
         claims,
         advice,
+        cheapest: judge::cheapest(&study.plan, &study.records, noise_floor.as_ref()),
         noise_floor,
         tables: report::tables(&study.plan, &study.records),
-        cells,
+        cells: count(&study.records),
+        failures: failures(&study.records),
         damage: study.damage.clone(),
     };
-    outcome.answer = report::answer(&study.plan, &study.records, &outcome);
+    outcome.answer = report::answer(&outcome);
     report::write(study, &outcome)?;
     Ok(outcome)
+}
+
+fn count(records: &[CellRecord]) -> CellCounts {
+    let mut cells = CellCounts::default();
+    for record in records {
+        let of_status = match record.status {
+            CellStatus::Measured => &mut cells.measured,
+            CellStatus::Invalid => &mut cells.invalid,
+            CellStatus::Skipped => &mut cells.skipped,
+            CellStatus::Failed => &mut cells.failed,
+        };
+        *of_status += 1;
+    }
+    cells
+}
+
+fn failures(records: &[CellRecord]) -> Vec<FailureRecord> {
+    let mut cells: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.status == CellStatus::Failed) {
+        let key = (record.variant.as_str(), record.reasons.join("; "));
+        *cells.entry(key).or_default() += 1;
+    }
+    let failures = cells.into_iter().map(|((variant, reason), cells)| FailureRecord {
+        variant: variant.to_owned(),
+        reason,
+        cells,
+    });
+    failures.collect()
 }

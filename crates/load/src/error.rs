@@ -96,3 +96,24 @@ pub enum LoadError {
         source: io::Error,
     },
 }
+
+impl LoadError {
+    /// Whether this machine is the reason: a limit is too low, or the kernel refuses a call. All else is a mistake in what
+    /// was asked for.
+    #[must_use]
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Descriptors { .. }
+            | Self::LocalPorts { .. }
+            | Self::Open(_)
+            | Self::Wait(_)
+            | Self::System { .. } => true,
+            Self::Url { .. }
+            | Self::Resolve { .. }
+            | Self::Plan(_)
+            | Self::Connect { .. }
+            | Self::ConnectAny { .. }
+            | Self::NotHttp { .. } => false,
+        }
+    }
+}

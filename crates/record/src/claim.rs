@@ -15,6 +15,9 @@ pub enum Verdict {
     Refuted,
     /// An interval crosses a bound, or there are too few valid blocks for an interval.
     Inconclusive,
+    /// `--only` excluded cells that the claim looks at, so that nothing is said about it. Only claims have this verdict; their
+    /// numbers have not.
+    NotMeasured,
 }
 
 impl Verdict {
@@ -25,6 +28,7 @@ impl Verdict {
             Self::Confirmed => "confirmed",
             Self::Refuted => "refuted",
             Self::Inconclusive => "inconclusive",
+            Self::NotMeasured => "not-measured",
         }
     }
 }
@@ -69,12 +73,21 @@ pub struct ClaimRecord {
     pub verdict: Verdict,
     /// What was tested.
     pub test: ClaimTest,
-    /// The numbers, one for each variant and combination of levels. Empty where none of the variants can run here.
+    /// The numbers, one for each variant and combination of levels. Empty where none of the variants can run here, and where
+    /// the claim was not measured.
     pub estimates: Vec<EstimateRecord>,
     /// The result as one sentence of the study's answer.
     pub sentence: String,
     /// What would settle the claim; absent where it is settled.
     pub needs: Option<ClaimNeeds>,
+}
+
+impl ClaimRecord {
+    /// Whether a run like this one can settle the claim: `--only` excluded nothing of it, and this machine can run it.
+    #[must_use]
+    pub fn is_within_reach(&self) -> bool {
+        self.verdict != Verdict::NotMeasured && self.needs != Some(ClaimNeeds::AnotherMachine)
+    }
 }
 
 /// The test of a claim: a statistic of a measure against bounds.
@@ -142,7 +155,7 @@ pub struct DecidingInterval {
     pub high: Option<f64>,
 }
 
-/// What would settle an inconclusive claim.
+/// What would settle a claim that is inconclusive or not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum ClaimNeeds {
@@ -160,8 +173,12 @@ pub enum ClaimNeeds {
     },
     /// Two valid blocks of each cell that the claim looks at.
     ValidBlocks,
-    /// A machine where one of its variants can run.
+    /// A machine that can run what this one skipped.
     AnotherMachine,
+    /// What failed here, mended.
+    WorkingServer,
+    /// A run without `--only`, or with a filter that selects all its cells.
+    WholeStudy,
 }
 
 /// What to use for a workload.

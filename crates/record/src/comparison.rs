@@ -91,6 +91,10 @@ pub struct CellComparison {
     pub blocks_b: usize,
     /// The verdict.
     pub verdict: Change,
+    /// The smallest change that these blocks could have called worse, a part of one: the distance between the ratio and the
+    /// lower end of its interval (the upper end if more is better), or the bound if that is larger. Absent without an interval.
+    #[serde(default)]
+    pub smallest_change: Option<f64>,
 }
 
 /// How B compares with A.

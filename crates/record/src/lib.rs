@@ -58,7 +58,8 @@ pub use load::{
     PercentileIntervals, SessionTotals,
 };
 pub use outcome::{
-    CellCounts, SetEntry, SetManifest, SetRecord, StudyEnd, StudyRecord, TableColumn, TableRecord, TableRow,
+    CellCounts, CheapestRecord, CheapestRow, FailureRecord, SetEntry, SetManifest, SetRecord, StudyEnd, StudyRecord,
+    TableColumn, TableRecord, TableRow,
 };
 pub use probe::ProbeSummary;
 pub use serve::{ServeRecord, ServeSummary};

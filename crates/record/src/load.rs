@@ -20,6 +20,14 @@ pub enum LoadRecord {
         /// `CLOCK_MONOTONIC` at that instant, nanoseconds.
         monotonic_ns: u64,
     },
+    /// The run is impossible on this machine: a limit is too low, or the kernel refuses a call. The process ends with exit
+    /// code 2, as it does after a mistake in its options, for which nothing is printed here.
+    Unavailable {
+        /// [`crate::SCHEMA`].
+        schema: u32,
+        /// Why, in one line.
+        reason: String,
+    },
     /// The run or the window is over.
     Summary(Box<LoadSummary>),
 }

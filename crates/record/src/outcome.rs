@@ -1,5 +1,6 @@
 //! The results of studies: `c10k study --json`, `c10k report --json`, and for several studies `overview.json`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -25,20 +26,31 @@ pub struct StudyRecord {
     pub advice: Vec<AdviceRecord>,
     /// The A/A control, where the study has one.
     pub noise_floor: Option<NoiseFloor>,
+    /// The variants compared with the cheapest of them; absent where no two of them can be compared.
+    #[serde(default)]
+    pub cheapest: Option<CheapestRecord>,
     /// Tables in the layout of the source, with the published numbers.
     pub tables: Vec<TableRecord>,
     /// How the cells ended.
     pub cells: CellCounts,
+    /// What failed, for a reason that is not the machine's. Empty unless `cells.failed` is above 0.
+    #[serde(default)]
+    pub failures: Vec<FailureRecord>,
     /// Lines of the study's files that could not be read, one sentence each with file and line. Their records are lost.
     #[serde(default)]
     pub damage: Vec<String>,
 }
 
 impl StudyRecord {
-    /// Whether something was measured and no claim was refuted.
+    /// Whether something was measured, nothing failed and no claim was refuted.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.cells.measured > 0 && self.count(Verdict::Refuted) == 0
+        self.cells.measured > 0 && self.cells.failed == 0 && self.count(Verdict::Refuted) == 0
+    }
+
+    /// The claims that a run like this one can settle: not those that this machine cannot run or that `--only` excluded.
+    pub fn claims_within_reach(&self) -> impl Iterator<Item = &ClaimRecord> {
+        self.claims.iter().filter(|claim| claim.is_within_reach())
     }
 
     /// How many claims have this verdict.
@@ -61,8 +73,63 @@ pub struct CellCounts {
     pub measured: usize,
     /// Kept, but not counted.
     pub invalid: usize,
-    /// Could not run here.
+    /// Could not run on this machine.
     pub skipped: usize,
+    /// Could not run because of what the experiment asks for.
+    #[serde(default)]
+    pub failed: usize,
+}
+
+/// A variant with cells that failed, by reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// Name of the variant.
+    pub variant: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// How many runs of its cells failed for this reason.
+    pub cells: usize,
+}
+
+/// The variants of a study at the last level of each axis, compared with the cheapest of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheapestRecord {
+    /// Name of the measure: CPU per request.
+    pub measure: String,
+    /// Its unit.
+    pub unit: String,
+    /// The levels in words; empty without an axis.
+    pub at: String,
+    /// The level on each axis, in the unit of the axis.
+    pub levels: BTreeMap<String, f64>,
+    /// Confidence of each interval alone, a part of one. The intervals of all pairs together would hold with 0.95, so that
+    /// those against the cheapest hold whichever variant that is.
+    pub confidence: f64,
+    /// The noise floor of the study in this measure, percent; absent without a control.
+    pub floor_percent: Option<f64>,
+    /// The cheapest first, the others by their ratio.
+    pub variants: Vec<CheapestRow>,
+}
+
+/// One variant compared with the cheapest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheapestRow {
+    /// Name of the variant.
+    pub variant: String,
+    /// Its label in reports.
+    pub label: String,
+    /// The median over its valid blocks.
+    pub median: f64,
+    /// The measure ÷ that of the cheapest in the same block: the median over the blocks that both have. 1 for the cheapest.
+    pub ratio: f64,
+    /// Lower end of the interval of the ratio; absent for the cheapest, and with fewer than two blocks.
+    pub ratio_low: Option<f64>,
+    /// Upper end of the interval of the ratio.
+    pub ratio_high: Option<f64>,
+    /// Valid blocks that both have.
+    pub blocks: usize,
+    /// Whether the whole interval lies beyond the noise floor. Variants that are not apart may cost the same.
+    pub is_apart: bool,
 }
 
 /// A table in the layout of the source: the levels of one axis down; across, the measures at each level of another axis.
@@ -182,7 +249,7 @@ impl SetEntry {
 }
 
 impl SetRecord {
-    /// Whether every study that was run measured something and refuted no claim, and none failed.
+    /// Whether every study that was run measured something, had no failed cell and refuted no claim, and none failed.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.studies.iter().all(|entry| match &entry.ended {

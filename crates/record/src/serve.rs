@@ -18,6 +18,14 @@ pub enum ServeRecord {
         /// Process id of the server; with child processes, that of their parent.
         pid: u32,
     },
+    /// The server cannot run on this machine: the kernel refuses the mechanism or the model, or a limit is too low. The
+    /// process ends with exit code 2, as it does after a mistake in its options, for which nothing is printed here.
+    Unavailable {
+        /// [`crate::SCHEMA`].
+        schema: u32,
+        /// Why, in one line.
+        reason: String,
+    },
     /// The server has drained and is about to exit.
     Summary(Box<ServeSummary>),
 }

@@ -36,12 +36,15 @@ pub struct Manifest {
     pub budget_s: Option<f64>,
     /// The requested filter (`--only`).
     pub only: Option<String>,
-    /// Variants whose server cannot be started on this machine; the plan has no time for them.
+    /// Variants whose server cannot be started; the plan has no time for them.
     #[serde(default)]
     pub unavailable: Vec<String>,
-    /// The reason for each of them. Their cells are skipped with it and are not tried again.
+    /// The reason for each of them. Their cells are skipped or failed with it and are not tried again.
     #[serde(default)]
     pub unavailable_because: BTreeMap<String, String>,
+    /// Those of them whose reason is not this machine. Their cells are failed, not skipped.
+    #[serde(default)]
+    pub failed: Vec<String>,
     /// Part of the study's budget that was spent to find out which servers can be started, seconds.
     #[serde(default)]
     pub prepared_s: f64,
@@ -84,8 +87,24 @@ pub enum CellStatus {
     Measured,
     /// The cell ran, but its figures do not describe the server alone. They are kept and drawn as invalid.
     Invalid,
-    /// The cell could not run on this machine.
+    /// The cell could not run on this machine: its kernel, its limits or its devices do not allow it.
     Skipped,
+    /// The cell could not run because of what the experiment asks for: a server whose command does not start or never
+    /// answers, an option that the server or the generator refuses.
+    Failed,
+}
+
+impl CellStatus {
+    /// The word that stands in the records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Invalid => "invalid",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One run of one cell: one variant at one combination of levels in one block.
@@ -107,7 +126,7 @@ pub struct CellRecord {
     pub position: u32,
     /// How the run ended.
     pub status: CellStatus,
-    /// Why the run is invalid or was skipped.
+    /// Why the run is invalid, was skipped or failed.
     pub reasons: Vec<String>,
     /// What else a reader should know, such as noise, or a server that had to be killed.
     pub notes: Vec<String>,
@@ -148,7 +167,7 @@ pub struct CallRecord {
     pub pass: u32,
     /// How the run ended.
     pub status: CellStatus,
-    /// Why the run is invalid or was skipped.
+    /// Why the run is invalid, was skipped or failed.
     pub reasons: Vec<String>,
     /// When the run started, RFC 3339, UTC.
     pub started_at: String,

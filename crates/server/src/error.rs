@@ -119,6 +119,34 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// Whether this machine is the reason: the kernel refuses a call or a mechanism, or a limit is too low. All else is a
+    /// mistake in what was asked for.
+    #[must_use]
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::ModelUnavailable { .. }
+            | Self::Confine { .. }
+            | Self::Mechanism(OpenError::Unavailable { .. } | OpenError::System { .. })
+            | Self::Watch(DeclareError::System { .. })
+            | Self::Waker(_)
+            | Self::Wait(_)
+            | Self::Runtime { .. }
+            | Self::System { .. } => true,
+            Self::UnknownModel { .. }
+            | Self::Listen { .. }
+            | Self::Resolve { .. }
+            | Self::ListenUnix { .. }
+            | Self::OneListener { .. }
+            | Self::Inherited { .. }
+            | Self::Root { .. }
+            | Self::User { .. }
+            | Self::Mechanism(_)
+            | Self::Watch(_) => false,
+        }
+    }
+}
+
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::AddrInUse => "another process listens there: choose another port, or 0 for a free one",

@@ -5,17 +5,17 @@ use c10k_record::{CellStatus, Manifest, read};
 use crate::support::{OWN, Study, said};
 
 #[test]
-fn a_server_that_never_listens_is_waited_for_once_and_its_cells_are_skipped() {
+fn a_server_that_never_listens_is_waited_for_once_and_its_cells_fail() {
     // Nothing listens on port 1, which is not assigned to programs that ask for any free port.
     let silent = r#"{ command = ["sleep", "600"], url = "http://127.0.0.1:1" }"#;
     let study = Study::new(&[("silent", silent), ("own", OWN)]);
     let output = study.run(&["--budget", "1s"]);
-    assert!(output.status.code() < Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let records = study.records();
-    let skipped: Vec<_> = records.iter().filter(|record| record.variant == "silent").collect();
-    assert!(!skipped.is_empty() && skipped.len() < records.len(), "{records:?}");
-    for record in skipped {
-        assert_eq!(record.status, CellStatus::Skipped);
+    let failed: Vec<_> = records.iter().filter(|record| record.variant == "silent").collect();
+    assert!(!failed.is_empty() && failed.len() < records.len(), "{records:?}");
+    for record in failed {
+        assert_eq!(record.status, CellStatus::Failed);
         assert!(
             record.reasons.concat().contains("nothing answered at 127.0.0.1:1"),
             "{record:?}"
@@ -25,6 +25,7 @@ fn a_server_that_never_listens_is_waited_for_once_and_its_cells_are_skipped() {
     let text = std::fs::read(study.out().join("manifest.json")).expect("it is there");
     let manifest: Manifest = read::object(&text).expect("a manifest");
     assert!(manifest.unavailable_because.contains_key("silent"), "{manifest:?}");
+    assert_eq!(manifest.failed, ["silent"]);
     assert!(
         manifest.prepared_s >= 10.0,
         "what was waited for counts: {}",

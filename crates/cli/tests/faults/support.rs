@@ -48,7 +48,7 @@ impl Study {
         Self { folder }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("small.toml")
     }
 

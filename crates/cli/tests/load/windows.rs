@@ -29,6 +29,7 @@ fn records(output: &Output) -> (Vec<LoadPhase>, Vec<LoadSummary>) {
         match serde_json::from_str(line).expect("a record") {
             LoadRecord::Phase { phase, .. } => phases.push(phase),
             LoadRecord::Summary(summary) => summaries.push(*summary),
+            other @ LoadRecord::Unavailable { .. } => panic!("the generator cannot run here: {other:?}"),
         }
     }
     (phases, summaries)

@@ -5,6 +5,7 @@
 //! order as block *n* of the other, and the blocks are compared in pairs; otherwise the folders are two independent
 //! samples.
 
+mod gate;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::results::{self, Results, StudyData};
 use crate::stats::{self, Interval};
 use crate::{LabError, set};
 
+pub use gate::gate_text;
 pub use terminal::comparison_text;
 
 /// Error rate of all intervals of a comparison together.
@@ -172,6 +174,9 @@ fn cell(
         } else {
             verdict(measure, ratio, interval, bound)
         },
+        smallest_change: ratio
+            .zip(interval)
+            .map(|(ratio, interval)| smallest_change(measure, ratio, interval, bound)),
     }
 }
 
@@ -207,13 +212,11 @@ fn ratio(
 }
 
 fn verdict(measure: &Measure, ratio: Option<f64>, interval: Option<Interval>, bound: f64) -> Change {
-    /// Measures of which more is better; of all others less is.
-    const MORE_IS_BETTER: &[&str] = &["reply-rate", "answered-share", "events-per-wait", "cpu-speed"];
     let (Some(ratio), Some(interval)) = (ratio, interval) else {
         return Change::Inconclusive;
     };
     let (most, least) = (1.0 + bound, 1.0 / (1.0 + bound));
-    let (more, less) = if MORE_IS_BETTER.contains(&measure.name) {
+    let (more, less) = if more_is_better(measure) {
         (Change::Better, Change::Worse)
     } else {
         (Change::Worse, Change::Better)
@@ -226,6 +229,22 @@ fn verdict(measure: &Measure, ratio: Option<f64>, interval: Option<Interval>, bo
         less
     } else {
         Change::Inconclusive
+    }
+}
+
+/// Of all other measures less is better.
+fn more_is_better(measure: &Measure) -> bool {
+    const MORE_IS_BETTER: &[&str] = &["reply-rate", "answered-share", "events-per-wait", "cpu-speed"];
+    MORE_IS_BETTER.contains(&measure.name)
+}
+
+/// The smallest change that would have been called worse, a part of one: one beyond the bound whose interval, as wide as this
+/// one, excludes equality.
+fn smallest_change(measure: &Measure, ratio: f64, interval: Interval, bound: f64) -> f64 {
+    if more_is_better(measure) {
+        1.0 - 1.0 / (interval.high / ratio).max(1.0 + bound)
+    } else {
+        (ratio / interval.low).max(1.0 + bound) - 1.0
     }
 }
 
@@ -310,6 +329,36 @@ mod tests {
                 "less of it is worse"
             );
         }
+    }
+
+    #[test]
+    fn a_change_is_seen_from_the_smallest_one_on_and_not_below() {
+        let noisy = [10.0, 10.6, 9.5, 10.3, 9.8, 10.1];
+        for name in ["cpu-us-per-request", "reply-rate"] {
+            let measure = measure::find(name).expect("a measure");
+            let (found, interval) = ratio(Pairing::Blocks, &blocks(&BASE), &blocks(&noisy), 0.95, 1);
+            let (found, interval) = (found.expect("a ratio"), interval.expect("an interval"));
+            let smallest = smallest_change(measure, found, interval, 0.01);
+            assert!(smallest > 0.01, "{smallest}");
+            let seen = |change: f64| {
+                let factor = if more_is_better(measure) {
+                    1.0 - change
+                } else {
+                    1.0 + change
+                };
+                judged(name, Pairing::Blocks, &BASE, &noisy.map(|value| value * factor / found))
+            };
+            // The bound of `judged` is 5%, below which nothing is worse.
+            assert!(smallest > 0.05 || seen(smallest * 0.98) != Change::Worse);
+            assert_eq!(seen(smallest.max(0.055) * 1.02), Change::Worse, "{name}: {smallest}");
+            assert_ne!(seen(smallest.min(0.05) * 0.9), Change::Worse, "{name}: {smallest}");
+        }
+        let measure = measure::find("cpu-us-per-request").expect("a measure");
+        let exact = Interval { low: 1.0, high: 1.0 };
+        assert!(
+            (smallest_change(measure, 1.0, exact, 0.05) - 0.05).abs() < 1e-12,
+            "the bound"
+        );
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub(super) enum Needs {
     TooMany,
     /// Two valid blocks, before anything can be estimated.
     Valid,
+    /// A machine that can run its cells.
+    Machine,
+    /// What failed, mended.
+    Server,
     /// About so many blocks, to lie outside them. One such number refutes the claim, whatever the others need.
     Refuting(u32),
 }
@@ -65,6 +69,8 @@ pub(super) fn of_claim(needs: &[Needs], call_passes: bool) -> Option<ClaimNeeds>
         Needs::Confirming(blocks) | Needs::Refuting(blocks) => Some(ClaimNeeds::Blocks { blocks, call_passes }),
         Needs::TooMany => Some(ClaimNeeds::TooManyBlocks { over: MOST }),
         Needs::Valid => Some(ClaimNeeds::ValidBlocks),
+        Needs::Machine => Some(ClaimNeeds::AnotherMachine),
+        Needs::Server => Some(ClaimNeeds::WorkingServer),
     }
 }
 

@@ -52,10 +52,11 @@ pub(super) fn estimate(
     };
     // A pass in which calls are counted is run once or not at all.
     let run = if measure.is_per_pass() { 0 } else { look.run };
-    Found {
-        estimate,
-        needs: needs(verdict, values, bounds(claim), tails, run),
-    }
+    let needs = match values.per_block.is_empty() {
+        true => raw.needs,
+        false => needs(verdict, values, bounds(claim), tails, run),
+    };
+    Found { estimate, needs }
 }
 
 pub(super) fn bounds(claim: &ClaimSpec) -> Bounds {

@@ -8,10 +8,12 @@
 mod advice;
 mod block_values;
 mod blocks_to_settle;
+mod cheapest;
 mod decide;
 mod estimate;
 mod levels;
 mod noise_floor;
+mod reach;
 mod samples;
 mod scale;
 
@@ -24,6 +26,7 @@ use crate::results::Results;
 use crate::statistic::{Statistic, number};
 pub(crate) use advice::advise;
 use blocks_to_settle::Needs;
+pub(crate) use cheapest::cheapest;
 use decide::{Decision, FAMILY_ERROR, Question, decide};
 use estimate::{Found, Look, bounds, estimate, unit};
 pub(crate) use noise_floor::noise_floor;
@@ -53,15 +56,35 @@ pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<ClaimRecord> {
             let found =
                 each.map(|(raw, verdict)| estimate((claim, statistic, measure), raw, (decision.tails, *verdict), look));
             let found = found.collect();
-            conclude((claim, statistic, measure), &decision, found)
+            if reach::is_excluded(plan, claim) {
+                return not_measured(claim, statistic, measure);
+            }
+            let without = reach::needed_to_run(plan, claim);
+            conclude((claim, statistic, measure), &decision, found, without)
         })
         .collect()
 }
 
+/// The record of a claim of which `--only` excluded cells.
+fn not_measured(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> ClaimRecord {
+    ClaimRecord {
+        claim: claim.id.get_ref().clone(),
+        text: claim.text.clone(),
+        source: claim.source.clone(),
+        verdict: Verdict::NotMeasured,
+        test: test(claim, statistic, measure),
+        estimates: Vec::new(),
+        sentence: format!("{} (excluded by --only)", claim.text.trim_end_matches('.')),
+        needs: Some(ClaimNeeds::WholeStudy),
+    }
+}
+
+/// `without` is what it needs where none of its variants can run.
 fn conclude(
     (claim, statistic, measure): (&ClaimSpec, &Statistic, &Measure),
     decision: &Decision,
     found: Vec<Found>,
+    without: Needs,
 ) -> ClaimRecord {
     let verdict = decision.verdict;
     let telling = |found: &&Found| {
@@ -76,6 +99,7 @@ fn conclude(
         })
         .collect();
     let numbers = match numbers.as_slice() {
+        [] if found.is_empty() && without == Needs::Server => "it failed".to_owned(),
         [] if found.is_empty() => "it cannot run here".to_owned(),
         [] => "no valid block".to_owned(),
         [first, second, .., last] if numbers.len() > 4 => format!("{first}; {second}; … {last}"),
@@ -84,14 +108,14 @@ fn conclude(
     let own_words = match verdict {
         Verdict::Confirmed => &claim.confirmed,
         Verdict::Refuted => &claim.refuted,
-        Verdict::Inconclusive => &None,
+        Verdict::Inconclusive | Verdict::NotMeasured => &None,
     };
     let sentence = match own_words {
         Some(words) => words.replace("{}", &numbers),
         None => format!("{} ({numbers})", claim.text.trim_end_matches('.')),
     };
     let needs = match verdict {
-        Verdict::Inconclusive if found.is_empty() => Some(ClaimNeeds::AnotherMachine),
+        Verdict::Inconclusive if found.is_empty() => blocks_to_settle::of_claim(&[without], false),
         Verdict::Inconclusive => {
             let needs: Vec<Needs> = found.iter().map(|found| found.needs).collect();
             blocks_to_settle::of_claim(&needs, measure.is_per_pass())

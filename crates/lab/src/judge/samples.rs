@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::block_values::{BlockValues, Counts};
+use super::blocks_to_settle::Needs;
 use super::decide::FAMILY_ERROR;
 use super::levels::{Range, Rows, keep_common_levels};
+use super::reach::{is_excluded, needed_of};
 use crate::experiment::ClaimSpec;
 use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
@@ -21,6 +23,8 @@ pub(super) struct Raw {
     /// The levels, without the axis of the test.
     pub(super) levels: BTreeMap<String, f64>,
     pub(super) values: BlockValues,
+    /// What it needs where it was computed in no block.
+    pub(super) needs: Needs,
 }
 
 /// A claim, what it looks at, and what it finds in each block.
@@ -33,7 +37,10 @@ pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<
             // Both names were checked when the experiment was read.
             let statistic = statistic::find(claim.statistic.get_ref())?;
             let measure = measure::find(claim.measure.get_ref())?;
-            let raws = raw_estimates(results, claim, statistic, measure);
+            let raws = match is_excluded(plan, claim) {
+                true => Vec::new(),
+                false => raw_estimates(results, claim, statistic, measure),
+            };
             Some((claim, statistic, measure, raws))
         })
         .collect()
@@ -102,6 +109,7 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                     per_block,
                     counts,
                 },
+                needs: needed_of(results, cells(plan, variant, other, &levels, along)),
             });
         }
     }
@@ -137,6 +145,22 @@ fn counts(
         law,
         pick,
         by_level: (0..places).filter_map(of_level).collect(),
+    })
+}
+
+/// The cells of a variant, and of the one that it is compared with, at these levels and all of the axis `along`.
+fn cells<'p>(
+    plan: &'p Plan,
+    variant: usize,
+    other: Option<usize>,
+    levels: &[usize],
+    along: Option<usize>,
+) -> impl Iterator<Item = &'p Cell> {
+    let is_of_it = move |cell: &&Cell| cell.variant == variant || Some(cell.variant) == other;
+    let levels = levels.to_vec();
+    plan.cells.iter().filter(is_of_it).filter(move |cell| {
+        let mut axes = cell.levels.iter().zip(&levels).enumerate();
+        axes.all(|(axis, (own, level))| own == level || Some(axis) == along)
     })
 }
 

@@ -3,7 +3,7 @@
 use c10k_record::CellStatus;
 
 use super::*;
-use crate::plan::Choices;
+use crate::plan::{Choices, Unavailable};
 use crate::testing;
 
 /// Records of the test experiment: `flat` uses 10% of a CPU everywhere, `steep` 10% and then `steep_last`; every block
@@ -177,4 +177,94 @@ fn the_control_states_the_noise_floor() {
     assert!(quiet.difference_percent < 1e-9);
     let loud = noise_floor(&plan, &records(&plan, 5, 0.4, 0.1)).expect("there is a control");
     assert!(loud.difference_percent > 0.5 && loud.worst_block_percent >= loud.difference_percent);
+}
+
+/// A plan with this `--only` and these variants unavailable.
+fn plan_with(only: Option<&str>, unavailable: &[(&str, bool)]) -> Plan {
+    let unavailable = unavailable.iter().map(|&(name, has_failed)| {
+        let reason = Some("a reason".to_owned());
+        (name.to_owned(), Unavailable { reason, has_failed })
+    });
+    let choices = Choices {
+        only: only.map(str::to_owned),
+        unavailable: unavailable.collect(),
+        ..Choices::default()
+    };
+    Plan::resolve(&testing::experiment(), &choices, Some(10_000.0)).expect("it resolves")
+}
+
+#[test]
+fn a_claim_of_which_any_cell_was_excluded_is_not_measured_and_takes_no_part_of_the_confidence() {
+    for only in ["flat", "idle=20", "flat idle=20,steep"] {
+        let plan = plan_with(Some(only), &[]);
+        let found = judge(&plan, &records(&plan, 5, 0.4, 0.01));
+        let judged: Vec<&str> = found
+            .iter()
+            .filter(|claim| claim.verdict != Verdict::NotMeasured)
+            .map(|claim| claim.claim.as_str())
+            .collect();
+        let expected: &[&str] = match only {
+            "flat" => &["flat"],
+            "idle=20" => &["dearer"],
+            _ => &["grows", "dearer"],
+        };
+        assert_eq!(judged, expected, "--only {only}");
+        for claim in found.iter().filter(|claim| claim.verdict == Verdict::NotMeasured) {
+            assert_eq!((claim.needs, claim.estimates.len()), (Some(ClaimNeeds::WholeStudy), 0));
+            assert!(!claim.is_within_reach());
+        }
+    }
+    let plan = plan_with(Some("flat"), &[]);
+    let found = judge(&plan, &records(&plan, 5, 0.4, 0.01));
+    // One interval of a claim and two of the control.
+    assert!(
+        (found[0].estimates[0].confidence - (1.0 - 0.05 / 3.0)).abs() < 1e-12,
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_claim_that_cannot_be_run_says_whether_the_machine_or_a_failure_is_the_reason() {
+    for (has_failed, needs) in [(false, ClaimNeeds::AnotherMachine), (true, ClaimNeeds::WorkingServer)] {
+        let plan = plan_with(None, &[("steep", has_failed)]);
+        let status = if has_failed {
+            CellStatus::Failed
+        } else {
+            CellStatus::Skipped
+        };
+        let mut records = records(&plan, 3, 0.4, 0.01);
+        for record in records.iter_mut().filter(|record| record.cell.starts_with("steep")) {
+            record.status = status;
+        }
+        let found = judge(&plan, &records);
+        for claim in &found[1..] {
+            assert_eq!(
+                (claim.verdict, claim.needs),
+                (Verdict::Inconclusive, Some(needs)),
+                "{claim:?}"
+            );
+            assert_eq!(claim.is_within_reach(), has_failed);
+        }
+    }
+}
+
+#[test]
+fn a_level_that_this_machine_always_skips_needs_another_machine_and_not_more_blocks() {
+    let plan = plan();
+    let mut records = records(&plan, 3, 0.4, 0.01);
+    for record in records
+        .iter_mut()
+        .filter(|record| record.cell.starts_with("steep idle=20"))
+    {
+        record.status = CellStatus::Skipped;
+    }
+    let found = judge(&plan, &records);
+    assert_eq!(found[1].needs, Some(ClaimNeeds::AnotherMachine), "{:?}", found[1]);
+    assert_eq!(found[2].needs, Some(ClaimNeeds::AnotherMachine), "{:?}", found[2]);
+    // Where it was invalid once, it can run here.
+    let first = records
+        .iter_mut()
+        .find(|record| record.cell.starts_with("steep idle=20"));
+    first.expect("there is one").status = CellStatus::Invalid;
+    assert_eq!(judge(&plan, &records)[2].needs, Some(ClaimNeeds::ValidBlocks));
 }

@@ -14,8 +14,17 @@ pub(crate) struct Choices {
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
-    /// Names of variants that cannot run here, with the reasons, as far as they are recorded.
-    pub(crate) unavailable: BTreeMap<String, Option<String>>,
+    /// Names of variants that cannot run.
+    pub(crate) unavailable: BTreeMap<String, Unavailable>,
+}
+
+/// Why a variant cannot run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unavailable {
+    /// The reason; absent where an older manifest has none.
+    pub(crate) reason: Option<String>,
+    /// Whether the reason is not this machine.
+    pub(crate) has_failed: bool,
 }
 
 /// The time that a study may take, seconds.
@@ -42,10 +51,13 @@ impl Budget {
 impl Choices {
     /// The choices that reproduce the plan of a manifest.
     pub(crate) fn of_manifest(manifest: &Manifest) -> Self {
-        let unavailable = manifest
-            .unavailable
-            .iter()
-            .map(|name| (name.clone(), manifest.unavailable_because.get(name).cloned()));
+        let unavailable = manifest.unavailable.iter().map(|name| {
+            let unavailable = Unavailable {
+                reason: manifest.unavailable_because.get(name).cloned(),
+                has_failed: manifest.failed.contains(name),
+            };
+            (name.clone(), unavailable)
+        });
         Self {
             seed: manifest.seed,
             repeats: Some(manifest.blocks),

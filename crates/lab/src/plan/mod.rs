@@ -11,7 +11,9 @@ mod resolve;
 mod variant;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use c10k_record::CellStatus;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_pcg::Pcg64Mcg;
@@ -19,7 +21,7 @@ use rand_pcg::Pcg64Mcg;
 use crate::experiment::{Experiment, LevelFilter};
 pub(crate) use axis::{Axis, Level};
 pub(crate) use cell::Cell;
-pub(crate) use choices::{Budget, Choices, fresh_seed};
+pub(crate) use choices::{Budget, Choices, Unavailable, fresh_seed};
 pub(crate) use variant::{ExternalServer, Variant};
 
 /// Everything that will run.
@@ -33,9 +35,8 @@ pub(crate) struct Plan {
     /// Passes in which system calls are counted, after the blocks.
     pub(crate) call_passes: u32,
     pub(crate) seed: u64,
-    /// Variants that cannot run here, with the reasons, as far as they are recorded. Their cells are skipped, the plan has no
-    /// time for them, and claims do not use them.
-    pub(crate) unavailable: BTreeMap<usize, Option<String>>,
+    /// Variants that cannot run. Their cells are skipped or failed, the plan has no time for them, and claims do not use them.
+    pub(crate) unavailable: BTreeMap<usize, Unavailable>,
     /// Expected duration of one block, seconds.
     pub(crate) block_s: f64,
 }
@@ -58,7 +59,26 @@ impl Plan {
 
     /// Why a cell cannot run here, if that was found out before the plan was made.
     pub(crate) fn why_unavailable(&self, cell: &Cell) -> Option<&str> {
-        self.unavailable.get(&cell.variant)?.as_deref()
+        self.unavailable.get(&cell.variant)?.reason.as_deref()
+    }
+
+    /// How a cell ends that is not run because of [`Self::why_unavailable`].
+    pub(crate) fn status_without_run(&self, cell: &Cell) -> CellStatus {
+        match self.unavailable.get(&cell.variant) {
+            Some(unavailable) if unavailable.has_failed => CellStatus::Failed,
+            _ => CellStatus::Skipped,
+        }
+    }
+
+    /// What is expected of the shortest study of this plan: one block, the passes, and what the rates are fractions of.
+    pub(crate) fn least(&self) -> Duration {
+        let saturation = self.experiment.saturation.as_ref().zip(self.saturation_cell());
+        let saturation_s = saturation.map_or(0.0, |(spec, cell)| {
+            f64::from(*spec.tries.get_ref()) * cell.time.expected_s(cell.connections)
+        });
+        let blocks = f64::from(1 + self.call_passes);
+        // A millisecond is more than any rounding of the number of blocks.
+        Duration::from_secs_f64(saturation_s + blocks * self.block_s) + Duration::from_millis(1)
     }
 
     /// What all blocks and passes are expected to take, seconds.

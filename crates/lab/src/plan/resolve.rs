@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::Plan;
 use super::axis::{Axis, Level, combinations};
 use super::cell::{Cell, cell};
-use super::choices::{Budget, Choices};
+use super::choices::{Budget, Choices, Unavailable};
 use super::variant::{ExternalServer, Variant};
 use crate::LabError;
 use crate::experiment::options::{self, Side};
@@ -49,7 +49,7 @@ impl Plan {
                 .control_of
                 .map_or(variant.name.clone(), |of| variants[of].name.clone())
         };
-        let unavailable: BTreeMap<usize, Option<String>> = (0..variants.len())
+        let unavailable: BTreeMap<usize, Unavailable> = (0..variants.len())
             .filter_map(|index| Some((index, choices.unavailable.get(&original(&variants[index]))?.clone())))
             .collect();
         let available = cells.iter().filter(|cell| !unavailable.contains_key(&cell.variant));

@@ -70,7 +70,7 @@ fn the_order_is_the_seeds_and_differs_between_blocks() {
 fn variants_that_cannot_run_here_take_no_time() {
     let all = plan(&Choices::default()).expect("it resolves");
     let some = plan(&Choices {
-        unavailable: BTreeMap::from([("steep".to_owned(), None)]),
+        unavailable: BTreeMap::from([("steep".to_owned(), Unavailable::default())]),
         ..Choices::default()
     })
     .expect("it resolves");
@@ -82,7 +82,7 @@ fn variants_that_cannot_run_here_take_no_time() {
     // Of three variants, the control among them.
     let part = |name: &str| {
         let some = plan(&Choices {
-            unavailable: BTreeMap::from([(name.to_owned(), None)]),
+            unavailable: BTreeMap::from([(name.to_owned(), Unavailable::default())]),
             ..Choices::default()
         });
         some.expect("it resolves").block_s / all.block_s

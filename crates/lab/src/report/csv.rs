@@ -55,17 +55,12 @@ pub(super) fn records(plan: &Plan, records: &[CellRecord]) -> Result<String, Lab
     let names: Vec<&str> = measure::all().map(|measure| measure.name).collect();
     let header = header(&["cell", "variant", "block", "position", "status"], plan, &names);
     let rows = records.iter().map(|record| {
-        let status = match record.status {
-            CellStatus::Measured => "measured",
-            CellStatus::Invalid => "invalid",
-            CellStatus::Skipped => "skipped",
-        };
         let mut row = vec![
             record.cell.clone(),
             record.variant.clone(),
             record.block.to_string(),
             record.position.to_string(),
-            status.to_owned(),
+            record.status.word().to_owned(),
         ];
         let axes = plan.axes.iter();
         row.extend(axes.map(|axis| number(record.levels.get(&axis.name).copied())));

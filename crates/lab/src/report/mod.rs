@@ -20,6 +20,7 @@ pub(crate) use answer::answer;
 pub(crate) use crosstab::tables;
 pub(crate) use page::STYLE;
 pub use terminal::study_text;
+pub(crate) use words::cells as cell_words;
 
 /// Writes `report.html`, one `*.csv` per table and one `*.svg` per figure into the study's folder.
 pub(crate) fn write(study: &StudyData, outcome: &StudyRecord) -> Result<(), LabError> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::figure::Figure;
 use super::tables::{self, Table};
-use super::views::{self, AdviceView, ClaimView, NoiseFloorView, TableView};
+use super::views::{self, AdviceView, CheapestView, ClaimView, NoiseFloorView, TableView};
 use crate::experiment::{PublishedSpec, flag_text};
 use crate::plan::Plan;
 use crate::results::{Results, StudyData};
@@ -31,6 +31,7 @@ struct Page<'a> {
     answer: &'a str,
     claims: Vec<ClaimView<'a>>,
     advice: Vec<AdviceView<'a>>,
+    cheapest: Option<CheapestView>,
     noise_floor: Option<NoiseFloorView<'a>>,
     tables: Vec<TableView<'a>>,
     figures: Vec<FigureContext<'a>>,
@@ -112,6 +113,7 @@ pub(super) fn render(study: &StudyData, outcome: &StudyRecord, figures: &[Figure
         answer: &outcome.answer,
         claims: outcome.claims.iter().map(ClaimView::of).collect(),
         advice: views::advice(outcome),
+        cheapest: outcome.cheapest.as_ref().map(CheapestView::of),
         noise_floor: outcome.noise_floor.as_ref().map(NoiseFloorView::of),
         tables: outcome.tables.iter().map(TableView::of).collect(),
         figures,
@@ -198,18 +200,14 @@ fn published<'a>(plan: &Plan, results: &Results, spec: &'a PublishedSpec) -> Pub
     }
 }
 
-/// Cells that were invalid or skipped, alike ones together.
+/// Cells that were invalid, skipped or failed, alike ones together.
 fn troubles(study: &StudyData) -> Vec<Trouble> {
     let mut blocks: BTreeMap<(String, &'static str, String), usize> = BTreeMap::new();
     for record in &study.records {
-        let status = match record.status {
-            CellStatus::Measured => continue,
-            CellStatus::Invalid => "invalid",
-            CellStatus::Skipped => "skipped",
-        };
-        *blocks
-            .entry((record.cell.clone(), status, record.reasons.join("; ")))
-            .or_default() += 1;
+        if record.status != CellStatus::Measured {
+            let key = (record.cell.clone(), record.status.word(), record.reasons.join("; "));
+            *blocks.entry(key).or_default() += 1;
+        }
     }
     blocks
         .into_iter()

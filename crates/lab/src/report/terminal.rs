@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use c10k_record::{ClaimRecord, StudyRecord};
+use c10k_record::{ClaimRecord, StudyRecord, Verdict};
 
 use super::{crosstab, words};
 use crate::measure;
@@ -14,7 +14,7 @@ pub fn study_text(outcome: &StudyRecord) -> String {
     let width = outcome
         .claims
         .iter()
-        .map(|claim| claim.verdict.word().len())
+        .map(|claim| words::verdict(claim.verdict).len())
         .max()
         .unwrap_or_default();
     for claim in &outcome.claims {
@@ -24,10 +24,10 @@ pub fn study_text(outcome: &StudyRecord) -> String {
         line(
             &mut text,
             format_args!(
-                "Noise floor: {} run twice under two names differed by {:.1}% at most ({}; {} of {} comparisons called \
-                 different).",
-                floor.label,
+                "Noise floor: {:.1}%. {} ran twice in each block, under two names. The two differ by up to that in {} (median \
+                 over the blocks); {} of {} comparisons called them different.",
                 floor.difference_percent,
+                floor.label,
                 measure::find(&floor.measure).map_or(floor.measure.as_str(), |measure| measure.label),
                 floor.called_different,
                 floor.comparisons
@@ -43,13 +43,9 @@ pub fn study_text(outcome: &StudyRecord) -> String {
     for table in &outcome.tables {
         line(&mut text, format_args!("{}", crosstab::text(table)));
     }
-    let cells = outcome.cells;
     line(
         &mut text,
-        format_args!(
-            "Cells: {} measured, {} invalid, {} skipped.",
-            cells.measured, cells.invalid, cells.skipped
-        ),
+        format_args!("Runs of cells: {}.", words::cells(outcome.cells)),
     );
     line(&mut text, format_args!("{}", outcome.answer));
     let _ = write!(text, "Report: {}", outcome.report.display());
@@ -58,7 +54,14 @@ pub fn study_text(outcome: &StudyRecord) -> String {
 
 /// The verdict of a claim, its estimates, and what would settle it.
 fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
-    line(text, format_args!("{:width$}  {}", claim.verdict.word(), claim.text));
+    line(
+        text,
+        format_args!("{:width$}  {}", words::verdict(claim.verdict), claim.text),
+    );
+    if claim.verdict == Verdict::NotMeasured {
+        line(text, format_args!("{:width$}  Excluded by --only.", ""));
+        return;
+    }
     line(text, format_args!("{:width$}  {}", "", words::test(&claim.test)));
     for estimate in &claim.estimates {
         let own_verdict = match estimate.verdict == claim.verdict {
@@ -77,9 +80,8 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
             ),
         );
     }
-    if let Some(needs) = claim.needs {
-        let settles = words::needs(needs);
-        line(text, format_args!("{:width$}  What would settle it: {settles}", ""));
+    if let Some(settles) = words::settles(claim) {
+        line(text, format_args!("{:width$}  What would settle it: {settles}.", ""));
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the page shows of a study's outcome: its numbers as text.
 
-use c10k_record::{ClaimRecord, NoiseFloor, StudyRecord, TableRecord};
+use c10k_record::{CheapestRecord, CheapestRow, ClaimRecord, NoiseFloor, StudyRecord, TableRecord};
 use serde::Serialize;
 
 use super::tables::Table;
 use super::{crosstab, words};
 use crate::measure;
+use crate::statistic::{Form, number};
 
 /// A claim.
 #[derive(Serialize)]
@@ -55,6 +56,13 @@ pub(super) struct NoiseFloorView<'a> {
     measure_label: &'a str,
 }
 
+/// The variants compared with the cheapest.
+#[derive(Serialize)]
+pub(super) struct CheapestView {
+    table: Table,
+    caption: String,
+}
+
 /// A table in the layout of the source.
 #[derive(Serialize)]
 pub(super) struct TableView<'a> {
@@ -81,7 +89,7 @@ impl<'a> ClaimView<'a> {
             verdict: claim.verdict.word(),
             test: words::test(&claim.test),
             estimates: estimates.collect(),
-            needs: claim.needs.map(words::needs),
+            needs: words::settles(claim),
         }
     }
 }
@@ -108,6 +116,36 @@ impl<'a> NoiseFloorView<'a> {
         Self {
             measure_label: measure::find(&floor.measure).map_or(&floor.measure, |measure| measure.label),
             floor,
+        }
+    }
+}
+
+impl CheapestView {
+    pub(super) fn of(compared: &CheapestRecord) -> Self {
+        let row = |row: &CheapestRow| {
+            vec![
+                row.label.clone(),
+                number(Form::Plain, &compared.unit, row.median),
+                number(Form::Factor, "", row.ratio),
+                words::interval_of(Form::Factor, "", row.ratio_low.zip(row.ratio_high)),
+                row.blocks.to_string(),
+                if row.is_apart { "yes" } else { "no" }.to_owned(),
+            ]
+        };
+        let heading = [
+            "variant",
+            "CPU per request",
+            "× the first",
+            "interval",
+            "blocks",
+            "distinguished",
+        ];
+        Self {
+            table: Table {
+                heading: heading.map(str::to_owned).into(),
+                rows: compared.variants.iter().map(row).collect(),
+            },
+            caption: words::compared(compared),
         }
     }
 }

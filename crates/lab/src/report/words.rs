@@ -1,12 +1,46 @@
 //! The numbers of claims as text for people.
 
 use c10k_record::{
-    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval, EstimateRecord, StudyRecord,
-    Verdict,
+    AdviceGround, AdviceRecord, CellCounts, CheapestRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval,
+    EstimateRecord, StudyRecord, Verdict,
 };
 
-use crate::statistic::number;
+use crate::statistic::{Form, number};
 use crate::{measure, statistic};
+
+/// A verdict as people read it.
+pub(super) fn verdict(verdict: Verdict) -> String {
+    verdict.word().replace('-', " ")
+}
+
+/// How the runs of cells ended.
+pub(crate) fn cells(cells: CellCounts) -> String {
+    let mut words = format!(
+        "{} measured, {} invalid, {} skipped",
+        cells.measured, cells.invalid, cells.skipped
+    );
+    if cells.failed > 0 {
+        words.push_str(&format!(", {} failed", cells.failed));
+    }
+    words
+}
+
+/// Which variants failed, and why; `None` where none did.
+pub(super) fn failures(study: &StudyRecord) -> Option<String> {
+    let each = study.failures.iter();
+    let words: Vec<String> = each
+        .map(|failure| format!("{}: {}", failure.variant, failure.reason))
+        .collect();
+    (!words.is_empty()).then(|| format!("Failed: {}.", words.join("; ").trim_end_matches('.')))
+}
+
+/// How many claims were not measured.
+pub(super) fn not_measured(claims: usize) -> String {
+    match claims {
+        1 => "1 claim was not measured".to_owned(),
+        _ => format!("{claims} claims were not measured"),
+    }
+}
 
 /// The test of a claim: its measure, its statistic and its bounds.
 pub(super) fn test(test: &ClaimTest) -> String {
@@ -39,8 +73,13 @@ pub(super) fn value(claim: &ClaimRecord, estimate: &EstimateRecord) -> String {
 
 /// The interval of an estimate; `none` with fewer than two valid blocks.
 pub(super) fn interval(claim: &ClaimRecord, estimate: &EstimateRecord) -> String {
-    let write = |value| number(claim.test.form, &estimate.unit, value);
-    match estimate.low.zip(estimate.high) {
+    interval_of(claim.test.form, &estimate.unit, estimate.low.zip(estimate.high))
+}
+
+/// An interval from its two ends; `none` without them.
+pub(super) fn interval_of(form: Form, unit: &str, ends: Option<(f64, f64)>) -> String {
+    let write = |value| number(form, unit, value);
+    match ends {
         Some((low, high)) => format!("{} … {}", write(low), write(high)),
         None => "none".to_owned(),
     }
@@ -52,7 +91,7 @@ pub(super) fn deciding(claim: &ClaimRecord, estimate: &EstimateRecord) -> String
     let write = |end| number(claim.test.form, &estimate.unit, end);
     let decided = match estimate.verdict {
         Verdict::Refuted => estimate.refutes,
-        Verdict::Confirmed | Verdict::Inconclusive => estimate.confirms,
+        Verdict::Confirmed | Verdict::Inconclusive | Verdict::NotMeasured => estimate.confirms,
     };
     let Some(DecidingInterval { confidence, low, high }) = decided else {
         return "none".to_owned();
@@ -65,6 +104,43 @@ pub(super) fn deciding(claim: &ClaimRecord, estimate: &EstimateRecord) -> String
     }
 }
 
+/// What the comparison with the cheapest is.
+pub(super) fn compared(compared: &CheapestRecord) -> String {
+    let place = match compared.at.as_str() {
+        "" => String::new(),
+        at => format!(" at {at}"),
+    };
+    let apart = match compared.floor_percent {
+        Some(floor) => format!("beyond the noise floor of {floor:.1}%"),
+        None => "above 1 (this study has no noise floor in this measure)".to_owned(),
+    };
+    format!(
+        "CPU per request{place}: the median over the blocks, and the ratio to the first row in the same block (median and \
+         interval). The intervals of all pairs together hold with 95% confidence (Bonferroni), so that it does not matter \
+         that the first row was chosen by the same blocks. A variant is distinguished from the first if the whole interval lies \
+         {apart}. The others may cost the same as the first."
+    )
+}
+
+/// What would settle a claim, and on how few blocks that rests; `None` for one that is settled.
+pub(super) fn settles(claim: &ClaimRecord) -> Option<String> {
+    /// With fewer blocks than this, how far blocks spread is hardly known.
+    const FEW: usize = 4;
+    let words = needs(claim.needs?);
+    let fewest = claim
+        .estimates
+        .iter()
+        .map(|estimate| estimate.blocks)
+        .min()
+        .unwrap_or_default();
+    match claim.needs? {
+        ClaimNeeds::Blocks { .. } | ClaimNeeds::TooManyBlocks { .. } if fewest < FEW => {
+            Some(format!("{words}. {fewest} blocks allow only a guess"))
+        }
+        _ => Some(words),
+    }
+}
+
 /// What would settle a claim.
 pub(super) fn needs(needs: ClaimNeeds) -> String {
     match needs {
@@ -74,7 +150,7 @@ pub(super) fn needs(needs: ClaimNeeds) -> String {
             } else {
                 format!("--repeats {blocks}")
             };
-            format!("about {blocks} blocks, if further blocks vary like these ({how})")
+            format!("a new study of about {blocks} blocks ({how}), if its blocks vary like these")
         }
         ClaimNeeds::TooManyBlocks { over } => {
             format!("more than {over} blocks, if further blocks vary like these: a value is too close to its bound")
@@ -86,6 +162,8 @@ pub(super) fn needs(needs: ClaimNeeds) -> String {
         ClaimNeeds::AnotherMachine => {
             "a machine where it can run; the list of cells says why it cannot run here".to_owned()
         }
+        ClaimNeeds::WorkingServer => "what failed, mended; the list of cells says why it failed".to_owned(),
+        ClaimNeeds::WholeStudy => "a run without --only, which excluded cells that it looks at".to_owned(),
     }
 }
 
@@ -113,7 +191,7 @@ pub(super) fn numbers(claim: &ClaimRecord) -> Vec<String> {
 /// Why advice is not given; `None` if it is given.
 pub(super) fn withheld(study: &StudyRecord, advice: &AdviceRecord) -> Option<String> {
     let claim = study.claim(advice.withheld_by.as_deref()?)?;
-    Some(format!("\"{}\" is {} here", claim.text, claim.verdict.word()))
+    Some(format!("\"{}\" is {} here", claim.text, verdict(claim.verdict)))
 }
 
 /// The claims that advice rests on.
@@ -140,7 +218,7 @@ mod tests {
         assert!(test(&claim.test).ends_with(" against steep: between -10.0% and +10.0%"));
     }
 
-    fn estimate() -> EstimateRecord {
+    fn estimate(blocks: usize) -> EstimateRecord {
         EstimateRecord {
             of: "flat".to_owned(),
             variant: "flat".to_owned(),
@@ -152,7 +230,7 @@ mod tests {
             confidence: 0.95,
             confirms: None,
             refutes: None,
-            blocks: 1,
+            blocks,
             verdict: Verdict::Inconclusive,
         }
     }
@@ -160,7 +238,7 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_none() {
         let claim = testing::claim("flat", Verdict::Inconclusive);
-        let mut estimate = estimate();
+        let mut estimate = estimate(1);
         assert_eq!(
             (value(&claim, &estimate).as_str(), interval(&claim, &estimate).as_str()),
             ("+5.0%", "none")
@@ -172,7 +250,7 @@ mod tests {
     #[test]
     fn the_interval_that_decided_follows_from_the_verdict() {
         let claim = testing::claim("flat", Verdict::Inconclusive);
-        let mut estimate = estimate();
+        let mut estimate = estimate(1);
         assert_eq!(deciding(&claim, &estimate), "none");
         let interval = |confidence, low, high| Some(DecidingInterval { confidence, low, high });
         estimate.confirms = interval(0.98, Some(-0.5), Some(0.6));
@@ -182,6 +260,21 @@ mod tests {
         assert_eq!(deciding(&claim, &estimate), "-70.0% … +80.0% (99.5%)");
         estimate.refutes = interval(0.995, None, None);
         assert_eq!(deciding(&claim, &estimate), "unbounded (99.5%)");
+    }
+
+    #[test]
+    fn what_rests_on_few_blocks_is_called_a_guess() {
+        let mut claim = testing::claim("flat", Verdict::Inconclusive);
+        assert_eq!(settles(&claim), None);
+        claim.needs = Some(ClaimNeeds::Blocks {
+            blocks: 12,
+            call_passes: false,
+        });
+        let guessed = |claim: &ClaimRecord| settles(claim).is_some_and(|words| words.contains("a guess"));
+        claim.estimates = vec![estimate(2), estimate(9)];
+        assert!(guessed(&claim), "{:?}", settles(&claim));
+        claim.estimates = vec![estimate(9)];
+        assert!(!guessed(&claim), "{:?}", settles(&claim));
     }
 
     #[test]

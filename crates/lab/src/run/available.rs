@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use c10k_record::CellRecord;
+use c10k_record::{CellRecord, CellStatus};
 
 use super::cell;
 use super::server::Server;
 use super::testbed::Testbed;
-use crate::plan::Plan;
+use crate::plan::{Plan, Unavailable};
 
-/// The variants whose server cannot be started, by name, with the reasons.
-pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeMap<String, Option<String>> {
+/// The variants whose server cannot be started, by name, with the reasons. A server that never listens has failed.
+pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeMap<String, Unavailable> {
     let originals = plan
         .variants
         .iter()
@@ -22,7 +22,12 @@ pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeMap<String, Op
         let cell = of_variant.find(|cell| cell.probe.is_none())?;
         let mut scrap: CellRecord = cell::blank(plan, cell, 0, 0);
         let started = Server::start(testbed, cell, variant.external.as_ref(), Vec::new(), &mut scrap);
-        Some((variant.name.clone(), Some(started.err()?.reason)))
+        let end = started.err()?;
+        let unavailable = Unavailable {
+            reason: Some(end.reason),
+            has_failed: end.status != CellStatus::Skipped,
+        };
+        Some((variant.name.clone(), unavailable))
     });
     refused.collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use c10k_host::child::OnParentDeath;
 use c10k_record::{CellRecord, CellStatus};
 
-use super::end::{CellFailure, skipped};
+use super::end::CellFailure;
 use super::process::Program;
 use super::testbed::Testbed;
 use crate::plan::Cell;
@@ -24,7 +24,7 @@ pub(super) fn start(testbed: &Testbed, cell: &Cell, server: SocketAddr) -> Resul
         "--json".to_owned(),
     ];
     command.extend(background.flags.iter().cloned());
-    let program = Program::start(&command, testbed.client_cpus(), OnParentDeath::Kill).map_err(skipped)?;
+    let program = Program::start(&command, testbed.client_cpus(), OnParentDeath::Kill)?;
     Ok(Some(program))
 }
 

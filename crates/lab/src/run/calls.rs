@@ -46,7 +46,7 @@ pub(super) fn run_passes(testbed: &Testbed, plan: &Plan, path: &Path, progress: 
                 let record = match &tool {
                     _ if plan.why_unavailable(cell).is_some() => {
                         let reason = plan.why_unavailable(cell).unwrap_or_default();
-                        ended(cell, pass, "", CellStatus::Skipped, reason.to_owned())
+                        ended(cell, pass, "", plan.status_without_run(cell), reason.to_owned())
                     }
                     Ok(tool) => count(testbed, plan, cell, pass, *tool, path),
                     Err(reason) => ended(cell, pass, "", CellStatus::Skipped, reason.clone()),

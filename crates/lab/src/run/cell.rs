@@ -57,10 +57,10 @@ pub(super) fn run(
     record
 }
 
-/// The record of a cell that cannot run here, as was found out before.
-pub(super) fn skip(plan: &Plan, cell: &Cell, context: RunContext, reason: &str) -> CellRecord {
+/// The record of a cell that cannot run, as was found out before.
+pub(super) fn without_run(plan: &Plan, cell: &Cell, context: RunContext, reason: &str) -> CellRecord {
     CellRecord {
-        status: CellStatus::Skipped,
+        status: plan.status_without_run(cell),
         reasons: vec![reason.to_owned()],
         ..blank(plan, cell, context.block, context.position)
     }
@@ -181,7 +181,7 @@ fn start_load(
     command.push(seed.to_string());
     command.extend(cell.load_flags.iter().cloned());
     record.load_command.clone_from(&command);
-    Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill).map_err(skipped)
+    Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use c10k_host::meter::{
 };
 use c10k_record::{LoadPhase, LoadRecord, LoadSummary, Meters, read};
 
-use super::end::{CellFailure, invalid, skipped};
+use super::end::{CellFailure, failed, invalid, skipped};
 use super::process::{Line, NoLine, Program};
 use super::server::Server;
 use super::testbed::{CpuReading, Testbed};
@@ -144,6 +144,9 @@ pub(super) fn meter(
                 }
                 LoadPhase::Connecting | LoadPhase::Waiting => {}
             },
+            Ok(LoadRecord::Unavailable { reason, .. }) => {
+                return Err(skipped(format!("the generator cannot run here: {reason}")));
+            }
             Ok(LoadRecord::Summary(summary)) => {
                 metered.summary = *summary;
                 metered.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
@@ -161,7 +164,7 @@ fn ended_without_result(load: &mut Program) -> CellFailure {
     let reason = format!("the generator ended without a result: {}", load.last_error_line());
     let status = load.ended(Duration::ZERO);
     if status.is_some_and(|status| status.code() == Some(2)) {
-        skipped(reason)
+        failed(reason)
     } else {
         invalid(reason)
     }

@@ -53,6 +53,9 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     };
     // Whatever can be refused is refused before anything is written.
     let draft = Plan::resolve(&experiment, &choices, None)?;
+    if begun.is_none() {
+        check_budget(&draft, options)?;
+    }
     let mut folder = Folder::open(&path)?;
     let mut testbed = Testbed::set_up(&options.tool, &facts);
     testbed.calibrate();
@@ -89,10 +92,9 @@ fn new_manifest(
     host: HostFacts,
     saturation: Option<Saturation>,
 ) -> Manifest {
-    let reasons = choices
-        .unavailable
-        .iter()
-        .filter_map(|(name, reason)| Some((name.clone(), reason.clone()?)));
+    let unavailable = || choices.unavailable.iter();
+    let reasons = unavailable().filter_map(|(name, why)| Some((name.clone(), why.reason.clone()?)));
+    let failed = unavailable().filter(|(_, why)| why.has_failed);
     Manifest {
         schema: SCHEMA,
         study: plan.experiment.name.clone(),
@@ -108,6 +110,7 @@ fn new_manifest(
         only: choices.only.clone(),
         unavailable: choices.unavailable.keys().cloned().collect(),
         unavailable_because: reasons.collect(),
+        failed: failed.map(|(name, _)| name.clone()).collect(),
         prepared_s: 0.0,
         expected_s: plan.expected_s(),
         saturation,
@@ -174,16 +177,38 @@ fn resumed_choices(
 }
 
 /// `--out`, or a folder named after the study: a new one for a new study, the last one to resume.
-fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
+pub(crate) fn choose_folder(study: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
     if let Some(out) = &options.out {
         if options.start == Start::New && folder::read_manifest(out)?.is_some() {
             return Err(LabError::Occupied { path: out.clone() });
         }
         return Ok(out.clone());
     }
-    Ok(folder::next(study, options.start, |path| {
-        path.join("manifest.json").exists()
-    }))
+    Ok(folder::next(study, options.start, folder::is_study))
+}
+
+/// A budget has room for one block at least.
+fn check_budget(draft: &Plan, options: &StudyOptions) -> Result<(), LabError> {
+    let (needed, Some(budget)) = (draft.least(), options.budget) else {
+        return Ok(());
+    };
+    if budget >= needed {
+        return Ok(());
+    }
+    let passes = match draft.call_passes {
+        0 => "",
+        _ => " with the pass that counts system calls",
+    };
+    Err(LabError::Usage {
+        option: "--budget",
+        problem: format!(
+            "{budget:?} is too small: one block of {}{passes} takes {:.1} s; give --budget {}s or more, or select fewer cells \
+             with --only",
+            draft.experiment.name,
+            needed.as_secs_f64(),
+            needed.as_secs() + 1
+        ),
+    })
 }
 
 /// The budget asked for; without one and without a number of blocks, the duration that the experiment states.
@@ -283,7 +308,7 @@ fn run_blocks(
                     best_speed: best_speed(&records),
                 };
                 let mut record = match plan.why_unavailable(cell) {
-                    Some(reason) => cell::skip(plan, cell, place, reason),
+                    Some(reason) => cell::without_run(plan, cell, place, reason),
                     None => {
                         testbed.calibrate();
                         cell::run(testbed, plan, cell, place, None)
@@ -351,8 +376,8 @@ impl Spent {
         for record in records {
             if seen.insert((record.block, record.cell.as_str())) {
                 spent.first_s += record.seconds;
-                // What cannot run is skipped at once.
-                if record.status == CellStatus::Skipped {
+                // What cannot run takes no time.
+                if matches!(record.status, CellStatus::Skipped | CellStatus::Failed) {
                     continue;
                 }
                 spent.expected_s += expected.get(record.cell.as_str()).copied().unwrap_or_default();

@@ -36,7 +36,7 @@ pub(super) fn carry_out(
     record.server_command.clone_from(&command);
     let before = testbed.read_cpu();
     let started = Instant::now();
-    let mut program = Program::start(&command, &cpus, OnParentDeath::Kill).map_err(skipped)?;
+    let mut program = Program::start(&command, &cpus, OnParentDeath::Kill)?;
     let limit = Duration::from_secs_f64(cell.time.warmup_s + cell.time.duration_s) + SLACK;
     let line = match program.line(started + limit) {
         Ok(line) => line,
@@ -46,10 +46,12 @@ pub(super) fn carry_out(
             )));
         }
         Err(NoLine::Ended) => {
-            return Err(skipped(format!(
-                "the probe cannot run here: {}",
-                program.last_error_line()
-            )));
+            let why = program.last_error_line();
+            // Its options were checked before, so that the machine is what it refuses.
+            return Err(match program.ended(Duration::ZERO).and_then(|status| status.code()) {
+                Some(2) => skipped(format!("the probe cannot run here: {why}")),
+                _ => invalid(format!("the probe ended without a result: {why}")),
+            });
         }
     };
     let wall = started.elapsed();

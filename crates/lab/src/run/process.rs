@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use c10k_host::child::{OnParentDeath, PinnedChild};
 
+use super::end::{CellFailure, failed, not_started};
+
 /// What is kept of a child's standard error, bytes: enough for its last message.
 const STDERR_KEPT: usize = 4096;
 
@@ -39,18 +41,23 @@ pub(super) enum NoLine {
 
 impl Program {
     /// Starts `command` on `cpus`.
-    pub(super) fn start(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
+    pub(super) fn start(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, CellFailure> {
         Self::start_reading(Stdio::null(), command, cpus, death)
     }
 
     /// Starts `command` on `cpus`, with a standard input that does not end before [`Self::end_input`].
-    pub(super) fn start_held(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
+    pub(super) fn start_held(command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, CellFailure> {
         Self::start_reading(Stdio::piped(), command, cpus, death)
     }
 
-    fn start_reading(input: Stdio, command: &[String], cpus: &[usize], death: OnParentDeath) -> Result<Self, String> {
+    fn start_reading(
+        input: Stdio,
+        command: &[String],
+        cpus: &[usize],
+        death: OnParentDeath,
+    ) -> Result<Self, CellFailure> {
         let Some((program, arguments)) = command.split_first() else {
-            return Err("the command is empty".to_owned());
+            return Err(failed("the command is empty"));
         };
         let mut builder = Command::new(program);
         builder
@@ -58,8 +65,8 @@ impl Program {
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = PinnedChild::spawn(&mut builder, cpus, death)
-            .map_err(|error| format!("cannot start {program} on CPUs {cpus:?}: {error}"))?;
+        let mut child =
+            PinnedChild::spawn(&mut builder, cpus, death).map_err(|error| not_started(program, cpus, &error))?;
         let (sender, lines) = channel();
         if let Some(stdout) = child.inner().stdout.take() {
             std::thread::spawn(move || {
@@ -195,6 +202,6 @@ mod tests {
     fn what_cannot_be_started_says_so() {
         let command = ["/nowhere/at/all".to_owned()];
         let error = Program::start(&command, &[], OnParentDeath::Kill).expect_err("it is not there");
-        assert!(error.contains("/nowhere/at/all"), "{error}");
+        assert!(error.reason.contains("/nowhere/at/all"), "{error:?}");
     }
 }

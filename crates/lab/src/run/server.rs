@@ -9,7 +9,7 @@ use c10k_host::child::OnParentDeath;
 use c10k_host::guard::Strays;
 use c10k_record::{CellRecord, ServeRecord, ServeSummary, read};
 
-use super::end::{CellFailure, invalid, skipped};
+use super::end::{CellFailure, failed, invalid, skipped};
 use super::process::{NoLine, Program};
 use super::testbed::Testbed;
 use crate::experiment::Authority;
@@ -64,12 +64,12 @@ impl Server {
         command.extend(cell.server_flags.iter().cloned());
         record.server_command.clone_from(&command);
         let strays = Strays::watch();
-        let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill).map_err(skipped)?;
+        let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill)?;
         let deadline = Instant::now() + START_LIMIT;
         let line = match program.line(deadline) {
             Ok(line) => line,
             Err(NoLine::Ended) => {
-                return Err(skipped(format!(
+                return Err(failed(format!(
                     "the server did not start: {}",
                     program.last_error_line()
                 )));
@@ -78,6 +78,9 @@ impl Server {
         };
         let address = match read::object(line.text.as_bytes()) {
             Ok(ServeRecord::Listening { address, .. }) => address,
+            Ok(ServeRecord::Unavailable { reason, .. }) => {
+                return Err(skipped(format!("the server cannot run here: {reason}")));
+            }
             Ok(ServeRecord::Summary(_)) => return Err(invalid("the server ended before it listened")),
             Err(damage) => {
                 let said = &line.text;
@@ -112,16 +115,15 @@ impl Server {
         command.extend(external.command.iter().cloned());
         record.server_command.clone_from(&command);
         let authority = Authority::of_url(&external.url)
-            .ok_or_else(|| skipped(format!("'{}' names no host and port", external.url)))?;
+            .ok_or_else(|| failed(format!("'{}' names no host and port", external.url)))?;
         let addresses = authority
             .addresses()
-            .map_err(|error| skipped(format!("resolving '{}': {error}", external.url)))?;
+            .map_err(|error| failed(format!("resolving '{}': {error}", external.url)))?;
         if let Some(address) = first_that_answers(&addresses) {
-            return Err(skipped(format!("something else answers at {address} already; stop it")));
+            return Err(failed(format!("something else answers at {address} already; stop it")));
         }
         let strays = Strays::watch();
-        let mut program =
-            Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate).map_err(skipped)?;
+        let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate)?;
         let deadline = Instant::now() + START_LIMIT;
         let address = loop {
             if let Some(address) = first_that_answers(&addresses) {
@@ -129,7 +131,7 @@ impl Server {
             }
             if program.ended(Duration::from_millis(5)).is_some() {
                 let why = why_ended(&mut program, &strays);
-                return Err(skipped(format!("the server did not start: {why}")));
+                return Err(failed(format!("the server did not start: {why}")));
             }
             if Instant::now() >= deadline {
                 return Err(invalid(format!(
@@ -140,7 +142,7 @@ impl Server {
         };
         if program.ended(BACKGROUND_LIMIT).is_some() {
             let why = why_ended(&mut program, &strays);
-            return Err(skipped(format!("the server cannot be measured: {why}")));
+            return Err(failed(format!("the server cannot be measured: {why}")));
         }
         let url = format!("http://{}{}", authority.text, cell.path);
         Ok(Self {

@@ -17,13 +17,23 @@ pub fn is_set(folder: &Path) -> bool {
     folder.join(FILE).is_file()
 }
 
+/// Whether a folder holds a study or a set of studies that can be resumed.
+#[must_use]
+pub fn is_begun(folder: &Path) -> bool {
+    is_set(folder) || folder::is_study(folder)
+}
+
 /// The manifest of the set in a folder.
 pub(super) fn read(path: &Path) -> Result<SetManifest, LabError> {
     read_if_any(path)?.ok_or_else(|| LabError::NoStudy { path: path.to_owned() })
 }
 
-/// `--out`, or the next free `c10k-results/all`; when resuming, the last one that exists.
-pub(super) fn choose_folder(options: &StudyOptions) -> Result<PathBuf, LabError> {
+/// The folder into which [`run_set`](crate::run_set) with these options writes: `--out`, or the next free `c10k-results/all`;
+/// when resuming, the last one that exists.
+///
+/// # Errors
+/// When the folder of `--out` holds a set already.
+pub fn set_folder(options: &StudyOptions) -> Result<PathBuf, LabError> {
     let taken = |path: &Path| is_set(path);
     match &options.out {
         Some(out) if options.start == Start::New && taken(out) => Err(LabError::Occupied { path: out.clone() }),

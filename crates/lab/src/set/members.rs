@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::experiment::{Experiment, Source};
+use crate::plan::{Choices, Plan};
 use crate::{BUILT_IN, LabError};
 
 /// One study of a set before it runs.
@@ -41,12 +42,27 @@ pub(super) fn members(names: &[String]) -> Result<Vec<Member>, LabError> {
     members.collect()
 }
 
-/// The part of the remaining budget for the first of `coming`: in proportion to the durations that the studies state.
-pub(super) fn part(left_s: f64, coming: &[Member]) -> Duration {
+/// The part of the remaining budget for the first of `coming`: in proportion to the durations that the studies state, as far
+/// as that leaves each of them the time of one block.
+pub(super) fn part(left_s: f64, coming: &[Member], only: Option<&str>) -> Duration {
+    let Some((first, rest)) = coming.split_first() else {
+        return Duration::ZERO;
+    };
     let stated = |member: &Member| *member.experiment.seconds.get_ref() as f64;
     let all: f64 = coming.iter().map(stated).sum();
-    let share = coming.first().map_or(0.0, stated) / all.max(1.0);
-    Duration::from_secs_f64(left_s.max(0.0) * share)
+    let left = Duration::from_secs_f64(left_s.max(0.0));
+    let for_others: Duration = rest.iter().map(|member| least(member, only)).sum();
+    let share = left.mul_f64(stated(first) / all.max(1.0));
+    share.min(left.saturating_sub(for_others)).max(least(first, only))
+}
+
+/// What one block of a study takes; nothing where the filter matches none of its cells.
+pub(super) fn least(member: &Member, only: Option<&str>) -> Duration {
+    let choices = Choices {
+        only: only.map(str::to_owned),
+        ..Choices::default()
+    };
+    Plan::resolve(&member.experiment, &choices, None).map_or(Duration::ZERO, |plan| plan.least())
 }
 
 #[cfg(test)]
@@ -56,11 +72,27 @@ mod tests {
     #[test]
     fn a_budget_is_divided_by_the_stated_durations() {
         let all = members(&["quick".to_owned(), "paper/idle-connections".to_owned()]).expect("both are built in");
-        let first = part(300.0, &all);
-        let rest = part(300.0 - first.as_secs_f64(), &all[1..]);
+        let first = part(900.0, &all, None);
+        let rest = part(900.0 - first.as_secs_f64(), &all[1..], None);
         assert!(first < rest);
-        assert!((first + rest).abs_diff(Duration::from_secs(300)) < Duration::from_millis(1));
-        assert_eq!(part(-1.0, &all), Duration::ZERO, "what is overspent is not owed");
+        assert!((first + rest).abs_diff(Duration::from_secs(900)) < Duration::from_millis(1));
+    }
+
+    #[test]
+    fn no_study_of_a_set_gets_less_than_one_block() {
+        let all = members(&["quick".to_owned(), "paper/idle-connections".to_owned()]).expect("both are built in");
+        let [quick, paper] = [&all[0], &all[1]].map(|member| least(member, None));
+        assert!(quick > Duration::ZERO && paper > quick, "{quick:?}, {paper:?}");
+        assert_eq!(
+            part(-1.0, &all, None),
+            quick,
+            "what is overspent takes no block from it"
+        );
+        let both = (quick + paper).as_secs_f64();
+        let first = part(both, &all, None);
+        assert_eq!(first, quick);
+        assert!(part(both - first.as_secs_f64(), &all[1..], None).abs_diff(paper) < Duration::from_millis(1));
+        assert_eq!(least(&all[0], Some("nonsense")), Duration::ZERO);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod overview;
 mod run;
 mod terminal;
 
-pub use manifest::is_set;
+pub use manifest::{is_begun, is_set, set_folder};
 pub(crate) use run::begun;
 pub use run::{redraw_set, run_set};
 pub use terminal::set_text;

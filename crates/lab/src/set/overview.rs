@@ -64,13 +64,22 @@ pub(super) fn answer(set: &SetRecord) -> String {
         set.studies.len(),
         confirmed + refuted + open,
     );
+    match set.count(Verdict::NotMeasured) {
+        0 => {}
+        count => words.push_str(&format!(" {count} more were not measured: excluded by --only.")),
+    }
     let names = |wanted: fn(&StudyEnd) -> bool| -> Vec<&str> {
         let entries = set.studies.iter().filter(|entry| wanted(&entry.ended));
         entries.map(|entry| entry.study.as_str()).collect()
     };
     let failed = names(|ended| matches!(ended, StudyEnd::Failed { .. }));
+    let partly = names(|ended| matches!(ended, StudyEnd::Concluded { outcome } if outcome.cells.failed > 0));
     let empty = names(|ended| matches!(ended, StudyEnd::Concluded { outcome } if outcome.cells.measured == 0));
-    for (lead, names) in [(" Failed: ", failed), (" Nothing could be measured in: ", empty)] {
+    for (lead, names) in [
+        (" Failed: ", failed),
+        (" Cells failed in: ", partly),
+        (" Nothing could be measured in: ", empty),
+    ] {
         if !names.is_empty() {
             words.push_str(lead);
             words.push_str(&names.join(", "));
@@ -152,8 +161,10 @@ mod tests {
                 claims: Vec::new(),
                 advice,
                 noise_floor: None,
+                cheapest: None,
                 tables: Vec::new(),
                 cells: CellCounts::default(),
+                failures: Vec::new(),
                 damage: Vec::new(),
             }),
         }

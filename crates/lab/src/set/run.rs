@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use c10k_record::{SCHEMA, SetEntry, SetManifest, SetRecord, StudyEnd};
 
-use super::manifest::{self, choose_folder};
-use super::members::{Member, expanded, members, part};
+use super::manifest::{self, is_set, set_folder};
+use super::members::{Member, expanded, least, members, part};
 use super::overview;
 use crate::format::{rough_duration, say};
 use crate::{LabError, Start, StudyOptions, folder, study};
@@ -30,14 +30,17 @@ pub fn run_set(
 ) -> Result<SetRecord, LabError> {
     let names = expanded(names);
     let members = members(&names)?;
-    let path = choose_folder(options)?;
+    let path = set_folder(options)?;
+    if !is_set(&path) {
+        check_budget(&members, options)?;
+    }
     let plan = manifest::begin(&path, names, options)?;
     let mut studies = Vec::new();
     let mut spent_s = 0.0;
     for (index, member) in members.iter().enumerate() {
         let part = plan
             .budget_s
-            .map(|budget_s| part(budget_s * PLANNED - spent_s, &members[index..]));
+            .map(|budget_s| part(budget_s * PLANNED - spent_s, &members[index..], plan.only.as_deref()));
         let name = &member.experiment.name;
         let share = part.map_or_else(String::new, |part| {
             format!(", about {} of the budget", rough_duration(part))
@@ -76,6 +79,28 @@ pub fn redraw_set(path: &Path) -> Result<SetRecord, LabError> {
     });
     let studies = entries.collect();
     conclude(path.to_owned(), studies, &manifest, None)
+}
+
+/// Every study of a set gets the time of one block at least.
+fn check_budget(members: &[Member], options: &StudyOptions) -> Result<(), LabError> {
+    let Some(budget) = options.budget else {
+        return Ok(());
+    };
+    let each = members.iter().map(|member| least(member, options.only.as_deref()));
+    let needed = each.sum::<Duration>().div_f64(PLANNED);
+    if budget >= needed {
+        return Ok(());
+    }
+    Err(LabError::Usage {
+        option: "--budget",
+        problem: format!(
+            "{budget:?} is too small: {} studies of one block each take {}; give --budget {}s or more, name fewer studies, or \
+             select fewer cells with --only",
+            members.len(),
+            rough_duration(needed),
+            needed.as_secs() + 1
+        ),
+    })
 }
 
 /// The studies of a set that have a folder with a plan: their names, which are their folders.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use c10k_record::{SetRecord, StudyEnd, Verdict};
 
+use crate::report::cell_words;
+
 /// The answer, a line per study and the overview's path, for a terminal.
 #[must_use]
 pub fn set_text(set: &SetRecord) -> String {
@@ -17,13 +19,15 @@ pub fn set_text(set: &SetRecord) -> String {
     for entry in &set.studies {
         let words = match &entry.ended {
             StudyEnd::Concluded { outcome } => format!(
-                "{} confirmed, {} refuted, {} inconclusive; {} cells measured, {} invalid, {} skipped",
+                "{} confirmed, {} refuted, {} inconclusive{}; runs of cells: {}",
                 outcome.count(Verdict::Confirmed),
                 outcome.count(Verdict::Refuted),
                 outcome.count(Verdict::Inconclusive),
-                outcome.cells.measured,
-                outcome.cells.invalid,
-                outcome.cells.skipped
+                match outcome.count(Verdict::NotMeasured) {
+                    0 => String::new(),
+                    count => format!(", {count} not measured"),
+                },
+                cell_words(outcome.cells),
             ),
             StudyEnd::Failed { reason } => format!("failed: {reason}"),
             StudyEnd::NotRun { reason } => format!("not run: {reason}"),

@@ -292,7 +292,7 @@ impl Running {
                 records,
                 ended: false,
             },
-            ServeRecord::Summary(_) => panic!("a summary before the server listens"),
+            other => panic!("the server does not listen: {other:?}"),
         }
     }
 
@@ -309,7 +309,7 @@ impl Running {
     pub(crate) fn wait(mut self) -> ServeSummary {
         let summary = match record(&mut self.records) {
             ServeRecord::Summary(summary) => *summary,
-            ServeRecord::Listening { .. } => panic!("the server printed twice that it listens"),
+            other => panic!("the server printed no summary: {other:?}"),
         };
         let status = self.child.wait().expect("the server is our child");
         self.ended = true;
