@@ -404,8 +404,11 @@ impl Run {
 
     /// Compares the events of the set with the result of the scan.
     fn check(&mut self, found: &[Readiness]) -> Result<(), String> {
-        if self.trigger == Trigger::Level {
-            // The first wait may return only events that were already pending. The next wait reports the current state.
+        /// Waits that may report what held earlier: one returns only events that were fetched before, and one may return
+        /// what the kernel noted when the source was last woken up.
+        const OUTDATED: u32 = 2;
+        let outdated = if self.trigger == Trigger::Level { OUTDATED } else { 0 };
+        for _ in 0..outdated {
             let mut pending = self.collect()?;
             for source in &mut self.sources {
                 let (reported, times) = pending.remove(&source.key).unwrap_or_default();
