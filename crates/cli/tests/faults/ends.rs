@@ -242,9 +242,10 @@ fn an_interrupted_study_prints_the_command_that_resumes_it() {
     let home = study.file();
     let out = home.parent().expect("it has one").join("it's the result");
     for signal in ["INT", "TERM", "HUP"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_c10k"));
+        // Below nohup(1), SIGHUP would be ignored.
+        let mut command = Command::new("env");
         command
-            .arg("study")
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_c10k"), "study"])
             .arg(study.file())
             .arg("--out")
             .arg(&out)

@@ -175,6 +175,8 @@ fn connect_unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
 mod tests {
     use std::net::{SocketAddr, TcpListener};
 
+    use rustix::net::{accept, bind, listen};
+
     use super::*;
 
     /// A time limit that only a hang reaches.
@@ -196,5 +198,25 @@ mod tests {
         assert!(matches!(none, LoadError::ConnectAny { .. }), "{none:?}");
         assert_eq!(none.to_string().matches("127.0.0.1:1").count(), 2, "{none}");
         assert!(matches!(find(&[refusing()]), Err(LoadError::Connect { .. })));
+    }
+
+    #[test]
+    fn a_local_listener_with_a_full_queue_gives_no_answer_within_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let listener = socket();
+        bind(&listener, &address).unwrap();
+        listen(&listener, 0).unwrap();
+        let waiting: Vec<_> = std::iter::repeat_with(socket)
+            .take_while(|client| connect(client, &address).is_ok())
+            .collect();
+        assert!(!waiting.is_empty(), "the queue has room for one");
+        let target = Target::parse(&format!("unix:{}:/", path.display())).unwrap();
+        assert!(matches!(ask(&target, Duration::from_millis(20)), Ok(Answer::Nothing)));
+        drop((accept(&listener).unwrap(), waiting));
+        assert!(connect_unix(&path, HANG).is_ok(), "there is room again");
     }
 }
