@@ -82,12 +82,22 @@ fn killed_process(subject: &Subject) {
     assert_eq!(victim.get("/bytes/1").status, 200);
     let own = server.pid().as_raw_nonzero();
     let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).expect("the server runs");
-    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+    let children: Vec<i32> = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect();
+    for &child in &children {
         let child = rustix::process::Pid::from_raw(child).expect("not 0");
         rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it is there until it is reaped");
     }
     // The end, or a reset.
     let _ = victim.stream.read(&mut [0]);
+    // Until then, one that is being killed may still accept the connection that asks below.
+    let is_reaped = |child: &i32| !std::path::Path::new(&format!("/proc/{child}")).exists();
+    assert!(
+        until(PATIENCE, || children.iter().all(is_reaped)),
+        "a killed child is not reaped"
+    );
     let open = until(PATIENCE, || {
         let stats = Client::connect(server.address).get("/stats").body;
         let stats: c10k_record::ServeSummary = serde_json::from_slice(&stats).expect("the counters");
