@@ -262,12 +262,13 @@ impl IoUringPoll {
                 self.again.push(key);
             }
         } else if request.mode != Mode::Spent {
+            if !completion.more {
+                let result = Ok(asked);
+                return self.deliver_last(Completion { result, ..completion }, events, counters);
+            }
             events.push(key, poll_result(asked));
-            let goes_on = request.trigger != Trigger::Oneshot;
-            if completion.more && request.trigger != Trigger::Edge {
+            if request.trigger != Trigger::Edge {
                 request.mode = Mode::Spent;
-                self.again.push(key);
-            } else if !completion.more && goes_on {
                 self.again.push(key);
             }
         }
