@@ -5,7 +5,7 @@ mod options;
 mod outputs;
 mod values;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -94,7 +94,7 @@ fn windows(plan: &LoadPlan) -> Outcome {
             failure.borrow_mut().get_or_insert(error);
         }
     };
-    let all_valid = Cell::new(true);
+    let mut all_valid = true;
     run_windows(
         plan,
         &Stop::default(),
@@ -111,13 +111,13 @@ fn windows(plan: &LoadPlan) -> Outcome {
             })
         },
         |report| {
-            all_valid.set(all_valid.get() && report.summary.valid);
+            all_valid &= report.summary.valid;
             note(print_json(&LoadRecord::Summary(Box::new(report.summary))).map_err(Into::into));
         },
     )?;
     match failure.into_inner() {
         Some(error) => Err(error),
-        None => Ok(exit_code(all_valid.get())),
+        None => Ok(exit_code(all_valid)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs that are stopped early.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -182,18 +182,6 @@ fn an_interrupted_search_prints_its_results() {
     );
 }
 
-/// The number of open connections of a server, including the one that asks.
-pub(crate) fn open_connections(server: &Server) -> u64 {
-    let mut stream = server.connect();
-    let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).expect("sent");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("a reply");
-    let (_, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
-    let stats: serde_json::Value = serde_json::from_str(body).expect("JSON");
-    stats["open_connections"].as_u64().expect("a number")
-}
-
 #[test]
 fn a_held_run_keeps_its_connections_open_until_it_is_released() {
     let server = Server::start(&[]);
@@ -201,12 +189,12 @@ fn a_held_run_keeps_its_connections_open_until_it_is_released() {
     let held = ["--idle", "40", "--connections", "5", "--phases", "--hold"];
     let mut running = Running::start(&relaxed(&[&[url.as_str()], &held[..]].concat()));
     running.wait_for(LoadPhase::Closing);
-    assert_eq!(open_connections(&server), 40 + 5 + 1);
+    assert_eq!(server.stats().open_connections, 40 + 5 + 1);
     // Closing its standard input releases it.
     running.close_stdin();
     summary(&running.end());
     // The process has ended, so its connections are closed. The server may notice that later.
-    while open_connections(&server) > 1 {
+    while server.stats().open_connections > 1 {
         thread::yield_now();
     }
 }

@@ -171,7 +171,7 @@ fn more_connections_than_descriptors_or_ports_are_refused_before_the_first_is_op
         &[&[url.as_str(), "--connections", "11"], &ports[..]].concat(),
         &["11 connections", "1 local addresses with 10 ports", "--source"],
     );
-    assert_eq!(ending::open_connections(&server), 1, "only the one that asks");
+    assert_eq!(server.stats().open_connections, 1, "only the one that asks");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Starts a server and a load, and reads what the load prints.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use c10k_record::{LoadPhase, LoadRecord, LoadSummary, ServeRecord};
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary, ServeRecord, ServeSummary};
 
 /// `c10k serve` on a free port. It is killed when this is dropped.
 pub(crate) struct Server {
@@ -30,6 +30,17 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).expect("it listens")
+    }
+
+    /// What the server has counted so far, the connection that asks included.
+    pub(crate) fn stats(&self) -> ServeSummary {
+        let mut stream = self.connect();
+        let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("a reply");
+        let (_, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
+        serde_json::from_str(body).expect("the counters")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -1,9 +1,9 @@
 //! `c10k load --windows`: one window for each seed on standard input, over the same connections.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use c10k_record::{LoadPhase, LoadRecord, LoadSummary, ServeSummary};
+use c10k_record::{LoadPhase, LoadRecord, LoadSummary};
 
 use crate::support::{Server, refused, relaxed};
 
@@ -35,25 +35,13 @@ fn records(output: &Output) -> (Vec<LoadPhase>, Vec<LoadSummary>) {
     (phases, summaries)
 }
 
-/// The connections that a server has accepted, that of this question included.
-fn accepted(server: &Server) -> u64 {
-    let mut stream = server.connect();
-    let request = b"GET /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).expect("written");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("it replies and closes");
-    let (_, body) = reply.split_once("\r\n\r\n").expect("a head");
-    let stats: ServeSummary = serde_json::from_str(body).expect("a record");
-    stats.accepted
-}
-
 #[test]
 fn each_seed_is_a_window_over_the_same_connections() {
     use LoadPhase::{Closing, Connecting, Measured, Measuring, Waiting, WarmUp};
     let server = Server::start(&[]);
     let url = server.url("/bytes/92");
     for rate in ["200", "max"] {
-        let before = accepted(&server);
+        let before = server.stats().accepted;
         let arguments = [
             url.as_str(),
             "--idle",
@@ -78,7 +66,7 @@ fn each_seed_is_a_window_over_the_same_connections() {
         }
         assert!(output.stderr.is_empty());
         // Two test requests, and the second question.
-        assert_eq!(accepted(&server) - before, 20 + 3 + 2 + 1);
+        assert_eq!(server.stats().accepted - before, 20 + 3 + 2 + 1);
     }
 }
 
@@ -91,7 +79,7 @@ fn connections_of_one_request_each_are_opened_in_every_window() {
     for run in &summaries {
         assert_eq!((run.intended, run.completed), (60, 60), "{run:?}");
     }
-    assert_eq!((summaries.len(), accepted(&server)), (2, 2 * 60 + 1 + 1));
+    assert_eq!((summaries.len(), server.stats().accepted), (2, 2 * 60 + 1 + 1));
 }
 
 #[test]
