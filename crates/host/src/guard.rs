@@ -147,7 +147,8 @@ fn reap(work: Pid) -> io::Result<Option<u8>> {
 /// The processes that something has left behind in a process that runs under a guard. Ends them when dropped.
 #[derive(Debug)]
 pub struct Strays {
-    /// The children that were there before; `None` without a guard, where the children may be anybody's.
+    /// The children that were there before; `None` if nothing is watched, as without a guard, where the children may be
+    /// anybody's.
     known: Option<BTreeSet<u32>>,
 }
 
@@ -158,6 +159,12 @@ impl Strays {
         Self {
             known: IS_GUARDED.load(Ordering::Relaxed).then(children),
         }
+    }
+
+    /// Nothing is a stray: for something that is started among others, whose children come and go meanwhile.
+    #[must_use]
+    pub fn unwatched() -> Self {
+        Self { known: None }
     }
 
     /// The names of the strays that are running now.

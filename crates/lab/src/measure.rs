@@ -51,6 +51,11 @@ impl Measure {
         }
     }
 
+    /// Whether it needs the end of a server.
+    pub(crate) fn is_of_the_whole_run(&self) -> bool {
+        OF_THE_WHOLE_RUN.iter().any(|measure| measure.name == self.name)
+    }
+
     /// Whether it is read in the passes that count, rather than in the blocks.
     pub(crate) fn is_per_pass(&self) -> bool {
         matches!(self.reading, Reading::Pass(_))
@@ -239,11 +244,6 @@ static MEASURES: &[Measure] = &[
         "system calls of the server per request",
         |record| counted(record, |_| true),
     ),
-    counted_measure(
-        "syscall-waits-per-request",
-        "system calls that wait for events, per request",
-        waits_per_request,
-    ),
     by_name!("accept4"),
     by_name!("clone3"),
     by_name!("close"),
@@ -257,6 +257,28 @@ static MEASURES: &[Measure] = &[
     by_name!("sendto"),
     by_name!("write"),
     by_name!("writev"),
+    count(
+        Law::Share,
+        "failed-share",
+        "share of requests without a good reply",
+        |record| {
+            let load = record.load.as_ref()?;
+            Counted::new(
+                load.intended.saturating_sub(load.completed) as f64,
+                load.intended as f64,
+            )
+        },
+    ),
+];
+
+/// What needs the end of a server: its own counts until then, and the memory that it holds with all its connections. A window
+/// of a server that runs on has none of it.
+static OF_THE_WHOLE_RUN: &[Measure] = &[
+    counted_measure(
+        "syscall-waits-per-request",
+        "system calls that wait for events, per request",
+        waits_per_request,
+    ),
     count(
         Law::Rate,
         "dispatch-calls-per-request",
@@ -292,18 +314,6 @@ static MEASURES: &[Measure] = &[
         |record| {
             let server = record.server.as_ref()?;
             Counted::new(server.overflows as f64, read_signals(server) as f64)
-        },
-    ),
-    count(
-        Law::Share,
-        "failed-share",
-        "share of requests without a good reply",
-        |record| {
-            let load = record.load.as_ref()?;
-            Counted::new(
-                load.intended.saturating_sub(load.completed) as f64,
-                load.intended as f64,
-            )
         },
     ),
     measure("accept-imbalance", "busiest worker ÷ a fair share", "", |record| {
@@ -363,7 +373,7 @@ static FIGURES: LazyLock<Vec<Measure>> = LazyLock::new(|| {
 
 /// Every measure.
 pub(crate) fn all() -> impl Iterator<Item = &'static Measure> {
-    MEASURES.iter().chain(FIGURES.iter())
+    MEASURES.iter().chain(OF_THE_WHOLE_RUN).chain(FIGURES.iter())
 }
 
 /// The measure of that name.

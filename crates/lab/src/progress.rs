@@ -109,10 +109,13 @@ impl Progress {
     }
 
     pub(crate) fn block_done(&self, block: u32) {
-        if self.bar.is_none() {
+        /// Without a live line, a study says about so many times how far it is.
+        const LINES: u32 = 20;
+        let done = block + 1;
+        if self.bar.is_none() && (done.is_multiple_of(self.blocks.div_ceil(LINES)) || done == self.blocks) {
             self.say(&format!(
                 "block {} of {} done, {} of {} cells, {}",
-                block + 1,
+                done,
                 self.blocks,
                 self.done,
                 self.total,

@@ -32,6 +32,9 @@ pub struct Manifest {
     /// Number of planned passes that count system calls. Each pass runs every cell once.
     #[serde(default)]
     pub call_passes: u32,
+    /// Whether the servers of all cells run for the whole study and each block measures a window of each.
+    #[serde(default)]
+    pub interleaved: bool,
     /// The requested budget, seconds.
     pub budget_s: Option<f64>,
     /// The requested filter (`--only`).

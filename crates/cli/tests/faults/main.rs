@@ -1,10 +1,10 @@
 //! Studies under faults: impossible demands, damaged folders, processes that are killed, and processes that try to stay,
-//! and how a study ends. Whether
-//! a cell is valid may depend on what else the machine does; whether these tests pass does not.
+//! and how a study ends. Whether a cell is valid may depend on what else the machine does; whether these tests pass does not.
 
 mod absurd;
 mod damaged;
 mod ends;
+mod interleaved;
 mod killed;
 mod outlive;
 #[path = "../support/processes.rs"]

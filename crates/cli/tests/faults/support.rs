@@ -26,6 +26,9 @@ timeout = "60s"
 max-lag = "60s"
 "#;
 
+/// The blocks of [`Study::interleaved`].
+pub(crate) const WINDOWS: usize = 6;
+
 /// A study in a temporary folder.
 pub(crate) struct Study {
     folder: TempDir,
@@ -46,6 +49,18 @@ impl Study {
         }
         fs::write(folder.path().join("small.toml"), text).expect("it can be written");
         Self { folder }
+    }
+
+    /// The same for servers that run for the whole study, measured in [`WINDOWS`] windows each.
+    pub(crate) fn interleaved(variants: &[(&str, &str)]) -> Self {
+        let study = Self::timed("20ms", "500ms", variants);
+        let text = fs::read_to_string(study.file()).expect("it was written");
+        let windows = "[interleaved]\nduration = \"300ms\"\nwarmup = \"20ms\"\n\n[load]";
+        let text = text
+            .replacen("[load]", windows, 1)
+            .replacen("repeats = 1", &format!("repeats = {WINDOWS}"), 1);
+        fs::write(study.file(), text).expect("it can be written");
+        study
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -37,6 +37,12 @@ pub fn kernel_memory() -> Option<KernelMemory> {
     })
 }
 
+/// Memory that could be used without swapping, bytes; `None` if the kernel does not report it.
+#[must_use]
+pub fn available_memory() -> Option<u64> {
+    field_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
 fn field_kib(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
@@ -50,6 +56,7 @@ mod tests {
     fn this_process_and_the_kernel_use_memory() {
         assert!(proportional_set_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
         assert!(page_table_bytes(std::process::id()).is_some_and(|bytes| bytes > 4096));
+        assert!(available_memory().is_some_and(|bytes| bytes > 4096));
         let kernel = kernel_memory().expect("every Linux reports it");
         assert!(kernel.slab > 4096 && kernel.stacks > 4096 && kernel.page_tables > 4096);
     }

@@ -21,7 +21,7 @@ mod tree;
 
 pub use cpu::{CpuTicks, PressureNs, Resource, cpu_ticks, forks_total, interrupts_on, pressure, softirqs_on};
 pub use idle_counter::{IdleCounter, IdleCounterReading};
-pub use memory::{KernelMemory, kernel_memory, page_table_bytes, proportional_set_bytes};
+pub use memory::{KernelMemory, available_memory, kernel_memory, page_table_bytes, proportional_set_bytes};
 pub use signals::queued_signals;
 pub use sockets::tcp_sockets;
 pub use tree::{Member, ProcessTree, TreeUsage, command_name, is_running, run_queue_wait};

@@ -1,6 +1,7 @@
 //! What the types of an experiment cannot say: names that must exist, values that must fit, tests that can be decided.
 
 mod amounts;
+mod interleaved;
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     checker.axes()?;
     checker.cells()?;
     checker.saturation()?;
+    checker.interleaved()?;
     if let Some(control) = &experiment.control {
         checker.variant(&control.variant)?;
         checker.measure(&control.measure)?;

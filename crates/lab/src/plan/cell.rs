@@ -21,7 +21,7 @@ pub(crate) struct Cell {
     pub(crate) levels: Vec<usize>,
     /// Flags of `c10k serve`, without `--listen` and `--json`.
     pub(crate) server_flags: Vec<String>,
-    /// Flags of `c10k load`, without the URL, `--seed`, `--json`, `--phases` and `--hold`.
+    /// Flags of `c10k load`, without the URL, those of its output and those of how it is driven.
     pub(crate) load_flags: Vec<String>,
     pub(crate) path: String,
     /// The requests of a second generator, which disturb and are not measured.
@@ -32,11 +32,18 @@ pub(crate) struct Cell {
     pub(crate) probe_flags: Vec<String>,
     /// Connections that are open at once.
     pub(crate) connections: u64,
+    /// Those of them that send nothing.
+    pub(crate) idle: u64,
     /// Requests that are due at once.
     pub(crate) burst: u64,
     /// Warm-up, measured time and time limit, seconds.
     pub(crate) time: CellTime,
+    /// The same cell as a window of a server that runs for the whole study, if the experiment has windows.
+    pub(crate) window: Option<Box<Self>>,
 }
+
+/// The idle timeout of a server of ours that runs for the whole study: longer than any study.
+const IDLE_TIMEOUT: &str = "240h";
 
 /// How long the parts of a cell take, seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -52,14 +59,44 @@ const CONNECTS_PER_S: f64 = 12_000.0;
 /// Time to start and stop two processes and to read the meters, seconds. It is used for the expected duration only.
 const CELL_OVERHEAD_S: f64 = 0.2;
 
+/// Time to read the meters, to wait for the last replies, and to watch the CPU without a server from time to time, seconds.
+/// It is used for the expected duration only.
+const WINDOW_OVERHEAD_S: f64 = 0.02;
+
 impl CellTime {
     /// Expected duration of a cell with that many connections.
     pub(crate) fn expected_s(&self, connections: u64) -> f64 {
-        CELL_OVERHEAD_S + connections as f64 / CONNECTS_PER_S + self.warmup_s + self.duration_s
+        start_s(connections) + self.warmup_s + self.duration_s
+    }
+
+    /// Expected duration of a window.
+    pub(super) fn window_s(&self) -> f64 {
+        WINDOW_OVERHEAD_S + self.warmup_s + self.duration_s
     }
 }
 
-pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usize]) -> Cell {
+/// What it takes to start a server and a generator with that many connections, and to end them, seconds.
+pub(super) fn start_s(connections: u64) -> f64 {
+    CELL_OVERHEAD_S + connections as f64 / CONNECTS_PER_S
+}
+
+/// The cell of a variant at these levels. `of_window` are the options of the load that differ in a window.
+pub(super) fn cell(
+    axes: &[Axis],
+    index: usize,
+    variant: &Variant,
+    levels: &[usize],
+    of_window: Option<&BTreeMap<String, String>>,
+) -> Cell {
+    let window = of_window.map(|own| {
+        let mut window = variant.clone();
+        window.load.extend(own.clone());
+        // The default would close the connections of a server that waits for its next turn.
+        if window.external.is_none() {
+            window.server.insert("idle-timeout".to_owned(), IDLE_TIMEOUT.to_owned());
+        }
+        Box::new(cell(axes, index, &window, levels, None))
+    });
     let mut server = variant.server.clone();
     let mut load = variant.load.clone();
     let mut probe = variant.probe.clone();
@@ -100,6 +137,7 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
         variant: index,
         levels: levels.to_vec(),
         connections: count("connections") + count("idle"),
+        idle: count("idle"),
         burst: count("burst").max(1),
         time,
         server_flags: flags(&server),
@@ -108,6 +146,7 @@ pub(super) fn cell(axes: &[Axis], index: usize, variant: &Variant, levels: &[usi
         background,
         probe: name,
         probe_flags: flags(&probe),
+        window,
     }
 }
 

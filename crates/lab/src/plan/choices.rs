@@ -14,6 +14,8 @@ pub(crate) struct Choices {
     pub(crate) call_passes: Option<u32>,
     pub(crate) budget: Budget,
     pub(crate) only: Option<String>,
+    /// Whether the servers of all cells can run at once, which an experiment with `[interleaved]` needs.
+    pub(crate) can_interleave: bool,
     /// Names of variants that cannot run.
     pub(crate) unavailable: BTreeMap<String, Unavailable>,
 }
@@ -64,6 +66,7 @@ impl Choices {
             call_passes: Some(manifest.call_passes),
             budget: Budget::None,
             only: manifest.only.clone(),
+            can_interleave: manifest.interleaved,
             unavailable: unavailable.collect(),
         }
     }

@@ -37,8 +37,21 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Variants that cannot run. Their cells are skipped or failed, the plan has no time for them, and claims do not use them.
     pub(crate) unavailable: BTreeMap<usize, Unavailable>,
-    /// Expected duration of one block, seconds.
+    /// Whether the servers of all cells run for the whole study, and a block measures a window of each.
+    pub(crate) interleaved: bool,
+    /// Expected durations, seconds.
+    pub(crate) expected: Expected,
+}
+
+/// How long the parts of a study are expected to take, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Expected {
+    /// Starting the servers that run for the whole study, and opening their connections; 0 if each cell starts its own.
+    pub(crate) start_s: f64,
+    /// One block.
     pub(crate) block_s: f64,
+    /// One counting pass.
+    pub(crate) pass_s: f64,
 }
 
 impl Plan {
@@ -76,14 +89,30 @@ impl Plan {
         let saturation_s = saturation.map_or(0.0, |(spec, cell)| {
             f64::from(*spec.tries.get_ref()) * cell.time.expected_s(cell.connections)
         });
-        let blocks = f64::from(1 + self.call_passes);
         // A millisecond is more than any rounding of the number of blocks.
-        Duration::from_secs_f64(saturation_s + blocks * self.block_s) + Duration::from_millis(1)
+        Duration::from_secs_f64(saturation_s + self.with_blocks_s(1)) + Duration::from_millis(1)
     }
 
     /// What all blocks and passes are expected to take, seconds.
     pub(crate) fn expected_s(&self) -> f64 {
-        self.block_s * f64::from(self.blocks + self.call_passes)
+        self.with_blocks_s(self.blocks)
+    }
+
+    fn with_blocks_s(&self, blocks: u32) -> f64 {
+        let Expected {
+            start_s,
+            block_s,
+            pass_s,
+        } = self.expected;
+        start_s + block_s * f64::from(blocks) + pass_s * f64::from(self.call_passes)
+    }
+
+    /// What a cell is expected to take in a block, seconds.
+    pub(crate) fn cell_s(&self, cell: &Cell) -> f64 {
+        match &cell.window {
+            Some(window) if self.interleaved => window.time.window_s(),
+            _ => cell.time.expected_s(cell.connections),
+        }
     }
 
     /// The cell of `variant` at `levels`, if the plan has it.

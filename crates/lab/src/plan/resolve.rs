@@ -6,11 +6,11 @@ use c10k_record::Manifest;
 use c10k_units::Filter;
 use toml::Spanned;
 
-use super::Plan;
 use super::axis::{Axis, Level, combinations};
-use super::cell::{Cell, cell};
+use super::cell::{Cell, cell, start_s};
 use super::choices::{Budget, Choices, Unavailable};
 use super::variant::{ExternalServer, Variant};
+use super::{Expected, Plan};
 use crate::LabError;
 use crate::experiment::options::{self, Side};
 use crate::experiment::value::{Kind, Value};
@@ -18,6 +18,9 @@ use crate::experiment::{Experiment, LevelFilter, Settings, VariantSpec, flag_tex
 
 /// The most blocks that are planned for a budget. More would help little: intervals shrink with the square root of the number.
 pub(super) const BLOCKS_MAX: u32 = 30;
+
+/// The same for blocks of windows, which are short.
+pub(super) const WINDOWS_MAX: u32 = 300;
 
 impl Plan {
     /// The plan of a manifest, the same each time.
@@ -52,15 +55,13 @@ impl Plan {
         let unavailable: BTreeMap<usize, Unavailable> = (0..variants.len())
             .filter_map(|index| Some((index, choices.unavailable.get(&original(&variants[index]))?.clone())))
             .collect();
-        let available = cells.iter().filter(|cell| !unavailable.contains_key(&cell.variant));
-        let block_s: f64 = available.map(|cell| cell.time.expected_s(cell.connections)).sum();
         // A probe has no server whose calls could be counted per request.
         let call_passes = match cells.iter().any(|cell| cell.probe.is_some()) {
             true => 0,
             false => choices.call_passes.unwrap_or(*experiment.call_passes.get_ref()),
         };
-        Ok(Self {
-            blocks: blocks(choices, *experiment.repeats.get_ref(), call_passes, block_s),
+        let mut plan = Self {
+            blocks: 0,
             call_passes,
             seed: choices.seed,
             experiment: experiment.clone(),
@@ -68,8 +69,46 @@ impl Plan {
             variants,
             cells,
             unavailable,
+            interleaved: choices.can_interleave && experiment.interleaved.is_some(),
+            expected: Expected::default(),
+        };
+        plan.expected = plan.expect();
+        plan.blocks = plan.choose_blocks(choices);
+        Ok(plan)
+    }
+
+    fn expect(&self) -> Expected {
+        let available = || {
+            let cells = self.cells.iter();
+            cells.filter(|cell| !self.unavailable.contains_key(&cell.variant))
+        };
+        Expected {
+            start_s: match self.interleaved {
+                true => available().map(|cell| start_s(cell.connections)).sum(),
+                false => 0.0,
+            },
+            block_s: available().map(|cell| self.cell_s(cell)).sum(),
+            pass_s: available().map(|cell| cell.time.expected_s(cell.connections)).sum(),
+        }
+    }
+
+    fn choose_blocks(&self, choices: &Choices) -> u32 {
+        let repeats = *self.experiment.repeats.get_ref();
+        let most = if self.interleaved { WINDOWS_MAX } else { BLOCKS_MAX };
+        let (budget_s, most) = match choices.budget {
+            Budget::None => return choices.repeats.unwrap_or(repeats),
+            Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(most)),
+            Budget::Stated(budget_s) => (budget_s, repeats),
+        };
+        let Expected {
+            start_s,
             block_s,
-        })
+            pass_s,
+        } = self.expected;
+        let left_s = budget_s - start_s - f64::from(self.call_passes) * pass_s;
+        // A negative number becomes 0.
+        let fit = (left_s / block_s.max(f64::MIN_POSITIVE)) as u32;
+        fit.clamp(1, most)
     }
 
     /// The cell that measures the saturation of the reference variant; `None` if no rate is a percentage of it.
@@ -83,7 +122,7 @@ impl Plan {
         let mut variant = self.variants[index].clone();
         variant.load.extend(resolver.settings(Side::Load, &spec.load));
         variant.load.insert("rate".to_owned(), "max".to_owned());
-        Some(cell(&[], index, &variant, &[]))
+        Some(cell(&[], index, &variant, &[], None))
     }
 }
 
@@ -187,13 +226,16 @@ impl Resolver<'_> {
     fn cells(&self, axes: &[Axis], variants: &[Variant]) -> Vec<Cell> {
         let everywhere = LevelFilter::new();
         let control = self.experiment.control.as_ref();
+        let interleaved = self.experiment.interleaved.as_ref();
+        let of_window = interleaved.map(|own| self.settings(Side::Load, own));
         let of_each = variants.iter().enumerate().flat_map(|(index, variant)| {
             let filter = match (variant.control_of, control) {
                 (Some(_), Some(control)) => &control.filter,
                 _ => &everywhere,
             };
             let levels = combinations(axes, None, filter).into_iter();
-            levels.map(move |levels| cell(axes, index, variant, &levels))
+            let of_window = of_window.as_ref();
+            levels.map(move |levels| cell(axes, index, variant, &levels, of_window))
         });
         of_each.collect()
     }
@@ -212,15 +254,4 @@ fn selected(all: Vec<Cell>, filter: &str) -> Result<Vec<Cell>, LabError> {
         });
     }
     Ok(selected)
-}
-
-/// A pass takes about as long as a block.
-fn blocks(choices: &Choices, repeats: u32, call_passes: u32, block_s: f64) -> u32 {
-    let (budget_s, most) = match choices.budget {
-        Budget::None => return choices.repeats.unwrap_or(repeats),
-        Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(BLOCKS_MAX)),
-        Budget::Stated(budget_s) => (budget_s, repeats),
-    };
-    let fit = (budget_s / block_s.max(f64::MIN_POSITIVE)) as u32;
-    fit.saturating_sub(call_passes).clamp(1, most)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::resolve::BLOCKS_MAX;
+use super::resolve::{BLOCKS_MAX, WINDOWS_MAX};
 use super::*;
 use crate::LabError;
 use crate::experiment::Source;
@@ -85,14 +85,14 @@ fn variants_that_cannot_run_here_take_no_time() {
             unavailable: BTreeMap::from([(name.to_owned(), Unavailable::default())]),
             ..Choices::default()
         });
-        some.expect("it resolves").block_s / all.block_s
+        some.expect("it resolves").expected.block_s / all.expected.block_s
     };
     assert!((part("steep") - 2.0 / 3.0).abs() < 0.02 && (part("flat") - 1.0 / 3.0).abs() < 0.02);
 }
 
 #[test]
 fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
-    let one = plan(&Choices::default()).expect("it resolves").block_s;
+    let one = plan(&Choices::default()).expect("it resolves").expected.block_s;
     let with = |budget_s, repeats| {
         plan(&Choices {
             budget: Budget::Asked(budget_s),
@@ -110,6 +110,63 @@ fn a_budget_decides_the_number_of_blocks_and_repeats_cap_it() {
     assert_eq!(with(one * 4.5, Some(2)), 2);
     assert_eq!(with(one / 10.0, None), 1);
     assert_eq!(with(one * 1e6, None), BLOCKS_MAX);
+}
+
+#[test]
+fn a_block_of_windows_takes_the_time_of_its_windows_and_the_servers_start_once() {
+    let text = format!(
+        "{}\n[interleaved]\nduration = \"100ms\"\nwarmup = \"20ms\"\n",
+        testing::EXPERIMENT
+    );
+    let source = Source {
+        file: "t.toml".to_owned(),
+        text,
+    };
+    let experiment = Experiment::parse(&source).expect("nothing is wrong with it");
+    let resolved = |can_interleave, budget| {
+        let choices = Choices {
+            can_interleave,
+            budget,
+            ..Choices::default()
+        };
+        Plan::resolve(&experiment, &choices, Some(1000.0)).expect("it resolves")
+    };
+    let (plan, apart) = (resolved(true, Budget::None), resolved(false, Budget::None));
+    assert!(plan.interleaved && !apart.interleaved);
+    let window = plan.cells[0].window.as_deref().expect("it has one");
+    assert!(
+        window.load_flags.join(" ").contains("--duration 100ms"),
+        "{:?}",
+        window.load_flags
+    );
+    assert!(
+        window.load_flags.join(" ").contains("--warmup 20ms"),
+        "{:?}",
+        window.load_flags
+    );
+    assert!(
+        window.server_flags.join(" ").contains("--idle-timeout"),
+        "{:?}",
+        window.server_flags
+    );
+    assert_eq!(window.id, plan.cells[0].id);
+    assert!(!plan.cells[0].server_flags.join(" ").contains("--idle-timeout"));
+    // Six cells: 100 + 20 ms and the readings, where a cell by itself takes 200 + 50 ms and its start.
+    let (whole, parts) = (plan.expected, apart.expected);
+    assert!((whole.block_s - 6.0 * 0.14).abs() < 1e-9, "{whole:?}");
+    assert!((whole.start_s - 6.0 * 0.2).abs() < 0.1, "{whole:?}");
+    assert_eq!((parts.start_s, parts.block_s), (0.0, whole.pass_s));
+    assert!((whole.pass_s - 6.0 * 0.45).abs() < 0.1, "{whole:?}");
+    let budget = Budget::Asked(whole.start_s + whole.pass_s + 10.5 * whole.block_s);
+    assert_eq!(resolved(true, budget).blocks, 10);
+    assert_eq!(resolved(true, Budget::Asked(1e6)).blocks, WINDOWS_MAX);
+    let least = plan.least().as_secs_f64();
+    let saturation = plan.saturation_cell().expect("rates are in percent");
+    let saturation_s = 3.0 * saturation.time.expected_s(saturation.connections);
+    assert!(
+        (least - saturation_s - whole.start_s - whole.block_s - whole.pass_s).abs() < 0.01,
+        "{least}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use c10k_host::guard::Strays;
 use c10k_record::{CellRecord, CellStatus};
 
 use super::cell;
@@ -21,7 +22,14 @@ pub(super) fn unavailable(testbed: &Testbed, plan: &Plan) -> BTreeMap<String, Un
         let mut of_variant = plan.cells.iter().filter(|cell| cell.variant == index);
         let cell = of_variant.find(|cell| cell.probe.is_none())?;
         let mut scrap: CellRecord = cell::blank(plan, cell, 0, 0);
-        let started = Server::start(testbed, cell, variant.external.as_ref(), Vec::new(), &mut scrap);
+        let started = Server::start(
+            testbed,
+            cell,
+            variant.external.as_ref(),
+            Vec::new(),
+            Strays::watch(),
+            &mut scrap,
+        );
         let end = started.err()?;
         let unavailable = Unavailable {
             reason: Some(end.reason),

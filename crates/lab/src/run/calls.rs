@@ -8,7 +8,8 @@ use std::time::Duration;
 use c10k_host::calls::{CallCounting, CallCounts, CallTool};
 use c10k_record::{CallRecord, CellStatus, SCHEMA};
 
-use super::cell::{self, RunContext};
+use super::cell;
+use super::context::RunContext;
 use super::testbed::Testbed;
 use crate::LabError;
 use crate::folder::{self, Folder};
@@ -71,8 +72,7 @@ fn count(testbed: &Testbed, plan: &Plan, cell: &Cell, pass: u32, tool: CallTool,
     };
     let place = RunContext {
         block: plan.blocks + pass,
-        position: 0,
-        best_speed: None,
+        ..RunContext::default()
     };
     let run = cell::run(testbed, plan, cell, place, Some(&mut counting));
     let mut record = CallRecord {

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use c10k_host::calls::CallCounting;
 use c10k_host::child::OnParentDeath;
+use c10k_host::guard::Strays;
 use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
 use c10k_record::{CellRecord, CellStatus, SCHEMA};
 
+use super::context::RunContext;
 use super::end::{CellFailure, invalid, skipped};
-use super::metering::{Watched, meter};
+use super::metering::{Metered, Watched, meter};
 use super::process::Program;
 use super::server::Server;
 use super::testbed::Testbed;
@@ -19,15 +21,6 @@ use crate::plan::{Cell, ExternalServer, Plan};
 /// Descriptors that a process needs in addition to its connections.
 const OTHER_DESCRIPTORS: u64 = 64;
 
-/// What a run of a cell is given by its study.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RunContext {
-    pub(super) block: u32,
-    pub(super) position: u32,
-    /// The best speed of the server's CPU so far, loops of the idle counter per second.
-    pub(super) best_speed: Option<f64>,
-}
-
 /// Runs one cell. Whatever happens becomes a record. With `counting`, system calls are counted while it is measured, and
 /// its times are those of a server that is being counted.
 pub(super) fn run(
@@ -37,21 +30,30 @@ pub(super) fn run(
     context: RunContext,
     counting: Option<&mut CallCounting>,
 ) -> CellRecord {
+    let external = plan.variants[cell.variant].external.as_ref();
+    recorded(plan, cell, context, |seed, record| match &cell.probe {
+        Some(name) => probe::carry_out(testbed, cell, name, record),
+        None => carry_out(testbed, cell, external, seed, record, counting),
+    })
+}
+
+/// The record of a cell that `carry_out` measures, with the seed of its schedule.
+pub(super) fn recorded(
+    plan: &Plan,
+    cell: &Cell,
+    context: RunContext,
+    carry_out: impl FnOnce(u64, &mut CellRecord) -> Result<(), CellFailure>,
+) -> CellRecord {
     let started = Instant::now();
     let mut record = blank(plan, cell, context.block, context.position);
-    let external = plan.variants[cell.variant].external.as_ref();
     // The same schedule for every variant of a block, another one in the next.
     let seed = plan.seed.wrapping_add(u64::from(context.block));
-    let carried_out = match &cell.probe {
-        Some(name) => probe::carry_out(testbed, cell, name, &mut record),
-        None => carry_out(testbed, cell, external, seed, &mut record, counting),
-    };
-    if let Err(end) = carried_out {
+    if let Err(end) = carry_out(seed, &mut record) {
         record.status = end.status;
         record.reasons.push(end.reason);
     }
     if record.status == CellStatus::Measured {
-        validity::check(cell, context.best_speed, &mut record);
+        validity::check(cell, context, &mut record);
     }
     record.seconds = started.elapsed().as_secs_f64();
     record
@@ -105,27 +107,18 @@ fn carry_out(
     record: &mut CellRecord,
     counting: Option<&mut CallCounting>,
 ) -> Result<(), CellFailure> {
-    let wanted = cell.connections + OTHER_DESCRIPTORS;
-    if wanted > testbed.nofile {
-        return Err(skipped(format!(
-            "{} connections need {wanted} descriptors and a process may open {} (ulimit -Hn)",
-            cell.connections, testbed.nofile
-        )));
-    }
-    room_for_signals(cell, queued_signals().unwrap_or_default())?;
+    check_limits(testbed, cell)?;
     let prefix = counting.as_ref().map(|counting| counting.prefix()).unwrap_or_default();
-    let mut server = Server::start(testbed, cell, external, prefix, record)?;
+    let mut server = Server::start(testbed, cell, external, prefix, Strays::watch(), record)?;
     let workers = Watched::before_load(&server);
     let sockets_before = tcp_sockets().unwrap_or_default();
     let kernel_before = kernel_memory();
     let background = background::start(testbed, cell, server.address)?;
-    let mut load = start_load(testbed, cell, &server, seed, record)?;
+    let command = load_command(testbed, cell, &server, &["--hold", "--seed", &seed.to_string()]);
+    record.load_command.clone_from(&command);
+    let mut load = Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill)?;
     let metered = meter(testbed, cell, &mut server, &workers, &mut load, counting);
-    // A generator that cannot reach a server that has ended is not what is impossible here.
-    let metered = metered.map_err(|failure| match server.why_ended() {
-        Some(why) => invalid(format!("the server ended while it was measured: {why}")),
-        None => failure,
-    });
+    let metered = metered.map_err(|failure| or_server_ended(&mut server, failure));
     drop(load);
     if let Some(background) = background {
         background::end(background, record);
@@ -135,11 +128,35 @@ fn carry_out(
         record.meters = metered.meters(testbed, sockets_before, kernel_before);
     }
     server.finish(record);
-    let metered = metered?;
-    if let Some(ended) = metered.ended {
+    complete(&metered?, record)
+}
+
+/// What this machine and this user allow each of the two processes.
+pub(super) fn check_limits(testbed: &Testbed, cell: &Cell) -> Result<(), CellFailure> {
+    let wanted = cell.connections + OTHER_DESCRIPTORS;
+    if wanted > testbed.nofile {
+        return Err(skipped(format!(
+            "{} connections need {wanted} descriptors and a process may open {} (ulimit -Hn)",
+            cell.connections, testbed.nofile
+        )));
+    }
+    room_for_signals(cell, queued_signals().unwrap_or_default())
+}
+
+/// A generator that cannot reach a server that has ended is not what is impossible here.
+pub(super) fn or_server_ended(server: &mut Server, failure: CellFailure) -> CellFailure {
+    match server.why_ended() {
+        Some(why) => invalid(format!("the server ended while it was measured: {why}")),
+        None => failure,
+    }
+}
+
+/// Whether what was metered is the whole server.
+pub(super) fn complete(metered: &Metered, record: &mut CellRecord) -> Result<(), CellFailure> {
+    if let Some(ended) = &metered.ended {
         // The meters have a part of the server only.
         record.meters = None;
-        return Err(invalid(ended));
+        return Err(invalid(ended.clone()));
     }
     if record.meters.is_none() {
         return Err(invalid(
@@ -165,23 +182,16 @@ fn room_for_signals(cell: &Cell, taken: u64) -> Result<(), CellFailure> {
     }
 }
 
-fn start_load(
-    testbed: &Testbed,
-    cell: &Cell,
-    server: &Server,
-    seed: u64,
-    record: &mut CellRecord,
-) -> Result<Program, CellFailure> {
+/// The generator of a cell, driven as `driven` says.
+pub(super) fn load_command(testbed: &Testbed, cell: &Cell, server: &Server, driven: &[&str]) -> Vec<String> {
     let mut command = vec![
         testbed.tool.display().to_string(),
         "load".to_owned(),
         server.url.clone(),
     ];
-    command.extend(["--json", "--phases", "--hold", "--seed"].map(str::to_owned));
-    command.push(seed.to_string());
+    command.extend(["--json", "--phases"].iter().chain(driven).map(|&word| word.to_owned()));
     command.extend(cell.load_flags.iter().cloned());
-    record.load_command.clone_from(&command);
-    Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill)
+    command
 }
 
 #[cfg(test)]

@@ -87,7 +87,26 @@ pub(super) struct Metered {
     pub(super) ended: Option<String>,
 }
 
-/// Follows the generator to its end. The counting, if any, is on while it measures.
+/// Follows a generator with windows until all its connections are open and it waits.
+pub(super) fn opened(cell: &Cell, server: &mut Server, load: &mut Program) -> Result<(), CellFailure> {
+    let deadline = Instant::now() + time_allowed(cell);
+    loop {
+        match next_record(server, load, deadline)? {
+            (LoadRecord::Phase { phase, .. }, _) if phase == LoadPhase::Waiting => return Ok(()),
+            (LoadRecord::Phase { .. }, _) => {}
+            (LoadRecord::Unavailable { reason, .. }, _) => return Err(unavailable(&reason)),
+            (LoadRecord::Summary(_), _) => {
+                return Err(invalid("the generator printed a result before its first window"));
+            }
+        }
+    }
+}
+
+fn unavailable(reason: &str) -> CellFailure {
+    skipped(format!("the generator cannot run here: {reason}"))
+}
+
+/// Follows the generator to its end, or to the end of its window. The counting, if any, is on while it measures.
 pub(super) fn meter(
     testbed: &Testbed,
     cell: &Cell,
@@ -113,25 +132,21 @@ pub(super) fn meter(
     // The processes that serve when the measured time begins, listed beforehand: with thousands it takes a while.
     let mut known = Vec::new();
     loop {
-        let line = match next_line(server, load, deadline)? {
-            Ok(line) => line,
-            Err(NoLine::Late) => return Err(invalid("the generator did not end in time and was killed")),
-            Err(NoLine::Ended) => return Err(ended_without_result(load)),
-        };
-        match read::object(line.text.as_bytes()) {
-            Ok(LoadRecord::Phase { phase, .. }) => match phase {
+        let (record, at) = next_record(server, load, deadline)?;
+        match record {
+            LoadRecord::Phase { phase, .. } => match phase {
                 LoadPhase::WarmUp => {
                     asked = Some(server.ask_open_connections());
                     known = tree.pids().unwrap_or_default();
                 }
                 LoadPhase::Measuring => {
                     switch(&mut counting, CallCounting::start)?;
-                    metered.before = snapshot(testbed, tree, &known, load, line.at);
+                    metered.before = snapshot(testbed, tree, &known, load, at);
                     metered.tcp_sockets_open = tcp_sockets().unwrap_or_default();
                 }
                 LoadPhase::Measured => {
                     switch(&mut counting, CallCounting::stop)?;
-                    metered.after = snapshot(testbed, tree, &known, load, line.at);
+                    metered.after = snapshot(testbed, tree, &known, load, at);
                     metered.ended = server
                         .why_ended()
                         .map(|why| format!("the server ended while it was measured: {why}"));
@@ -144,18 +159,32 @@ pub(super) fn meter(
                 }
                 LoadPhase::Connecting | LoadPhase::Waiting => {}
             },
-            Ok(LoadRecord::Unavailable { reason, .. }) => {
-                return Err(skipped(format!("the generator cannot run here: {reason}")));
-            }
-            Ok(LoadRecord::Summary(summary)) => {
+            LoadRecord::Unavailable { reason, .. } => return Err(unavailable(&reason)),
+            LoadRecord::Summary(summary) => {
                 metered.summary = *summary;
                 metered.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
                 return Ok(metered);
             }
-            Err(damage) => {
-                let cause = damage.cause;
-                return Err(invalid(format!("the generator printed what is no record: {cause}")));
-            }
+        }
+    }
+}
+
+/// The next record of the generator, and when it came.
+fn next_record(
+    server: &mut Server,
+    load: &mut Program,
+    deadline: Instant,
+) -> Result<(LoadRecord, Instant), CellFailure> {
+    let line = match next_line(server, load, deadline)? {
+        Ok(line) => line,
+        Err(NoLine::Late) => return Err(invalid("the generator did not end in time and was killed")),
+        Err(NoLine::Ended) => return Err(ended_without_result(load)),
+    };
+    match read::object(line.text.as_bytes()) {
+        Ok(record) => Ok((record, line.at)),
+        Err(damage) => {
+            let cause = damage.cause;
+            Err(invalid(format!("the generator printed what is no record: {cause}")))
         }
     }
 }

@@ -4,7 +4,9 @@ mod available;
 mod background;
 mod calls;
 mod cell;
+mod context;
 mod end;
+mod interleaved;
 mod metering;
 mod probe;
 mod process;
@@ -21,10 +23,11 @@ use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturatio
 use crate::experiment::{Experiment, Source};
 use crate::folder::{self, Folder};
 use crate::format::now_rfc3339;
-use crate::plan::{Budget, Choices, Plan, fresh_seed};
+use crate::plan::{Budget, Cell, Choices, Plan, fresh_seed};
 use crate::progress::Progress;
 use crate::{LabError, Start, StudyOptions, executable, measure, stats};
-use cell::RunContext;
+use context::RunContext;
+use interleaved::Pairs;
 use testbed::Testbed;
 
 /// Runs a study to its end, from the start or from where its folder stands.
@@ -48,6 +51,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             call_passes: None,
             budget: budget(&experiment, options),
             only: options.only.clone(),
+            can_interleave: true,
             unavailable: BTreeMap::new(),
         },
     };
@@ -68,7 +72,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
                 ..choices
             };
             let prepared_s = started.elapsed().as_secs_f64();
-            let draft = Plan::resolve(&experiment, &choices, None)?;
+            let (choices, draft) = interleave_if_possible(&experiment, choices, &mut testbed)?;
             let saturation = measure_saturation(&testbed, &draft, progress)?;
             let manifest = Manifest {
                 prepared_s,
@@ -82,6 +86,27 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     run_blocks(&mut testbed, &plan, &manifest, &path, &mut folder, progress)?;
     calls::run_passes(&testbed, &plan, &path, progress)?;
     Ok(path)
+}
+
+/// The plan, with windows if the experiment has them and this machine can hold all servers at once.
+fn interleave_if_possible(
+    experiment: &Experiment,
+    choices: Choices,
+    testbed: &mut Testbed,
+) -> Result<(Choices, Plan), LabError> {
+    let draft = Plan::resolve(experiment, &choices, None)?;
+    let Some(reason) = draft.interleaved.then(|| interleaved::why_not(&draft)).flatten() else {
+        return Ok((choices, draft));
+    };
+    testbed.notes.push(format!(
+        "The servers did not run all at once, as the experiment asks: {reason}. Each cell started its own."
+    ));
+    let choices = Choices {
+        can_interleave: false,
+        ..choices
+    };
+    let draft = Plan::resolve(experiment, &choices, None)?;
+    Ok((choices, draft))
 }
 
 fn new_manifest(
@@ -106,6 +131,7 @@ fn new_manifest(
         seed: choices.seed,
         blocks: plan.blocks,
         call_passes: plan.call_passes,
+        interleaved: plan.interleaved,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
         unavailable: choices.unavailable.keys().cloned().collect(),
@@ -244,9 +270,8 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
             plan,
             &cell,
             RunContext {
-                block: 0,
                 position,
-                best_speed: None,
+                ..RunContext::default()
             },
             None,
         );
@@ -282,14 +307,17 @@ fn run_blocks(
         .as_ref()
         .map_or(0.0, |saturation| saturation.seconds)
         + manifest.prepared_s;
-    let budget_s = manifest.budget_s.map(|budget_s| (budget_s - before_s).max(0.0));
+    let budget_s = manifest
+        .budget_s
+        .map(|budget_s| (budget_s - before_s - plan.expected.start_s).max(0.0));
     let there = |records: &[CellRecord]| {
         let tried = records.iter().map(|record| (record.cell.as_str(), record.block));
         tried.collect::<BTreeSet<_>>().len()
     };
     progress.start(plan, path, there(&records));
+    let mut pairs = None;
     for block in 0..plan.blocks {
-        let passes_s = plan.block_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
+        let passes_s = plan.expected.pass_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
         let for_blocks = budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
         if over_budget(for_blocks, &records, block) {
             progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
@@ -300,20 +328,19 @@ fn run_blocks(
             let position = u32::try_from(position).unwrap_or(u32::MAX);
             while is_due(plan, budget_s, &records, &cell.id, block) {
                 testbed.same_tool()?;
+                let pairs = match plan.interleaved {
+                    true => Some(pairs.get_or_insert_with(|| Pairs::start(testbed, plan, progress))),
+                    false => None,
+                };
                 progress.cell(cell, block);
                 let started = Instant::now();
                 let place = RunContext {
                     block,
                     position,
                     best_speed: best_speed(&records),
+                    ..RunContext::default()
                 };
-                let mut record = match plan.why_unavailable(cell) {
-                    Some(reason) => cell::without_run(plan, cell, place, reason),
-                    None => {
-                        testbed.calibrate();
-                        cell::run(testbed, plan, cell, place, None)
-                    }
-                };
+                let mut record = measure_cell(testbed, plan, cell, place, pairs);
                 record.seconds = started.elapsed().as_secs_f64();
                 folder.append(&record)?;
                 progress.ran(&record);
@@ -325,6 +352,23 @@ fn run_blocks(
     }
     progress.finish();
     Ok(())
+}
+
+fn measure_cell(
+    testbed: &mut Testbed,
+    plan: &Plan,
+    cell: &Cell,
+    context: RunContext,
+    pairs: Option<&mut Pairs>,
+) -> CellRecord {
+    match (plan.why_unavailable(cell), pairs) {
+        (Some(reason), _) => cell::without_run(plan, cell, context, reason),
+        (None, Some(pairs)) => pairs.measure(testbed, plan, cell, context),
+        (None, None) => {
+            testbed.calibrate();
+            cell::run(testbed, plan, cell, context, None)
+        }
+    }
 }
 
 /// Whether a cell is still to be run in a block: it has not run; or its only try was invalid; or its only try was
@@ -350,7 +394,7 @@ fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecor
     /// Tries beyond the plan where no budget is given, as a part of the plan.
     const EXTRA: f64 = 0.25;
     let spent = Spent::of(plan, records);
-    let planned_s = plan.expected_s() * spent.pace();
+    let planned_s = (plan.expected_s() - plan.expected.start_s) * spent.pace();
     spent.again_s < budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s)
 }
 
@@ -368,9 +412,7 @@ struct Spent {
 impl Spent {
     fn of(plan: &Plan, records: &[CellRecord]) -> Self {
         let cells = plan.cells.iter();
-        let expected: BTreeMap<&str, f64> = cells
-            .map(|cell| (cell.id.as_str(), cell.time.expected_s(cell.connections)))
-            .collect();
+        let expected: BTreeMap<&str, f64> = cells.map(|cell| (cell.id.as_str(), plan.cell_s(cell))).collect();
         let mut seen = BTreeSet::new();
         let mut spent = Self::default();
         for record in records {

@@ -1,6 +1,6 @@
 //! A child whose lines are read as they come, with a deadline.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +109,14 @@ impl Program {
             RecvTimeoutError::Timeout => NoLine::Late,
             RecvTimeoutError::Disconnected => NoLine::Ended,
         })
+    }
+
+    /// Writes a line to the standard input of a program that was started held.
+    pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
+        match &mut self.child.inner().stdin {
+            Some(stdin) => writeln!(stdin, "{line}").and_then(|()| stdin.flush()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// Ends the standard input of a program that was started held.

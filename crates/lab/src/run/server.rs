@@ -38,17 +38,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts the server of a cell. `prefix` stands before its command.
+    /// Starts the server of a cell. `prefix` stands before its command. Its strays, if they are watched, end with it.
     pub(super) fn start(
         testbed: &Testbed,
         cell: &Cell,
         external: Option<&ExternalServer>,
         prefix: Vec<String>,
+        strays: Strays,
         record: &mut CellRecord,
     ) -> Result<Self, CellFailure> {
         match external {
-            Some(external) => Self::start_external(testbed, cell, external, prefix, record),
-            None => Self::start_own(testbed, cell, prefix, record),
+            Some(external) => Self::start_external(testbed, cell, external, prefix, strays, record),
+            None => Self::start_own(testbed, cell, prefix, strays, record),
         }
     }
 
@@ -56,6 +57,7 @@ impl Server {
         testbed: &Testbed,
         cell: &Cell,
         prefix: Vec<String>,
+        strays: Strays,
         record: &mut CellRecord,
     ) -> Result<Self, CellFailure> {
         let mut command = prefix;
@@ -63,7 +65,6 @@ impl Server {
         command.extend(["serve", "--listen", "127.0.0.1:0", "--json", "--lab"].map(str::to_owned));
         command.extend(cell.server_flags.iter().cloned());
         record.server_command.clone_from(&command);
-        let strays = Strays::watch();
         let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill)?;
         let deadline = Instant::now() + START_LIMIT;
         let line = match program.line(deadline) {
@@ -109,6 +110,7 @@ impl Server {
         cell: &Cell,
         external: &ExternalServer,
         prefix: Vec<String>,
+        strays: Strays,
         record: &mut CellRecord,
     ) -> Result<Self, CellFailure> {
         let mut command = prefix;
@@ -122,7 +124,6 @@ impl Server {
         if let Some(address) = first_that_answers(&addresses) {
             return Err(failed(format!("something else answers at {address} already; stop it")));
         }
-        let strays = Strays::watch();
         let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Terminate)?;
         let deadline = Instant::now() + START_LIMIT;
         let address = loop {

@@ -1,7 +1,7 @@
 //! The test testbed: which CPUs serve and which load, what counts the idle loops, and what this machine limits.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use c10k_host::child::pin_this_thread;
 use c10k_host::meter::{CpuTicks, IdleCounter, IdleCounterReading, cpu_ticks};
@@ -28,6 +28,7 @@ pub(crate) struct Testbed {
     pub(super) client_cpus: Vec<usize>,
     pub(super) idle_counter: Option<IdleCounter>,
     pub(super) baseline: Option<Baseline>,
+    calibrated_at: Option<Instant>,
     /// Descriptors that one process may open.
     pub(super) nofile: u64,
     /// What this machine cannot do, one sentence each.
@@ -102,6 +103,7 @@ impl Testbed {
             client_cpus,
             idle_counter,
             baseline: None,
+            calibrated_at: None,
             nofile: facts.limits.nofile_hard.unwrap_or(u64::MAX),
             notes,
         }
@@ -140,6 +142,14 @@ impl Testbed {
             .into_iter()
             .max_by(|one, two| one.loops_per_s.total_cmp(&two.loops_per_s));
         self.baseline = fastest.filter(|window| window.loops_per_s > 0.0);
+        self.calibrated_at = Some(Instant::now());
+    }
+
+    /// The same, unless it was done less than `interval` ago.
+    pub(super) fn calibrate_every(&mut self, interval: Duration) {
+        if self.calibrated_at.is_none_or(|at| at.elapsed() >= interval) {
+            self.calibrate();
+        }
     }
 
     fn watch_idle(&self) -> Option<Baseline> {
@@ -166,8 +176,6 @@ impl Testbed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@
 
 use c10k_record::{CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
 
+use super::context::RunContext;
 use crate::measure;
 use crate::plan::Cell;
 
@@ -42,6 +43,7 @@ const ACHIEVED_AT_LEAST: f64 = 0.9;
 /// What is checked.
 struct Facts<'a> {
     cell: &'a Cell,
+    idle_elsewhere: u64,
     load: &'a LoadSummary,
     server: Option<&'a ServeSummary>,
     meters: &'a Meters,
@@ -60,12 +62,13 @@ const RULES: &[fn(&Facts) -> Option<String>] = &[
 ];
 
 /// Makes a cell invalid whose figures do not describe the server, and notes what disturbed it.
-pub(super) fn check(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecord) {
+pub(super) fn check(cell: &Cell, context: RunContext, record: &mut CellRecord) {
     let (Some(load), Some(meters)) = (&record.load, &record.meters) else {
         return;
     };
     let facts = Facts {
         cell,
+        idle_elsewhere: context.idle_elsewhere,
         load,
         server: record.server.as_ref(),
         meters,
@@ -75,7 +78,7 @@ pub(super) fn check(cell: &Cell, best_speed: Option<f64>, record: &mut CellRecor
         reasons.push("the generator calls its result invalid and does not say why".to_owned());
     }
     reasons.extend(RULES.iter().filter_map(|rule| rule(&facts)));
-    let notes = disturbances(meters, best_speed);
+    let notes = disturbances(meters, context.best_speed);
     record.disturbed = !notes.is_empty();
     record.notes.extend(notes);
     if !reasons.is_empty() {
@@ -139,7 +142,8 @@ fn server_totals(facts: &Facts) -> Option<String> {
 
 /// Not less what was open before: sockets of the cell before may still be on their way out.
 fn sockets(facts: &Facts) -> Option<String> {
-    let (idle, open) = (facts.load.idle.target, facts.meters.tcp_sockets_open);
+    let idle = facts.load.idle.target + facts.idle_elsewhere;
+    let open = facts.meters.tcp_sockets_open;
     (open < 2 * idle).then(|| {
         format!(
             "{idle} idle connections need {} sockets on loopback, and the kernel counts {open} (sockstat)",
@@ -270,8 +274,28 @@ mod tests {
         load.replies_measured = load.completed;
         meters.tcp_sockets_open = 36;
         change(load, meters);
-        check(&cell(), Some(1e6), &mut record);
+        check(&cell(), among(0), &mut record);
         record
+    }
+
+    fn among(idle_elsewhere: u64) -> RunContext {
+        RunContext {
+            best_speed: Some(1e6),
+            idle_elsewhere,
+            ..RunContext::default()
+        }
+    }
+
+    #[test]
+    fn the_sockets_of_the_servers_that_wait_are_there_too() {
+        let mut record = checked(|_, _| {});
+        check(&cell(), among(8), &mut record);
+        assert_eq!(record.status, CellStatus::Measured, "{:?}", record.reasons);
+        check(&cell(), among(9), &mut record);
+        assert_eq!(
+            record.reasons,
+            ["19 idle connections need 38 sockets on loopback, and the kernel counts 36 (sockstat)"]
+        );
     }
 
     #[test]

@@ -241,3 +241,61 @@ fn a_control_runs_at_levels_that_exist_and_advice_rests_on_claims_that_do() {
         assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn what_a_window_does_not_have_is_refused() {
+    let windows = "[interleaved]\nduration = \"100ms\"\nwarmup = \"20ms\"\n";
+    let with = |windows: &str, from: &str, to: &str| {
+        let text = GOOD
+            .replacen("[axes]", &format!("{windows}[axes]"), 1)
+            .replace(from, to);
+        parse(&text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with(windows, "", ""), Ok(()));
+    let cases = [
+        (
+            "[interleaved]\nduration = \"100ms\"\n",
+            "",
+            "",
+            "does not say the warmup",
+        ),
+        ("[interleaved]\nrate = 7\n", "", "", "'rate' is no option of a window"),
+        (
+            "[interleaved]\nduration = \"0\"\nwarmup = \"0\"\n",
+            "",
+            "",
+            "'duration' is 0",
+        ),
+        (
+            windows,
+            "idle = [10, 20]",
+            "idle = [10, 20]\nduration = [\"1s\"]",
+            "'duration' varies them",
+        ),
+        (
+            windows,
+            "rate = 100",
+            "rate = 100\nbackground-rate = 7",
+            "'background-rate' varies them",
+        ),
+        (
+            windows,
+            "cpu-percent",
+            "overflows",
+            "'overflows' is read at the end of a server",
+        ),
+        (
+            windows,
+            "y = \"cpu-percent\"",
+            "y = \"pss-kib\"",
+            "'pss-kib' is read at the end of a server",
+        ),
+    ];
+    for (windows, from, to, word) in cases {
+        let error = with(windows, from, to).expect_err(word);
+        assert!(error.contains(word), "{error}");
+    }
+    let probed = PROBE.replacen("[axes]", &format!("{windows}[axes]"), 1);
+    let error = parse(&probed).expect_err("a probe has no windows").to_string();
+    assert!(error.contains("a probe has no windows"), "{error}");
+}
