@@ -35,9 +35,10 @@ pub(crate) struct Study {
 }
 
 impl Study {
-    /// A study with these variants; each is a name and its server.
+    /// A study with these variants; each is a name and its server. It measures for so long that a busy machine does not read
+    /// the meters too late for it.
     pub(crate) fn new(variants: &[(&str, &str)]) -> Self {
-        Self::timed("20ms", "60ms", variants)
+        Self::timed("20ms", "500ms", variants)
     }
 
     /// The same, with its own warm-up and measured time.
@@ -53,7 +54,7 @@ impl Study {
 
     /// The same for servers that run for the whole study, measured in [`WINDOWS`] windows each.
     pub(crate) fn interleaved(variants: &[(&str, &str)]) -> Self {
-        let study = Self::timed("20ms", "500ms", variants);
+        let study = Self::new(variants);
         let text = fs::read_to_string(study.file()).expect("it was written");
         let windows = "[interleaved]\nduration = \"300ms\"\nwarmup = \"20ms\"\n\n[load]";
         let text = text

@@ -10,7 +10,7 @@ use c10k_record::{CellRecord, CellStatus, SCHEMA};
 
 use super::context::RunContext;
 use super::end::{CellFailure, invalid, skipped};
-use super::metering::{Metered, Watched, meter};
+use super::metering::{Also, Metered, Watched, meter};
 use super::process::Program;
 use super::server::Server;
 use super::testbed::Testbed;
@@ -117,7 +117,7 @@ fn carry_out(
     let command = load_command(testbed, cell, &server, &["--hold", "--seed", &seed.to_string()]);
     record.load_command.clone_from(&command);
     let mut load = Program::start_held(&command, &testbed.client_cpus, OnParentDeath::Kill)?;
-    let metered = meter(testbed, cell, &mut server, &workers, &mut load, counting);
+    let metered = meter(testbed, cell, &mut server, &workers, &mut load, Also::Ask(counting));
     let metered = metered.map_err(|failure| or_server_ended(&mut server, failure));
     drop(load);
     if let Some(background) = background {

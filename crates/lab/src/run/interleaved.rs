@@ -17,7 +17,7 @@ use c10k_record::{CellRecord, CellStatus};
 use super::cell;
 use super::context::RunContext;
 use super::end::{CellFailure, invalid};
-use super::metering::{Metered, Watched, meter, opened};
+use super::metering::{Also, Metered, Watched, meter, opened};
 use super::process::Program;
 use super::server::Server;
 use super::testbed::Testbed;
@@ -240,10 +240,13 @@ impl Pair {
     }
 
     fn window(&mut self, testbed: &Testbed, window: &Cell, seed: u64) -> Result<Metered, CellFailure> {
+        // Before the window: in a short warm-up, the answer would be part of what is measured.
+        let open_connections = self.server.ask_open_connections().join().ok().flatten();
+        let also = Also::Nothing { open_connections };
         self.load
             .say(&seed.to_string())
             .map_err(|error| invalid(format!("the generator took no seed for a window: {error}")))?;
-        meter(testbed, window, &mut self.server, &self.workers, &mut self.load, None)
+        meter(testbed, window, &mut self.server, &self.workers, &mut self.load, also)
             .map_err(|failure| cell::or_server_ended(&mut self.server, failure))
     }
 

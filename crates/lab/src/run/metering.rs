@@ -106,21 +106,33 @@ fn unavailable(reason: &str) -> CellFailure {
     skipped(format!("the generator cannot run here: {reason}"))
 }
 
-/// Follows the generator to its end, or to the end of its window. The counting, if any, is on while it measures.
+/// What is done in addition to reading the meters.
+pub(super) enum Also<'a> {
+    /// The server is asked for its open connections in the warm-up. The counting, if any, is on while the generator measures.
+    Ask(Option<&'a mut CallCounting>),
+    /// Nothing: the server was asked before.
+    Nothing { open_connections: Option<u64> },
+}
+
+/// Follows the generator to its end, or to the end of its window.
 pub(super) fn meter(
     testbed: &Testbed,
     cell: &Cell,
     server: &mut Server,
     workers: &Watched,
     load: &mut Program,
-    mut counting: Option<&mut CallCounting>,
+    also: Also<'_>,
 ) -> Result<Metered, CellFailure> {
+    let (is_asked, mut counting, open_connections) = match also {
+        Also::Ask(counting) => (true, counting, None),
+        Also::Nothing { open_connections } => (false, None, open_connections),
+    };
     let tree = ProcessTree::new(server.program.pid());
     let mut metered = Metered {
         summary: LoadSummary::default(),
         before: None,
         after: None,
-        open_connections: None,
+        open_connections,
         tcp_sockets_open: 0,
         pss_bytes: None,
         page_table_bytes: None,
@@ -136,7 +148,7 @@ pub(super) fn meter(
         match record {
             LoadRecord::Phase { phase, .. } => match phase {
                 LoadPhase::WarmUp => {
-                    asked = Some(server.ask_open_connections());
+                    asked = is_asked.then(|| server.ask_open_connections());
                     known = tree.pids().unwrap_or_default();
                 }
                 LoadPhase::Measuring => {
@@ -162,7 +174,8 @@ pub(super) fn meter(
             LoadRecord::Unavailable { reason, .. } => return Err(unavailable(&reason)),
             LoadRecord::Summary(summary) => {
                 metered.summary = *summary;
-                metered.open_connections = asked.and_then(|asked| asked.join().ok().flatten());
+                let answer = asked.and_then(|asked| asked.join().ok().flatten());
+                metered.open_connections = metered.open_connections.or(answer);
                 return Ok(metered);
             }
         }
