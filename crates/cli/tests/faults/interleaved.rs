@@ -144,7 +144,7 @@ fn a_server_that_is_killed_between_its_windows_costs_one_window() {
         let has_record = !study.records().is_empty();
         let servers = below(running.id()).into_iter().map(|(pid, _)| pid);
         let poll = servers
-            .filter(|&pid| command_of(pid).contains(" serve ") && command_of(pid).contains("poll"))
+            .filter(|&pid| command_of(pid).contains(" serve ") && command_of(pid).contains("--mechanism poll"))
             .last();
         if let (None, true, Some(pid)) = (killed, has_record, poll) {
             let sent = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();

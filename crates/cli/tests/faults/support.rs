@@ -58,6 +58,7 @@ impl Study {
         let text = fs::read_to_string(study.file()).expect("it was written");
         let windows = "[interleaved]\nduration = \"300ms\"\nwarmup = \"20ms\"\n\n[load]";
         let text = text
+            .replacen("seconds = 5", "seconds = 120", 1)
             .replacen("[load]", windows, 1)
             .replacen("repeats = 1", &format!("repeats = {WINDOWS}"), 1);
         fs::write(study.file(), text).expect("it can be written");

@@ -123,7 +123,11 @@ impl<'p> Worker<'p> {
         self.meter = CpuMeter::default();
         self.engine.start(window);
         self.churn = Churn::new(self.plan, self.share, self.engine.world().idle(), timetable.start);
-        // The stop may have been requested while connections were opened: check before the first request.
+        // The stop may have been requested while connections were opened: then no request is due, however late this is.
+        if self.stop.requested().is_some() {
+            timetable = timetable.cut(timetable.start);
+            self.engine.cut(timetable);
+        }
         self.next_report = Moment(0);
         loop {
             let now = Moment::now();

@@ -264,7 +264,7 @@ fn what_a_window_does_not_have_is_refused() {
             "[interleaved]\nduration = \"0\"\nwarmup = \"0\"\n",
             "",
             "",
-            "'duration' is 0",
+            "'duration' is \"0\"; write more than 0",
         ),
         (
             windows,
