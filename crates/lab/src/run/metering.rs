@@ -92,7 +92,13 @@ pub(super) fn opened(cell: &Cell, server: &mut Server, load: &mut Program) -> Re
     let deadline = Instant::now() + time_allowed(cell);
     loop {
         match next_record(server, load, deadline)? {
-            (LoadRecord::Phase { phase, .. }, _) if phase == LoadPhase::Waiting => return Ok(()),
+            (
+                LoadRecord::Phase {
+                    phase: LoadPhase::Waiting,
+                    ..
+                },
+                _,
+            ) => return Ok(()),
             (LoadRecord::Phase { .. }, _) => {}
             (LoadRecord::Unavailable { reason, .. }, _) => return Err(unavailable(&reason)),
             (LoadRecord::Summary(_), _) => {
