@@ -27,6 +27,7 @@ mod executable;
 mod experiment;
 mod folder;
 mod format;
+mod guest_tables;
 mod judge;
 mod measure;
 mod plan;

@@ -39,6 +39,15 @@ pub(crate) enum Pick {
     Highest,
 }
 
+/// What two numbers have to be for a statistic to be computed from them alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pair {
+    /// One at a level of the axis and one at a higher level.
+    Levels,
+    /// One of the variant that is compared with, and one of the variant.
+    Variants,
+}
+
 pub(crate) struct Statistic {
     /// Its name in an experiment.
     pub(crate) name: &'static str,
@@ -49,6 +58,9 @@ pub(crate) struct Statistic {
     pub(crate) form: Form,
     /// Which of the levels a count's exact interval is about; absent for a statistic that has none.
     pub(crate) counts: Option<Pick>,
+    /// What two numbers give it in the same form, whatever they count; absent for a statistic that has the unit of its measure or
+    /// looks at all levels.
+    pub(crate) pair: Option<Pair>,
     pub(crate) of: fn(&Values) -> Option<f64>,
 }
 
@@ -60,6 +72,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Plain,
         counts: Some(Pick::Only),
+        pair: None,
         of: |values| values.own.first().map(|point| point.1),
     },
     Statistic {
@@ -69,6 +82,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Plain,
         counts: Some(Pick::Lowest),
+        pair: None,
         of: |values| values.own.iter().map(|point| point.1).min_by(f64::total_cmp),
     },
     Statistic {
@@ -78,6 +92,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Plain,
         counts: Some(Pick::Highest),
+        pair: None,
         of: |values| peak(&values.own),
     },
     Statistic {
@@ -87,6 +102,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Share,
         counts: None,
+        pair: Some(Pair::Levels),
         of: change,
     },
     Statistic {
@@ -96,6 +112,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Factor,
         counts: None,
+        pair: Some(Pair::Levels),
         of: |values| quotient(values.own.last()?.1, values.own.first()?.1),
     },
     Statistic {
@@ -105,6 +122,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Factor,
         counts: None,
+        pair: None,
         of: |values| {
             let lowest = values.own.iter().map(|point| point.1).min_by(f64::total_cmp)?;
             quotient(lowest, values.own.first()?.1)
@@ -117,6 +135,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Factor,
         counts: None,
+        pair: None,
         of: |values| quotient(values.own.last()?.1, peak(&values.own)?),
     },
     Statistic {
@@ -126,6 +145,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: true,
         form: Form::Factor,
         counts: None,
+        pair: Some(Pair::Variants),
         of: |values| quotient(values.own.first()?.1, values.other.first()?.1),
     },
     Statistic {
@@ -135,6 +155,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: true,
         form: Form::Plain,
         counts: None,
+        pair: None,
         of: |values| Some(values.own.first()?.1 - values.other.first()?.1),
     },
     Statistic {
@@ -144,6 +165,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: false,
         form: Form::Plain,
         counts: None,
+        pair: None,
         of: |values| stats::slope(&values.own),
     },
     Statistic {
@@ -153,6 +175,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: true,
         form: Form::Plain,
         counts: None,
+        pair: None,
         of: |values| Some(stats::slope(&values.own)? - stats::slope(&values.other)?),
     },
     Statistic {
@@ -162,6 +185,7 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: true,
         form: Form::Level,
         counts: None,
+        pair: None,
         of: meets_at,
     },
     Statistic {
@@ -171,9 +195,27 @@ pub(crate) const STATISTICS: &[Statistic] = &[
         needs_other: true,
         form: Form::Factor,
         counts: None,
+        pair: None,
         of: |values| quotient(peak(&values.own)?, peak(&values.other)?),
     },
 ];
+
+impl Statistic {
+    /// The statistic of two numbers; `None` if it has no pair, or if they give none.
+    pub(crate) fn of_pair(&self, from: f64, to: f64) -> Option<f64> {
+        let values = match self.pair? {
+            Pair::Levels => Values {
+                own: vec![(0.0, from), (1.0, to)],
+                other: Vec::new(),
+            },
+            Pair::Variants => Values {
+                own: vec![(0.0, to)],
+                other: vec![(0.0, from)],
+            },
+        };
+        (self.of)(&values)
+    }
+}
 
 pub(crate) fn find(name: &str) -> Option<&'static Statistic> {
     STATISTICS.iter().find(|statistic| statistic.name == name)
@@ -183,6 +225,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Statistic> {
 pub(crate) fn names() -> String {
     let names: Vec<&str> = STATISTICS.iter().map(|statistic| statistic.name).collect();
     names.join(", ")
+}
+
+/// The names of those that two numbers give, for messages.
+pub(crate) fn names_with_pair() -> String {
+    let with_pair = STATISTICS.iter().filter(|statistic| statistic.pair.is_some());
+    with_pair.map(|statistic| statistic.name).collect::<Vec<_>>().join(", ")
 }
 
 fn peak(points: &[(f64, f64)]) -> Option<f64> {
@@ -276,5 +324,16 @@ mod tests {
             Some(0.75)
         );
         assert_eq!(of("ratio", &[(1.0, 4.0)], &[(1.0, 0.0)]), None);
+    }
+
+    #[test]
+    fn two_numbers_give_a_statistic_in_the_form_that_it_has_in_a_block() {
+        let pair = |name, from, to| find(name).expect("it is in the table").of_pair(from, to);
+        assert_eq!(pair("change", 5.0, 15.0), Some(1.0), "the rise over the mean");
+        assert_eq!(pair("factor", 5.0, 15.0), Some(3.0));
+        assert_eq!(pair("ratio", 5.0, 15.0), Some(3.0));
+        assert_eq!(pair("ratio", 0.0, 15.0), None);
+        assert_eq!(pair("difference", 5.0, 15.0), None, "it has the unit of its measure");
+        assert_eq!(names_with_pair(), "change, factor, ratio");
     }
 }

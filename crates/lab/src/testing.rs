@@ -1,8 +1,8 @@
 //! A small experiment and records with a known truth, for tests.
 
 use c10k_record::{
-    CellRecord, CellStatus, ClaimRecord, ClaimTest, Form, LoadSummary, Meters, OptionKind, ProbeFigure, ProbeOption,
-    ProbeRow, SCHEMA, ServeSummary, Verdict,
+    CellCounts, CellRecord, CellStatus, ClaimRecord, ClaimTest, EstimateRecord, ExactRecord, ExactValue, Form,
+    LoadSummary, Meters, OptionKind, ProbeFigure, ProbeOption, ProbeRow, SCHEMA, ServeSummary, StudyRecord, Verdict,
 };
 
 use crate::experiment::{Experiment, Source};
@@ -195,5 +195,65 @@ pub(crate) fn claim(name: &str, verdict: Verdict) -> ClaimRecord {
         estimates: Vec::new(),
         sentence: String::new(),
         needs: None,
+        exact: None,
+    }
+}
+
+/// A claim about the variant `flat` that noise left open and that instructions settle in this way.
+pub(crate) fn settled(name: &str, exact: Verdict) -> ClaimRecord {
+    let cell = |idle| format!("epoll-level idle={idle} active=1");
+    let mut claim = claim(name, Verdict::SettledByInstructions);
+    claim.exact = Some(ExactRecord {
+        table: "vm/dispatch-cost".to_owned(),
+        kernel: "6.1.0".to_owned(),
+        emulator: "7.2".to_owned(),
+        why: "One event.".to_owned(),
+        values: vec![ExactValue {
+            variant: "flat".to_owned(),
+            from: cell(10),
+            to: cell(20),
+            value: 0.002,
+            is_within: Some(true),
+            verdict: exact,
+        }],
+        verdict: exact,
+    });
+    claim
+}
+
+/// A number of a variant, over five blocks, without intervals.
+pub(crate) fn estimate(variant: &str, verdict: Verdict) -> EstimateRecord {
+    EstimateRecord {
+        of: variant.to_owned(),
+        variant: variant.to_owned(),
+        levels: [].into(),
+        value: Some(0.05),
+        low: None,
+        high: None,
+        unit: String::new(),
+        confidence: 0.95,
+        confirms: None,
+        refutes: None,
+        blocks: 5,
+        verdict,
+    }
+}
+
+/// A study with these claims and nothing else.
+pub(crate) fn study(claims: Vec<ClaimRecord>) -> StudyRecord {
+    StudyRecord {
+        schema: SCHEMA,
+        study: "test".to_owned(),
+        folder: "test".into(),
+        report: "test/report.html".into(),
+        answer: String::new(),
+        claims,
+        advice: Vec::new(),
+        noise_floor: None,
+        cheapest: None,
+        tables: Vec::new(),
+        cells: CellCounts::default(),
+        failures: Vec::new(),
+        damage: Vec::new(),
     }
 }

@@ -15,6 +15,9 @@ pub enum Verdict {
     Refuted,
     /// An interval crosses a bound, or there are too few valid blocks for an interval.
     Inconclusive,
+    /// Inconclusive in the measured blocks, and decided by the instructions that the guest counted: [`ExactRecord::verdict`] says
+    /// how. Only claims have this verdict; their numbers have not.
+    SettledByInstructions,
     /// `--only` excluded cells that the claim looks at, so that nothing is said about it. Only claims have this verdict; their
     /// numbers have not.
     NotMeasured,
@@ -28,6 +31,7 @@ impl Verdict {
             Self::Confirmed => "confirmed",
             Self::Refuted => "refuted",
             Self::Inconclusive => "inconclusive",
+            Self::SettledByInstructions => "settled-by-instructions",
             Self::NotMeasured => "not-measured",
         }
     }
@@ -78,11 +82,23 @@ pub struct ClaimRecord {
     pub estimates: Vec<EstimateRecord>,
     /// The result as one sentence of the study's answer.
     pub sentence: String,
-    /// What would settle the claim; absent where it is settled.
+    /// What would settle the claim here; absent where it is settled here.
     pub needs: Option<ClaimNeeds>,
+    /// The same in instructions, where the claim names cells of a table of the guest.
+    #[serde(default)]
+    pub exact: Option<ExactRecord>,
 }
 
 impl ClaimRecord {
+    /// What advice may rest on: the verdict of the measured blocks, or that of the instructions where these settled the claim.
+    #[must_use]
+    pub fn conclusion(&self) -> Verdict {
+        match (self.verdict, &self.exact) {
+            (Verdict::SettledByInstructions, Some(exact)) => exact.verdict,
+            (verdict, _) => verdict,
+        }
+    }
+
     /// Whether a run like this one can settle the claim: `--only` excluded nothing of it, and this machine can run it.
     #[must_use]
     pub fn is_within_reach(&self) -> bool {
@@ -155,6 +171,61 @@ pub struct DecidingInterval {
     pub high: Option<f64>,
 }
 
+impl EstimateRecord {
+    /// The interval that decided: that which refutes where the number was refuted, and else that which confirms. Absent with
+    /// fewer than two valid blocks.
+    #[must_use]
+    pub fn decided_by(&self) -> Option<DecidingInterval> {
+        match self.verdict {
+            Verdict::Refuted => self.refutes,
+            _ => self.confirms,
+        }
+    }
+}
+
+impl DecidingInterval {
+    /// Whether it contains this value. What bounds nothing contains every value.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
+    }
+}
+
+/// The numbers of a claim in instructions, formed from cells of a table that the guest counted. They have no error of
+/// measurement, and they are the same on every machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExactRecord {
+    /// Name of the guest's study, such as `vm/dispatch-cost`.
+    pub table: String,
+    /// Release of the guest's kernel.
+    pub kernel: String,
+    /// Version of the emulator.
+    pub emulator: String,
+    /// What the cells are, and how they differ from what is measured here.
+    pub why: String,
+    /// The numbers, for each variant of the claim one or more.
+    pub values: Vec<ExactValue>,
+    /// Confirmed if every number lies within the bounds of the claim, else refuted.
+    pub verdict: Verdict,
+}
+
+/// One number in instructions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExactValue {
+    /// Name of the variant of the claim.
+    pub variant: String,
+    /// The cell that is compared with: the lower level, or the other variant.
+    pub from: String,
+    /// The other cell.
+    pub to: String,
+    /// The statistic of the claim, from the two cells.
+    pub value: f64,
+    /// Whether every interval that decided about the variant here contains the number; absent where there is none.
+    pub is_within: Option<bool>,
+    /// The verdict on this number alone.
+    pub verdict: Verdict,
+}
+
 /// What would settle a claim that is inconclusive or not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
@@ -192,6 +263,9 @@ pub struct AdviceRecord {
     pub because: Vec<AdviceGround>,
     /// The first of those claims whose verdict is another one; the advice is given only where this is absent.
     pub withheld_by: Option<String>,
+    /// Those of the claims that are settled by instructions and not by what was measured here.
+    #[serde(default)]
+    pub by_instructions: Vec<String>,
 }
 
 /// A claim that advice rests on.
@@ -199,7 +273,7 @@ pub struct AdviceRecord {
 pub struct AdviceGround {
     /// Short name of the claim; its numbers are among the study's claims.
     pub claim: String,
-    /// The verdict that the claim must have.
+    /// The verdict that the claim must have, here or by instructions.
     pub wanted: Verdict,
 }
 

@@ -42,8 +42,8 @@ mod serve;
 mod study;
 
 pub use claim::{
-    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval, EstimateRecord, Form, NoiseFloor,
-    Verdict,
+    AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval, EstimateRecord, ExactRecord,
+    ExactValue, Form, NoiseFloor, Verdict,
 };
 pub use comparison::{CellComparison, Change, ComparisonRecord, EnvironmentDifference, Pairing};
 pub use cost::{CostCell, CostRecord, CostTable};

@@ -42,7 +42,8 @@ pub struct StudyRecord {
 }
 
 impl StudyRecord {
-    /// Whether something was measured, nothing failed and no claim was refuted.
+    /// Whether something was measured, nothing failed and no claim was refuted. A claim that instructions settle does not count:
+    /// the guest's tables say nothing about this run.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.cells.measured > 0 && self.cells.failed == 0 && self.count(Verdict::Refuted) == 0

@@ -1,6 +1,7 @@
 //! What the types of an experiment cannot say: names that must exist, values that must fit, tests that can be decided.
 
 mod amounts;
+mod exact;
 mod interleaved;
 
 use std::collections::BTreeSet;
@@ -327,7 +328,8 @@ impl Checker<'_> {
         if statistic.needs_other && claim.against.is_none() {
             return impossible("this statistic compares", "name the other variant in 'against'");
         }
-        self.bounds(claim)
+        self.bounds(claim)?;
+        self.exact(claim, statistic)
     }
 
     fn advice(&self, advice: &AdviceSpec) -> Check {

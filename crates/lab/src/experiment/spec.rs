@@ -149,6 +149,21 @@ pub(crate) struct ClaimSpec {
     pub(crate) confirmed: Option<String>,
     /// The sentence of the answer where it is refuted.
     pub(crate) refuted: Option<String>,
+    /// The same question, answered by instructions.
+    pub(crate) exact: Option<ExactSpec>,
+}
+
+/// Cells of a table of the guest that answer the question of a claim.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ExactSpec {
+    /// The study of the guest.
+    pub(crate) table: Spanned<String>,
+    /// For each variant of the claim, the pairs of cells that give its statistic: the lower level and the higher one, or the
+    /// variant that is compared with and the variant.
+    pub(crate) cells: BTreeMap<Spanned<String>, Vec<Spanned<Vec<Spanned<String>>>>>,
+    /// What the cells are, and how they differ from what is measured.
+    pub(crate) why: Spanned<String>,
 }
 
 /// A recommendation, which is given only if the claims that it rests on get the required verdicts.

@@ -1,5 +1,5 @@
 //! Recommendations. Each holds for a workload and rests on claims. It is withheld if one of these did not get the required
-//! verdict.
+//! verdict, here or by instructions; which of them are settled by instructions is part of the advice.
 
 use c10k_record::{AdviceGround, AdviceRecord, ClaimRecord, Verdict};
 
@@ -18,15 +18,19 @@ fn one(spec: &AdviceSpec, claims: &[ClaimRecord]) -> AdviceRecord {
         wanted,
     });
     let because: Vec<AdviceGround> = grounds.collect();
-    let differs = |ground: &&AdviceGround| {
-        // Every name was checked when the experiment was read.
-        let found = claims.iter().find(|claim| claim.claim == ground.claim);
-        found.is_some_and(|claim| claim.verdict != ground.wanted)
-    };
+    // Every name was checked when the experiment was read.
+    let claim = |ground: &AdviceGround| claims.iter().find(|claim| claim.claim == ground.claim);
+    let differs = |ground: &&AdviceGround| claim(ground).is_some_and(|claim| claim.conclusion() != ground.wanted);
+    let by_instructions = because
+        .iter()
+        .filter(|ground| claim(ground).is_some_and(|claim| claim.verdict == Verdict::SettledByInstructions))
+        .map(|ground| ground.claim.clone())
+        .collect();
     AdviceRecord {
         when: spec.when.get_ref().clone(),
         take: spec.take.clone(),
         withheld_by: because.iter().find(differs).map(|ground| ground.claim.clone()),
+        by_instructions,
         because,
     }
 }
@@ -75,5 +79,24 @@ mod tests {
             let withheld = advice(ADVICE, verdicts)[0].withheld_by.clone();
             assert_eq!(withheld.as_deref(), Some(by), "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn advice_rests_on_instructions_too_and_says_so() {
+        let source = Source {
+            file: "t.toml".to_owned(),
+            text: format!("{}\n{ADVICE}", testing::EXPERIMENT),
+        };
+        let experiment = Experiment::parse(&source).expect("nothing is wrong with it");
+        let settled = |exact| {
+            let flat = testing::settled("flat", exact);
+            advise(&experiment, &[flat, testing::claim("grows", Verdict::Refuted)]).remove(0)
+        };
+        let given = settled(Verdict::Confirmed);
+        assert_eq!(
+            (given.withheld_by, given.by_instructions),
+            (None, vec!["flat".to_owned()])
+        );
+        assert_eq!(settled(Verdict::Refuted).withheld_by.as_deref(), Some("flat"));
     }
 }

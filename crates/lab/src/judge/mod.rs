@@ -3,7 +3,8 @@
 //! One rule decides all claims. A statistic is computed in each block by itself; its interval over the blocks either
 //! lies within the bounds of the claim (confirmed), or outside them (refuted), or neither (inconclusive). Any verdict of a
 //! study is wrong with a chance of at most 5%: [`decide`] divides it. The intervals that are shown are others: they hold all
-//! together with 95%, each with 1 − 0.05 ÷ (their number), after Bonferroni.
+//! together with 95%, each with 1 − 0.05 ÷ (their number), after Bonferroni. What noise leaves open, [`exact`] may settle from
+//! the guest's tables, with a verdict of its own.
 
 mod advice;
 mod block_values;
@@ -11,6 +12,7 @@ mod blocks_to_settle;
 mod cheapest;
 mod decide;
 mod estimate;
+mod exact;
 mod levels;
 mod noise_floor;
 mod reach;
@@ -56,11 +58,14 @@ pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<ClaimRecord> {
             let found =
                 each.map(|(raw, verdict)| estimate((claim, statistic, measure), raw, (decision.tails, *verdict), look));
             let found = found.collect();
-            if reach::is_excluded(plan, claim) {
-                return not_measured(claim, statistic, measure);
-            }
-            let without = reach::needed_to_run(plan, claim);
-            conclude((claim, statistic, measure), &decision, found, without)
+            let record = match reach::is_excluded(plan, claim) {
+                true => not_measured(claim, statistic, measure),
+                false => {
+                    let without = reach::needed_to_run(plan, claim);
+                    conclude((claim, statistic, measure), &decision, found, without)
+                }
+            };
+            exact::join(claim, statistic, record)
         })
         .collect()
 }
@@ -76,6 +81,7 @@ fn not_measured(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> 
         estimates: Vec::new(),
         sentence: format!("{} (excluded by --only)", claim.text.trim_end_matches('.')),
         needs: Some(ClaimNeeds::WholeStudy),
+        exact: None,
     }
 }
 
@@ -108,7 +114,7 @@ fn conclude(
     let own_words = match verdict {
         Verdict::Confirmed => &claim.confirmed,
         Verdict::Refuted => &claim.refuted,
-        Verdict::Inconclusive | Verdict::NotMeasured => &None,
+        _ => &None,
     };
     let sentence = match own_words {
         Some(words) => words.replace("{}", &numbers),
@@ -131,6 +137,7 @@ fn conclude(
         estimates: found.into_iter().map(|found| found.estimate).collect(),
         sentence,
         needs,
+        exact: None,
     }
 }
 

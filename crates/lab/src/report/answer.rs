@@ -1,4 +1,5 @@
-//! The answer in one paragraph: what failed, who is the cheapest, then what was confirmed, refuted and left open.
+//! The answer in one paragraph: what failed, who is the cheapest, then what was confirmed, refuted, settled by
+//! instructions and left open.
 
 use c10k_record::{CheapestRecord, CheapestRow, StudyRecord, Verdict};
 
@@ -27,6 +28,10 @@ pub(crate) fn answer(outcome: &StudyRecord) -> String {
     );
     for (verdict, lead) in [
         (Verdict::Refuted, "Refuted here"),
+        (
+            Verdict::SettledByInstructions,
+            "Inconclusive in these runs, settled by instructions that the guest counted",
+        ),
         (Verdict::Inconclusive, "Inconclusive in these runs"),
     ] {
         let all = said(verdict);
@@ -119,6 +124,7 @@ fn capitalised(sentence: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn row(label: &str, median: f64, interval: Option<(f64, f64)>, is_apart: bool) -> CheapestRow {
         CheapestRow {
@@ -191,5 +197,18 @@ mod tests {
         let rows: Vec<&CheapestRow> = rows.iter().collect();
         assert_eq!(names(&rows), "a, b, c and 2 more");
         assert_eq!(names(&rows[..4]), "a, b, c and d");
+    }
+
+    #[test]
+    fn what_instructions_settle_is_said_apart_from_what_these_runs_settle() {
+        let mut settled = testing::settled("flat", Verdict::Confirmed);
+        settled.sentence = "flat (+5%): confirmed by instructions (+0.2%)".to_owned();
+        let mut study = testing::study(vec![settled]);
+        study.cells.measured = 1;
+        assert_eq!(
+            answer(&study),
+            "Inconclusive in these runs, settled by instructions that the guest counted: flat (+5%): confirmed by \
+             instructions (+0.2%)."
+        );
     }
 }

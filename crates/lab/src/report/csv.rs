@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use c10k_record::csv::{number, to_string};
-use c10k_record::{CallRecord, CellRecord, CellStatus, StudyRecord, TableRecord};
+use c10k_record::{CallRecord, CellRecord, CellStatus, ClaimRecord, StudyRecord, TableRecord};
 
 use super::tables;
 use crate::LabError;
@@ -97,6 +97,10 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
         "refutes_confidence",
         "refutes_low",
         "refutes_high",
+        "exact_table",
+        "exact_min",
+        "exact_max",
+        "exact_verdict",
     ];
     let rows = study.claims.iter().flat_map(|claim| {
         claim.estimates.iter().map(move |estimate| {
@@ -127,10 +131,27 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
                 estimate.verdict.word().to_owned(),
             ];
             row.extend(deciding);
+            row.extend(exact(claim, &estimate.variant));
             row
         })
     });
     finish(to_string(HEADER, rows))
+}
+
+/// The table of the guest, the smallest and the largest number of the variant in instructions, and what all numbers of the claim
+/// say.
+fn exact(claim: &ClaimRecord, variant: &str) -> [String; 4] {
+    let Some(exact) = &claim.exact else {
+        return [const { String::new() }; 4];
+    };
+    let values = exact.values.iter().filter(|value| value.variant == variant);
+    let numbers: Vec<f64> = values.map(|value| value.value).collect();
+    [
+        exact.table.clone(),
+        number(numbers.iter().copied().min_by(f64::total_cmp)),
+        number(numbers.iter().copied().max_by(f64::total_cmp)),
+        exact.verdict.word().to_owned(),
+    ]
 }
 
 /// `calls.csv`: system calls per request, the mean over the counting passes, a row for each call of each cell. `None` if
@@ -211,6 +232,7 @@ mod tests {
     use super::*;
     use crate::plan::Choices;
     use crate::testing;
+    use c10k_record::Verdict;
 
     fn lines(text: &str) -> Vec<Vec<&str>> {
         text.lines().map(|line| line.split(',').collect()).collect()
@@ -254,5 +276,20 @@ mod tests {
         let field = |name: &str| lines[1][lines[0].iter().position(|column| *column == name).expect(name)];
         assert_eq!((field("status"), field("fake-ns")), ("measured", ""));
         assert_eq!(field("reply-rate"), "1000");
+    }
+
+    #[test]
+    fn a_number_has_those_in_instructions_next_to_it() {
+        let mut settled = testing::settled("flat", Verdict::Confirmed);
+        settled.estimates = vec![testing::estimate("flat", Verdict::Inconclusive)];
+        let mut plain = testing::claim("plain", Verdict::Confirmed);
+        plain.estimates = vec![testing::estimate("flat", Verdict::Confirmed)];
+        let text = verdicts(&testing::study(vec![settled, plain])).expect("rows are as long as the header");
+        let lines = lines(&text);
+        let last = |row: usize| lines[row][lines[row].len() - 4..].to_vec();
+        assert_eq!(last(0), ["exact_table", "exact_min", "exact_max", "exact_verdict"]);
+        assert_eq!(last(1), ["vm/dispatch-cost", "0.002", "0.002", "confirmed"]);
+        assert_eq!(last(2), [""; 4]);
+        assert_eq!(lines[1][..2], ["flat", "settled-by-instructions"]);
     }
 }

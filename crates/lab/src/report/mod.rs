@@ -4,6 +4,7 @@ mod answer;
 mod axis;
 mod crosstab;
 mod csv;
+mod exact;
 mod figure;
 mod page;
 mod tables;
@@ -18,6 +19,7 @@ use crate::{LabError, folder};
 
 pub(crate) use answer::answer;
 pub(crate) use crosstab::tables;
+pub(crate) use exact::by_instructions;
 pub(crate) use page::STYLE;
 pub use terminal::study_text;
 pub(crate) use words::cells as cell_words;

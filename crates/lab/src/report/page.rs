@@ -430,3 +430,46 @@ fn commands(study: &StudyData) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Choices;
+    use crate::testing;
+    use c10k_record::Verdict;
+
+    fn page(outcome: &StudyRecord) -> String {
+        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
+        let study = StudyData {
+            folder: "test".into(),
+            plan,
+            manifest: Manifest::default(),
+            records: Vec::new(),
+            damage: Vec::new(),
+        };
+        render(&study, outcome, &[]).expect("it renders").replace("&#x2f;", "/")
+    }
+
+    #[test]
+    fn a_claim_with_cells_of_the_guest_has_a_column_for_them_and_the_others_have_none() {
+        let mut settled = testing::settled("flat", Verdict::Confirmed);
+        settled.estimates = vec![testing::estimate("flat", Verdict::Inconclusive)];
+        let found = page(&testing::study(vec![settled.clone()]));
+        for part in [
+            "<span class=\"verdict settled-by-instructions\">settled by instructions: confirmed</span>",
+            "<th scope=\"col\">here, median</th><th scope=\"col\">exact, instructions</th>",
+            "<td data-label=\"here, median\">+5.0%</td><td data-label=\"exact, instructions\">+0.2%</td>",
+            "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2)",
+            "+0.2% (epoll-level idle=10 active=1 → epoll-level idle=20 active=1). One event.</p>",
+        ] {
+            assert!(found.contains(part), "{part} is not in {found}");
+        }
+        assert!(!found.contains("disagree"));
+        settled.verdict = Verdict::Refuted;
+        assert!(
+            page(&testing::study(vec![settled.clone()])).contains("The verdicts disagree: refuted here, confirmed")
+        );
+        settled.exact = None;
+        assert!(!page(&testing::study(vec![settled])).contains("exact, instructions"));
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use c10k_record::{ClaimRecord, StudyRecord, Verdict};
 
-use super::{crosstab, words};
+use super::{crosstab, exact, words};
 use crate::measure;
 
 /// The verdict table and the report's path, for a terminal.
@@ -39,6 +39,9 @@ pub fn study_text(outcome: &StudyRecord) -> String {
             &mut text,
             format_args!("Advice: where {}: {}", advice.when, advice.take),
         );
+        if let Some(ground) = exact::by_instructions(advice) {
+            line(&mut text, format_args!("        {ground}."));
+        }
     }
     for table in &outcome.tables {
         line(&mut text, format_args!("{}", crosstab::text(table)));
@@ -63,15 +66,27 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
         return;
     }
     line(text, format_args!("{:width$}  {}", "", words::test(&claim.test)));
+    // What the blocks say of a claim that instructions settled.
+    let here = match claim.verdict {
+        Verdict::SettledByInstructions => Verdict::Inconclusive,
+        verdict => verdict,
+    };
     for estimate in &claim.estimates {
-        let own_verdict = match estimate.verdict == claim.verdict {
+        let own_verdict = match estimate.verdict == here {
             true => String::new(),
             false => format!(" {}", estimate.verdict.word()),
+        };
+        let exact = match &claim.exact {
+            None => String::new(),
+            Some(exact) => format!(
+                "; exact, instructions: {}",
+                exact::of_variant(claim, exact, &estimate.variant)
+            ),
         };
         line(
             text,
             format_args!(
-                "{:width$}    {}: {} ({}; {} blocks){own_verdict}",
+                "{:width$}    {}: {} ({}; {} blocks){own_verdict}{exact}",
                 "",
                 estimate.of,
                 words::value(claim, estimate),
@@ -80,8 +95,23 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
             ),
         );
     }
-    if let Some(settles) = words::settles(claim) {
-        line(text, format_args!("{:width$}  What would settle it: {settles}.", ""));
+    if let Some(exact) = &claim.exact {
+        line(
+            text,
+            format_args!(
+                "{:width$}  In instructions ({}): {}. {}.",
+                "",
+                exact::counted_in(exact),
+                exact.verdict.word(),
+                exact::numbers(claim, exact)
+            ),
+        );
+    }
+    if let Some(disagreement) = exact::disagreement(claim) {
+        line(text, format_args!("{:width$}  {disagreement}.", ""));
+    }
+    if let Some(needed) = words::needed(claim) {
+        line(text, format_args!("{:width$}  {needed}.", ""));
     }
 }
 
@@ -89,4 +119,26 @@ fn line(text: &mut String, arguments: std::fmt::Arguments) {
     // Writing to a string does not fail.
     let _ = text.write_fmt(arguments);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn here_and_in_instructions_stand_side_by_side_and_a_settled_claim_is_called_so() {
+        let mut claim = testing::settled("flat", Verdict::Confirmed);
+        claim.estimates = vec![testing::estimate("flat", Verdict::Inconclusive)];
+        let mut text = String::new();
+        claim_text(&mut text, &claim, 23);
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        assert_eq!(lines[0], "settled by instructions  the claim flat");
+        assert_eq!(lines[2], "flat: +5.0% (none; 5 blocks); exact, instructions: +0.2%");
+        assert_eq!(
+            lines[3],
+            "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2): confirmed. flat: +0.2%."
+        );
+        assert_eq!(lines.len(), 4, "they agree: {text}");
+    }
 }

@@ -4,7 +4,7 @@ use c10k_record::{CheapestRecord, CheapestRow, ClaimRecord, NoiseFloor, StudyRec
 use serde::Serialize;
 
 use super::tables::Table;
-use super::{crosstab, words};
+use super::{crosstab, exact, words};
 use crate::measure;
 use crate::statistic::{Form, number};
 
@@ -15,9 +15,21 @@ pub(super) struct ClaimView<'a> {
     text: &'a str,
     source: &'a str,
     verdict: &'static str,
+    verdict_words: String,
     test: String,
     estimates: Vec<EstimateView<'a>>,
-    needs: Option<String>,
+    exact: Option<ExactView<'a>>,
+    needed: Option<String>,
+}
+
+/// The same claim in instructions.
+#[derive(Serialize)]
+struct ExactView<'a> {
+    counted_in: String,
+    verdict: &'static str,
+    cells: Vec<String>,
+    why: &'a str,
+    disagreement: Option<String>,
 }
 
 /// One number of a claim.
@@ -27,6 +39,8 @@ struct EstimateView<'a> {
     value: String,
     interval: String,
     deciding: String,
+    /// In instructions, where the claim has them.
+    exact: Option<String>,
     blocks: usize,
     verdict: &'static str,
 }
@@ -37,6 +51,7 @@ pub(super) struct AdviceView<'a> {
     when: &'a str,
     take: &'a str,
     because: Vec<GroundView<'a>>,
+    by_instructions: Option<String>,
     withheld: Option<String>,
 }
 
@@ -79,6 +94,10 @@ impl<'a> ClaimView<'a> {
             value: words::value(claim, estimate),
             interval: words::interval(claim, estimate),
             deciding: words::deciding(claim, estimate),
+            exact: claim
+                .exact
+                .as_ref()
+                .map(|exact| exact::of_variant(claim, exact, &estimate.variant)),
             blocks: estimate.blocks,
             verdict: estimate.verdict.word(),
         });
@@ -87,9 +106,17 @@ impl<'a> ClaimView<'a> {
             text: &claim.text,
             source: &claim.source,
             verdict: claim.verdict.word(),
+            verdict_words: words::verdict_of(claim),
             test: words::test(&claim.test),
             estimates: estimates.collect(),
-            needs: words::settles(claim),
+            exact: claim.exact.as_ref().map(|exact| ExactView {
+                counted_in: exact::counted_in(exact),
+                verdict: exact.verdict.word(),
+                cells: exact::cells(claim, exact),
+                why: exact.why.trim_end_matches('.'),
+                disagreement: exact::disagreement(claim),
+            }),
+            needed: words::needed(claim),
         }
     }
 }
@@ -106,6 +133,7 @@ pub(super) fn advice(study: &StudyRecord) -> Vec<AdviceView<'_>> {
                 numbers: words::numbers(claim),
             })
             .collect(),
+        by_instructions: exact::by_instructions(advice),
         withheld: words::withheld(study, advice),
     });
     views.collect()

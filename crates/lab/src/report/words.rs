@@ -5,12 +5,21 @@ use c10k_record::{
     EstimateRecord, StudyRecord, Verdict,
 };
 
+use super::exact;
 use crate::statistic::{Form, number};
 use crate::{measure, statistic};
 
 /// A verdict as people read it.
 pub(super) fn verdict(verdict: Verdict) -> String {
     verdict.word().replace('-', " ")
+}
+
+/// The verdict of a claim as people read it; where instructions settled it, with what they say.
+pub(super) fn verdict_of(claim: &ClaimRecord) -> String {
+    match claim.verdict {
+        Verdict::SettledByInstructions => format!("{}: {}", verdict(claim.verdict), claim.conclusion().word()),
+        other => verdict(other),
+    }
 }
 
 /// How the runs of cells ended.
@@ -89,11 +98,7 @@ pub(super) fn interval_of(form: Form, unit: &str, ends: Option<(f64, f64)>) -> S
 /// confirms; `none` with fewer than two valid blocks.
 pub(super) fn deciding(claim: &ClaimRecord, estimate: &EstimateRecord) -> String {
     let write = |end| number(claim.test.form, &estimate.unit, end);
-    let decided = match estimate.verdict {
-        Verdict::Refuted => estimate.refutes,
-        Verdict::Confirmed | Verdict::Inconclusive | Verdict::NotMeasured => estimate.confirms,
-    };
-    let Some(DecidingInterval { confidence, low, high }) = decided else {
+    let Some(DecidingInterval { confidence, low, high }) = estimate.decided_by() else {
         return "none".to_owned();
     };
     let percent = format!("{:.2}", 100.0 * confidence);
@@ -122,8 +127,17 @@ pub(super) fn compared(compared: &CheapestRecord) -> String {
     )
 }
 
-/// What would settle a claim, and on how few blocks that rests; `None` for one that is settled.
-pub(super) fn settles(claim: &ClaimRecord) -> Option<String> {
+/// The line about what would settle a claim; `None` for one that is settled here.
+pub(super) fn needed(claim: &ClaimRecord) -> Option<String> {
+    let place = match claim.verdict {
+        Verdict::SettledByInstructions => " here",
+        _ => "",
+    };
+    settles(claim).map(|settles| format!("What would settle it{place}: {settles}"))
+}
+
+/// What would settle a claim, and on how few blocks that rests; `None` for one that is settled here.
+fn settles(claim: &ClaimRecord) -> Option<String> {
     /// With fewer blocks than this, how far blocks spread is hardly known.
     const FEW: usize = 4;
     let words = needs(claim.needs?);
@@ -169,29 +183,41 @@ pub(super) fn needs(needs: ClaimNeeds) -> String {
 
 /// What was tested of a claim that advice rests on, with "not" if it was refuted.
 pub(super) fn ground(claim: &ClaimRecord) -> String {
-    let not = if claim.verdict == Verdict::Refuted { "not " } else { "" };
+    let not = if claim.conclusion() == Verdict::Refuted {
+        "not "
+    } else {
+        ""
+    };
     format!("{not}{}", test(&claim.test))
 }
 
-/// The numbers of a claim that advice rests on, one text for each.
+/// The numbers of a claim that advice rests on, one text for each; those in instructions where they settled it.
 pub(super) fn numbers(claim: &ClaimRecord) -> Vec<String> {
-    let estimates = claim.estimates.iter();
-    estimates
-        .map(|estimate| {
+    let estimates = claim.estimates.iter().map(|estimate| {
+        format!(
+            "{}: {} ({})",
+            estimate.of,
+            value(claim, estimate),
+            interval(claim, estimate)
+        )
+    });
+    let exact = claim.exact.iter();
+    let settling = exact
+        .filter(|_| claim.verdict == Verdict::SettledByInstructions)
+        .map(|exact| {
             format!(
-                "{}: {} ({})",
-                estimate.of,
-                value(claim, estimate),
-                interval(claim, estimate)
+                "settled by instructions ({}): {}",
+                exact.table,
+                exact::numbers(claim, exact)
             )
-        })
-        .collect()
+        });
+    estimates.chain(settling).collect()
 }
 
 /// Why advice is not given; `None` if it is given.
 pub(super) fn withheld(study: &StudyRecord, advice: &AdviceRecord) -> Option<String> {
     let claim = study.claim(advice.withheld_by.as_deref()?)?;
-    Some(format!("\"{}\" is {} here", claim.text, verdict(claim.verdict)))
+    Some(format!("\"{}\" is {} here", claim.text, verdict_of(claim)))
 }
 
 /// The claims that advice rests on.
@@ -219,20 +245,9 @@ mod tests {
     }
 
     fn estimate(blocks: usize) -> EstimateRecord {
-        EstimateRecord {
-            of: "flat".to_owned(),
-            variant: "flat".to_owned(),
-            levels: [].into(),
-            value: Some(0.05),
-            low: None,
-            high: None,
-            unit: String::new(),
-            confidence: 0.95,
-            confirms: None,
-            refutes: None,
-            blocks,
-            verdict: Verdict::Inconclusive,
-        }
+        let mut estimate = testing::estimate("flat", Verdict::Inconclusive);
+        estimate.blocks = blocks;
+        estimate
     }
 
     #[test]
@@ -287,5 +302,22 @@ mod tests {
         assert!(needs(blocks(true)).contains("call-passes = 12 and --repeats 12"));
         assert!(needs(ClaimNeeds::TooManyBlocks { over: 1000 }).contains("more than 1000 blocks"));
         assert!(needs(ClaimNeeds::ValidBlocks).contains("two valid blocks"));
+    }
+
+    #[test]
+    fn a_claim_that_instructions_settle_says_so_wherever_it_is_named() {
+        let mut claim = testing::settled("flat", Verdict::Refuted);
+        assert_eq!(verdict_of(&claim), "settled by instructions: refuted");
+        assert!(ground(&claim).starts_with("not "));
+        assert_eq!(
+            numbers(&claim),
+            ["settled by instructions (vm/dispatch-cost): flat: +0.2%"]
+        );
+        claim.needs = Some(ClaimNeeds::ValidBlocks);
+        assert!(needed(&claim).is_some_and(|words| words.starts_with("What would settle it here: ")));
+        claim.verdict = Verdict::Inconclusive;
+        assert_eq!(verdict_of(&claim), "inconclusive");
+        assert!(needed(&claim).is_some_and(|words| words.starts_with("What would settle it: ")));
+        assert!(numbers(&claim).is_empty());
     }
 }

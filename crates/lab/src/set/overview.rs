@@ -8,7 +8,7 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use crate::report::STYLE;
-use crate::{BUILT_IN, LabError, folder};
+use crate::{BUILT_IN, LabError, folder, report};
 
 const TEMPLATE: &str = include_str!("overview.html");
 
@@ -31,6 +31,7 @@ struct AdviceRow<'a> {
     folder: &'a Path,
     /// The first claim that it rests on.
     claim: &'a str,
+    by_instructions: Option<String>,
 }
 
 /// What every study advises, as far as its verdicts bear it.
@@ -48,6 +49,7 @@ fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
                 study: &entry.study,
                 folder: &entry.folder,
                 claim: &advice.because.first()?.claim,
+                by_instructions: report::by_instructions(advice),
             })
         })
         .collect()
@@ -57,12 +59,17 @@ fn advice(studies: &[SetEntry]) -> Vec<AdviceRow<'_>> {
 pub(super) fn answer(set: &SetRecord) -> String {
     let [confirmed, refuted, open] =
         [Verdict::Confirmed, Verdict::Refuted, Verdict::Inconclusive].map(|verdict| set.count(verdict));
+    let exact = set.count(Verdict::SettledByInstructions);
+    let by_instructions = match exact {
+        0 => String::new(),
+        count => format!(", {count} are settled by instructions that the guest counted"),
+    };
     let mut words = format!(
-        "{} of {} studies were run. Of their {} claims, {confirmed} are confirmed on this machine, {refuted} are refuted \
-         and {open} are not settled.",
+        "{} of {} studies were run. Of their {} claims, {confirmed} are confirmed on this machine, {refuted} are refuted\
+         {by_instructions} and {open} are not settled.",
         set.outcomes().count(),
         set.studies.len(),
-        confirmed + refuted + open,
+        confirmed + refuted + exact + open,
     );
     match set.count(Verdict::NotMeasured) {
         0 => {}
@@ -137,7 +144,8 @@ fn run_again(manifest: &SetManifest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use c10k_record::{AdviceGround, AdviceRecord, CellCounts, StudyRecord};
+    use crate::testing;
+    use c10k_record::{AdviceGround, AdviceRecord, StudyRecord};
 
     fn entry(ended: StudyEnd) -> SetEntry {
         SetEntry {
@@ -153,19 +161,8 @@ mod tests {
     fn concluded(advice: Vec<AdviceRecord>) -> StudyEnd {
         StudyEnd::Concluded {
             outcome: Box::new(StudyRecord {
-                schema: 1,
-                study: "paper/one".to_owned(),
-                folder: "paper/one".into(),
-                report: "paper/one/report.html".into(),
-                answer: "So.".to_owned(),
-                claims: Vec::new(),
                 advice,
-                noise_floor: None,
-                cheapest: None,
-                tables: Vec::new(),
-                cells: CellCounts::default(),
-                failures: Vec::new(),
-                damage: Vec::new(),
+                ..testing::study(Vec::new())
             }),
         }
     }
@@ -179,6 +176,7 @@ mod tests {
                 wanted: Verdict::Confirmed,
             }],
             withheld_by: withheld_by.map(str::to_owned),
+            by_instructions: Vec::new(),
         }
     }
 
@@ -223,5 +221,37 @@ mod tests {
             ..manifest()
         };
         assert_eq!(run_again(&all), "c10k study all --seed 7");
+    }
+
+    #[test]
+    fn claims_that_instructions_settle_are_counted_apart_and_their_advice_says_so() {
+        let mut study = testing::study(vec![
+            testing::settled("flat", Verdict::Confirmed),
+            testing::claim("grows", Verdict::Confirmed),
+        ]);
+        study.advice = vec![AdviceRecord {
+            by_instructions: vec!["flat".to_owned()],
+            ..advised("epoll", None)
+        }];
+        let outcome = Box::new(study);
+        let mut set = SetRecord {
+            schema: 1,
+            folder: "all".into(),
+            report: "all/index.html".into(),
+            answer: String::new(),
+            studies: vec![entry(StudyEnd::Concluded { outcome })],
+        };
+        set.answer = answer(&set);
+        let counted = "Of their 2 claims, 1 are confirmed on this machine, 0 are refuted, 1 are settled by instructions that the \
+                       guest counted and 0 are not settled.";
+        assert!(set.answer.contains(counted), "{}", set.answer);
+        let page = render(&set, &manifest()).expect("it renders");
+        assert!(
+            page.contains("settled by instructions: confirmed</span> the claim flat"),
+            "{page}"
+        );
+        assert!(page.contains("and not on these runs: flat."), "{page}");
+        let text = super::super::set_text(&set);
+        assert!(text.contains("0 inconclusive, 1 settled by instructions;"), "{text}");
     }
 }

@@ -19,10 +19,14 @@ pub fn set_text(set: &SetRecord) -> String {
     for entry in &set.studies {
         let words = match &entry.ended {
             StudyEnd::Concluded { outcome } => format!(
-                "{} confirmed, {} refuted, {} inconclusive{}; runs of cells: {}",
+                "{} confirmed, {} refuted, {} inconclusive{}{}; runs of cells: {}",
                 outcome.count(Verdict::Confirmed),
                 outcome.count(Verdict::Refuted),
                 outcome.count(Verdict::Inconclusive),
+                match outcome.count(Verdict::SettledByInstructions) {
+                    0 => String::new(),
+                    count => format!(", {count} settled by instructions"),
+                },
                 match outcome.count(Verdict::NotMeasured) {
                     0 => String::new(),
                     count => format!(", {count} not measured"),

@@ -299,3 +299,120 @@ fn what_a_window_does_not_have_is_refused() {
     let error = parse(&probed).expect_err("a probe has no windows").to_string();
     assert!(error.contains("a probe has no windows"), "{error}");
 }
+
+/// A claim with cells of the guest: its statistic is in line 19, its measure in line 20, and `[claim.exact]` begins in line 24.
+fn with_cells() -> String {
+    let exact = r#"at-most = 0.1
+[claim.exact]
+table = "vm/dispatch-cost"
+cells.a = [["poll idle=10 active=1", "poll idle=5000 active=1"]]
+why = "One event."
+"#;
+    let text = GOOD.replacen("at-most = 0.1\n", exact, 1);
+    text.replacen("measure = \"cpu-percent\"", "measure = \"cpu-us-per-request\"", 1)
+}
+
+#[test]
+fn cells_of_the_guest_are_read_for_each_statistic_that_two_numbers_give() {
+    let experiment = parse(&with_cells()).expect("nothing is wrong with it");
+    let exact = experiment.claims[0].exact.as_ref().expect("it has cells");
+    assert_eq!((exact.cells.len(), exact.why.get_ref().as_str()), (1, "One event."));
+    let other = |statistic: &str| with_cells().replacen("\"change\"", statistic, 1);
+    parse(&other("\"factor\"")).expect("a factor along the axis");
+    parse(&other("\"ratio\"\nagainst = \"a\"")).expect("a ratio of two variants");
+}
+
+#[test]
+fn a_mistake_in_the_cells_of_the_guest_is_found_where_it_is() {
+    let cases = [
+        (
+            "vm/dispatch-cost",
+            "dispatch-cost",
+            25,
+            "no table 'dispatch-cost'",
+            "vm/dispatch-cost, vm/peers",
+        ),
+        (
+            "idle=5000",
+            "idle=10000",
+            26,
+            "no cell 'poll idle=10000 active=1'",
+            "poll idle=1000 active=1",
+        ),
+        (
+            "\"poll idle=10",
+            "\"pol idle=10",
+            26,
+            "no cell 'pol idle=10 active=1'",
+            "idle=10 active=1",
+        ),
+        ("idle=5000", "idle=10", 26, "with itself", "two cells"),
+        (
+            ", \"poll idle=5000 active=1\"",
+            "",
+            26,
+            "1 cells where two are due",
+            "[FROM, TO]",
+        ),
+        (
+            "cells.a = ",
+            "cells.b = ",
+            26,
+            "not about the variant 'b'",
+            "cells of: a",
+        ),
+        (
+            "[[\"poll idle=10 active=1\", \"poll idle=5000 active=1\"]]",
+            "[]",
+            25,
+            "no cells of the variant 'a'",
+            "cells.a",
+        ),
+        (
+            "\"change\"",
+            "\"slope\"",
+            19,
+            "do not give the statistic 'slope'",
+            "change, factor, ratio",
+        ),
+        (
+            "cpu-us-per-request",
+            "response-ms",
+            20,
+            "nothing about 'response-ms'",
+            "cpu-us-per-request",
+        ),
+        (
+            "\"One event.\"",
+            "\" \"",
+            27,
+            "'why' says nothing",
+            "what the cells are",
+        ),
+        ("why = ", "because = ", 27, "because", "docs/method.md"),
+    ];
+    for (right, wrong, line, cause, remedy) in cases {
+        let text = with_cells().replacen(right, wrong, 1);
+        assert_ne!(text, with_cells(), "the case does not change the text: {right}");
+        let error = parse(&text).expect_err(wrong).to_string();
+        assert!(error.starts_with(&format!("t.toml:{line}:")), "{wrong}: {error}");
+        assert!(error.contains(cause) && error.contains(remedy), "{wrong}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_claim_about_two_variants_needs_cells_of_both() {
+    let second = "[[variant]]\nname = \"b\"\nserver = { mechanism = \"select\" }\n[[claim]]";
+    let text =
+        with_cells()
+            .replacen("[[claim]]", second, 1)
+            .replacen("variants = [\"a\"]", "variants = [\"a\", \"b\"]", 1);
+    let error = parse(&text).expect_err("cells of one only").to_string();
+    assert!(
+        error.starts_with("t.toml:28:") && error.contains("variant 'b'"),
+        "{error}"
+    );
+    let both = "cells.b = [[\"select idle=10 active=1\", \"select idle=5000 active=1\"]]\nwhy";
+    parse(&text.replacen("why", both, 1)).expect("cells of both");
+}
