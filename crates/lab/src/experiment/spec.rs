@@ -161,10 +161,13 @@ pub(crate) struct ExactSpec {
     pub(crate) table: Spanned<String>,
     /// For each variant of the claim, the pairs of cells that give its statistic: the lower level and the higher one, or the
     /// variant that is compared with and the variant.
-    pub(crate) cells: BTreeMap<Spanned<String>, Vec<Spanned<Vec<Spanned<String>>>>>,
+    pub(crate) cells: BTreeMap<Spanned<String>, Vec<Spanned<CellPair>>>,
     /// What the cells are, and how they differ from what is measured.
     pub(crate) why: Spanned<String>,
 }
+
+/// Two names of cells, as far as the file has no mistake.
+pub(crate) type CellPair = Vec<Spanned<String>>;
 
 /// A recommendation, which is given only if the claims that it rests on get the required verdicts.
 #[derive(Debug, Clone, Deserialize)]

@@ -2,7 +2,7 @@
 //! the measured blocks give. Where noise leaves the claim open, and no measured interval contradicts the instructions, they
 //! settle it, with a verdict of its own.
 
-use c10k_record::{ClaimNeeds, ClaimRecord, EstimateRecord, ExactRecord, ExactValue, Verdict};
+use c10k_record::{ClaimRecord, EstimateRecord, ExactRecord, ExactValue, Verdict};
 
 use super::decide::Bounds;
 use super::estimate::bounds;
@@ -94,13 +94,11 @@ fn is_within(variant: &str, value: f64, estimates: &[EstimateRecord]) -> Option<
 }
 
 /// Whether noise alone leaves the claim open here, and no interval excludes what the instructions say. A claim that could not be
-/// measured, or that was measured once only, is not open because of noise. Where an interval excludes the instructions, what they
-/// count is not what costs the time here.
+/// measured, or of which a number has a single block, is not open because of noise. Where an interval excludes the instructions,
+/// something else costs the time here.
 fn settles(record: &ClaimRecord, exact: &ExactRecord) -> bool {
-    let is_noise = matches!(
-        record.needs,
-        Some(ClaimNeeds::Blocks { .. } | ClaimNeeds::TooManyBlocks { .. })
-    );
+    let mut intervals = record.estimates.iter().map(EstimateRecord::decided_by).peekable();
+    let is_noise = intervals.peek().is_some() && intervals.all(|interval| interval.is_some());
     let is_contradicted = exact.values.iter().any(|value| value.is_within == Some(false));
     record.verdict == Verdict::Inconclusive && is_noise && !is_contradicted
 }
@@ -150,90 +148,85 @@ mod tests {
         experiment.claims[1].clone()
     }
 
-    /// What the blocks found, with the interval that decided.
-    fn record(verdict: Verdict, needs: Option<ClaimNeeds>, interval: Option<(f64, f64)>) -> ClaimRecord {
+    /// What the blocks found, with the interval that decided; without ends it bounds nothing.
+    fn record(verdict: Verdict, interval: Option<(Option<f64>, Option<f64>)>) -> ClaimRecord {
         let decided = interval.map(|(low, high)| DecidingInterval {
             confidence: 0.95,
-            low: Some(low),
-            high: Some(high),
+            low,
+            high,
         });
         let mut record = testing::claim("grows", verdict);
         record.sentence = "steep grows (steep: +60.0%)".to_owned();
-        record.needs = needs;
         let mut estimate = testing::estimate("steep", verdict);
         (estimate.confirms, estimate.refutes) = (decided, decided);
         record.estimates = vec![estimate];
         record
     }
 
-    const NOISE: Option<ClaimNeeds> = Some(ClaimNeeds::Blocks {
-        blocks: 9,
-        call_passes: false,
-    });
+    const WIDE: Option<(Option<f64>, Option<f64>)> = Some((Some(-3.0), Some(3.0)));
 
-    fn joined(cells: &str, record: ClaimRecord) -> (Verdict, Verdict, Verdict) {
-        let found = join(&claim(cells), statistic::find("change").expect("a statistic"), record);
-        let exact = found.exact.as_ref().expect("it has cells");
-        (found.verdict, exact.verdict, found.conclusion())
+    fn joined(cells: &str, record: ClaimRecord) -> ClaimRecord {
+        join(&claim(cells), statistic::find("change").expect("a statistic"), record)
+    }
+
+    /// Of the claim, in instructions, and what advice rests on.
+    fn verdicts(cells: &str, record: ClaimRecord) -> (Verdict, Verdict, Verdict) {
+        let found = joined(cells, record);
+        let exact = found.exact.as_ref().expect("it has cells").verdict;
+        (found.verdict, exact, found.conclusion())
     }
 
     #[test]
     fn only_what_noise_leaves_open_is_settled_and_what_the_blocks_say_stands() {
         use Verdict::{Confirmed, Inconclusive, NotMeasured, Refuted, SettledByInstructions};
-        let wide = Some((-3.0, 3.0));
-        for (here, needs, cells, verdict, exact, conclusion) in [
-            (Confirmed, None, STEEP, Confirmed, Confirmed, Confirmed),
-            (Confirmed, None, FLAT, Confirmed, Refuted, Confirmed),
-            (Refuted, None, STEEP, Refuted, Confirmed, Refuted),
-            (Refuted, None, FLAT, Refuted, Refuted, Refuted),
-            (Inconclusive, NOISE, STEEP, SettledByInstructions, Confirmed, Confirmed),
-            (Inconclusive, NOISE, FLAT, SettledByInstructions, Refuted, Refuted),
+        for (here, cells, verdict, exact, conclusion) in [
+            (Confirmed, STEEP, Confirmed, Confirmed, Confirmed),
+            (Confirmed, FLAT, Confirmed, Refuted, Confirmed),
+            (Refuted, STEEP, Refuted, Confirmed, Refuted),
+            (Refuted, FLAT, Refuted, Refuted, Refuted),
+            (Inconclusive, STEEP, SettledByInstructions, Confirmed, Confirmed),
+            (Inconclusive, FLAT, SettledByInstructions, Refuted, Refuted),
+            (NotMeasured, STEEP, NotMeasured, Confirmed, NotMeasured),
         ] {
-            let found = joined(cells, record(here, needs, wide));
+            let found = verdicts(cells, record(here, WIDE));
             assert_eq!(found, (verdict, exact, conclusion), "{here:?} with {cells}");
         }
-        let too_many = Some(ClaimNeeds::TooManyBlocks { over: 1000 });
-        assert_eq!(
-            joined(STEEP, record(Inconclusive, too_many, wide)).0,
-            SettledByInstructions
-        );
-        for needs in [
-            ClaimNeeds::ValidBlocks,
-            ClaimNeeds::AnotherMachine,
-            ClaimNeeds::WorkingServer,
-        ] {
-            let found = joined(STEEP, record(Inconclusive, Some(needs), None));
-            assert_eq!(found, (Inconclusive, Confirmed, Inconclusive), "{needs:?}");
+        let unbounded = record(Inconclusive, Some((None, None)));
+        assert_eq!(joined(STEEP, unbounded).verdict, SettledByInstructions);
+    }
+
+    #[test]
+    fn a_claim_that_could_not_be_measured_is_not_settled() {
+        let mut one_block = record(Verdict::Inconclusive, WIDE);
+        one_block
+            .estimates
+            .push(testing::estimate("steep", Verdict::Inconclusive));
+        let mut cannot_run = one_block.clone();
+        cannot_run.estimates.clear();
+        for lacking in [one_block, cannot_run] {
+            let found = joined(STEEP, lacking.clone());
+            assert_eq!((found.verdict, found.sentence), (lacking.verdict, lacking.sentence));
+            assert_eq!(found.exact.map(|exact| exact.verdict), Some(Verdict::Confirmed));
         }
-        let excluded = record(NotMeasured, Some(ClaimNeeds::WholeStudy), None);
-        assert_eq!(joined(STEEP, excluded).0, NotMeasured);
     }
 
     #[test]
     fn instructions_that_an_interval_excludes_settle_nothing() {
-        for (interval, within, verdict) in [
+        for ((low, high), within, verdict) in [
             ((0.1, 1.97), [Some(true), Some(false)], Verdict::Inconclusive),
             ((0.1, 1.98), [Some(true); 2], Verdict::SettledByInstructions),
             ((0.1, 1.0), [Some(false); 2], Verdict::Inconclusive),
         ] {
-            let open = record(Verdict::Inconclusive, NOISE, Some(interval));
-            let found = join(&claim(STEEP), statistic::find("change").expect("a statistic"), open);
+            let found = joined(STEEP, record(Verdict::Inconclusive, Some((Some(low), Some(high)))));
             let values = found.exact.expect("it has cells").values;
             let found_within: Vec<Option<bool>> = values.iter().map(|value| value.is_within).collect();
             assert_eq!((found_within.as_slice(), found.verdict), (&within[..], verdict));
         }
-        let unbounded = record(Verdict::Inconclusive, NOISE, None);
-        assert_eq!(joined(STEEP, unbounded).0, Verdict::SettledByInstructions);
     }
 
     #[test]
     fn one_number_outside_refutes_and_the_sentence_of_a_settled_claim_says_by_what() {
-        let statistic = statistic::find("change").expect("a statistic");
-        let found = join(
-            &claim(MIXED),
-            statistic,
-            record(Verdict::Inconclusive, NOISE, Some((-3.0, 3.0))),
-        );
+        let found = joined(MIXED, record(Verdict::Inconclusive, WIDE));
         let exact = found.exact.expect("it has cells");
         let verdicts: Vec<Verdict> = exact.values.iter().map(|value| value.verdict).collect();
         assert_eq!(verdicts, [Verdict::Confirmed, Verdict::Refuted]);
@@ -248,7 +241,7 @@ mod tests {
     #[test]
     fn a_claim_without_cells_is_left_as_it_is() {
         let experiment = testing::experiment();
-        let open = record(Verdict::Inconclusive, NOISE, None);
+        let open = record(Verdict::Inconclusive, WIDE);
         let statistic = statistic::find("change").expect("a statistic");
         assert_eq!(join(&experiment.claims[1], statistic, open.clone()), open);
     }

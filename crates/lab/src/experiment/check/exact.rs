@@ -4,7 +4,7 @@ use c10k_record::CostTable;
 use toml::Spanned;
 
 use super::{Check, Checker};
-use crate::experiment::spec::{ClaimSpec, ExactSpec};
+use crate::experiment::spec::{CellPair, ClaimSpec, ExactSpec};
 use crate::measure::{self, Measure};
 use crate::statistic::{self, Statistic};
 use crate::{LabError, guest_tables};
@@ -82,7 +82,7 @@ impl Checker<'_> {
         ))
     }
 
-    fn pair(&self, table: &CostTable, pair: &Spanned<Vec<Spanned<String>>>) -> Check {
+    fn pair(&self, table: &CostTable, pair: &Spanned<CellPair>) -> Check {
         let [from, to] = pair.get_ref().as_slice() else {
             return Err(self.source.error(
                 &pair.span(),
