@@ -12,6 +12,8 @@ pub(crate) fn number(form: Form, unit: &str, value: f64) -> String {
         // An interval over two blocks can be this wide; the digits of such a bound mean nothing.
         Form::Share if value > 10.0 => "over +1000%".to_owned(),
         Form::Share if value < -10.0 => "under -1000%".to_owned(),
+        // No "-0.0%".
+        Form::Share if value.abs() < 0.0005 => "+0.0%".to_owned(),
         Form::Share => format!("{:+.1}%", value * 100.0),
         Form::Factor if value > 1000.0 => "over 1000×".to_owned(),
         Form::Factor if value < 0.001 => "under 0.001×".to_owned(),
@@ -283,6 +285,7 @@ mod tests {
             ["+23.9%", "under -1000%", "over +1000%"]
         );
         assert_eq!(number(Form::Factor, "", 1e6), "over 1000×");
+        assert_eq!([share(-0.00002), share(-0.0006)], ["+0.0%", "-0.1%"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The numbers of a claim in instructions as text for people.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use c10k_record::{AdviceRecord, ClaimRecord, EstimateRecord, ExactRecord, ExactValue, Verdict};
 
@@ -11,10 +11,11 @@ pub(super) fn counted_in(exact: &ExactRecord) -> String {
     format!("{}, Linux {}, emulator {}", exact.table, exact.kernel, exact.emulator)
 }
 
-/// The numbers of a variant; `none` without one.
+/// The numbers of a variant, equal ones once; `none` without one.
 pub(super) fn of_variant(claim: &ClaimRecord, exact: &ExactRecord, variant: &str) -> String {
     let own = exact.values.iter().filter(|value| value.variant == variant);
-    let numbers: Vec<String> = own.map(|value| write(claim, value)).collect();
+    let mut numbers: Vec<String> = own.map(|value| write(claim, value)).collect();
+    numbers.dedup();
     match numbers.as_slice() {
         [] => "none".to_owned(),
         all => all.join(", "),
@@ -23,13 +24,10 @@ pub(super) fn of_variant(claim: &ClaimRecord, exact: &ExactRecord, variant: &str
 
 /// All numbers, by variant.
 pub(super) fn numbers(claim: &ClaimRecord, exact: &ExactRecord) -> String {
-    let mut variants: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for value in &exact.values {
-        variants.entry(&value.variant).or_default().push(write(claim, value));
-    }
+    let variants: BTreeSet<&str> = exact.values.iter().map(|value| value.variant.as_str()).collect();
     let words: Vec<String> = variants
-        .iter()
-        .map(|(variant, numbers)| format!("{variant}: {}", numbers.join(", ")))
+        .into_iter()
+        .map(|variant| format!("{variant}: {}", of_variant(claim, exact, variant)))
         .collect();
     words.join("; ")
 }

@@ -96,14 +96,18 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
         );
     }
     if let Some(exact) = &claim.exact {
+        // Where there are numbers of these blocks, those in instructions stand next to them.
+        let numbers = match claim.estimates.is_empty() {
+            true => format!(". {}", exact::numbers(claim, exact)),
+            false => String::new(),
+        };
         line(
             text,
             format_args!(
-                "{:width$}  In instructions ({}): {}. {}.",
+                "{:width$}  In instructions ({}): {}{numbers}.",
                 "",
                 exact::counted_in(exact),
                 exact.verdict.word(),
-                exact::numbers(claim, exact)
             ),
         );
     }
@@ -137,8 +141,12 @@ mod tests {
         assert_eq!(lines[2], "flat: +5.0% (none; 5 blocks); exact, instructions: +0.2%");
         assert_eq!(
             lines[3],
-            "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2): confirmed. flat: +0.2%."
+            "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2): confirmed."
         );
         assert_eq!(lines.len(), 4, "they agree: {text}");
+        claim.estimates.clear();
+        let mut text = String::new();
+        claim_text(&mut text, &claim, 23);
+        assert!(text.ends_with("emulator 7.2): confirmed. flat: +0.2%.\n"), "{text}");
     }
 }

@@ -217,7 +217,11 @@ pub(super) fn numbers(claim: &ClaimRecord) -> Vec<String> {
 /// Why advice is not given; `None` if it is given.
 pub(super) fn withheld(study: &StudyRecord, advice: &AdviceRecord) -> Option<String> {
     let claim = study.claim(advice.withheld_by.as_deref()?)?;
-    Some(format!("\"{}\" is {} here", claim.text, verdict_of(claim)))
+    let verdict = match claim.verdict {
+        Verdict::SettledByInstructions => format!("{} by instructions", claim.conclusion().word()),
+        other => format!("{} here", verdict(other)),
+    };
+    Some(format!("\"{}\" is {verdict}", claim.text))
 }
 
 /// The claims that advice rests on.
@@ -309,6 +313,18 @@ mod tests {
         let mut claim = testing::settled("flat", Verdict::Refuted);
         assert_eq!(verdict_of(&claim), "settled by instructions: refuted");
         assert!(ground(&claim).starts_with("not "));
+        let mut study = testing::study(vec![claim.clone()]);
+        study.advice = vec![AdviceRecord {
+            when: "it idles".to_owned(),
+            take: "flat".to_owned(),
+            because: Vec::new(),
+            withheld_by: Some("flat".to_owned()),
+            by_instructions: Vec::new(),
+        }];
+        assert_eq!(
+            withheld(&study, &study.advice[0]).as_deref(),
+            Some("\"the claim flat\" is refuted by instructions")
+        );
         assert_eq!(
             numbers(&claim),
             ["settled by instructions (vm/dispatch-cost): flat: +0.2%"]
