@@ -93,9 +93,30 @@ fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/a")
 }
 
+/// The manifest of the recorded study, of which a claim also names cells of the guest's tables.
+fn manifest() -> String {
+    let text = fs::read_to_string(recorded().join("manifest.json")).expect("the recorded study is whole");
+    let mut manifest: Value = serde_json::from_str(&text).expect("it is JSON");
+    let experiment = manifest["experiment"].as_str().expect("the experiment is a text");
+    let claim = experiment.find("id = \"scanning-grows\"").expect("the claim is there");
+    let end = claim + experiment[claim..].find("\n\n").expect("something follows") + 1;
+    let cells = |name: &str| {
+        let cell = |idle| format!("\"event-loop/{name} idle={idle} connection=new\"");
+        format!("cells.{name} = [[{}, {}]]\n", cell(0), cell(2000))
+    };
+    let exact = format!(
+        "[claim.exact]\ntable = \"vm/request-cost\"\n{}{}why = \"A request on a connection of its own.\"\n",
+        cells("select"),
+        cells("poll")
+    );
+    manifest["experiment"] = format!("{}{exact}{}", &experiment[..end], &experiment[end..]).into();
+    manifest.to_string()
+}
+
 /// Draws the report of the recorded study into a folder of its own.
 fn drawn(folder: &Path) -> String {
-    for name in ["manifest.json", "records.ndjson", "calls.ndjson"] {
+    fs::write(folder.join("manifest.json"), manifest()).expect("it can be written");
+    for name in ["records.ndjson", "calls.ndjson"] {
         fs::copy(recorded().join(name), folder.join(name)).expect("the recorded study is whole");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_c10k"))
@@ -167,6 +188,7 @@ fn the_report_is_readable_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_no
     let folder = tempfile::tempdir().expect("a folder");
     let page = drawn(folder.path());
     assert!(page.contains("default-src 'none'"), "the page forbids every request");
+    assert_eq!(page.matches(">exact, instructions</th>").count(), 1, "one claim has cells of the guest");
     let figures = page.matches("<figure>").count();
     assert!(figures >= 3, "the recorded study has its figures");
     for (width, scheme) in [(400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")] {
