@@ -188,7 +188,11 @@ fn the_report_is_readable_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_no
     let folder = tempfile::tempdir().expect("a folder");
     let page = drawn(folder.path());
     assert!(page.contains("default-src 'none'"), "the page forbids every request");
-    assert_eq!(page.matches(">exact, instructions</th>").count(), 1, "one claim has cells of the guest");
+    assert_eq!(
+        page.matches(">exact, instructions</th>").count(),
+        1,
+        "one claim has cells of the guest"
+    );
     let figures = page.matches("<figure>").count();
     assert!(figures >= 3, "the recorded study has its figures");
     for (width, scheme) in [(400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")] {

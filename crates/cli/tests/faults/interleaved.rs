@@ -142,10 +142,10 @@ fn a_server_that_is_killed_between_its_windows_costs_one_window() {
     while running.try_wait().expect("it can be waited for").is_none() {
         assert!(Instant::now() < deadline, "the study goes on without its server");
         let has_record = !study.records().is_empty();
-        let servers = below(running.id()).into_iter().map(|(pid, _)| pid);
-        let poll = servers
-            .filter(|&pid| command_of(pid).contains(" serve ") && command_of(pid).contains("--mechanism poll"))
-            .last();
+        let poll = below(running.id()).into_iter().map(|(pid, _)| pid).find(|&pid| {
+            let command = command_of(pid);
+            command.contains(" serve ") && command.contains("--mechanism poll")
+        });
         if let (None, true, Some(pid)) = (killed, has_record, poll) {
             let sent = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
             assert!(sent.expect("kill is there").success());

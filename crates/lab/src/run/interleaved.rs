@@ -38,10 +38,10 @@ const CALIBRATE_EVERY: Duration = Duration::from_millis(500);
 const WATCH: Duration = Duration::from_millis(300);
 
 /// Above this share of a CPU, a server that has no requests is not idle …
-const RESTLESS: f64 = 0.02;
+const NOT_IDLE: f64 = 0.02;
 
 /// … unless it is less than this in all: the end of its last window may be part of it.
-const RESTLESS_AT_LEAST: Duration = Duration::from_millis(2);
+const NOT_IDLE_AT_LEAST: Duration = Duration::from_millis(2);
 
 /// Why the servers of a plan cannot all run at once; `None` if they can.
 pub(super) fn why_not(plan: &Plan) -> Option<String> {
@@ -104,20 +104,20 @@ impl Pairs {
                 pairs.by_cell.insert(window.id.clone(), pair);
             }
         }
-        pairs.part_with_the_restless(progress);
+        pairs.set_apart_what_is_not_idle(progress);
         pairs
     }
 
     /// Watches all servers while nobody sends, and ends those that use CPU.
-    fn part_with_the_restless(&mut self, progress: &Progress) {
+    fn set_apart_what_is_not_idle(&mut self, progress: &Progress) {
         self.by_cell.values_mut().for_each(Pair::rest);
         std::thread::sleep(WATCH);
-        let restless: Vec<(String, String)> = self
+        let not_idle: Vec<(String, String)> = self
             .by_cell
             .iter()
-            .filter_map(|(id, pair)| Some((id.clone(), pair.why_restless()?)))
+            .filter_map(|(id, pair)| Some((id.clone(), pair.why_not_idle()?)))
             .collect();
-        for (id, reason) in restless {
+        for (id, reason) in not_idle {
             progress.say(&format!("  {id} is measured by itself: {reason}"));
             self.by_cell.remove(&id);
             self.apart.insert(id, reason);
@@ -135,7 +135,7 @@ impl Pairs {
         let Some(window) = cell.window.as_deref() else {
             return by_itself(testbed, plan, cell, context, None);
         };
-        if let Some(reason) = self.by_cell.get(&cell.id).and_then(Pair::why_restless) {
+        if let Some(reason) = self.by_cell.get(&cell.id).and_then(Pair::why_not_idle) {
             self.by_cell.remove(&cell.id);
             self.apart.insert(cell.id.clone(), reason);
         }
@@ -264,11 +264,11 @@ impl Pair {
     }
 
     /// What is wrong if the server has used CPU since it has nothing to do.
-    fn why_restless(&self) -> Option<String> {
+    fn why_not_idle(&self) -> Option<String> {
         let (before, now) = self.rested.zip(self.run_time())?;
         let used = now.run_time.saturating_sub(before.run_time);
         let share = used.as_secs_f64() / now.at.duration_since(before.at).as_secs_f64().max(f64::MIN_POSITIVE);
-        (share > RESTLESS && used > RESTLESS_AT_LEAST)
+        (share > NOT_IDLE && used > NOT_IDLE_AT_LEAST)
             .then(|| format!("without requests its server uses {:.1}% of a CPU", 100.0 * share))
     }
 }

@@ -322,76 +322,78 @@ fn cells_of_the_guest_are_read_for_each_statistic_that_two_numbers_give() {
     parse(&other("\"ratio\"\nagainst = \"a\"")).expect("a ratio of two variants");
 }
 
+/// What is right, what is wrong, the line that the error names, its cause and its remedy.
+const MISTAKES_IN_CELLS: &[(&str, &str, usize, &str, &str)] = &[
+    (
+        "vm/dispatch-cost",
+        "dispatch-cost",
+        25,
+        "no table 'dispatch-cost'",
+        "vm/dispatch-cost, vm/peers",
+    ),
+    (
+        "idle=5000",
+        "idle=10000",
+        26,
+        "no cell 'poll idle=10000 active=1'",
+        "poll idle=1000 active=1",
+    ),
+    (
+        "\"poll idle=10",
+        "\"pol idle=10",
+        26,
+        "no cell 'pol idle=10 active=1'",
+        "idle=10 active=1",
+    ),
+    ("idle=5000", "idle=10", 26, "with itself", "two cells"),
+    (
+        ", \"poll idle=5000 active=1\"",
+        "",
+        26,
+        "1 cells where two are due",
+        "[FROM, TO]",
+    ),
+    (
+        "cells.a = ",
+        "cells.b = ",
+        26,
+        "not about the variant 'b'",
+        "cells of: a",
+    ),
+    (
+        "[[\"poll idle=10 active=1\", \"poll idle=5000 active=1\"]]",
+        "[]",
+        25,
+        "no cells of the variant 'a'",
+        "cells.a",
+    ),
+    (
+        "\"change\"",
+        "\"slope\"",
+        19,
+        "do not give the statistic 'slope'",
+        "change, factor, ratio",
+    ),
+    (
+        "cpu-us-per-request",
+        "response-ms",
+        20,
+        "nothing about 'response-ms'",
+        "cpu-us-per-request",
+    ),
+    (
+        "\"One event.\"",
+        "\" \"",
+        27,
+        "'why' says nothing",
+        "what the cells are",
+    ),
+    ("why = ", "because = ", 27, "because", "docs/method.md"),
+];
+
 #[test]
 fn a_mistake_in_the_cells_of_the_guest_is_found_where_it_is() {
-    let cases = [
-        (
-            "vm/dispatch-cost",
-            "dispatch-cost",
-            25,
-            "no table 'dispatch-cost'",
-            "vm/dispatch-cost, vm/peers",
-        ),
-        (
-            "idle=5000",
-            "idle=10000",
-            26,
-            "no cell 'poll idle=10000 active=1'",
-            "poll idle=1000 active=1",
-        ),
-        (
-            "\"poll idle=10",
-            "\"pol idle=10",
-            26,
-            "no cell 'pol idle=10 active=1'",
-            "idle=10 active=1",
-        ),
-        ("idle=5000", "idle=10", 26, "with itself", "two cells"),
-        (
-            ", \"poll idle=5000 active=1\"",
-            "",
-            26,
-            "1 cells where two are due",
-            "[FROM, TO]",
-        ),
-        (
-            "cells.a = ",
-            "cells.b = ",
-            26,
-            "not about the variant 'b'",
-            "cells of: a",
-        ),
-        (
-            "[[\"poll idle=10 active=1\", \"poll idle=5000 active=1\"]]",
-            "[]",
-            25,
-            "no cells of the variant 'a'",
-            "cells.a",
-        ),
-        (
-            "\"change\"",
-            "\"slope\"",
-            19,
-            "do not give the statistic 'slope'",
-            "change, factor, ratio",
-        ),
-        (
-            "cpu-us-per-request",
-            "response-ms",
-            20,
-            "nothing about 'response-ms'",
-            "cpu-us-per-request",
-        ),
-        (
-            "\"One event.\"",
-            "\" \"",
-            27,
-            "'why' says nothing",
-            "what the cells are",
-        ),
-        ("why = ", "because = ", 27, "because", "docs/method.md"),
-    ];
-    for (right, wrong, line, cause, remedy) in cases {
+    for (right, wrong, line, cause, remedy) in MISTAKES_IN_CELLS {
         let text = with_cells().replacen(right, wrong, 1);
         assert_ne!(text, with_cells(), "the case does not change the text: {right}");
         let error = parse(&text).expect_err(wrong).to_string();
