@@ -61,7 +61,7 @@ const CELL_OVERHEAD_S: f64 = 0.2;
 
 /// Time to read the meters, to wait for the last replies, and to watch the CPU without a server from time to time, seconds.
 /// It is used for the expected duration only.
-const WINDOW_OVERHEAD_S: f64 = 0.02;
+const WINDOW_OVERHEAD_S: f64 = 0.03;
 
 impl CellTime {
     /// Expected duration of a cell with that many connections.
