@@ -7,7 +7,7 @@ use c10k_record::{CellRecord, CheapestRecord, CheapestRow, NoiseFloor};
 
 use super::scale::interval;
 use crate::measure::{self, Measure};
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::results::Results;
 use crate::statistic::Form;
 use crate::stats::{self, Interval};
@@ -40,8 +40,9 @@ impl Cost<'_> {
     }
 }
 
-/// Compares the variants at the last level of each axis with the cheapest of them. `None` where there are fewer than two, where
-/// one of them leaves requests unanswered, and where no two have two valid blocks in common.
+/// Compares the variants at the last level of each axis with the cheapest of them: those that do the same as the first variant,
+/// under the same load. `None` where there are fewer than two, where one of them leaves requests unanswered, and where no two have
+/// two valid blocks in common.
 pub(crate) fn cheapest(plan: &Plan, records: &[CellRecord], floor: Option<&NoiseFloor>) -> Option<CheapestRecord> {
     let measure = measure::find(MEASURE)?;
     let results = Results::new(plan, records);
@@ -95,14 +96,14 @@ pub(crate) fn cheapest(plan: &Plan, records: &[CellRecord], floor: Option<&Noise
 /// What each variant that was measured at `last` costs there. `None` where one leaves requests unanswered.
 fn costs<'p>(plan: &'p Plan, results: &Results, last: &[usize], measure: &Measure) -> Option<Vec<Cost<'p>>> {
     let answered = measure::find("answered-share")?;
+    let measured = || {
+        let variants = plan.variants.iter().enumerate();
+        let originals = variants.filter(|(_, row)| row.control_of.is_none());
+        originals.filter_map(|(variant, row)| Some((variant, row, plan.cell(variant, last)?)))
+    };
+    let (.., first) = measured().next()?;
     let mut costs = Vec::new();
-    for (variant, row) in plan
-        .variants
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| row.control_of.is_none())
-    {
-        let Some(cell) = plan.cell(variant, last) else { continue };
+    for (variant, row, cell) in measured().filter(|(.., cell)| is_same_demand(cell, first)) {
         let answered: Vec<f64> = results.values(&cell.id, answered).into_values().collect();
         let Some(answered) = stats::median(&answered) else {
             continue;
@@ -118,6 +119,15 @@ fn costs<'p>(plan: &'p Plan, results: &Results, last: &[usize], measure: &Measur
         });
     }
     (costs.len() >= 2).then_some(costs)
+}
+
+/// Whether two servers get the same requests and have the same work to do for each.
+fn is_same_demand(one: &Cell, other: &Cell) -> bool {
+    let demand = |cell: &Cell| {
+        let work = cell.server_flags.iter().skip_while(|flag| *flag != "--work").nth(1);
+        (cell.load_flags.clone(), cell.path.clone(), work.cloned())
+    };
+    demand(one) == demand(other)
 }
 
 /// The most that a variant costs in comparison with any other, in the middle of the blocks: at most 1 for the cheapest.
@@ -177,6 +187,27 @@ mod tests {
             steep.ratio_low > Some(1.03) && steep.ratio_high < Some(3.0),
             "{steep:?}"
         );
+    }
+
+    #[test]
+    fn a_variant_with_another_load_or_another_work_is_not_compared() {
+        let plan = |options: &str| {
+            let variant = format!("name = \"steep\"\n{options}");
+            let text = testing::EXPERIMENT.replacen("name = \"steep\"\n", &variant, 1);
+            let source = crate::experiment::Source {
+                file: "t.toml".to_owned(),
+                text,
+            };
+            let experiment = crate::experiment::Experiment::parse(&source).expect("nothing is wrong with it");
+            Plan::resolve(&experiment, &Choices::default(), Some(1000.0)).expect("it resolves")
+        };
+        let records: Vec<CellRecord> = (0..4)
+            .flat_map(|block| ["flat", "steep"].map(|name| (name, block)))
+            .map(|(name, block)| testing::record(&format!("{name} idle=20 rate=10%"), block, 0.1))
+            .collect();
+        assert!(cheapest(&plan(""), &records, None).is_some());
+        assert_eq!(cheapest(&plan("load = { connections = 9 }\n"), &records, None), None);
+        assert_eq!(cheapest(&plan("load = { path = \"/bytes/7\" }\n"), &records, None), None);
     }
 
     #[test]

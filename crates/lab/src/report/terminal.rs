@@ -86,12 +86,13 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
         line(
             text,
             format_args!(
-                "{:width$}    {}: {} ({}; {} blocks){own_verdict}{exact}",
+                "{:width$}    {}: {} ({}; {} {}){own_verdict}{exact}",
                 "",
                 estimate.of,
                 words::value(claim, estimate),
                 words::interval(claim, estimate),
                 estimate.blocks,
+                if estimate.blocks == 1 { "block" } else { "blocks" },
             ),
         );
     }
@@ -138,7 +139,7 @@ mod tests {
         claim_text(&mut text, &claim, 23);
         let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
         assert_eq!(lines[0], "settled by instructions  the claim flat");
-        assert_eq!(lines[2], "flat: +5.0% (none; 5 blocks); exact, instructions: +0.2%");
+        assert_eq!(lines[2], "flat: +5.0% (no interval; 5 blocks); exact, instructions: +0.2%");
         assert_eq!(
             lines[3],
             "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2): confirmed."

@@ -85,12 +85,12 @@ pub(super) fn interval(claim: &ClaimRecord, estimate: &EstimateRecord) -> String
     interval_of(claim.test.form, &estimate.unit, estimate.low.zip(estimate.high))
 }
 
-/// An interval from its two ends; `none` without them.
+/// An interval from its two ends.
 pub(super) fn interval_of(form: Form, unit: &str, ends: Option<(f64, f64)>) -> String {
     let write = |value| number(form, unit, value);
     match ends {
         Some((low, high)) => format!("{} … {}", write(low), write(high)),
-        None => "none".to_owned(),
+        None => "no interval".to_owned(),
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
         let mut estimate = estimate(1);
         assert_eq!(
             (value(&claim, &estimate).as_str(), interval(&claim, &estimate).as_str()),
-            ("+5.0%", "none")
+            ("+5.0%", "no interval")
         );
         (estimate.low, estimate.high) = (Some(-0.5), Some(0.6));
         assert_eq!(interval(&claim, &estimate), "-50.0% … +60.0%");
