@@ -9,7 +9,7 @@ fn a_server_that_never_listens_is_waited_for_once_and_its_cells_fail() {
     // Nothing listens on port 1, which is not assigned to programs that ask for any free port.
     let silent = r#"{ command = ["sleep", "600"], url = "http://127.0.0.1:1" }"#;
     let study = Study::new(&[("silent", silent), ("own", OWN)]);
-    let output = study.run(&["--budget", "1s"]);
+    let output = study.run(&["--budget", "2s"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let records = study.records();
     let failed: Vec<_> = records.iter().filter(|record| record.variant == "silent").collect();
