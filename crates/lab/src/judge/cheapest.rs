@@ -207,7 +207,10 @@ mod tests {
             .collect();
         assert!(cheapest(&plan(""), &records, None).is_some());
         assert_eq!(cheapest(&plan("load = { connections = 9 }\n"), &records, None), None);
-        assert_eq!(cheapest(&plan("load = { path = \"/bytes/7\" }\n"), &records, None), None);
+        assert_eq!(
+            cheapest(&plan("load = { path = \"/bytes/7\" }\n"), &records, None),
+            None
+        );
     }
 
     #[test]

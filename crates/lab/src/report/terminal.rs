@@ -139,7 +139,10 @@ mod tests {
         claim_text(&mut text, &claim, 23);
         let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
         assert_eq!(lines[0], "settled by instructions  the claim flat");
-        assert_eq!(lines[2], "flat: +5.0% (no interval; 5 blocks); exact, instructions: +0.2%");
+        assert_eq!(
+            lines[2],
+            "flat: +5.0% (no interval; 5 blocks); exact, instructions: +0.2%"
+        );
         assert_eq!(
             lines[3],
             "In instructions (vm/dispatch-cost, Linux 6.1.0, emulator 7.2): confirmed."
