@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use c10k_event::Waker;
 use c10k_sys::termination::TerminationSignals;
@@ -11,6 +12,9 @@ use rustix::event::EventfdFlags;
 use tokio::sync::Notify;
 
 use crate::ServeError;
+
+/// The pause before the signals are waited for again after that has failed.
+const WAIT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A request to drain and end, which the server's workers share. Clones are the same request.
 #[derive(Debug, Clone, Default)]
@@ -92,8 +96,12 @@ impl Stop {
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                while signals.wait().is_ok() {
-                    stop.request();
+                loop {
+                    match signals.wait() {
+                        Ok(_) => stop.request(),
+                        // Without this thread the signals would stay blocked, and nothing but SIGKILL would end the server.
+                        Err(_) => std::thread::sleep(WAIT_AGAIN),
+                    }
                 }
             })
             .map_err(failed("clone"))?;
