@@ -34,8 +34,8 @@ const PER_PAIR: u64 = 16 << 20;
 /// How often the server's CPU is watched without a server: a part of the time, but often enough for a drift of its clock.
 const CALIBRATE_EVERY: Duration = Duration::from_millis(500);
 
-/// How long all servers are watched for CPU time that no request has caused, before the first block, and how often: the ends
-/// of connecting may take a server some time.
+/// How long all servers are watched for CPU time that no request has caused, before the first block, and how often: one that is
+/// idle in any of these times may share the CPU.
 const WATCH: Duration = Duration::from_millis(300);
 const WATCHES: u32 = 5;
 
@@ -112,19 +112,23 @@ impl Pairs {
 
     /// Watches all servers while nobody sends, and ends those that go on using CPU.
     fn set_apart_what_is_not_idle(&mut self, progress: &Progress) {
-        let mut not_idle: Vec<(String, String)> = Vec::new();
+        // A server that works once a second, for its timers, is idle in some of these times.
+        let mut not_idle: Option<BTreeMap<String, String>> = None;
         for _ in 0..WATCHES {
             self.by_cell.values_mut().for_each(Pair::rest);
             std::thread::sleep(WATCH);
             let pairs = self.by_cell.iter();
-            not_idle = pairs
+            let now: BTreeMap<String, String> = pairs
+                .filter(|(id, _)| not_idle.as_ref().is_none_or(|before| before.contains_key(*id)))
                 .filter_map(|(id, pair)| Some((id.clone(), pair.why_not_idle()?)))
                 .collect();
-            if not_idle.is_empty() {
+            let are_idle = now.is_empty();
+            not_idle = Some(now);
+            if are_idle {
                 break;
             }
         }
-        for (id, reason) in not_idle {
+        for (id, reason) in not_idle.unwrap_or_default() {
             progress.say(&format!("  {id} is measured by itself: {reason}"));
             self.by_cell.remove(&id);
             self.apart.insert(id, reason);
