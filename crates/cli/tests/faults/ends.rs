@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use c10k_record::{CellStatus, ClaimNeeds, SetRecord, StudyRecord, Verdict, read};
 
-use crate::support::{OWN, Study, c10k, free_port, records, said};
+use crate::support::{self, OWN, Study, c10k, free_port, records, said};
 
 const SECOND: &str = r#"{ model = "event-loop", mechanism = "poll" }"#;
 
@@ -261,10 +261,7 @@ fn an_interrupted_study_prints_the_command_that_resumes_it() {
             assert!(Instant::now() < deadline, "{signal}: nothing is measured");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let sent = Command::new("kill")
-            .args(["-s", signal, &running.id().to_string()])
-            .status();
-        assert!(sent.expect("kill is there").success());
+        support::signal(signal, running.id());
         let output = running.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), None, "{signal}: {}", said(&output));
         let said = said(&output);
@@ -278,11 +275,7 @@ fn an_interrupted_study_prints_the_command_that_resumes_it() {
                 .args(["-c", resume])
                 .output()
                 .expect("there is a shell");
-            assert!(
-                resumed.status.code() < Some(2),
-                "{resume}: {}",
-                crate::support::said(&resumed)
-            );
+            assert!(resumed.status.code() < Some(2), "{resume}: {}", support::said(&resumed));
         }
     }
     let cells: std::collections::BTreeSet<_> = records(&out)
@@ -309,10 +302,7 @@ fn a_study_that_is_interrupted_before_it_is_planned_has_nothing_to_resume() {
         assert!(Instant::now() < deadline, "the server is not started");
         std::thread::sleep(Duration::from_millis(2));
     }
-    let sent = Command::new("kill")
-        .args(["-s", "INT", &running.id().to_string()])
-        .status();
-    assert!(sent.expect("kill is there").success());
+    support::signal("INT", running.id());
     let output = running.wait_with_output().expect("it ends");
     let said = said(&output);
     assert!(

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use c10k_record::{CellRecord, CellStatus, Manifest};
 
 use crate::processes::{all_gone, below, command_of};
-use crate::support::{OWN, Study, WINDOWS, external, said};
+use crate::support::{self, OWN, Study, WINDOWS, external, said};
 
 const POLL: &str = r#"{ model = "event-loop", mechanism = "poll" }"#;
 
@@ -147,8 +146,7 @@ fn a_server_that_is_killed_between_its_windows_costs_one_window() {
             command.contains(" serve ") && command.contains("--mechanism poll")
         });
         if let (None, true, Some(pid)) = (killed, has_record, poll) {
-            let sent = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
-            assert!(sent.expect("kill is there").success());
+            support::signal("KILL", pid);
             killed = Some(pid);
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -177,10 +175,7 @@ fn whatever_signal_ends_a_study_of_windows_nothing_of_it_is_left() {
             seen.extend(below(running.id()).into_iter().map(|(pid, _)| pid));
             std::thread::sleep(Duration::from_millis(2));
         }
-        let sent = Command::new("kill")
-            .args(["-s", signal, &running.id().to_string()])
-            .status();
-        assert!(sent.expect("kill is there").success());
+        support::signal(signal, running.id());
         let status = running.wait().expect("it can be waited for");
         assert_eq!(status.signal(), Some(number), "{signal}");
         all_gone(&seen, signal);

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use c10k_record::CellStatus;
 
 use crate::processes::{all_gone, below, command_of, gone};
-use crate::support::{OWN, Study, external, free_port, said};
+use crate::support::{self, OWN, Study, external, free_port, said};
 
 /// A server that leaves a process of another session behind.
 fn leaving() -> String {
@@ -34,9 +33,7 @@ fn whatever_signal_ends_a_study_nothing_of_it_is_left() {
             assert!(Instant::now() < deadline, "{commands:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let pid = running.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.expect("kill is there").success());
+        support::signal(signal, running.id());
         let status = running.wait().expect("it can be waited for");
         assert_eq!(status.signal(), Some(number), "{signal}");
         if number != 9 {

@@ -153,3 +153,9 @@ pub(crate) fn external(first: &str) -> String {
         env!("CARGO_BIN_EXE_c10k")
     )
 }
+
+/// Sends a signal to a process that is running.
+pub(crate) fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.expect("kill is there").success(), "{name} to {pid}");
+}

@@ -21,7 +21,7 @@ use super::metering::{Also, Metered, Watched, meter, opened};
 use super::process::Program;
 use super::server::Server;
 use super::testbed::Testbed;
-use crate::plan::{Cell, ExternalServer, Plan};
+use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
 
 /// Memory that an open connection takes in the kernel and in both programs, bytes: about twice what 90,000 connections of
@@ -231,7 +231,7 @@ struct Rest {
 impl Pair {
     fn start(testbed: &Testbed, plan: &Plan, window: &Cell, record: &mut CellRecord) -> Result<Self, CellFailure> {
         cell::check_limits(testbed, window)?;
-        let external: Option<&ExternalServer> = plan.variants[window.variant].external.as_ref();
+        let external = plan.variants[window.variant].external.as_ref();
         let strays = Strays::unwatched();
         let mut server = Server::start(testbed, window, external, Vec::new(), strays, record)?;
         let workers = Watched::before_load(&server);
