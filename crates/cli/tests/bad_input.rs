@@ -1,10 +1,15 @@
 //! Every mistake on the command line is one line that names operation, cause and remedy, and exit code 2.
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
+
+use ports::free_port;
 
 fn c10k(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_c10k"))
@@ -87,12 +92,10 @@ fn a_url_that_is_not_one_is_refused() {
 
 #[test]
 fn a_server_that_does_not_listen_is_named() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port is free");
+    let address = format!("127.0.0.1:{}", free_port());
     refused(
-        &["load", &format!("http://{port}/"), "--duration", "1s"],
-        &[&port.to_string(), "refused"],
+        &["load", &format!("http://{address}/"), "--duration", "1s"],
+        &[&address, "refused"],
     );
 }
 

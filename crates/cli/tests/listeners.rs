@@ -109,15 +109,11 @@ fn is_served(mut stream: impl Read + Write) {
 
 /// A listener that lets others share its port.
 fn sharing_listener() -> TcpListener {
-    // The port is chosen by a listener that is gone before it is taken again.
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("bound");
-    drop(free);
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
     sockopt::set_socket_reuseaddr(&socket, true).expect("an option");
     sockopt::set_socket_reuseport(&socket, true).expect("an option");
-    bind(&socket, &address).expect("a free port");
+    bind(&socket, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     listen(&socket, 16).expect("a bound socket");
     TcpListener::from(socket)
 }

@@ -1,5 +1,6 @@
 //! `c10k serve` as a process: what it prints, and how it ends.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -81,7 +82,7 @@ fn an_option_that_the_model_does_not_have_is_refused() {
 #[test]
 fn the_first_line_names_the_model_and_its_mechanism_if_it_has_one() {
     for model in Model::all().filter(|model| model.availability().is_ok()) {
-        let mut server = serve(&["--model", model.name()])
+        let mut server = serve(&["--model", model.name(), "--listen", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -127,6 +128,45 @@ fn two_records_frame_a_run() {
         );
         assert_eq!(server.wait().expect("our child").code(), Some(0));
     }
+}
+
+/// With `poll` each wake-up costs CPU for every connection, even if they are all idle.
+#[test]
+fn a_server_that_nobody_uses_hardly_wakes() {
+    for arguments in [["--mechanism", "poll"], ["--model", "io-uring"]] {
+        let mut server = serve(&[["--json", "--listen", "127.0.0.1:0"].as_slice(), &arguments].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut records = BufReader::new(server.stdout.take().expect("piped"));
+        let ServeRecord::Listening { address, pid, .. } = record(&mut records) else {
+            panic!("not the listening record")
+        };
+        let mut client = TcpStream::connect(&address).expect("it listens");
+        client
+            .write_all(b"GET /bytes/2 HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("it reads");
+        let started = client.read(&mut [0; 4096]).expect("it answers");
+        // It wakes once more, to report what it has counted. On a loaded machine that may be late.
+        thread::sleep(Duration::from_secs(2));
+        let before = switches(pid);
+        thread::sleep(Duration::from_secs(4));
+        let wakes = switches(pid) - before;
+        end(&server, "TERM");
+        assert_eq!(server.wait().expect("our child").code(), Some(0));
+        assert!(started > 0 && wakes <= 1, "{arguments:?}: {wakes}");
+    }
+}
+
+/// How often the threads of a process have begun to wait.
+fn switches(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let status = threads.map(|thread| fs::read_to_string(thread.expect("a thread").path().join("status")));
+    let lines = status.map(|text| text.expect("the thread runs")).collect::<String>();
+    let values = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    values.map(|value| value.trim().parse::<u64>().expect("a number")).sum()
 }
 
 fn end(server: &Child, signal: &str) {

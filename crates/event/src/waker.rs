@@ -41,7 +41,7 @@ impl Waker {
     ///
     /// # Errors
     /// [`WakerError::WrongContext`] in a forked child; [`WakerError::Wake`] if the kernel refuses the write, which is not
-    /// expected.
+    /// expected. The next call then tries again.
     pub fn wake(&self) -> Result<(), WakerError> {
         if !self.channel.process.is_this() {
             return Err(WakerError::WrongContext(WrongContext::Process));
@@ -55,7 +55,11 @@ impl Waker {
                 // A full channel is readable, which is enough.
                 Ok(_) | Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(WakerError::Wake(errno)),
+                Err(errno) => {
+                    // So that the next call tries again.
+                    self.channel.pending.store(false, Ordering::Release);
+                    return Err(WakerError::Wake(errno));
+                }
             }
         }
     }

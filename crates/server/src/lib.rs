@@ -31,8 +31,8 @@
 //!   interest set until a connection is closed or a tenth of a second ([`Deadlines::back_off`]) has passed. An acceptor
 //!   thread or process waits in the same way, and is woken by the end of a connection in any thread or process. Accepting
 //!   never spins.
-//! - **Stopping.** A [`Stop`] takes effect within a second even if the mechanism loses every event. The backlog is accepted and
-//!   the listener closed. Every connection that has a request gets its reply, with `Connection: close`. A connection without
+//! - **Stopping.** A [`Stop`] takes effect within 16 seconds even if the mechanism loses every event. The backlog is accepted
+//!   and the listener closed. Every connection that has a request gets its reply, with `Connection: close`. A connection without
 //!   a request gets a short grace, since one may be on its way; then the server ends the stream. No connection is reset before
 //!   the drain deadline.
 //!

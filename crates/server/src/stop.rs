@@ -48,8 +48,7 @@ impl Stop {
         let wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         for waker in &*wakers {
             match waker {
-                // A loop that cannot be woken checks the request within a second.
-                Wake::Loop(waker) => drop(waker.wake()),
+                Wake::Loop(waker) => wake(waker),
                 Wake::Task(notify) => notify.notify_one(),
             }
         }
@@ -124,6 +123,12 @@ impl Stop {
             self.request();
         }
     }
+}
+
+/// Wakes a loop. The kernel has no reason to refuse the write. If it does so twice, the loop looks by itself: within a second
+/// if it handles events, within 16 seconds otherwise.
+pub(crate) fn wake(waker: &Waker) {
+    drop(waker.wake().or_else(|_| waker.wake()));
 }
 
 fn failed(call: &'static str) -> impl Fn(io::Error) -> ServeError {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use c10k_record::{CellStatus, ClaimNeeds, SetRecord, StudyRecord, Verdict, read};
 
-use crate::support::{self, OWN, Study, c10k, free_port, records, said};
+use crate::ports::free_port;
+use crate::support::{self, OWN, Study, c10k, records, said};
 
 const SECOND: &str = r#"{ model = "event-loop", mechanism = "poll" }"#;
 

@@ -7,6 +7,8 @@ mod ends;
 mod interleaved;
 mod killed;
 mod outlive;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/processes.rs"]
 mod processes;
 mod support;

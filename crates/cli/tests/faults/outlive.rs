@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use c10k_record::CellStatus;
 
+use crate::ports::free_port;
 use crate::processes::{all_gone, below, command_of, gone};
-use crate::support::{self, OWN, Study, external, free_port, said};
+use crate::support::{self, OWN, Study, external, said};
 
 /// A server that leaves a process of another session behind.
 fn leaving() -> String {

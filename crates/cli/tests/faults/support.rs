@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use c10k_record::{CellRecord, read};
 use tempfile::TempDir;
 
+use crate::ports::free_port;
+
 /// A study of one cell for each variant, with limits that only a hang reaches.
 const EXPERIMENT: &str = r#"
 name = "small"
@@ -138,12 +140,6 @@ pub(crate) fn c10k(arguments: &[&str]) -> Output {
 
 /// One of our own servers.
 pub(crate) const OWN: &str = r#"{ model = "event-loop", mechanism = "epoll-level" }"#;
-
-/// A port that nothing listens on now.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
-}
 
 /// A server that is not ours: a shell that does `first` and then becomes a server.
 pub(crate) fn external(first: &str) -> String {

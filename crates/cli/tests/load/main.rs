@@ -3,6 +3,8 @@
 mod ending;
 mod exports;
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 mod shapes;
 mod support;
 mod windows;

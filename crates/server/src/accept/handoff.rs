@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use c10k_event::Waker;
 
+use crate::stop::wake;
+
 /// The queue of one loop.
 #[derive(Debug, Default)]
 pub(crate) struct HandoffQueue(Mutex<Queued>);
@@ -42,8 +44,7 @@ impl HandoffQueue {
         let mut queued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut queued);
         if let Some(waker) = &queued.waker {
-            // A loop that cannot be woken looks at its queue within a second.
-            let _ = waker.wake();
+            wake(waker);
         }
     }
 }

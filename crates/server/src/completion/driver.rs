@@ -84,6 +84,8 @@ struct RingLoop {
     acceptor: RingAcceptor,
     worker: WorkerContext,
     wheel: Wheel<Key>,
+    /// Whether the last turn had nothing to do, so that nothing is left to be reported.
+    idle: bool,
     /// Connections whose send was queued in this turn. Most have sent by the next one.
     sending: Vec<u32>,
     /// Output buffers for later.
@@ -112,6 +114,7 @@ impl RingLoop {
             acceptor: RingAcceptor::open(listener, config.accept).map_err(failed("ioctl"))?,
             worker,
             wheel: Wheel::new(),
+            idle: false,
             sending: Vec::new(),
             spare: Vec::new(),
         })
@@ -135,9 +138,11 @@ impl RingLoop {
         }
         let sending = std::mem::take(&mut self.sending);
         let accepted = self.worker.core.stats.accepted;
+        self.idle = sending.is_empty();
         for _ in 0..COMPLETIONS_PER_TURN {
             let Some(completion) = self.ring.pop() else { break };
             self.worker.core.stats.events += 1;
+            self.idle = false;
             self.complete(completion);
         }
         let stats = &mut self.worker.core.stats;
@@ -164,9 +169,14 @@ impl RingLoop {
     }
 
     fn wait(&mut self) -> Result<(), ServeError> {
+        let timeout = if self.idle && !self.worker.core.waits_for_time() {
+            self.wheel.idle_timeout(&mut self.connections)
+        } else {
+            self.wheel.timeout().min(self.worker.core.until_accepting())
+        };
         let stats = &mut self.worker.core.stats;
         stats.overflows += u64::from(self.ring.overflowed());
-        match self.ring.enter(Some(self.wheel.timeout())) {
+        match self.ring.enter(Some(timeout)) {
             Ok(false) => Ok(()),
             Ok(true) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => {
                 stats.waits += 1;
@@ -479,6 +489,7 @@ impl RingLoop {
     fn expire(&mut self) {
         self.wheel.advance(self.worker.core.now());
         while let Some(key) = self.wheel.next_passed(&mut self.connections) {
+            self.idle = false;
             self.expired(key.slot());
         }
     }

@@ -105,6 +105,20 @@ impl WorkerCore {
         self.now < self.accept_at
     }
 
+    /// How long a wait may last for the sake of a pause in accepting.
+    pub(crate) fn until_accepting(&self) -> Duration {
+        if self.accepting_is_paused() {
+            self.time_until(self.accept_at)
+        } else {
+            Duration::MAX
+        }
+    }
+
+    /// Whether the worker waits for a moment that is no deadline of a connection: the end of the drain, or of a pause.
+    pub(crate) fn waits_for_time(&self) -> bool {
+        self.is_draining() || self.accepting_is_paused()
+    }
+
     /// Whether another connection may be accepted when `open` are open.
     pub(crate) fn may_accept(&self, open: usize) -> bool {
         !self.accepting_is_paused() && self.room(open) > 0

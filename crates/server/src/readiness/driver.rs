@@ -100,6 +100,8 @@ struct EventLoop {
     wheel: Wheel<Key>,
     /// Connections that are to have another turn.
     again: Vec<Key>,
+    /// Whether the last turn had nothing to do, so that nothing is left to be reported.
+    idle: bool,
     /// The rescans of the set so far.
     rescans: u64,
 }
@@ -130,14 +132,14 @@ impl EventLoop {
             more_to_accept: false,
             wheel: Wheel::new(),
             again: Vec::new(),
+            idle: false,
             rescans: 0,
         })
     }
 
     /// Waits once, and handles what the wait returns.
     fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
-        let busy = self.more_to_accept || !self.again.is_empty();
-        let timeout = if busy { Duration::ZERO } else { self.wheel.timeout() };
+        let timeout = self.timeout();
         self.set.next_events(events, Some(timeout))?;
         self.worker.refresh();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
@@ -153,7 +155,9 @@ impl EventLoop {
         // A rescan with `select` reports data and the end of the input as the same thing, and only once.
         let rescanned = self.set.counters().rescans > self.rescans;
         self.rescans = self.set.counters().rescans;
+        self.idle = !accept_again && again.is_empty() && !events.woken();
         while let Some(event) = self.set.take(events) {
+            self.idle = false;
             if matches!(self.listener, ListenerState::Watched(key) if key == event.key) {
                 self.accept();
                 continue;
@@ -174,6 +178,17 @@ impl EventLoop {
         self.expire();
         self.watch_listener_again();
         Ok(())
+    }
+
+    /// How long the next wait may last.
+    fn timeout(&mut self) -> Duration {
+        if self.more_to_accept || !self.again.is_empty() {
+            Duration::ZERO
+        } else if self.idle && !self.worker.core.waits_for_time() {
+            self.wheel.idle_timeout(&mut self.set)
+        } else {
+            self.wheel.timeout().min(self.worker.core.until_accepting())
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -291,6 +306,7 @@ impl EventLoop {
     fn expire(&mut self) {
         self.wheel.advance(self.worker.core.now());
         while let Some(key) = self.wheel.next_passed(&mut self.set) {
+            self.idle = false;
             if let Some(Source::Connection(connection)) = self.set.get_mut(key) {
                 let action = connection.expire(&mut self.worker);
                 self.finish_turn(key, action);

@@ -9,9 +9,13 @@ use super::clock::{TICK, Tick};
 
 const SLOTS: usize = 1024;
 
-/// How many ticks ahead [`Wheel::timeout`] looks. A loop wakes at least this often, so it sees a
-/// [`Stop`](crate::Stop) within a second even if no event reports it.
-const LOOK_AHEAD: u32 = 16;
+/// How many ticks a loop that handles events waits at most: a second. Then it reports what it has counted.
+const LONGEST_WAIT: u32 = 16;
+
+/// How many ticks a loop waits at most that had nothing to do after its last wait: 16 seconds. Every wait of `select` or
+/// `poll` costs CPU for each connection, so a server that is not used should seldom wait anew. By then it sees a
+/// [`Stop`](crate::Stop) even if no event reports it.
+const LONGEST_IDLE_WAIT: u32 = 256;
 
 /// The deadline of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -107,12 +111,38 @@ impl<K: Copy> Wheel<K> {
         None
     }
 
-    /// How long a wait may last.
+    /// How long a loop that handles events may wait. Entries that no longer stand for a deadline end the wait too.
     pub(crate) fn timeout(&self) -> Duration {
-        let ahead = (1..LOOK_AHEAD)
+        let ahead = (1..LONGEST_WAIT)
             .find(|ahead| !self.slots[(self.seen.0 + ahead) as usize % SLOTS].is_empty())
-            .unwrap_or(LOOK_AHEAD);
+            .unwrap_or(LONGEST_WAIT);
         TICK * ahead
+    }
+
+    /// How long a loop may wait that has nothing to do. Takes out the entries that no longer stand for a deadline.
+    pub(crate) fn idle_timeout(&mut self, connections: &mut impl Deadlined<K>) -> Duration {
+        let ahead = (1..LONGEST_IDLE_WAIT)
+            .find(|ahead| self.has_deadline(Tick(self.seen.0 + ahead), connections))
+            .unwrap_or(LONGEST_IDLE_WAIT);
+        TICK * ahead
+    }
+
+    /// Whether a deadline passes at this tick. Entries before it that stand for no deadline, or for a later one, leave the
+    /// slot.
+    fn has_deadline(&mut self, tick: Tick, connections: &mut impl Deadlined<K>) -> bool {
+        while let Some(&key) = self.slots[tick.0 as usize % SLOTS].last() {
+            let deadline = connections.deadline(key).filter(|deadline| deadline.scheduled == tick);
+            if deadline.as_ref().is_some_and(|deadline| deadline.at <= tick) {
+                return true;
+            }
+            self.slots[tick.0 as usize % SLOTS].pop();
+            self.entries -= 1;
+            if let Some(deadline) = deadline {
+                deadline.scheduled = Tick(0);
+                self.schedule(key, deadline);
+            }
+        }
+        false
     }
 }
 
@@ -179,6 +209,22 @@ mod tests {
         let (mut wheel, mut deadline) = (Wheel::new(), deadline_at(5));
         wheel.schedule(8, &mut deadline_at(5));
         assert_eq!(passed(&mut wheel, 9, &mut deadline), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn an_idle_loop_waits_until_the_next_deadline_and_no_entry_without_one_ends_its_wait() {
+        let (mut wheel, mut deadline) = (Wheel::new(), deadline_at(5));
+        wheel.schedule(7, &mut deadline);
+        wheel.schedule(8, &mut deadline_at(9));
+        deadline.at = Tick(100);
+        assert_eq!(wheel.timeout(), TICK * 5);
+        assert_eq!(wheel.idle_timeout(&mut deadline), TICK * 100);
+        assert_eq!(wheel.entries, 1);
+        assert_eq!(passed(&mut wheel, 99, &mut deadline), Vec::<u32>::new());
+        assert_eq!(passed(&mut wheel, 100, &mut deadline), [7]);
+        deadline.at = Tick(5000);
+        wheel.schedule(7, &mut deadline);
+        assert_eq!(wheel.idle_timeout(&mut deadline), TICK * LONGEST_IDLE_WAIT);
     }
 
     #[test]
