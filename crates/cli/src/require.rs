@@ -84,6 +84,7 @@ mod tests {
             estimates: Vec::new(),
             sentence: String::new(),
             needs,
+            settled_after: None,
             exact: None,
         });
         StudyRecord {

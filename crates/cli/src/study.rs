@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Run only the cells whose name has all these words, such as 'epoll idle=10'; commas separate alternatives
     #[arg(long, value_name = "FILTER")]
     only: Option<String>,
+    /// End as soon as no claim is open, and at the latest when the budget is spent: the claims are then judged several times
+    #[arg(long, value_name = "STATE", value_enum)]
+    until: Option<Until>,
     /// Resume an interrupted study: run only the cells that its folder lacks
     #[arg(long)]
     resume: bool,
@@ -51,6 +54,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Until when a study runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Until {
+    /// No claim is open that this machine can settle
+    Settled,
+}
+
 pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(name) = args
         .studies
@@ -58,6 +68,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .find(|name| c10k_vm::study::Study::named(name).is_some())
     {
         return Err(format!("{name} runs in the guest: c10k vm study {name}").into());
+    }
+    if args.until.is_some() && args.budget.is_none() && !args.resume {
+        return Err("--until settled: a claim may stay open for ever; give the longest time with --budget".into());
     }
     let tool = std::env::current_exe().map_err(|error| {
         format!("cannot find this executable, which the study starts as server and generator: {error}")
@@ -69,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         repeats: args.repeats,
         seed: args.seed,
         only: args.only.clone(),
+        until_settled: args.until.is_some(),
         start: if args.resume { Start::Resume } else { Start::New },
     };
     // Chosen before the work begins, so that an interrupted study can be named.

@@ -86,8 +86,13 @@ pub(crate) struct Results<'a> {
 
 impl<'a> Results<'a> {
     pub(crate) fn new(plan: &'a Plan, records: &'a [CellRecord]) -> Self {
+        Self::before(plan, records, u32::MAX)
+    }
+
+    /// The results of the blocks before this one.
+    pub(crate) fn before(plan: &'a Plan, records: &'a [CellRecord], block: u32) -> Self {
         let mut by_cell: BTreeMap<&str, BTreeMap<u32, &CellRecord>> = BTreeMap::new();
-        for record in records {
+        for record in records.iter().filter(|record| record.block < block) {
             let blocks = by_cell.entry(&record.cell).or_default();
             let kept = blocks.entry(record.block).or_insert(record);
             if worth(record) >= worth(kept) {

@@ -18,6 +18,8 @@ pub struct StudyOptions {
     pub seed: Option<u64>,
     /// Only the cells that this filter selects, in the grammar of [`c10k_units::Filter`].
     pub only: Option<String>,
+    /// Whether the study ends as soon as no claim is open.
+    pub until_settled: bool,
     /// Whether to resume what the folder holds.
     pub start: Start,
 }

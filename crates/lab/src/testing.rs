@@ -195,6 +195,7 @@ pub(crate) fn claim(name: &str, verdict: Verdict) -> ClaimRecord {
         estimates: Vec::new(),
         sentence: String::new(),
         needs: None,
+        settled_after: None,
         exact: None,
     }
 }

@@ -84,6 +84,10 @@ pub struct ClaimRecord {
     pub sentence: String,
     /// What would settle the claim here; absent where it is settled here.
     pub needs: Option<ClaimNeeds>,
+    /// The blocks that had been run when the claim was settled before the end of the study; absent where it was judged at the
+    /// end.
+    #[serde(default)]
+    pub settled_after: Option<u32>,
     /// The same in instructions, where the claim names cells of a table of the guest.
     #[serde(default)]
     pub exact: Option<ExactRecord>,

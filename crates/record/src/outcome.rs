@@ -294,4 +294,7 @@ pub struct SetManifest {
     pub repeats: Option<u32>,
     /// The requested filter (`--only`).
     pub only: Option<String>,
+    /// Whether each study ends as soon as no claim is open (`--until settled`).
+    #[serde(default)]
+    pub until_settled: bool,
 }

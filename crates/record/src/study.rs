@@ -35,6 +35,13 @@ pub struct Manifest {
     /// Whether the servers of all cells run for the whole study and each block measures a window of each.
     #[serde(default)]
     pub interleaved: bool,
+    /// How often the study is judged, at equal parts of the time of its blocks; what is settled then is not measured again. 0
+    /// and 1: once, at its end.
+    #[serde(default)]
+    pub looks: u32,
+    /// Whether the study ends as soon as no claim is open (`--until settled`).
+    #[serde(default)]
+    pub until_settled: bool,
     /// The requested budget, seconds.
     pub budget_s: Option<f64>,
     /// The requested filter (`--only`).

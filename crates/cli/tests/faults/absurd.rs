@@ -36,7 +36,8 @@ fn a_server_that_never_listens_is_waited_for_once_and_its_cells_fail() {
 #[test]
 fn amounts_of_the_command_line_that_nothing_could_meet_are_refused() {
     let study = Study::new(&[("own", OWN)]);
-    for arguments in [["--budget", "0s"], ["--repeats", "0"], ["--repeats", "4000000000"]] {
+    let amounts = [["--budget", "0s"], ["--repeats", "0"], ["--repeats", "4000000000"]];
+    for arguments in amounts.into_iter().chain([["--until", "settled"]]) {
         let output = study.run(&arguments);
         let said = said(&output);
         assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");

@@ -46,6 +46,28 @@ at-least = 0.5
 }
 
 #[test]
+fn a_study_until_it_is_settled_ends_at_the_first_look_that_leaves_nothing_open() {
+    let study = Study::new(&[("one", OWN), ("two", OWN)]);
+    with_a_claim(&study);
+    let output = study.run(&["--until", "settled", "--budget", "60s", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let outcome = concluded(&output);
+    let blocks = outcome.claims[0].settled_after.expect("an early look settled it");
+    assert_eq!(outcome.claims[0].verdict, Verdict::Confirmed);
+    assert!(
+        said(&output).contains(&format!("no claim is open after {blocks} blocks")),
+        "{}",
+        said(&output)
+    );
+    let run = study.records().iter().map(|record| record.block).max();
+    assert_eq!(run, Some(blocks - 1));
+    let again = c10k(&["report", "--json", &study.out().to_string_lossy()]);
+    assert_eq!(concluded(&again).claims[0].settled_after, Some(blocks));
+    assert!(study.run(&["--resume"]).status.success(), "nothing is left to be run");
+    assert_eq!(study.records().iter().map(|record| record.block).max(), run);
+}
+
+#[test]
 fn a_server_that_does_not_start_fails_with_its_last_words_and_the_rest_is_measured() {
     let missing = server(&["/nowhere/server"]);
     let broken = server(&["sh", "-c", "echo 'no such file: my.conf' >&2; exit 3"]);

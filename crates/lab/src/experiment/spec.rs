@@ -25,6 +25,9 @@ pub(crate) struct Experiment {
     /// Passes in which system calls are counted, after the blocks; 0 is none.
     #[serde(default = "default_call_passes")]
     pub(crate) call_passes: Spanned<u32>,
+    /// How often the claims are judged, at equal parts of the time of the blocks.
+    #[serde(default = "default_looks")]
+    pub(crate) looks: Spanned<u32>,
     /// If given, the servers of all cells run for the whole study and are measured in turn, one window each in every block.
     /// These are the options of the load that differ in a window.
     pub(crate) interleaved: Option<Settings>,
@@ -66,6 +69,10 @@ fn default_repeats() -> Spanned<u32> {
 }
 
 fn default_call_passes() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
+}
+
+fn default_looks() -> Spanned<u32> {
     Spanned::new(0..0, 1)
 }
 

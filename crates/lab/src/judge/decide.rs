@@ -22,7 +22,7 @@ pub(super) struct Bounds {
 }
 
 /// What is asked about a claim.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Question<'a> {
     pub(super) bounds: Bounds,
     pub(super) numbers: Vec<&'a BlockValues>,

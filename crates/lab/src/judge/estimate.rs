@@ -18,9 +18,9 @@ pub(super) struct Found {
     pub(super) needs: Needs,
 }
 
-/// With what a study looks at all its numbers.
+/// How a number is shown.
 #[derive(Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct Shown {
     /// Of the intervals that are shown.
     pub(super) confidence: f64,
     pub(super) seed: u64,
@@ -32,26 +32,26 @@ pub(super) fn estimate(
     (claim, statistic, measure): (&ClaimSpec, &Statistic, &Measure),
     raw: &Raw,
     (tails, verdict): (Tails, Verdict),
-    look: Look,
+    shown: Shown,
 ) -> Found {
     let values = &raw.values;
-    let shown = values.displayed(look.confidence, look.seed);
+    let interval = values.displayed(shown.confidence, shown.seed);
     let estimate = EstimateRecord {
         of: raw.of.clone(),
         variant: raw.variant.clone(),
         levels: raw.levels.clone(),
         value: stats::median(&values.per_block),
-        low: shown.map(|interval| interval.low),
-        high: shown.map(|interval| interval.high),
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
         unit: unit(claim, statistic, measure).to_owned(),
-        confidence: look.confidence,
+        confidence: shown.confidence,
         confirms: deciding(tails.confirm, values.deciding(tails.confirm)),
         refutes: deciding(tails.refute, values.deciding(tails.refute)),
         blocks: values.per_block.len(),
         verdict,
     };
     // A pass in which calls are counted is run once or not at all.
-    let run = if measure.is_per_pass() { 0 } else { look.run };
+    let run = if measure.is_per_pass() { 0 } else { shown.run };
     let needs = match values.per_block.is_empty() {
         true => raw.needs,
         false => needs(verdict, values, bounds(claim), tails, run),

@@ -2,7 +2,7 @@
 //!
 //! One rule decides all claims. A statistic is computed in each block by itself; its interval over the blocks either
 //! lies within the bounds of the claim (confirmed), or outside them (refuted), or neither (inconclusive). Any verdict of a
-//! study is wrong with a chance of at most 5%: [`decide`] divides it. The intervals that are shown are others: they hold all
+//! study is wrong with a chance of at most 5%: [`looks`] and [`decide`] divide it. The intervals that are shown are others: they hold all
 //! together with 95%, each with 1 − 0.05 ÷ (their number), after Bonferroni. What noise leaves open, [`exact`] may settle from
 //! the guest's tables, with a verdict of its own.
 
@@ -14,6 +14,7 @@ mod decide;
 mod estimate;
 mod exact;
 mod levels;
+mod looks;
 mod noise_floor;
 mod reach;
 mod samples;
@@ -24,50 +25,49 @@ use c10k_record::{CellRecord, ClaimNeeds, ClaimRecord, ClaimTest, Verdict};
 use crate::experiment::ClaimSpec;
 use crate::measure::Measure;
 use crate::plan::Plan;
-use crate::results::Results;
 use crate::statistic::{Statistic, number};
 pub(crate) use advice::advise;
 use blocks_to_settle::Needs;
 pub(crate) use cheapest::cheapest;
-use decide::{Decision, FAMILY_ERROR, Question, decide};
-use estimate::{Found, Look, bounds, estimate, unit};
+use decide::Decision;
+use estimate::{Found, Shown, estimate, unit};
+use looks::Judged;
+pub(crate) use looks::{looks_before, open_cells};
 pub(crate) use noise_floor::noise_floor;
-use samples::{confidence, raw_claims};
+use samples::confidence;
 
 /// Judges every claim of the plan's experiment.
 pub(crate) fn judge(plan: &Plan, records: &[CellRecord]) -> Vec<ClaimRecord> {
-    let results = Results::new(plan, records);
-    let claims = raw_claims(plan, &results);
-    let look = Look {
-        confidence: confidence(plan, &claims),
+    let judged = looks::judged(plan, records, &looks::all(plan, records));
+    let numbers = judged.iter().map(|Judged { claim: (.., raws), .. }| raws.len()).sum();
+    let confidence = confidence(plan, numbers);
+    judged.iter().map(|judged| record(plan, judged, confidence)).collect()
+}
+
+fn record(plan: &Plan, judged: &Judged, confidence: f64) -> ClaimRecord {
+    let Judged { decision, .. } = judged;
+    let (claim, statistic, measure, raws) = &judged.claim;
+    let shown = Shown {
+        confidence,
         seed: plan.seed,
-        run: results.blocks(),
+        run: judged.run,
     };
-    let questions: Vec<Question> = claims
-        .iter()
-        .map(|(claim, .., raws)| Question {
-            bounds: bounds(claim),
-            numbers: raws.iter().map(|raw| &raw.values).collect(),
-        })
-        .collect();
-    let decisions = decide(&questions, usize::from(plan.experiment.control.is_some()), FAMILY_ERROR);
-    let decided = claims.iter().zip(decisions);
-    decided
-        .map(|((claim, statistic, measure, raws), decision)| {
-            let each = raws.iter().zip(&decision.verdicts);
-            let found =
-                each.map(|(raw, verdict)| estimate((claim, statistic, measure), raw, (decision.tails, *verdict), look));
-            let found = found.collect();
-            let record = match reach::is_excluded(plan, claim) {
-                true => not_measured(claim, statistic, measure),
-                false => {
-                    let without = reach::needed_to_run(plan, claim);
-                    conclude((claim, statistic, measure), &decision, found, without)
-                }
-            };
-            exact::join(claim, statistic, record)
-        })
-        .collect()
+    let each = raws.iter().zip(&decision.verdicts);
+    let found =
+        each.map(|(raw, verdict)| estimate((claim, statistic, measure), raw, (decision.tails, *verdict), shown));
+    let found = found.collect();
+    let record = match reach::is_excluded(plan, claim) {
+        true => not_measured(claim, statistic, measure),
+        false => {
+            let without = reach::needed_to_run(plan, claim);
+            conclude((claim, statistic, measure), decision, found, without)
+        }
+    };
+    let record = ClaimRecord {
+        settled_after: judged.settled_after,
+        ..record
+    };
+    exact::join(claim, statistic, record)
 }
 
 /// The record of a claim of which `--only` excluded cells.
@@ -81,6 +81,7 @@ fn not_measured(claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> 
         estimates: Vec::new(),
         sentence: format!("{} (excluded by --only)", claim.text.trim_end_matches('.')),
         needs: Some(ClaimNeeds::WholeStudy),
+        settled_after: None,
         exact: None,
     }
 }
@@ -137,6 +138,7 @@ fn conclude(
         estimates: found.into_iter().map(|found| found.estimate).collect(),
         sentence,
         needs,
+        settled_after: None,
         exact: None,
     }
 }

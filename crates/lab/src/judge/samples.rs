@@ -46,10 +46,10 @@ pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<
         .collect()
 }
 
-/// The confidence of each interval that the report of a study shows, so that all of them hold together: those of its claims
-/// and those of its control.
-pub(super) fn confidence(plan: &Plan, claims: &[RawClaim]) -> f64 {
-    let intervals = claims.iter().map(|(.., raws)| raws.len()).sum::<usize>() + control_pairs(plan).len();
+/// The confidence of each interval that the report of a study shows, so that all of them hold together: those of the numbers
+/// of its claims and those of its control.
+pub(super) fn confidence(plan: &Plan, numbers: usize) -> f64 {
+    let intervals = numbers + control_pairs(plan).len();
     1.0 - FAMILY_ERROR / intervals.max(1) as f64
 }
 
@@ -69,11 +69,7 @@ pub(super) fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
 
 fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> Vec<Raw> {
     let plan = results.plan;
-    let along = claim
-        .along
-        .as_ref()
-        .filter(|_| statistic.needs_axis)
-        .and_then(|name| plan.axis(name.get_ref()));
+    let along = axis_of(plan, claim, statistic);
     let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
     let mut raws = Vec::new();
     let named = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
@@ -114,6 +110,25 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
         }
     }
     raws
+}
+
+/// The axis along which a statistic looks.
+fn axis_of(plan: &Plan, claim: &ClaimSpec, statistic: &Statistic) -> Option<usize> {
+    let along = claim.along.as_ref().filter(|_| statistic.needs_axis);
+    along.and_then(|name| plan.axis(name.get_ref()))
+}
+
+/// The names of all cells that a claim looks at and that can run.
+pub(super) fn cells_of(plan: &Plan, claim: &ClaimSpec) -> Vec<String> {
+    let along = statistic::find(claim.statistic.get_ref()).and_then(|statistic| axis_of(plan, claim, statistic));
+    let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
+    let combinations = plan.combinations(along, &claim.filter);
+    let named = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
+    let looked_at = named.flat_map(|variant| {
+        let levels = combinations.iter();
+        levels.flat_map(move |levels| cells(plan, variant, other, levels, along))
+    });
+    looked_at.map(|cell| cell.id.clone()).collect()
 }
 
 /// The events behind a statistic that is the value of one level, of a measure that counts: those of the blocks and levels of

@@ -16,6 +16,8 @@ pub(crate) struct Choices {
     pub(crate) only: Option<String>,
     /// Whether the servers of all cells can run at once, which an experiment with `[interleaved]` needs.
     pub(crate) can_interleave: bool,
+    /// How often the claims are judged; if absent, as often as the experiment says.
+    pub(crate) looks: Option<u32>,
     /// Names of variants that cannot run.
     pub(crate) unavailable: BTreeMap<String, Unavailable>,
 }
@@ -67,6 +69,7 @@ impl Choices {
             budget: Budget::None,
             only: manifest.only.clone(),
             can_interleave: manifest.interleaved,
+            looks: Some(manifest.looks),
             unavailable: unavailable.collect(),
         }
     }

@@ -39,6 +39,10 @@ pub(crate) struct Plan {
     pub(crate) unavailable: BTreeMap<usize, Unavailable>,
     /// Whether the servers of all cells run for the whole study, and a block measures a window of each.
     pub(crate) interleaved: bool,
+    /// How often the claims are judged.
+    pub(crate) looks: u32,
+    /// The time for the blocks, seconds, if there is a budget: known when the study runs, and afterwards.
+    pub(crate) blocks_s: Option<f64>,
     /// Expected durations, seconds.
     pub(crate) expected: Expected,
 }
@@ -55,19 +59,42 @@ pub(crate) struct Expected {
 }
 
 impl Plan {
-    /// The cells of a block in the order in which they run: the combinations of levels in random order, and for each of them
-    /// the variants in random order. So variants at the same levels, the most frequent comparison, run within seconds of
-    /// each other.
+    /// The cells of a block in the order in which they run: groups that are compared in random order, and the cells of each in
+    /// random order, so that what is compared runs close together in time. A group is the variants at a combination of levels,
+    /// the most frequent comparison; or, where windows are compared along one axis only, a variant along that axis.
     pub(crate) fn order(&self, block: u32) -> Vec<usize> {
         let mut random = Pcg64Mcg::seed_from_u64(self.seed.wrapping_add(u64::from(block)));
-        let mut by_levels: BTreeMap<&[usize], Vec<usize>> = BTreeMap::new();
+        let along = self.only_axis_compared().filter(|_| self.interleaved);
+        let mut by_group: BTreeMap<(usize, Vec<usize>), Vec<usize>> = BTreeMap::new();
         for (index, cell) in self.cells.iter().enumerate() {
-            by_levels.entry(&cell.levels).or_default().push(index);
+            by_group.entry(self.group(cell, along)).or_default().push(index);
         }
-        let mut groups: Vec<Vec<usize>> = by_levels.into_values().collect();
+        let mut groups: Vec<Vec<usize>> = by_group.into_values().collect();
         groups.shuffle(&mut random);
         groups.iter_mut().for_each(|group| group.shuffle(&mut random));
         groups.concat()
+    }
+
+    /// The variant and the levels that name the group of a cell.
+    fn group(&self, cell: &Cell, along: Option<usize>) -> (usize, Vec<usize>) {
+        let Some(axis) = along else {
+            return (0, cell.levels.clone());
+        };
+        // The control is compared with its original.
+        let variant = self.variants[cell.variant].control_of.unwrap_or(cell.variant);
+        let mut levels = cell.levels.clone();
+        levels[axis] = 0;
+        (variant, levels)
+    }
+
+    /// The axis along which the claims compare, if it is the only one and no claim compares variants.
+    fn only_axis_compared(&self) -> Option<usize> {
+        let claims = &self.experiment.claims;
+        let mut axes = claims.iter().filter_map(|claim| claim.along.as_ref());
+        let first = axes.next()?;
+        let is_only = axes.all(|other| other.get_ref() == first.get_ref());
+        let compares_variants = claims.iter().any(|claim| claim.against.is_some());
+        (is_only && !compares_variants).then(|| self.axis(first.get_ref()))?
     }
 
     /// Why a cell cannot run here, if that was found out before the plan was made.
@@ -98,6 +125,11 @@ impl Plan {
         self.with_blocks_s(self.blocks)
     }
 
+    /// The same, where a budget may end it before all blocks are run.
+    pub(crate) fn expected_within(&self, budget_s: Option<f64>) -> f64 {
+        budget_s.map_or(self.expected_s(), |budget_s| self.expected_s().min(budget_s))
+    }
+
     fn with_blocks_s(&self, blocks: u32) -> f64 {
         let Expected {
             start_s,
@@ -105,6 +137,14 @@ impl Plan {
             pass_s,
         } = self.expected;
         start_s + block_s * f64::from(blocks) + pass_s * f64::from(self.call_passes)
+    }
+
+    /// So many blocks in words; of how many, unless their time alone decides that.
+    pub(crate) fn blocks_text(&self, blocks: u32) -> String {
+        match self.looks {
+            1 => format!("{blocks} of {} blocks", self.blocks),
+            _ => format!("{blocks} blocks"),
+        }
     }
 
     /// What a cell is expected to take in a block, seconds.

@@ -28,8 +28,16 @@ impl Plan {
     /// # Errors
     /// As [`Plan::resolve`].
     pub(crate) fn of_manifest(experiment: &Experiment, manifest: &Manifest) -> Result<Self, LabError> {
-        let saturation = manifest.saturation.as_ref().map(|saturation| saturation.rate);
-        Self::resolve(experiment, &Choices::of_manifest(manifest), saturation)
+        let saturation = manifest.saturation.as_ref();
+        let rate = saturation.map(|saturation| saturation.rate);
+        let mut plan = Self::resolve(experiment, &Choices::of_manifest(manifest), rate)?;
+        let saturation_s = saturation.map_or(0.0, |saturation| saturation.seconds);
+        let others_s = saturation_s
+            + manifest.prepared_s
+            + plan.expected.start_s
+            + plan.expected.pass_s * f64::from(plan.call_passes);
+        plan.blocks_s = manifest.budget_s.map(|budget_s| (budget_s - others_s).max(0.0));
+        Ok(plan)
     }
 
     /// Resolves `experiment`. `saturation` is the measured rate that levels in percent are fractions of.
@@ -70,6 +78,8 @@ impl Plan {
             cells,
             unavailable,
             interleaved: choices.can_interleave && experiment.interleaved.is_some(),
+            looks: choices.looks.unwrap_or(*experiment.looks.get_ref()).max(1),
+            blocks_s: None,
             expected: Expected::default(),
         };
         plan.expected = plan.expect();
@@ -100,6 +110,10 @@ impl Plan {
             Budget::Asked(budget_s) => (budget_s, choices.repeats.unwrap_or(most)),
             Budget::Stated(budget_s) => (budget_s, repeats),
         };
+        // The blocks become shorter with every claim that is settled, so the time alone says how many there are.
+        if self.looks > 1 {
+            return most;
+        }
         let Expected {
             start_s,
             block_s,

@@ -383,11 +383,16 @@ fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {
 }
 
 fn again(manifest: &Manifest) -> String {
+    // Where claims are judged several times, the time decides how many blocks there are.
+    let length = match manifest.budget_s.filter(|_| manifest.looks > 1) {
+        Some(budget_s) => format!("--budget {budget_s}s"),
+        None => format!("--repeats {}", manifest.blocks),
+    };
+    let until = if manifest.until_settled { " --until settled" } else { "" };
     let mut command = format!(
-        "c10k study {} --seed {} --repeats {}",
+        "c10k study {} --seed {} {length}{until}",
         manifest_target(manifest),
-        manifest.seed,
-        manifest.blocks
+        manifest.seed
     );
     if let Some(only) = &manifest.only {
         command.push_str(&format!(" --only '{only}'"));

@@ -115,8 +115,8 @@ fn claim_text(text: &mut String, claim: &ClaimRecord, width: usize) {
     if let Some(disagreement) = exact::disagreement(claim) {
         line(text, format_args!("{:width$}  {disagreement}.", ""));
     }
-    if let Some(needed) = words::needed(claim) {
-        line(text, format_args!("{:width$}  {needed}.", ""));
+    if let Some(remark) = words::remark(claim) {
+        line(text, format_args!("{:width$}  {remark}.", ""));
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct ClaimView<'a> {
     test: String,
     estimates: Vec<EstimateView<'a>>,
     exact: Option<ExactView<'a>>,
-    needed: Option<String>,
+    remark: Option<String>,
 }
 
 /// The same claim in instructions.
@@ -116,7 +116,7 @@ impl<'a> ClaimView<'a> {
                 why: exact.why.trim_end_matches('.'),
                 disagreement: exact::disagreement(claim),
             }),
-            needed: words::needed(claim),
+            remark: words::remark(claim),
         }
     }
 }

@@ -127,8 +127,11 @@ pub(super) fn compared(compared: &CheapestRecord) -> String {
     )
 }
 
-/// The line about what would settle a claim; `None` for one that is settled here.
-pub(super) fn needed(claim: &ClaimRecord) -> Option<String> {
+/// The line about what would settle a claim, or about when an early look settled it; `None` where nothing is to be said.
+pub(super) fn remark(claim: &ClaimRecord) -> Option<String> {
+    if let Some(blocks) = claim.settled_after {
+        return Some(format!("Settled after {blocks} blocks, before the end of the study"));
+    }
     let place = match claim.verdict {
         Verdict::SettledByInstructions => " here",
         _ => "",
@@ -330,10 +333,15 @@ mod tests {
             ["settled by instructions (vm/dispatch-cost): flat: +0.2%"]
         );
         claim.needs = Some(ClaimNeeds::ValidBlocks);
-        assert!(needed(&claim).is_some_and(|words| words.starts_with("What would settle it here: ")));
+        assert!(remark(&claim).is_some_and(|words| words.starts_with("What would settle it here: ")));
         claim.verdict = Verdict::Inconclusive;
         assert_eq!(verdict_of(&claim), "inconclusive");
-        assert!(needed(&claim).is_some_and(|words| words.starts_with("What would settle it: ")));
+        assert!(remark(&claim).is_some_and(|words| words.starts_with("What would settle it: ")));
+        claim.settled_after = Some(6);
+        assert_eq!(
+            remark(&claim).as_deref(),
+            Some("Settled after 6 blocks, before the end of the study")
+        );
         assert!(numbers(&claim).is_empty());
     }
 }

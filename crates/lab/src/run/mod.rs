@@ -5,6 +5,7 @@ mod background;
 mod calls;
 mod cell;
 mod context;
+mod due;
 mod end;
 mod interleaved;
 mod metering;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
+use c10k_record::{CellRecord, HostFacts, Manifest, SCHEMA, Saturation};
 
 use crate::experiment::{Experiment, Source};
 use crate::folder::{self, Folder};
@@ -27,6 +28,7 @@ use crate::plan::{Budget, Cell, Choices, Plan, fresh_seed};
 use crate::progress::Progress;
 use crate::{LabError, Start, StudyOptions, executable, measure, stats};
 use context::RunContext;
+use due::{Spent, Wanted, is_due, over_budget};
 use interleaved::Pairs;
 use testbed::Testbed;
 
@@ -52,6 +54,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             budget: budget(&experiment, options),
             only: options.only.clone(),
             can_interleave: true,
+            looks: Some(looks(&experiment, options)),
             unavailable: BTreeMap::new(),
         },
     };
@@ -76,6 +79,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             let saturation = measure_saturation(&testbed, &draft, progress)?;
             let manifest = Manifest {
                 prepared_s,
+                until_settled: options.until_settled,
                 ..new_manifest(source, &draft, &choices, &testbed, facts, saturation)
             };
             folder.write_manifest(&manifest)?;
@@ -132,13 +136,15 @@ fn new_manifest(
         blocks: plan.blocks,
         call_passes: plan.call_passes,
         interleaved: plan.interleaved,
+        looks: plan.looks,
+        until_settled: false,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
         unavailable: choices.unavailable.keys().cloned().collect(),
         unavailable_because: reasons.collect(),
         failed: failed.map(|(name, _)| name.clone()).collect(),
         prepared_s: 0.0,
-        expected_s: plan.expected_s(),
+        expected_s: plan.expected_within(choices.budget.seconds()),
         saturation,
         server_cpu: testbed.server_cpu(),
         client_cpus: testbed.client_cpus().to_vec(),
@@ -171,6 +177,10 @@ fn resumed_choices(
         (
             options.repeats.is_some_and(|repeats| repeats != manifest.blocks),
             format!("it was planned with {} blocks (--repeats)", manifest.blocks),
+        ),
+        (
+            options.until_settled && !manifest.until_settled,
+            "it was begun without --until settled".to_owned(),
         ),
         (
             options.only.is_some() && options.only != manifest.only,
@@ -235,6 +245,17 @@ fn check_budget(draft: &Plan, options: &StudyOptions) -> Result<(), LabError> {
             needed.as_secs() + 1
         ),
     })
+}
+
+/// How often the claims are judged: as often as the experiment says, and more often in a study that is to end soon.
+fn looks(experiment: &Experiment, options: &StudyOptions) -> u32 {
+    /// With `--until settled`.
+    const UNTIL_SETTLED: u32 = 5;
+    let stated = *experiment.looks.get_ref();
+    match options.until_settled {
+        true => stated.max(UNTIL_SETTLED),
+        false => stated,
+    }
 }
 
 /// The budget asked for; without one and without a number of blocks, the duration that the experiment states.
@@ -314,17 +335,24 @@ fn run_blocks(
         let tried = records.iter().map(|record| (record.cell.as_str(), record.block));
         tried.collect::<BTreeSet<_>>().len()
     };
-    progress.start(plan, path, there(&records));
+    progress.start(plan, path, there(&records), manifest.expected_s);
     let mut pairs = None;
+    let mut wanted = Wanted::default();
     for block in 0..plan.blocks {
         let passes_s = plan.expected.pass_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
         let for_blocks = budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
-        if over_budget(for_blocks, &records, block) {
-            progress.say(&format!("the budget is spent after {block} of {} blocks", plan.blocks));
+        wanted.advance(plan, &records, block);
+        if manifest.until_settled && wanted.is_settled() {
+            progress.say(&format!("no claim is open after {block} blocks"));
             break;
         }
-        for (position, &index) in plan.order(block).iter().enumerate() {
-            let cell = &plan.cells[index];
+        if over_budget(plan, &wanted, for_blocks, &records, block) {
+            progress.say(&format!("the budget is spent after {}", plan.blocks_text(block)));
+            break;
+        }
+        let order = plan.order(block).into_iter();
+        let cells = order.map(|index| &plan.cells[index]).filter(|cell| wanted.has(cell));
+        for (position, cell) in cells.enumerate() {
             let position = u32::try_from(position).unwrap_or(u32::MAX);
             while is_due(plan, budget_s, &records, &cell.id, block) {
                 testbed.same_tool()?;
@@ -371,75 +399,6 @@ fn measure_cell(
     }
 }
 
-/// Whether a cell is still to be run in a block: it has not run; or its only try was invalid; or its only try was
-/// disturbed and the budget leaves room. Decided from the records alone, so that an interrupted study continues as if
-/// nothing had happened.
-fn is_due(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord], cell: &str, block: u32) -> bool {
-    let mut tries = records
-        .iter()
-        .filter(|record| record.block == block && record.cell == cell);
-    let (Some(first), second) = (tries.next(), tries.next()) else {
-        return true;
-    };
-    if second.is_some() {
-        return false;
-    }
-    // A disturbance passes; a server that cannot be measured does not.
-    first.status == CellStatus::Invalid || (first.disturbed && room_for_another_try(plan, budget_s, records))
-}
-
-/// Whether what was spent beyond the plan so far is less than what the budget leaves beyond it, at the pace that the cells
-/// have kept: a second try is worth less than a first one in another block.
-fn room_for_another_try(plan: &Plan, budget_s: Option<f64>, records: &[CellRecord]) -> bool {
-    /// Tries beyond the plan where no budget is given, as a part of the plan.
-    const EXTRA: f64 = 0.25;
-    let spent = Spent::of(plan, records);
-    let planned_s = (plan.expected_s() - plan.expected.start_s) * spent.pace();
-    spent.again_s < budget_s.map_or(EXTRA * planned_s, |budget_s| budget_s - planned_s)
-}
-
-/// What the tries so far have taken, seconds.
-#[derive(Debug, Default)]
-struct Spent {
-    /// The first tries.
-    first_s: f64,
-    /// What was expected of those.
-    expected_s: f64,
-    /// All later ones.
-    again_s: f64,
-}
-
-impl Spent {
-    fn of(plan: &Plan, records: &[CellRecord]) -> Self {
-        let cells = plan.cells.iter();
-        let expected: BTreeMap<&str, f64> = cells.map(|cell| (cell.id.as_str(), plan.cell_s(cell))).collect();
-        let mut seen = BTreeSet::new();
-        let mut spent = Self::default();
-        for record in records {
-            if seen.insert((record.block, record.cell.as_str())) {
-                spent.first_s += record.seconds;
-                // What cannot run takes no time.
-                if matches!(record.status, CellStatus::Skipped | CellStatus::Failed) {
-                    continue;
-                }
-                spent.expected_s += expected.get(record.cell.as_str()).copied().unwrap_or_default();
-            } else {
-                spent.again_s += record.seconds;
-            }
-        }
-        spent
-    }
-
-    /// How long the first tries took, as a multiple of what was expected of them; 1 before there are any.
-    fn pace(&self) -> f64 {
-        if self.expected_s > 0.0 {
-            self.first_s / self.expected_s
-        } else {
-            1.0
-        }
-    }
-}
-
 /// The best speed of the server's CPU in any cell so far.
 fn best_speed(records: &[CellRecord]) -> Option<f64> {
     let speeds = records.iter().filter_map(|record| {
@@ -450,73 +409,10 @@ fn best_speed(records: &[CellRecord]) -> Option<f64> {
     speeds.max_by(f64::total_cmp)
 }
 
-/// Whether another block as long as those before would pass the budget. Decided from the records alone, so that a study
-/// that was interrupted ends where an uninterrupted one would.
-fn over_budget(budget_s: Option<f64>, records: &[CellRecord], block: u32) -> bool {
-    let before = records.iter().filter(|record| record.block < block);
-    let spent_s: f64 = before.map(|record| record.seconds).sum();
-    let Some(budget_s) = budget_s.filter(|_| block > 0) else {
-        return false;
-    };
-    spent_s * (1.0 + 1.0 / f64::from(block)) > budget_s
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing;
-
-    #[test]
-    fn a_budget_ends_a_study_between_blocks_by_the_records_alone() {
-        let records: Vec<CellRecord> = (0..4).map(|block| testing::record("a", block, 0.1)).collect();
-        assert!(!over_budget(None, &records, 4));
-        assert!(!over_budget(Some(3.0), &records, 2));
-        assert!(over_budget(Some(3.0), &records, 3));
-        assert!(!over_budget(Some(0.1), &[], 0), "the first block always runs");
-    }
-
-    #[test]
-    fn a_cell_is_tried_again_once_when_it_was_invalid_or_disturbed() {
-        let valid = testing::record("a", 0, 0.1);
-        let mut invalid = valid.clone();
-        invalid.status = CellStatus::Invalid;
-        let mut skipped = valid.clone();
-        skipped.status = CellStatus::Skipped;
-        let mut disturbed = valid.clone();
-        disturbed.disturbed = true;
-        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
-        let due_within = |budget_s: Option<f64>, records: &[&CellRecord]| {
-            let records: Vec<CellRecord> = records.iter().map(|&record| record.clone()).collect();
-            is_due(&plan, budget_s, &records, "a", 0)
-        };
-        let due = |records: &[&CellRecord]| due_within(None, records);
-        assert!(due(&[]));
-        assert!(!due(&[&valid]));
-        assert!(!due(&[&skipped]));
-        assert!(due(&[&invalid]));
-        assert!(!due(&[&invalid, &invalid]));
-        assert!(!due(&[&invalid, &valid]));
-        assert!(due(&[&disturbed]));
-        assert!(!due(&[&disturbed, &disturbed]));
-        assert!(!due_within(Some(0.1), &[&disturbed]), "the budget leaves no room");
-        assert!(is_due(&plan, None, std::slice::from_ref(&valid), "a", 1));
-    }
-
-    #[test]
-    fn a_study_that_is_slower_than_planned_spends_its_budget_on_blocks() {
-        let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
-        let mut disturbed = testing::record(&plan.cells[0].id, 0, 0.1);
-        disturbed.cell.clone_from(&plan.cells[0].id);
-        disturbed.disturbed = true;
-        let expected_s = plan.cells[0].time.expected_s(plan.cells[0].connections);
-        let due_at = |pace: f64| {
-            let mut record = disturbed.clone();
-            record.seconds = pace * expected_s;
-            is_due(&plan, Some(1.5 * plan.expected_s()), &[record], &plan.cells[0].id, 0)
-        };
-        assert!(due_at(0.5) && due_at(1.0) && due_at(1.4));
-        assert!(!due_at(1.6) && !due_at(5.0));
-    }
 
     #[test]
     fn what_differs_from_the_plan_is_named() {

@@ -58,6 +58,7 @@ pub(super) fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> 
         budget_s: options.budget.map(|budget| budget.as_secs_f64()),
         repeats: options.repeats,
         only: options.only.clone(),
+        until_settled: options.until_settled,
     };
     let Some(planned) = planned else {
         fs::create_dir_all(path).map_err(|source| LabError::Write {
@@ -103,6 +104,10 @@ fn difference(asked: &SetManifest, planned: &SetManifest, options: &StudyOptions
         (
             asked.only.is_some() && asked.only != planned.only,
             "it was planned with another --only".to_owned(),
+        ),
+        (
+            asked.until_settled && !planned.until_settled,
+            "it was begun without --until settled".to_owned(),
         ),
     ];
     let first = differences.into_iter().find(|(differs, _)| *differs);

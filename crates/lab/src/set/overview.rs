@@ -191,6 +191,7 @@ mod tests {
             budget_s: Some(60.0),
             repeats: None,
             only: None,
+            until_settled: false,
         }
     }
 

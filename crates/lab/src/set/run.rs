@@ -125,6 +125,7 @@ fn run_member(member: &Member, path: &Path, manifest: &SetManifest, part: Option
         repeats: manifest.repeats.filter(|_| !begun),
         seed: Some(manifest.seed),
         only: manifest.only.clone(),
+        until_settled: manifest.until_settled && !begun,
         start: Start::Resume,
     };
     let ended = match study::run_source(&member.source, &options) {

@@ -12,6 +12,9 @@ use crate::rows;
 /// The most blocks, counting passes and tries that an experiment may ask for.
 const REPEATS_MAX: u64 = 10_000;
 
+/// The most looks: each takes a part of the error, so that many settle less than few.
+const LOOKS_MAX: u64 = 20;
+
 /// The most cells of a block.
 const CELLS_MAX: usize = 10_000;
 
@@ -24,6 +27,7 @@ impl Checker<'_> {
             ("seconds", 1, u64::from(u32::MAX), experiment.seconds.clone()),
             ("repeats", 1, REPEATS_MAX, repeats(&experiment.repeats)),
             ("call-passes", 0, REPEATS_MAX, repeats(&experiment.call_passes)),
+            ("looks", 1, LOOKS_MAX, repeats(&experiment.looks)),
         ];
         let tries = experiment
             .saturation
