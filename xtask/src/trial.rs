@@ -41,7 +41,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 fn simulate(root: &Path) -> Result<(), String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
-        .args(["test", "--quiet", "--package", "c10k-lab", "--lib", "--"])
+        .args(["test", "--release", "--quiet", "--package", "c10k-lab", "--lib", "--"])
         .args([
             "--nocapture",
             "--exact",

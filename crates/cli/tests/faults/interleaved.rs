@@ -181,3 +181,33 @@ fn whatever_signal_ends_a_study_of_windows_nothing_of_it_is_left() {
         all_gone(&seen, signal);
     }
 }
+
+#[test]
+fn a_study_of_windows_that_is_killed_ten_times_ends_with_every_window_and_leaves_no_process() {
+    let study = Study::interleaved(&[("one", OWN), ("two", POLL)]);
+    let mut seen = BTreeSet::new();
+    for kill in 0..10 {
+        let windows = study.records().len() + kill % 2;
+        let more: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
+        let mut running = study.command(more).spawn().expect("the command starts");
+        let started = Instant::now();
+        // While the servers start, or in one of the next windows.
+        let is_early = |elapsed: Duration| elapsed < Duration::from_millis(60 * kill as u64);
+        while is_early(started.elapsed()) || study.records().len() < windows {
+            assert!(started.elapsed() < Duration::from_secs(120), "no window was measured");
+            seen.extend(below(running.id()).into_iter().map(|(pid, _)| pid));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        support::signal("KILL", running.id());
+        running.wait().expect("it can be waited for");
+        all_gone(&seen, "KILL");
+    }
+    let output = study.run(&["--resume"]);
+    assert!(output.status.code() < Some(2), "{}", said(&output));
+    let mut tries: BTreeMap<(String, u32), usize> = BTreeMap::new();
+    for record in study.records() {
+        *tries.entry((record.cell, record.block)).or_default() += 1;
+    }
+    assert_eq!(tries.len(), 2 * WINDOWS, "{tries:?}");
+    assert!(tries.values().all(|&tries| tries <= 2), "{tries:?}");
+}
