@@ -41,21 +41,18 @@ fn a_timeout_below_a_millisecond_is_not_rounded_up(setup: Setup) -> Outcome {
     let (_ours, theirs) = stream_pair();
     rig.declare(theirs, Interest::READABLE);
     let asked = Duration::from_micros(100);
-    let fastest = (0..50)
-        .map(|_| {
-            let started = Instant::now();
-            assert!(rig.batch(asked).is_empty());
-            started.elapsed()
-        })
-        .inspect(|waited| assert!(*waited >= asked, "{waited:?} is shorter than {asked:?}"))
-        .min()
-        .expect("fifty waits");
-    // The fastest of many waits shows whether the timeout is rounded to milliseconds, even on a busy machine.
-    assert!(
-        fastest < Duration::from_millis(1),
-        "{fastest:?}: rounded to milliseconds"
-    );
-    Outcome::Pass
+    let give_up = Instant::now() + Duration::from_secs(30);
+    // On a busy machine most waits are late. A timeout that is rounded to milliseconds never ends before one has passed.
+    loop {
+        let started = Instant::now();
+        assert!(rig.batch(asked).is_empty());
+        let waited = started.elapsed();
+        assert!(waited >= asked, "{waited:?} is shorter than {asked:?}");
+        if waited < Duration::from_millis(1) {
+            return Outcome::Pass;
+        }
+        assert!(Instant::now() < give_up, "no wait ended within a millisecond");
+    }
 }
 
 fn a_wait_without_timeout_ends_with_an_event(setup: Setup) -> Outcome {
