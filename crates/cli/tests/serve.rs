@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -101,15 +101,7 @@ fn the_first_line_names_the_model_and_its_mechanism_if_it_has_one() {
 #[test]
 fn two_records_frame_a_run() {
     for signal in ["TERM", "INT"] {
-        let mut server = serve(&["--json", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut records = BufReader::new(server.stdout.take().expect("piped"));
-        let ServeRecord::Listening { address, pid, .. } = record(&mut records) else {
-            panic!("not the listening record")
-        };
-        assert_eq!(pid, server.id());
+        let (mut server, mut records, address) = listening(&[]);
         let mut client = TcpStream::connect(&address).expect("it listens");
         client
             .write_all(b"GET /bytes/92 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -134,27 +126,20 @@ fn two_records_frame_a_run() {
 #[test]
 fn a_server_that_nobody_uses_hardly_wakes() {
     for arguments in [["--mechanism", "poll"], ["--model", "io-uring"]] {
-        let mut server = serve(&[["--json", "--listen", "127.0.0.1:0"].as_slice(), &arguments].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut records = BufReader::new(server.stdout.take().expect("piped"));
-        let ServeRecord::Listening { address, pid, .. } = record(&mut records) else {
-            panic!("not the listening record")
-        };
+        let (mut server, _records, address) = listening(&arguments);
         let mut client = TcpStream::connect(&address).expect("it listens");
         client
             .write_all(b"GET /bytes/2 HTTP/1.1\r\nHost: a\r\n\r\n")
             .expect("it reads");
-        let started = client.read(&mut [0; 4096]).expect("it answers");
+        let read = client.read(&mut [0; 4096]).expect("it answers");
         // It wakes once more, to report what it has counted. On a loaded machine that may be late.
         thread::sleep(Duration::from_secs(2));
-        let before = switches(pid);
+        let before = switches(server.id());
         thread::sleep(Duration::from_secs(4));
-        let wakes = switches(pid) - before;
+        let wakes = switches(server.id()) - before;
         end(&server, "TERM");
         assert_eq!(server.wait().expect("our child").code(), Some(0));
-        assert!(started > 0 && wakes <= 1, "{arguments:?}: {wakes}");
+        assert!(read > 0 && wakes <= 1, "{arguments:?}: {wakes}");
     }
 }
 
@@ -167,6 +152,19 @@ fn switches(pid: u32) -> u64 {
         .lines()
         .filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     values.map(|value| value.trim().parse::<u64>().expect("a number")).sum()
+}
+
+/// A server that prints records, what it prints next, and its address.
+fn listening(more: &[&str]) -> (Child, BufReader<ChildStdout>, String) {
+    let mut server = serve(&[&["--json", "--listen", "127.0.0.1:0"], more].concat())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut records = BufReader::new(server.stdout.take().expect("piped"));
+    match record(&mut records) {
+        ServeRecord::Listening { address, pid, .. } if pid == server.id() => (server, records, address),
+        other => panic!("not the listening record: {other:?}"),
+    }
 }
 
 fn end(server: &Child, signal: &str) {
