@@ -4,7 +4,8 @@
 //! depend on no other crate of the workspace then go through `cargo publish --dry-run`. Options are passed to both commands,
 //! for example `--allow-dirty`.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Packages and builds the crates, then rehearses the uploads.
@@ -21,6 +22,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
             .collect()
     };
     let all: Vec<String> = selected(&published);
+    forget_earlier_packages(&published)?;
     cargo(root, &["package", "--quiet"], &all, &options)?;
     let independent: Vec<Published> = published.into_iter().filter(|row| row.is_independent).collect();
     for row in &independent {
@@ -67,6 +69,50 @@ fn published(metadata: &serde_json::Value) -> Vec<Published> {
     rows.collect()
 }
 
+/// Removes what cargo has unpacked of these crates before. It puts packages into a registry below `target` and unpacks them from
+/// there only if a package of that version was not unpacked yet, so it would compile the sources of an earlier run.
+fn forget_earlier_packages(published: &[Published]) -> Result<(), String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let Some(registry) = home.map(|home| home.join("registry")) else {
+        return Ok(());
+    };
+    for folder in [registry.join("src"), registry.join("cache")] {
+        // A registry without a host name is one of files.
+        let of_files = entries(&folder).filter(|path| name(path).starts_with('-'));
+        let packages = of_files.flat_map(|registry| entries(&registry));
+        for path in packages.filter(|path| is_package_of(name(path), published)) {
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(|error| format!("removing {}: {error}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The paths in a folder; none if it cannot be read.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// Whether this is the name of one of the crates and a version.
+fn is_package_of(package: &str, published: &[Published]) -> bool {
+    published.iter().any(|row| {
+        let version = package.strip_prefix(&row.name).and_then(|rest| rest.strip_prefix('-'));
+        version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+    })
+}
+
 fn cargo(root: &Path, command: &[&str], crates: &[String], options: &[String]) -> Result<(), String> {
     let status = Command::new(env!("CARGO"))
         .current_dir(root)
@@ -97,5 +143,22 @@ mod tests {
             is_independent,
         };
         assert_eq!(published(&metadata), [row("leaf", true), row("top", false)]);
+    }
+
+    #[test]
+    fn only_packages_of_the_crates_themselves_are_removed() {
+        let published = [Published {
+            name: "top".to_owned(),
+            is_independent: true,
+        }];
+        for (package, is_one) in [
+            ("top-0.1.0", true),
+            ("top-0.1.0.crate", true),
+            ("top-hat-0.1.0", false),
+            ("stop-0.1.0", false),
+            ("top", false),
+        ] {
+            assert_eq!(is_package_of(package, &published), is_one, "{package}");
+        }
     }
 }
