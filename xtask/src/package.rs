@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Where packages are built, below the root: all of it anew each time.
+const TARGET: &str = "target/packages";
+
 /// Packages and builds the crates, then rehearses the uploads.
 ///
 /// # Errors
@@ -22,8 +25,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
             .collect()
     };
     let all: Vec<String> = selected(&published);
-    forget_earlier_packages(&published)?;
-    cargo(root, &["package", "--quiet"], &all, &options)?;
+    forget_earlier_packages(root, &published)?;
+    cargo(root, &["package", "--quiet", "--target-dir", TARGET], &all, &options)?;
     let independent: Vec<Published> = published.into_iter().filter(|row| row.is_independent).collect();
     for row in &independent {
         let one: Vec<String> = selected(std::slice::from_ref(row));
@@ -69,9 +72,13 @@ fn published(metadata: &serde_json::Value) -> Vec<Published> {
     rows.collect()
 }
 
-/// Removes what cargo has unpacked of these crates before. It puts packages into a registry below `target` and unpacks them from
-/// there only if a package of that version was not unpacked yet, so it would compile the sources of an earlier run.
-fn forget_earlier_packages(published: &[Published]) -> Result<(), String> {
+/// Removes what cargo has unpacked and compiled of these crates before. It puts packages into a registry below the target
+/// directory. It unpacks and compiles a package of that version only once, so that it would test the sources of an earlier run.
+fn forget_earlier_packages(root: &Path, published: &[Published]) -> Result<(), String> {
+    let target = root.join(TARGET);
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(|error| format!("removing {}: {error}", target.display()))?;
+    }
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let Some(registry) = home.map(|home| home.join("registry")) else {
