@@ -78,7 +78,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    pub(super) fn of(plan: &Plan, records: &[CellRecord]) -> Self {
+    pub(super) fn of<'r>(plan: &Plan, records: impl IntoIterator<Item = &'r CellRecord>) -> Self {
         let cells = plan.cells.iter();
         let expected: BTreeMap<&str, f64> = cells.map(|cell| (cell.id.as_str(), plan.cell_s(cell))).collect();
         let mut seen = BTreeSet::new();
@@ -119,8 +119,7 @@ pub(super) fn over_budget(
     let Some(budget_s) = budget_s.filter(|_| block > 0) else {
         return false;
     };
-    let before: Vec<CellRecord> = records.iter().filter(|record| record.block < block).cloned().collect();
-    let spent = Spent::of(plan, &before);
+    let spent = Spent::of(plan, records.iter().filter(|record| record.block < block));
     let spent_s = spent.first_s + spent.again_s;
     let cells = plan.cells.iter();
     let next = cells.filter(|cell| wanted.has(cell) && !plan.unavailable.contains_key(&cell.variant));
