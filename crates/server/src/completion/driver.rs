@@ -169,11 +169,8 @@ impl RingLoop {
     }
 
     fn wait(&mut self) -> Result<(), ServeError> {
-        let timeout = if self.idle && !self.worker.core.waits_for_time() {
-            self.wheel.idle_timeout(&mut self.connections)
-        } else {
-            self.wheel.timeout().min(self.worker.core.until_accepting())
-        };
+        let core = &self.worker.core;
+        let timeout = core.timeout(self.idle, &mut self.wheel, &mut self.connections);
         let stats = &mut self.worker.core.stats;
         stats.overflows += u64::from(self.ring.overflowed());
         match self.ring.enter(Some(timeout)) {

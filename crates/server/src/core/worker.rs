@@ -8,7 +8,7 @@ use super::bodies::BodyBudget;
 use crate::Config;
 use crate::config::Deadlines;
 use crate::stats::WorkerStats;
-use crate::timeout::{TICK, Tick, Ticks, TimeLimits, TimeoutKind};
+use crate::timeout::{Deadlined, TICK, Tick, Ticks, TimeLimits, TimeoutKind, Wheel};
 
 /// The state of a worker that does not depend on how it does I/O.
 #[derive(Debug)]
@@ -105,18 +105,21 @@ impl WorkerCore {
         self.now < self.accept_at
     }
 
-    /// How long a wait may last for the sake of a pause in accepting.
-    pub(crate) fn until_accepting(&self) -> Duration {
+    /// How long a loop may wait. `is_idle`: the last turn had nothing to do. The ends of a pause and of the drain are no
+    /// deadlines of connections.
+    pub(crate) fn timeout<K: Copy>(
+        &self,
+        is_idle: bool,
+        wheel: &mut Wheel<K>,
+        connections: &mut impl Deadlined<K>,
+    ) -> Duration {
         if self.accepting_is_paused() {
-            self.time_until(self.accept_at)
+            wheel.timeout().min(self.time_until(self.accept_at))
+        } else if is_idle && !self.is_draining() {
+            wheel.idle_timeout(connections)
         } else {
-            Duration::MAX
+            wheel.timeout()
         }
-    }
-
-    /// Whether the worker waits for a moment that is no deadline of a connection: the end of the drain, or of a pause.
-    pub(crate) fn waits_for_time(&self) -> bool {
-        self.is_draining() || self.accepting_is_paused()
     }
 
     /// Whether another connection may be accepted when `open` are open.

@@ -184,10 +184,8 @@ impl EventLoop {
     fn timeout(&mut self) -> Duration {
         if self.more_to_accept || !self.again.is_empty() {
             Duration::ZERO
-        } else if self.idle && !self.worker.core.waits_for_time() {
-            self.wheel.idle_timeout(&mut self.set)
         } else {
-            self.wheel.timeout().min(self.worker.core.until_accepting())
+            self.worker.core.timeout(self.idle, &mut self.wheel, &mut self.set)
         }
     }
 
