@@ -70,8 +70,8 @@ pub(crate) enum Outcome {
 const INNER: &str = "C10K_INNER";
 
 fn main() {
-    if std::env::var_os(rig::FILLER).is_some() {
-        return rig::Filler::run();
+    if let Ok(limit) = std::env::var(rig::FILLER) {
+        return rig::Filler::run(&limit);
     }
     let arguments = Arguments::from_args();
     let trials = Mechanism::all()

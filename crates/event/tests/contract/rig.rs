@@ -10,6 +10,7 @@ use rustix::{
     fs::OFlags,
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use std::{
     io::Read,
@@ -215,7 +216,6 @@ pub(crate) fn read_one(fd: impl AsFd) -> u8 {
 
 /// Raises the soft limit of open files to the hard limit and returns it.
 pub(crate) fn raise_file_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(
         Resource::Nofile,
@@ -230,24 +230,24 @@ pub(crate) fn raise_file_limit() -> u64 {
 
 /// Sets the soft limit of open files and returns the former one.
 pub(crate) fn limit_files(current: Option<u64>) -> Option<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current, ..before }).expect("below the hard limit");
     before.current
 }
 
-/// Another process of the same user that keeps the queue of pending signals full.
+/// Another process of the same user that keeps the queue of pending signals full, up to a limit: the queue of all other tests
+/// has room for many more.
 pub(crate) struct Filler(Child);
 
-/// Environment variable that is set in that process.
+/// Environment variable that is set in that process, to the limit.
 pub(crate) const FILLER: &str = "C10K_FILLER";
 
 impl Filler {
-    /// Starts the process and waits until the queue is full.
-    pub(crate) fn start() -> Self {
+    /// Starts the process and waits until the queue is full for every process with this limit.
+    pub(crate) fn start(limit: u64) -> Self {
         let program = std::env::current_exe().expect("the test program");
         let mut child = Command::new(program)
-            .env(FILLER, "1")
+            .env(FILLER, limit.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -259,7 +259,10 @@ impl Filler {
     }
 
     /// Runs in that process: fills the queue, prints a line, and keeps the queue full until its standard input ends.
-    pub(crate) fn run() {
+    pub(crate) fn run(limit: &str) {
+        let current = Some(limit.parse().expect("the limit is a number"));
+        let before = getrlimit(Resource::Sigpending);
+        setrlimit(Resource::Sigpending, Rlimit { current, ..before }).expect("below the hard limit");
         let signal = Signal::real_time().last().expect("there are real-time signals");
         c10k_sys::signal::block(&SignalSet::of(&[signal])).expect("the mask");
         while c10k_sys::signal::queue_to_this_thread(signal).is_ok() {}

@@ -218,12 +218,13 @@ fn queued_by_user() -> u64 {
 
 fn a_signal_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
     const SOURCES: usize = 50;
+    const QUEUE: u64 = 200;
     let mut options = Options::default();
-    options.signal_queue = Some(200);
+    options.signal_queue = Some(QUEUE);
     let mut rig = Rig::with(setup, &options, 64);
     let peers = declare_pairs(&mut rig, SOURCES);
-    // The other process inherits the limit and shares the queue, which belongs to the user.
-    let mut filler = Filler::start();
+    // The other process shares the queue, which belongs to the user.
+    let mut filler = Filler::start(QUEUE);
     for _ in 0..10 {
         peers.values().for_each(|peer| write(peer, b"x"));
         read_all(&mut rig, SOURCES);
