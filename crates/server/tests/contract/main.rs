@@ -21,6 +21,7 @@ mod vectors;
 
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
+use std::thread::available_parallelism;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use subject::{Needs, Subject};
@@ -45,7 +46,11 @@ fn main() -> ExitCode {
         return subject::serve();
     }
     c10k_server::raise_descriptor_limit();
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // A case waits for its server most of the time.
+    arguments.test_threads = arguments
+        .test_threads
+        .or_else(|| Some(2 * available_parallelism().ok()?.get()));
     let mut trials = Vec::new();
     for subject in Subject::all() {
         for (name, needs, case) in CASES.iter().copied().flatten() {
