@@ -230,8 +230,13 @@ pub(crate) fn raise_file_limit() -> u64 {
 
 /// Sets the soft limit of open files and returns the former one.
 pub(crate) fn limit_files(current: Option<u64>) -> Option<u64> {
-    let before = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current, ..before }).expect("below the hard limit");
+    limit(Resource::Nofile, current)
+}
+
+/// Sets a soft limit of this process and returns the former one.
+fn limit(resource: Resource, current: Option<u64>) -> Option<u64> {
+    let before = getrlimit(resource);
+    setrlimit(resource, Rlimit { current, ..before }).expect("below the hard limit");
     before.current
 }
 
@@ -259,10 +264,8 @@ impl Filler {
     }
 
     /// Runs in that process: fills the queue, prints a line, and keeps the queue full until its standard input ends.
-    pub(crate) fn run(limit: &str) {
-        let current = Some(limit.parse().expect("the limit is a number"));
-        let before = getrlimit(Resource::Sigpending);
-        setrlimit(Resource::Sigpending, Rlimit { current, ..before }).expect("below the hard limit");
+    pub(crate) fn run(most: &str) {
+        limit(Resource::Sigpending, Some(most.parse().expect("the limit is a number")));
         let signal = Signal::real_time().last().expect("there are real-time signals");
         c10k_sys::signal::block(&SignalSet::of(&[signal])).expect("the mask");
         while c10k_sys::signal::queue_to_this_thread(signal).is_ok() {}
