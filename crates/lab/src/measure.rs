@@ -397,6 +397,9 @@ impl Measure {
     }
 }
 
+/// The measure whose ratios can be adjusted to equal speeds of the CPU.
+pub(crate) const ADJUSTED: &str = "cpu-us-per-request";
+
 /// The speed of the server's CPU during the measurement: loops of the idle counter per second of its own run time. A
 /// neighbour on the same core slows the server and the counter equally; steal time does not show this. `None` if the counter
 /// hardly ran.

@@ -236,6 +236,7 @@ pub(crate) fn estimate(variant: &str, verdict: Verdict) -> EstimateRecord {
         confirms: None,
         refutes: None,
         blocks: 5,
+        speed: None,
         verdict,
     }
 }

@@ -159,8 +159,33 @@ pub struct EstimateRecord {
     pub refutes: Option<DecidingInterval>,
     /// Valid blocks.
     pub blocks: usize,
+    /// The number as it was measured, and what its adjustment to equal speeds of the CPU rests on; absent where the experiment
+    /// does not ask for it, and where there are too few blocks.
+    #[serde(default)]
+    pub speed: Option<SpeedRecord>,
     /// The verdict on this number alone.
     pub verdict: Verdict,
+}
+
+/// The adjustment of a ratio to equal speeds of the server's CPU (`covariate = "cpu-speed"`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpeedRecord {
+    /// Whether the number is adjusted. It is not if the speeds of the two variants differ by more than chance.
+    pub is_adjusted: bool,
+    /// The number as it was measured: the median over the blocks.
+    pub plain: f64,
+    /// Lower end of its interval, with the same confidence.
+    pub plain_low: Option<f64>,
+    /// Upper end of its interval.
+    pub plain_high: Option<f64>,
+    /// By how much the logarithm of the number changes with the logarithm of the ratio of the speeds.
+    pub slope: f64,
+    /// The speed with the variant divided by that with the other variant, median over the blocks.
+    pub speeds: f64,
+    /// Lower end of its interval, with the same confidence.
+    pub speeds_low: Option<f64>,
+    /// Upper end of its interval.
+    pub speeds_high: Option<f64>,
 }
 
 /// An interval that decides. Its confidence follows from the number of claims and of their numbers, so that any verdict of a

@@ -43,7 +43,7 @@ mod study;
 
 pub use claim::{
     AdviceGround, AdviceRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval, EstimateRecord, ExactRecord,
-    ExactValue, Form, NoiseFloor, Verdict,
+    ExactValue, Form, NoiseFloor, SpeedRecord, Verdict,
 };
 pub use comparison::{CellComparison, Change, ComparisonRecord, EnvironmentDifference, Pairing};
 pub use cost::{CostCell, CostRecord, CostTable};

@@ -44,6 +44,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     for claim in &experiment.claims {
         checker.claim(claim)?;
     }
+    checker.covariate()?;
     experiment.advice.iter().try_for_each(|advice| checker.advice(advice))?;
     for figure in &experiment.figures {
         checker.axis(&figure.x)?;
@@ -65,6 +66,22 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    /// A covariate is for ratios, and there is one.
+    fn covariate(&self) -> Check {
+        let Some(covariate) = &self.experiment.covariate else {
+            return Ok(());
+        };
+        let mut claims = self.experiment.claims.iter();
+        if claims.any(|claim| *claim.measure.get_ref() == measure::ADJUSTED && *claim.statistic.get_ref() == "ratio") {
+            return Ok(());
+        }
+        Err(self.source.error(
+            &covariate.span(),
+            format!("no claim is a ratio of {}, which alone is adjusted", measure::ADJUSTED),
+            "leave out covariate",
+        ))
+    }
+
     fn settings(&self, side: Side, settings: &Settings) -> Check {
         for (name, value) in settings {
             if side == Side::Server && EXTERNAL.contains(&name.get_ref().as_str()) {

@@ -31,6 +31,8 @@ pub(crate) struct Experiment {
     /// If given, the servers of all cells run for the whole study and are measured in turn, one window each in every block.
     /// These are the options of the load that differ in a window.
     pub(crate) interleaved: Option<Settings>,
+    /// What ratios of CPU per request are adjusted for.
+    pub(crate) covariate: Option<Spanned<Covariate>>,
     /// Fixed conditions of the server.
     #[serde(default)]
     pub(crate) server: Settings,
@@ -62,6 +64,14 @@ pub(crate) struct Experiment {
     /// Numbers that the source publishes, listed next to ours.
     #[serde(default, rename = "published")]
     pub(crate) published: Vec<PublishedSpec>,
+}
+
+/// What varies from cell to cell and changes what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Covariate {
+    /// The speed of the server's CPU, as the idle counter measures it in the cell.
+    CpuSpeed,
 }
 
 fn default_repeats() -> Spanned<u32> {

@@ -1,10 +1,11 @@
 //! One number with its intervals and its own verdict.
 
-use c10k_record::{DecidingInterval, EstimateRecord, Verdict};
+use c10k_record::{DecidingInterval, EstimateRecord, SpeedRecord, Verdict};
 
+use super::block_values::BlockValues;
 use super::blocks_to_settle::{Needs, needs};
 use super::decide::{Bounds, Tails};
-use super::samples::Raw;
+use super::samples::{Raw, RawSpeed};
 use crate::experiment::ClaimSpec;
 use crate::experiment::options;
 use crate::experiment::value::Kind;
@@ -48,6 +49,7 @@ pub(super) fn estimate(
         confirms: deciding(tails.confirm, values.deciding(tails.confirm)),
         refutes: deciding(tails.refute, values.deciding(tails.refute)),
         blocks: values.per_block.len(),
+        speed: raw.speed.as_ref().and_then(|speed| speed_record(speed, shown)),
         verdict,
     };
     // A pass in which calls are counted is run once or not at all.
@@ -57,6 +59,22 @@ pub(super) fn estimate(
         false => needs(verdict, values, bounds(claim), tails, run),
     };
     Found { estimate, needs }
+}
+
+/// `None` without a block.
+fn speed_record(RawSpeed { plain, adjusted }: &RawSpeed, shown: Shown) -> Option<SpeedRecord> {
+    let interval = |values: &BlockValues| values.displayed(shown.confidence, shown.seed);
+    let (of_plain, of_speeds) = (interval(plain), interval(&adjusted.speeds));
+    Some(SpeedRecord {
+        is_adjusted: !adjusted.differs,
+        plain: stats::median(&plain.per_block)?,
+        plain_low: of_plain.map(|interval| interval.low),
+        plain_high: of_plain.map(|interval| interval.high),
+        slope: adjusted.slope,
+        speeds: stats::median(&adjusted.speeds.per_block)?,
+        speeds_low: of_speeds.map(|interval| interval.low),
+        speeds_high: of_speeds.map(|interval| interval.high),
+    })
 }
 
 pub(super) fn bounds(claim: &ClaimSpec) -> Bounds {

@@ -19,6 +19,7 @@ mod noise_floor;
 mod reach;
 mod samples;
 mod scale;
+mod speed;
 
 use c10k_record::{CellRecord, ClaimNeeds, ClaimRecord, ClaimTest, Verdict};
 

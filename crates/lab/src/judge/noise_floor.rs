@@ -5,13 +5,14 @@ use c10k_record::{CellRecord, NoiseFloor};
 use super::block_values::BlockValues;
 use super::decide::{FAMILY_ERROR, share};
 use super::samples::{control_pairs, raw_claims};
+use super::speed::Speed;
 use crate::measure;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::statistic::Form;
 use crate::stats;
 
-/// Compares the control with the variant that it repeats. It shares the error of the study as one more claim, which says that
+/// Compares the control with the variant that it repeats, at equal speeds of the CPU if claims are compared so. It shares the error of the study as one more claim, which says that
 /// each of its comparisons is equal; that is refuted on two sides. `None` without a control or a common valid block.
 pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFloor> {
     let control = plan.experiment.control.as_ref()?;
@@ -31,7 +32,9 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
         comparisons: 0,
         called_different: 0,
     };
+    let speed = Speed::of(&results).filter(|_| measure.name == measure::ADJUSTED);
     for (one, two) in pairs {
+        let cells = (two.id.as_str(), one.id.as_str());
         let one = results.values(&one.id, measure);
         let two = results.values(&two.id, measure);
         let ratios: Vec<f64> = one
@@ -39,6 +42,8 @@ pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFl
             .filter_map(|(block, value)| Some(two.get(block)? / value))
             .filter(|ratio| ratio.is_finite() && *ratio > 0.0)
             .collect();
+        let adjusted = speed.as_ref().and_then(|speed| speed.adjusted(cells, ratios.len()));
+        let ratios = adjusted.map_or(ratios, |adjusted| adjusted.per_block);
         let Some(centre) = stats::median(&ratios) else {
             continue;
         };

@@ -8,11 +8,12 @@ use super::blocks_to_settle::Needs;
 use super::decide::FAMILY_ERROR;
 use super::levels::{Range, Rows, keep_common_levels};
 use super::reach::{is_excluded, needed_of};
+use super::speed::{Adjusted, Speed};
 use crate::experiment::ClaimSpec;
 use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::results::Results;
-use crate::statistic::{self, Statistic, Values};
+use crate::statistic::{self, Pair, Statistic, Values};
 use crate::stats::counts::Counted;
 
 /// What a statistic is in each block, of one variant at one combination of levels.
@@ -23,8 +24,17 @@ pub(super) struct Raw {
     /// The levels, without the axis of the test.
     pub(super) levels: BTreeMap<String, f64>,
     pub(super) values: BlockValues,
+    /// Where the values are adjusted to equal speeds, or would be.
+    pub(super) speed: Option<RawSpeed>,
     /// What it needs where it was computed in no block.
     pub(super) needs: Needs,
+}
+
+/// What the adjustment to equal speeds of the CPU rests on.
+pub(super) struct RawSpeed {
+    /// The values as they were measured.
+    pub(super) plain: BlockValues,
+    pub(super) adjusted: Adjusted,
 }
 
 /// A claim, what it looks at, and what it finds in each block.
@@ -32,6 +42,7 @@ pub(super) type RawClaim<'p> = (&'p ClaimSpec, &'static Statistic, &'static Meas
 
 pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<'p>> {
     let claims = plan.experiment.claims.iter();
+    let speed = Speed::of(results);
     claims
         .filter_map(|claim| {
             // Both names were checked when the experiment was read.
@@ -39,7 +50,7 @@ pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<
             let measure = measure::find(claim.measure.get_ref())?;
             let raws = match is_excluded(plan, claim) {
                 true => Vec::new(),
-                false => raw_estimates(results, claim, statistic, measure),
+                false => raw_estimates(results, (claim, statistic, measure), speed.as_ref()),
             };
             Some((claim, statistic, measure, raws))
         })
@@ -67,7 +78,11 @@ pub(super) fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
         .collect()
 }
 
-fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, measure: &Measure) -> Vec<Raw> {
+fn raw_estimates(
+    results: &Results,
+    (claim, statistic, measure): (&ClaimSpec, &Statistic, &Measure),
+    speed: Option<&Speed>,
+) -> Vec<Raw> {
     let plan = results.plan;
     let along = axis_of(plan, claim, statistic);
     let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
@@ -93,6 +108,16 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                     (statistic.of)(&Values { own, other })
                 })
                 .collect();
+            let plain = BlockValues {
+                form: statistic.form,
+                per_block,
+                counts,
+            };
+            let pair = other.filter(|_| is_adjusted(statistic, measure)).and_then(|other| {
+                let id = |variant| Some(plan.cell(variant, &levels)?.id.as_str());
+                id(variant).zip(id(other))
+            });
+            let (per_block, speed) = at_equal_speeds(plain, pair, speed);
             let text = plan.levels_text(&levels, along);
             let label = plan.variants[variant].label.clone();
             let parts = [Some(label), Some(text).filter(|text| !text.is_empty()), range.text()];
@@ -100,16 +125,58 @@ fn raw_estimates(results: &Results, claim: &ClaimSpec, statistic: &Statistic, me
                 of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
                 variant: plan.variants[variant].name.clone(),
                 levels: values(plan, &levels, along),
-                values: BlockValues {
-                    form: statistic.form,
-                    per_block,
-                    counts,
-                },
+                values: per_block,
+                speed,
                 needs: needed_of(results, cells(plan, variant, other, &levels, along)),
             });
         }
     }
     raws
+}
+
+/// Whether an experiment with a covariate adjusts such a number.
+fn is_adjusted(statistic: &Statistic, of: &Measure) -> bool {
+    statistic.pair == Some(Pair::Variants) && of.name == measure::ADJUSTED
+}
+
+/// The values at equal speeds where that is asked for and possible, with the values as they were measured.
+fn at_equal_speeds(
+    plain: BlockValues,
+    pair: Option<(&str, &str)>,
+    speed: Option<&Speed>,
+) -> (BlockValues, Option<RawSpeed>) {
+    let pair = pair.zip(speed);
+    let Some(adjusted) = pair.and_then(|(pair, speed)| speed.adjusted(pair, plain.per_block.len())) else {
+        return (plain, None);
+    };
+    let values = BlockValues {
+        per_block: adjusted.per_block.clone(),
+        ..plain.clone()
+    };
+    (values, Some(RawSpeed { plain, adjusted }))
+}
+
+/// The cells that claims divide by each other and whose ratio can be adjusted: that of the variant, and that of the other.
+pub(super) fn ratio_pairs(plan: &Plan) -> Vec<(&str, &str)> {
+    let claims = plan.experiment.claims.iter().filter(|claim| {
+        let statistic = statistic::find(claim.statistic.get_ref());
+        let measure = measure::find(claim.measure.get_ref());
+        statistic
+            .zip(measure)
+            .is_some_and(|(statistic, measure)| is_adjusted(statistic, measure))
+    });
+    let pairs = claims.flat_map(|claim| {
+        let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
+        let variants = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
+        variants.flat_map(move |variant| {
+            let levels = plan.combinations(None, &claim.filter).into_iter();
+            levels.filter_map(move |levels| {
+                let (own, other) = plan.cell(variant, &levels).zip(plan.cell(other?, &levels))?;
+                Some((own.id.as_str(), other.id.as_str()))
+            })
+        })
+    });
+    pairs.collect()
 }
 
 /// The axis along which a statistic looks.

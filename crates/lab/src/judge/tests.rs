@@ -3,6 +3,7 @@
 use c10k_record::CellStatus;
 
 use super::*;
+use crate::experiment::{Experiment, Source};
 use crate::plan::{Choices, Unavailable};
 use crate::testing;
 
@@ -267,4 +268,61 @@ fn a_level_that_this_machine_always_skips_needs_another_machine_and_not_more_blo
         .find(|record| record.cell.starts_with("steep idle=20"));
     first.expect("there is one").status = CellStatus::Invalid;
     assert_eq!(judge(&plan, &records)[2].needs, Some(ClaimNeeds::ValidBlocks));
+}
+
+/// The test experiment with a covariate, and blocks in which a slower CPU takes more time for the same request.
+fn with_speeds(blocks: u32) -> (Plan, Vec<CellRecord>) {
+    let text = testing::EXPERIMENT.replacen("seconds = 1", "seconds = 1\ncovariate = \"cpu-speed\"", 1);
+    let file = "test.toml".to_owned();
+    let experiment = Experiment::parse(&Source { file, text }).expect("it parses");
+    let plan = Plan::resolve(&experiment, &Choices::default(), Some(10_000.0)).expect("it resolves");
+    let mut records = records(&plan, blocks, 0.3, 0.01);
+    for record in &mut records {
+        let place = plan
+            .cells
+            .iter()
+            .position(|cell| cell.id == record.cell)
+            .unwrap_or_default() as u32;
+        let speed = 1.0 + 0.3 * f64::from((record.block * (3 + place) + place) % 4);
+        let meters = record.meters.as_mut().expect("it was measured");
+        meters.cpu_run_ns = (meters.cpu_run_ns as f64 / speed) as u64;
+        (meters.idle_run_ns, meters.idle_loops) = (Some(100_000_000), Some((speed * 1e6) as u64));
+    }
+    (plan, records)
+}
+
+#[test]
+fn a_ratio_is_judged_at_equal_speeds_and_both_numbers_are_recorded() {
+    let (plan, records) = with_speeds(12);
+    let found = judge(&plan, &records);
+    let dearer = found
+        .iter()
+        .find(|claim| claim.claim == "dearer")
+        .expect("it is judged");
+    let estimate = &dearer.estimates[0];
+    let speed = estimate.speed.expect("it has speeds");
+    assert!(speed.is_adjusted && (speed.slope + 1.0).abs() < 0.1, "{speed:?}");
+    let width = |low: Option<f64>, high: Option<f64>| high.zip(low).map_or(f64::NAN, |(high, low)| high / low);
+    let (adjusted, plain) = (
+        width(estimate.low, estimate.high),
+        width(speed.plain_low, speed.plain_high),
+    );
+    assert!(adjusted.ln() < 0.5 * plain.ln(), "{adjusted}, {plain}");
+    assert!((estimate.value.expect("a value") - 3.0).abs() < 0.1, "{estimate:?}");
+    let floor = noise_floor(&plan, &records).expect("there is a control");
+    assert!(floor.difference_percent < 3.0, "{floor:?}");
+    let others = found.iter().filter(|claim| claim.claim != "dearer");
+    assert!(
+        others
+            .flat_map(|claim| &claim.estimates)
+            .all(|estimate| estimate.speed.is_none())
+    );
+    let (_, few) = with_speeds(11);
+    let found = judge(&plan, &few);
+    assert!(
+        found
+            .iter()
+            .flat_map(|claim| &claim.estimates)
+            .all(|estimate| estimate.speed.is_none())
+    );
 }

@@ -97,6 +97,11 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
         "refutes_confidence",
         "refutes_low",
         "refutes_high",
+        "plain",
+        "plain_low",
+        "plain_high",
+        "speed_slope",
+        "speeds",
         "exact_table",
         "exact_min",
         "exact_max",
@@ -131,6 +136,14 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
                 estimate.verdict.word().to_owned(),
             ];
             row.extend(deciding);
+            let speed = estimate.speed;
+            row.extend([
+                number(speed.map(|speed| speed.plain)),
+                number(speed.and_then(|speed| speed.plain_low)),
+                number(speed.and_then(|speed| speed.plain_high)),
+                number(speed.map(|speed| speed.slope)),
+                number(speed.map(|speed| speed.speeds)),
+            ]);
             row.extend(exact(claim, &estimate.variant));
             row
         })

@@ -19,6 +19,8 @@ pub(super) struct ClaimView<'a> {
     test: String,
     estimates: Vec<EstimateView<'a>>,
     exact: Option<ExactView<'a>>,
+    /// How numbers were adjusted.
+    speeds: Vec<String>,
     remark: Option<String>,
 }
 
@@ -116,6 +118,11 @@ impl<'a> ClaimView<'a> {
                 why: exact.why.trim_end_matches('.'),
                 disagreement: exact::disagreement(claim),
             }),
+            speeds: claim
+                .estimates
+                .iter()
+                .filter_map(|estimate| words::speed(claim, estimate))
+                .collect(),
             remark: words::remark(claim),
         }
     }

@@ -109,6 +109,31 @@ pub(super) fn deciding(claim: &ClaimRecord, estimate: &EstimateRecord) -> String
     }
 }
 
+/// What an estimate is without its adjustment to equal speeds of the CPU, and what that rests on; `None` without one.
+pub(super) fn speed(claim: &ClaimRecord, estimate: &EstimateRecord) -> Option<String> {
+    let speed = estimate.speed.as_ref()?;
+    let form = claim.test.form;
+    let write = |value| number(form, &estimate.unit, value);
+    let speeds = format!(
+        "the speeds of the CPU have the ratio {} ({})",
+        number(Form::Factor, "", speed.speeds),
+        interval_of(Form::Factor, "", speed.speeds_low.zip(speed.speeds_high))
+    );
+    Some(match speed.is_adjusted {
+        true => format!(
+            "{}: adjusted to equal speeds of the CPU, with a slope of {:.2}; as measured {} ({}); {speeds}",
+            estimate.of,
+            speed.slope,
+            write(speed.plain),
+            interval_of(form, &estimate.unit, speed.plain_low.zip(speed.plain_high)),
+        ),
+        false => format!(
+            "{}: not adjusted to equal speeds of the CPU, because they differ by more than chance: {speeds}",
+            estimate.of
+        ),
+    })
+}
+
 /// What the comparison with the cheapest is.
 pub(super) fn compared(compared: &CheapestRecord) -> String {
     let place = match compared.at.as_str() {
@@ -239,6 +264,7 @@ pub(super) fn grounds<'a>(
 mod tests {
     use super::*;
     use crate::testing;
+    use c10k_record::SpeedRecord;
 
     #[test]
     fn a_test_is_its_measure_its_statistic_and_its_bounds() {
@@ -267,6 +293,41 @@ mod tests {
         );
         (estimate.low, estimate.high) = (Some(-0.5), Some(0.6));
         assert_eq!(interval(&claim, &estimate), "-50.0% … +60.0%");
+    }
+
+    #[test]
+    fn an_adjusted_number_says_what_was_measured_and_one_that_is_not_says_why() {
+        let mut claim = testing::claim("flat", Verdict::Inconclusive);
+        claim.test.form = Form::Factor;
+        let mut estimate = estimate(12);
+        assert_eq!(speed(&claim, &estimate), None);
+        let found = SpeedRecord {
+            is_adjusted: true,
+            plain: 1.02,
+            plain_low: Some(0.9),
+            plain_high: Some(1.2),
+            slope: -0.61,
+            speeds: 0.98,
+            speeds_low: Some(0.8),
+            speeds_high: Some(1.1),
+        };
+        estimate.speed = Some(found);
+        assert_eq!(
+            speed(&claim, &estimate).as_deref(),
+            Some(
+                "flat: adjusted to equal speeds of the CPU, with a slope of -0.61; as measured 1.02× (0.9× … 1.2×); the speeds of \
+                 the CPU have the ratio 0.98× (0.8× … 1.1×)"
+            )
+        );
+        estimate.speed = Some(SpeedRecord {
+            is_adjusted: false,
+            ..found
+        });
+        let words = speed(&claim, &estimate).expect("there are speeds");
+        assert!(
+            words.contains("not adjusted") && words.ends_with("0.98× (0.8× … 1.1×)"),
+            "{words}"
+        );
     }
 
     #[test]

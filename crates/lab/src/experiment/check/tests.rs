@@ -151,6 +151,8 @@ fn each_mistake_names_its_line_and_a_remedy() {
         ("seconds = 1", "seconds = 1\ncall-passes = 4000000000", 6),
         ("seconds = 1", "seconds = 1\nlooks = 0", 6),
         ("seconds = 1", "seconds = 1\nlooks = 21", 6),
+        ("seconds = 1", "seconds = 1\ncovariate = \"weather\"", 6),
+        ("seconds = 1", "seconds = 1\ncovariate = \"cpu-speed\"", 6),
         ("at-most = 0.1", "at-most = inf", 16),
         ("at-most = 0.1", "at-least = -inf", 16),
         ("at-most = 0.1", "at-most = nan", 16),
