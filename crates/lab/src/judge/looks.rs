@@ -11,7 +11,8 @@ use c10k_record::{CellRecord, Verdict};
 
 use super::decide::{Decision, FAMILY_ERROR, Question, decide};
 use super::estimate::bounds;
-use super::samples::{RawClaim, cells_of, control_pairs, raw_claims};
+use super::pairs::control_pairs;
+use super::samples::{RawClaim, cells_of, raw_claims};
 use crate::plan::Plan;
 use crate::results::Results;
 

@@ -16,6 +16,7 @@ mod exact;
 mod levels;
 mod looks;
 mod noise_floor;
+mod pairs;
 mod reach;
 mod samples;
 mod scale;

@@ -4,7 +4,8 @@ use c10k_record::{CellRecord, NoiseFloor};
 
 use super::block_values::BlockValues;
 use super::decide::{FAMILY_ERROR, share};
-use super::samples::{control_pairs, raw_claims};
+use super::pairs::control_pairs;
+use super::samples::raw_claims;
 use super::speed::Speed;
 use crate::measure;
 use crate::plan::Plan;

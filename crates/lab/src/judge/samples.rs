@@ -7,13 +7,14 @@ use super::block_values::{BlockValues, Counts};
 use super::blocks_to_settle::Needs;
 use super::decide::FAMILY_ERROR;
 use super::levels::{Range, Rows, keep_common_levels};
+use super::pairs::{control_pairs, is_adjusted};
 use super::reach::{is_excluded, needed_of};
 use super::speed::{Adjusted, Speed};
 use crate::experiment::ClaimSpec;
 use crate::measure::{self, Measure};
 use crate::plan::{Cell, Plan};
 use crate::results::Results;
-use crate::statistic::{self, Pair, Statistic, Values};
+use crate::statistic::{self, Statistic, Values};
 use crate::stats::counts::Counted;
 
 /// What a statistic is in each block, of one variant at one combination of levels.
@@ -62,20 +63,6 @@ pub(super) fn raw_claims<'p>(plan: &'p Plan, results: &Results) -> Vec<RawClaim<
 pub(super) fn confidence(plan: &Plan, numbers: usize) -> f64 {
     let intervals = numbers + control_pairs(plan).len();
     1.0 - FAMILY_ERROR / intervals.max(1) as f64
-}
-
-/// The cells of the control: a variant and the same under its other name, at each combination of levels.
-pub(super) fn control_pairs(plan: &Plan) -> Vec<(&Cell, &Cell)> {
-    let again = plan.variants.iter().position(|variant| variant.control_of.is_some());
-    let pair = again.and_then(|again| Some((plan.variants[again].control_of?, again)));
-    let Some((original, again)) = pair else {
-        return Vec::new();
-    };
-    let combinations = plan.combinations(None, &BTreeMap::new());
-    let pairs = combinations.iter();
-    pairs
-        .filter_map(|levels| plan.cell(original, levels).zip(plan.cell(again, levels)))
-        .collect()
 }
 
 fn raw_estimates(
@@ -134,11 +121,6 @@ fn raw_estimates(
     raws
 }
 
-/// Whether an experiment with a covariate adjusts such a number.
-fn is_adjusted(statistic: &Statistic, of: &Measure) -> bool {
-    statistic.pair == Some(Pair::Variants) && of.name == measure::ADJUSTED
-}
-
 /// The values at equal speeds where that is asked for and possible, with the values as they were measured.
 fn at_equal_speeds(
     plain: BlockValues,
@@ -154,29 +136,6 @@ fn at_equal_speeds(
         ..plain.clone()
     };
     (values, Some(RawSpeed { plain, adjusted }))
-}
-
-/// The cells that claims divide by each other and whose ratio can be adjusted: that of the variant, and that of the other.
-pub(super) fn ratio_pairs(plan: &Plan) -> Vec<(&str, &str)> {
-    let claims = plan.experiment.claims.iter().filter(|claim| {
-        let statistic = statistic::find(claim.statistic.get_ref());
-        let measure = measure::find(claim.measure.get_ref());
-        statistic
-            .zip(measure)
-            .is_some_and(|(statistic, measure)| is_adjusted(statistic, measure))
-    });
-    let pairs = claims.flat_map(|claim| {
-        let other = claim.against.as_ref().and_then(|name| plan.variant(name.get_ref()));
-        let variants = claim.variants.iter().filter_map(|name| plan.variant(name.get_ref()));
-        variants.flat_map(move |variant| {
-            let levels = plan.combinations(None, &claim.filter).into_iter();
-            levels.filter_map(move |levels| {
-                let (own, other) = plan.cell(variant, &levels).zip(plan.cell(other?, &levels))?;
-                Some((own.id.as_str(), other.id.as_str()))
-            })
-        })
-    });
-    pairs.collect()
 }
 
 /// The axis along which a statistic looks.

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::block_values::BlockValues;
-use super::samples::{control_pairs, ratio_pairs};
+use super::pairs::{control_pairs, ratio_pairs};
 use crate::measure::{self, ADJUSTED, Measure};
 use crate::results::Results;
 use crate::statistic::Form;

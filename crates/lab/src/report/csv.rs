@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use c10k_record::csv::{number, to_string};
-use c10k_record::{CallRecord, CellRecord, CellStatus, ClaimRecord, StudyRecord, TableRecord};
+use c10k_record::{CallRecord, CellRecord, CellStatus, ClaimRecord, EstimateRecord, StudyRecord, TableRecord};
 
 use super::tables;
 use crate::LabError;
@@ -70,43 +70,45 @@ pub(super) fn records(plan: &Plan, records: &[CellRecord]) -> Result<String, Lab
     finish(to_string(&header, rows))
 }
 
+/// The columns of `verdicts.csv`.
+const VERDICTS_HEADER: &[&str] = &[
+    "claim",
+    "verdict",
+    "statistic",
+    "measure",
+    "along",
+    "against",
+    "at_least",
+    "at_most",
+    "of",
+    "variant",
+    "form",
+    "unit",
+    "value",
+    "low",
+    "high",
+    "confidence",
+    "blocks",
+    "estimate_verdict",
+    "confirms_confidence",
+    "confirms_low",
+    "confirms_high",
+    "refutes_confidence",
+    "refutes_low",
+    "refutes_high",
+    "plain",
+    "plain_low",
+    "plain_high",
+    "speed_slope",
+    "speeds",
+    "exact_table",
+    "exact_min",
+    "exact_max",
+    "exact_verdict",
+];
+
 /// `verdicts.csv`: every number that decides a verdict, a row for each.
 pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
-    const HEADER: &[&str] = &[
-        "claim",
-        "verdict",
-        "statistic",
-        "measure",
-        "along",
-        "against",
-        "at_least",
-        "at_most",
-        "of",
-        "variant",
-        "form",
-        "unit",
-        "value",
-        "low",
-        "high",
-        "confidence",
-        "blocks",
-        "estimate_verdict",
-        "confirms_confidence",
-        "confirms_low",
-        "confirms_high",
-        "refutes_confidence",
-        "refutes_low",
-        "refutes_high",
-        "plain",
-        "plain_low",
-        "plain_high",
-        "speed_slope",
-        "speeds",
-        "exact_table",
-        "exact_min",
-        "exact_max",
-        "exact_verdict",
-    ];
     let rows = study.claims.iter().flat_map(|claim| {
         claim.estimates.iter().map(move |estimate| {
             let test = &claim.test;
@@ -136,19 +138,25 @@ pub(super) fn verdicts(study: &StudyRecord) -> Result<String, LabError> {
                 estimate.verdict.word().to_owned(),
             ];
             row.extend(deciding);
-            let speed = estimate.speed;
-            row.extend([
-                number(speed.map(|speed| speed.plain)),
-                number(speed.and_then(|speed| speed.plain_low)),
-                number(speed.and_then(|speed| speed.plain_high)),
-                number(speed.map(|speed| speed.slope)),
-                number(speed.map(|speed| speed.speeds)),
-            ]);
+            row.extend(plain(estimate));
             row.extend(exact(claim, &estimate.variant));
             row
         })
     });
-    finish(to_string(HEADER, rows))
+    finish(to_string(VERDICTS_HEADER, rows))
+}
+
+/// The number as it was measured, where it is adjusted to equal speeds of the CPU, the slope and the ratio of the speeds.
+fn plain(estimate: &EstimateRecord) -> [String; 5] {
+    let speed = estimate.speed;
+    [
+        speed.map(|speed| speed.plain),
+        speed.and_then(|speed| speed.plain_low),
+        speed.and_then(|speed| speed.plain_high),
+        speed.map(|speed| speed.slope),
+        speed.map(|speed| speed.speeds),
+    ]
+    .map(number)
 }
 
 /// The table of the guest, the smallest and the largest number of the variant in instructions, and what all numbers of the claim

@@ -59,11 +59,14 @@ pub(crate) fn first_that_accepts(url: &str, addresses: &[Endpoint], limit: Durat
     })
 }
 
-/// Requests the target once, within `limit`.
+/// How soon a wait for the reply notices that it is to end.
+const STOP_NOTICED_WITHIN: Duration = Duration::from_millis(100);
+
+/// Requests the target once, within `limit`, and no longer than until `is_stopped`.
 ///
 /// # Errors
 /// [`LoadError::Connect`] if no connection can be made, [`LoadError::NotHttp`] if the reply is not HTTP.
-pub(crate) fn ask(target: &Target, limit: Duration) -> Result<Answer, LoadError> {
+pub(crate) fn ask(target: &Target, limit: Duration, is_stopped: impl Fn() -> bool) -> Result<Answer, LoadError> {
     let until = Instant::now() + limit;
     let mut stream = match Stream::connect(&target.address, limit) {
         Ok(stream) => stream,
@@ -83,7 +86,7 @@ pub(crate) fn ask(target: &Target, limit: Duration) -> Result<Answer, LoadError>
     let mut buffer = [0; 4096];
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || stream.set_timeouts(left).is_err() {
+        if left.is_zero() || is_stopped() || stream.set_timeouts(left.min(STOP_NOTICED_WITHIN)).is_err() {
             return Ok(Answer::Nothing);
         }
         let progress = match stream.read(&mut buffer) {
@@ -93,7 +96,8 @@ pub(crate) fn ask(target: &Target, limit: Duration) -> Result<Answer, LoadError>
                     .map_or(Answer::Nothing, |reply| Answer::Replied(reply, body)));
             }
             Ok(length) => parser.feed(&buffer[..length], |bytes| body.update(bytes)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // A read that ends at its time limit says that it would block.
+            Err(error) if [ErrorKind::Interrupted, ErrorKind::WouldBlock].contains(&error.kind()) => continue,
             Err(_) => return Ok(Answer::Nothing),
         };
         match progress {
@@ -201,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_does_not_reply_is_waited_for_until_the_limit_or_the_end_of_the_run() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let limit = 3 * STOP_NOTICED_WITHIN;
+        let start = Instant::now();
+        assert!(matches!(ask(&target, limit, || false), Ok(Answer::Nothing)));
+        assert!(start.elapsed() >= limit);
+        assert!(matches!(ask(&target, HANG, || true), Ok(Answer::Nothing)));
+        assert!(start.elapsed() < HANG);
+    }
+
+    #[test]
     fn a_local_listener_with_a_full_queue_gives_no_answer_within_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("full.sock");
@@ -215,7 +231,10 @@ mod tests {
             .collect();
         assert!(!waiting.is_empty(), "the queue has room for one");
         let target = Target::parse(&format!("unix:{}:/", path.display())).unwrap();
-        assert!(matches!(ask(&target, Duration::from_millis(20)), Ok(Answer::Nothing)));
+        assert!(matches!(
+            ask(&target, Duration::from_millis(20), || false),
+            Ok(Answer::Nothing)
+        ));
         drop((accept(&listener).unwrap(), waiting));
         assert!(connect_unix(&path, HANG).is_ok(), "there is room again");
     }

@@ -35,6 +35,9 @@ const OTHER_DESCRIPTORS: u64 = 64;
 const HEAD_START: Duration = Duration::from_millis(2);
 /// The minimum time limit of a test request.
 const PROBE_TIMEOUT_MIN: Duration = Duration::from_secs(5);
+/// What is added to it for each connection that was opened before: a server that accepts one connection per wait first has to
+/// wait as many times, and a wait of `select` or `poll` takes longer the more there are.
+const PROBE_TIMEOUT_PER_CONNECTION: Duration = Duration::from_millis(3);
 
 /// Runs `plan`. `observe` is called in the calling thread at each change of phase and about ten times per second.
 ///
@@ -119,7 +122,7 @@ fn run_each(
     let probe_timeout = plan.timeout.max(PROBE_TIMEOUT_MIN);
     choose_address(&mut plan, probe_timeout)?;
     if plan.probe == Probe::Ask {
-        let answer = ask(&plan.target, probe_timeout)?;
+        let answer = ask(&plan.target, probe_timeout, || stop.requested().is_some())?;
         if plan.bodies == Bodies::LikeTheFirst {
             plan.target.expected.body = Some(expected_body(answer)?);
         }
@@ -194,7 +197,9 @@ fn ask_again(plan: &LoadPlan, stop: &Stop, limit: Duration) -> SecondProbe {
     if plan.probe == Probe::Skip || plan.connections() == 0 || stop.requested().is_some() {
         return SecondProbe::Skipped;
     }
-    match ask(&plan.target, limit) {
+    let opened = u32::try_from(plan.connections()).unwrap_or(u32::MAX);
+    let limit = limit.saturating_add(PROBE_TIMEOUT_PER_CONNECTION.saturating_mul(opened));
+    match ask(&plan.target, limit, || stop.requested().is_some()) {
         Ok(Answer::Replied(..)) => SecondProbe::Answered,
         Ok(Answer::Nothing) | Err(_) => SecondProbe::Unanswered,
     }
