@@ -18,7 +18,7 @@ use crate::plan::Cell;
 
 /// What the generator gets beyond its own times for starting, for each connection, and for ending.
 const LOAD_SLACK: Duration = Duration::from_secs(15);
-const PER_CONNECTION: Duration = Duration::from_millis(1);
+const PER_CONNECTION: Duration = Duration::from_millis(4);
 
 /// How often the server is asked whether it is still there: a generator would go on for minutes without it.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
