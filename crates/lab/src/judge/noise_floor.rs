@@ -13,8 +13,9 @@ use crate::results::Results;
 use crate::statistic::Form;
 use crate::stats;
 
-/// Compares the control with the variant that it repeats, at equal speeds of the CPU if claims are compared so. It shares the error of the study as one more claim, which says that
-/// each of its comparisons is equal; that is refuted on two sides. `None` without a control or a common valid block.
+/// Compares the control with the variant that it repeats, at equal speeds of the CPU if claims are compared so. It shares the
+/// error of the study as one more claim, which says that each of its comparisons is equal; that is refuted on two sides. `None`
+/// without a control or a common valid block.
 pub(crate) fn noise_floor(plan: &Plan, records: &[CellRecord]) -> Option<NoiseFloor> {
     let control = plan.experiment.control.as_ref()?;
     let measure = measure::find(control.measure.get_ref())?;

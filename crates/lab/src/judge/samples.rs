@@ -104,7 +104,7 @@ fn raw_estimates(
                 let id = |variant| Some(plan.cell(variant, &levels)?.id.as_str());
                 id(variant).zip(id(other))
             });
-            let (per_block, speed) = at_equal_speeds(plain, pair, speed);
+            let (block_values, speed) = at_equal_speeds(plain, pair, speed);
             let text = plan.levels_text(&levels, along);
             let label = plan.variants[variant].label.clone();
             let parts = [Some(label), Some(text).filter(|text| !text.is_empty()), range.text()];
@@ -112,7 +112,7 @@ fn raw_estimates(
                 of: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
                 variant: plan.variants[variant].name.clone(),
                 levels: values(plan, &levels, along),
-                values: per_block,
+                values: block_values,
                 speed,
                 needs: needed_of(results, cells(plan, variant, other, &levels, along)),
             });
