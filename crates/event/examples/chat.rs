@@ -14,6 +14,10 @@ use std::{
     thread,
 };
 
+/// The most typed lines that are forwarded between two waits. Without a limit, input that does not pause would keep the
+/// clients waiting.
+const LINES_PER_WAIT: usize = 64;
+
 enum Source {
     Listener(TcpListener),
     Client(TcpStream),
@@ -37,9 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (typed, lines) = mpsc::channel();
     let waker = set.waker()?;
+    let readers_waker = waker.clone();
     thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if typed.send(format!("server: {line}\n")).is_err() || waker.wake().is_err() {
+            if typed.send(format!("server: {line}\n")).is_err() || readers_waker.wake().is_err() {
                 return;
             }
         }
@@ -52,9 +57,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             serve(&mut set, event.key)?;
         }
         if events.woken() {
-            lines
-                .try_iter()
-                .for_each(|line| broadcast(&mut set, None, line.as_bytes()));
+            let some: Vec<String> = lines.try_iter().take(LINES_PER_WAIT).collect();
+            some.iter().for_each(|line| broadcast(&mut set, None, line.as_bytes()));
+            if some.len() == LINES_PER_WAIT {
+                // More may be left, for which the reader has already called the waker.
+                waker.wake()?;
+            }
         }
     }
 }

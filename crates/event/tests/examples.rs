@@ -7,7 +7,11 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
 };
+
+/// When a read is given up, so that a test fails instead of waiting without end.
+const LONG: Duration = Duration::from_mins(1);
 
 /// An example, which Cargo has built together with this test.
 fn example(name: &str) -> Command {
@@ -175,20 +179,23 @@ fn the_echo_server_stays_below_seventy_lines_of_code() {
 #[test]
 fn the_chat_forwards_lines_from_clients_and_from_its_input() {
     let mut server = Server::start(example("chat"));
+    let mut input = server.input.take().expect("its input is a pipe");
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
-    // A typed line reaches only the clients that are already accepted, so it is typed until the last client has read
-    // it.
     let mut readers: Vec<_> = clients
         .iter()
         .map(|it| BufReader::new(it.try_clone().expect("cloned")))
         .collect();
-    let mut input = server.input.take().expect("its input is a pipe");
-    let typing = std::thread::spawn(move || {
-        // Fails when the server ends, which closes the pipe.
-        while input.write_all(b"welcome\n").is_ok() {
-            std::thread::yield_now();
+    // A typed line reaches only the clients that are already accepted, so it is typed until each of them has it to read.
+    // One line at a time: the chat disconnects a client whose buffer is full.
+    for client in &clients {
+        client.set_nonblocking(true).expect("O_NONBLOCK");
+        while client.peek(&mut [0]).is_err() {
+            input.write_all(b"welcome\n").expect("the chat reads its input");
+            std::thread::sleep(Duration::from_millis(1));
         }
-    });
+        client.set_nonblocking(false).expect("blocking");
+        client.set_read_timeout(Some(LONG)).expect("SO_RCVTIMEO");
+    }
     for reader in &mut readers {
         let mut line = String::new();
         reader.read_line(&mut line).expect("a line");
@@ -199,7 +206,25 @@ fn the_chat_forwards_lines_from_clients_and_from_its_input() {
         let heard = reader.lines().map_while(Result::ok).any(|line| line == "hi there");
         assert!(heard, "the others read what a client wrote");
     }
-    drop((clients, readers, server));
+}
+
+#[test]
+fn the_chat_serves_its_clients_although_its_input_does_not_pause() {
+    let mut server = Server::start(example("chat"));
+    let mut input = server.input.take().expect("its input is a pipe");
+    let typing = std::thread::spawn(move || {
+        // Fails when the server ends, which closes the pipe.
+        while input.write_all(&b"welcome\n".repeat(1_000)).is_ok() {}
+    });
+    // Each client is accepted while lines are typed, and reads one of them.
+    for _ in 0..20 {
+        let client = server.connect();
+        client.set_read_timeout(Some(LONG)).expect("SO_RCVTIMEO");
+        let mut line = String::new();
+        BufReader::new(client).read_line(&mut line).expect("a line");
+        assert_eq!(line, "server: welcome\n");
+    }
+    drop(server);
     typing.join().expect("the writing thread ends");
 }
 
