@@ -1,11 +1,13 @@
 //! The lab on trial: twenty runs of `experiments/trial/aa.toml`, and how often it was right.
 //!
 //! Each run is a study of its own with a seed of its own; a run that is there already is not run again, so that the trial
-//! can be done in pieces (`C10K_TRIAL_RUNS=5` does five more and stops). The results are below `target/trial`.
+//! can be done in pieces (`C10K_TRIAL_RUNS=5` does five more and stops). A run ends when both slowdowns are found, after five
+//! minutes at the latest. The results are below `target/trial`.
 //!
 //! `--simulate` runs no server. It prints how often a study holds a wrong verdict where the truth is known: the long form of a
 //! test of the lab, which judges with the lab's own code.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -19,13 +21,25 @@ const STUDIES: &str = "20000";
 /// Of so many comparisons of a server with itself, at most one in twenty may call them different.
 const CALLED_DIFFERENT_MAX: u64 = (RUNS / 20) as u64;
 
-#[derive(Default)]
-struct Score {
-    runs: u64,
+/// The slowdowns of the experiment: its claim, and the time within which each run should find it, seconds.
+const SLOWDOWNS: [(&str, f64); 2] = [("2%-found", 120.0), ("1%-found", 300.0)];
+
+/// What is read from a run.
+struct Outcome {
     comparisons: u64,
     called_different: u64,
-    found: u64,
-    floor_percent: Vec<f64>,
+    floor_percent: Option<f64>,
+    /// For each slowdown.
+    slowdowns: Vec<Found>,
+}
+
+struct Found {
+    /// After how many seconds of measurement, if it was.
+    after_s: Option<f64>,
+    verdict: String,
+    value: f64,
+    low: f64,
+    high: f64,
 }
 
 pub(crate) fn run(root: &Path) -> Result<(), String> {
@@ -72,7 +86,7 @@ fn twenty(root: &Path) -> Result<(), String> {
             .map_err(|_| "C10K_TRIAL_RUNS is a number of runs".to_owned())?,
         Err(_) => RUNS,
     };
-    let mut score = Score::default();
+    let mut outcomes = Vec::new();
     for number in 1..=RUNS {
         let out = root.join("target/trial").join(number.to_string());
         let done = out.join("report.html").is_file();
@@ -80,32 +94,19 @@ fn twenty(root: &Path) -> Result<(), String> {
             continue;
         }
         left -= u32::from(!done);
-        let outcome = one(root, &tool, &out, number)?;
-        count(&outcome, &mut score);
-        let estimate = &outcome["claims"][0]["estimates"][0];
-        let figure = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);
-        println!(
-            "run {number:2}: {} of {} comparisons with itself called different ({:.1}% apart); 5% slower: {} {:.3} times \
-             ({:.3} to {:.3})",
-            outcome["noise_floor"]["called_different"],
-            outcome["noise_floor"]["comparisons"],
-            outcome["noise_floor"]["difference_percent"]
-                .as_f64()
-                .unwrap_or(f64::NAN),
-            outcome["claims"][0]["verdict"].as_str().unwrap_or("none"),
-            figure("value"),
-            figure("low"),
-            figure("high"),
-        );
+        let outcome = read(&one(root, &tool, &out, number)?, &out)?;
+        print(number, &outcome);
+        outcomes.push(outcome);
     }
-    verdict(score)
+    verdict(&outcomes)
 }
 
-/// Runs one study, or reads it where it is complete.
+/// Runs one study until its claims are settled, or reads it where it is complete.
 fn one(root: &Path, tool: &Path, out: &Path, seed: u32) -> Result<Value, String> {
     let output = Command::new(tool)
         .current_dir(root)
         .args(["study", "experiments/trial/aa.toml", "--resume", "--json"])
+        .args(["--until", "settled", "--budget", "300s"])
         .args(["--seed", &seed.to_string(), "--out"])
         .arg(out)
         .stdin(Stdio::null())
@@ -123,35 +124,98 @@ fn one(root: &Path, tool: &Path, out: &Path, seed: u32) -> Result<Value, String>
     })
 }
 
-fn count(outcome: &Value, score: &mut Score) {
-    let floor = &outcome["noise_floor"];
-    score.runs += 1;
-    score.comparisons += floor["comparisons"].as_u64().unwrap_or_default();
-    score.called_different += floor["called_different"].as_u64().unwrap_or_default();
-    score.floor_percent.extend(floor["difference_percent"].as_f64());
-    score.found += u64::from(outcome["claims"][0]["verdict"] == "confirmed");
+fn read(study: &Value, out: &Path) -> Result<Outcome, String> {
+    let seconds = seconds_of_blocks(out)?;
+    let floor = &study["noise_floor"];
+    let claims = study["claims"].as_array().ok_or("a study without claims")?;
+    let slowdowns = SLOWDOWNS.iter().map(|(id, _)| {
+        let claim = claims.iter().find(|claim| claim["id"] == *id);
+        let claim = claim.ok_or_else(|| format!("a study without the claim {id}"))?;
+        let estimate = &claim["estimates"][0];
+        let figure = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);
+        let blocks = claim["settled_after"].as_u64().unwrap_or(u64::MAX);
+        let before = seconds.iter().filter(|(block, _)| **block < blocks);
+        let verdict = claim["verdict"].as_str().unwrap_or("none").to_owned();
+        Ok::<Found, String>(Found {
+            after_s: (verdict == "confirmed").then(|| before.map(|(_, seconds)| seconds).sum()),
+            verdict,
+            value: figure("value"),
+            low: figure("low"),
+            high: figure("high"),
+        })
+    });
+    Ok(Outcome {
+        comparisons: floor["comparisons"].as_u64().unwrap_or_default(),
+        called_different: floor["called_different"].as_u64().unwrap_or_default(),
+        floor_percent: floor["difference_percent"].as_f64(),
+        slowdowns: slowdowns.collect::<Result<_, _>>()?,
+    })
 }
 
-fn verdict(mut score: Score) -> Result<(), String> {
-    score.floor_percent.sort_by(f64::total_cmp);
-    let middle = score.floor_percent.get(score.floor_percent.len() / 2);
+/// What each block took.
+fn seconds_of_blocks(out: &Path) -> Result<BTreeMap<u64, f64>, String> {
+    let path = out.join("records.ndjson");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    let mut seconds = BTreeMap::new();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let (Some(block), Some(own)) = (record["block"].as_u64(), record["seconds"].as_f64()) {
+            *seconds.entry(block).or_default() += own;
+        }
+    }
+    Ok(seconds)
+}
+
+fn print(number: u32, outcome: &Outcome) {
+    let slowdowns = outcome.slowdowns.iter().zip(SLOWDOWNS).map(|(found, (id, _))| {
+        let after = found.after_s.map_or_else(String::new, |s| format!(" after {s:.0} s"));
+        format!(
+            "{id}: {}{after}, {:.3} times ({:.3} to {:.3})",
+            found.verdict, found.value, found.low, found.high
+        )
+    });
     println!(
-        "{} runs: {} of {} comparisons with itself called different (at most {CALLED_DIFFERENT_MAX} of {RUNS} allowed); noise \
-         floor {:.1}% (median over the runs); the slowdown of 5% found in {} of {}",
-        score.runs,
-        score.called_different,
-        score.comparisons,
-        middle.copied().unwrap_or(f64::NAN),
-        score.found,
-        score.runs,
+        "run {number:2}: {} of {} comparisons with itself called different ({:.2}% apart); {}",
+        outcome.called_different,
+        outcome.comparisons,
+        outcome.floor_percent.unwrap_or(f64::NAN),
+        slowdowns.collect::<Vec<_>>().join("; "),
     );
-    if score.runs < u64::from(RUNS) {
-        println!("{} runs are still to be done", u64::from(RUNS) - score.runs);
+}
+
+fn verdict(outcomes: &[Outcome]) -> Result<(), String> {
+    let runs = outcomes.len();
+    let comparisons: u64 = outcomes.iter().map(|outcome| outcome.comparisons).sum();
+    let called_different: u64 = outcomes.iter().map(|outcome| outcome.called_different).sum();
+    let mut floors: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.floor_percent).collect();
+    floors.sort_by(f64::total_cmp);
+    println!(
+        "{runs} runs: {called_different} of {comparisons} comparisons with itself called different (at most \
+         {CALLED_DIFFERENT_MAX} of {RUNS} allowed); noise floor {:.2}% (median over the runs)",
+        floors.get(floors.len() / 2).copied().unwrap_or(f64::NAN),
+    );
+    let mut is_passed = comparisons >= u64::from(RUNS) && called_different <= CALLED_DIFFERENT_MAX;
+    for (index, (id, within_s)) in SLOWDOWNS.iter().enumerate() {
+        let mut times: Vec<f64> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.slowdowns[index].after_s)
+            .collect();
+        times.sort_by(f64::total_cmp);
+        // A look comes after the block in which its time ends.
+        let in_time = times.iter().filter(|after_s| **after_s < within_s + 1.0).count();
+        println!(
+            "{id} within {within_s} s in {in_time} of {runs}, at all in {}; after {:.0} s (median of those)",
+            times.len(),
+            times.get(times.len() / 2).copied().unwrap_or(f64::NAN),
+        );
+        is_passed &= in_time == runs;
+    }
+    if runs < RUNS as usize {
+        println!("{} runs are still to be done", RUNS as usize - runs);
         return Ok(());
     }
-    if score.comparisons < u64::from(RUNS) || score.called_different > CALLED_DIFFERENT_MAX || score.found < score.runs
-    {
-        return Err("the lab has not passed".to_owned());
+    match is_passed {
+        true => Ok(()),
+        false => Err("the lab has not passed".to_owned()),
     }
-    Ok(())
 }

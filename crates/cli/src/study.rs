@@ -83,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         seed: args.seed,
         only: args.only.clone(),
         until_settled: args.until.is_some(),
+        ends_when_settled: false,
         start: if args.resume { Start::Resume } else { Start::New },
     };
     // Chosen before the work begins, so that an interrupted study can be named.

@@ -18,8 +18,11 @@ pub struct StudyOptions {
     pub seed: Option<u64>,
     /// Only the cells that this filter selects, in the grammar of [`c10k_units::Filter`].
     pub only: Option<String>,
-    /// Whether the study ends as soon as no claim is open.
+    /// Whether the study is judged five times at least, and ends as soon as no claim is open.
     pub until_settled: bool,
+    /// Whether the study ends at the first of its own looks that leaves no claim open. Those of a set with a budget do, so
+    /// that the others get the rest of their time.
+    pub ends_when_settled: bool,
     /// Whether to resume what the folder holds.
     pub start: Start,
 }

@@ -42,6 +42,10 @@ pub struct Manifest {
     /// Whether the study ends as soon as no claim is open (`--until settled`).
     #[serde(default)]
     pub until_settled: bool,
+    /// Whether the study ends at the first of its own looks that leaves no claim open, because other studies get the rest of
+    /// its time.
+    #[serde(default)]
+    pub ends_when_settled: bool,
     /// The requested budget, seconds.
     pub budget_s: Option<f64>,
     /// The requested filter (`--only`).

@@ -80,6 +80,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
             let manifest = Manifest {
                 prepared_s,
                 until_settled: options.until_settled,
+                ends_when_settled: options.ends_when_settled,
                 ..new_manifest(source, &draft, &choices, &testbed, facts, saturation)
             };
             folder.write_manifest(&manifest)?;
@@ -138,6 +139,7 @@ fn new_manifest(
         interleaved: plan.interleaved,
         looks: plan.looks,
         until_settled: false,
+        ends_when_settled: false,
         budget_s: choices.budget.seconds(),
         only: choices.only.clone(),
         unavailable: choices.unavailable.keys().cloned().collect(),
@@ -342,7 +344,7 @@ fn run_blocks(
         let passes_s = plan.expected.pass_s * f64::from(plan.call_passes) * Spent::of(plan, &records).pace();
         let for_blocks = budget_s.map(|budget_s| (budget_s - passes_s).max(0.0));
         wanted.advance(plan, &records, block);
-        if manifest.until_settled && wanted.is_settled() {
+        if (manifest.until_settled || manifest.ends_when_settled) && wanted.is_settled() {
             progress.say(&format!("no claim is open after {block} blocks"));
             break;
         }

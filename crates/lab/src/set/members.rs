@@ -42,14 +42,24 @@ pub(super) fn members(names: &[String]) -> Result<Vec<Member>, LabError> {
     members.collect()
 }
 
+/// The order in which the members run, as their indices: as named; with a budget, the one that states the longest duration
+/// last.
+pub(super) fn in_order(members: &[Member], has_budget: bool) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    if has_budget {
+        order.sort_by_key(|&index| *members[index].experiment.seconds.get_ref());
+    }
+    order
+}
+
 /// The part of the remaining budget for the first of `coming`: in proportion to the durations that the studies state, as far
 /// as that leaves each of them the time of one block.
-pub(super) fn part(left_s: f64, coming: &[Member], only: Option<&str>) -> Duration {
+pub(super) fn part(left_s: f64, coming: &[&Member], only: Option<&str>) -> Duration {
     let Some((first, rest)) = coming.split_first() else {
         return Duration::ZERO;
     };
     let stated = |member: &Member| *member.experiment.seconds.get_ref() as f64;
-    let all: f64 = coming.iter().map(stated).sum();
+    let all: f64 = coming.iter().copied().map(stated).sum();
     let left = Duration::from_secs_f64(left_s.max(0.0));
     let for_others: Duration = rest.iter().map(|member| least(member, only)).sum();
     let share = left.mul_f64(stated(first) / all.max(1.0));
@@ -72,6 +82,7 @@ mod tests {
     #[test]
     fn a_budget_is_divided_by_the_stated_durations() {
         let all = members(&["quick".to_owned(), "paper/idle-connections".to_owned()]).expect("both are built in");
+        let all: Vec<&Member> = all.iter().collect();
         let first = part(900.0, &all, None);
         let rest = part(900.0 - first.as_secs_f64(), &all[1..], None);
         assert!(first < rest);
@@ -83,6 +94,7 @@ mod tests {
         let all = members(&["quick".to_owned(), "paper/idle-connections".to_owned()]).expect("both are built in");
         let [quick, paper] = [&all[0], &all[1]].map(|member| least(member, None));
         assert!(quick > Duration::ZERO && paper > quick, "{quick:?}, {paper:?}");
+        let all: Vec<&Member> = all.iter().collect();
         assert_eq!(
             part(-1.0, &all, None),
             quick,
@@ -92,7 +104,20 @@ mod tests {
         let first = part(both, &all, None);
         assert_eq!(first, quick);
         assert!(part(both - first.as_secs_f64(), &all[1..], None).abs_diff(paper) < Duration::from_millis(1));
-        assert_eq!(least(&all[0], Some("nonsense")), Duration::ZERO);
+        assert_eq!(least(all[0], Some("nonsense")), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_longest_studies_of_a_set_with_a_budget_run_last() {
+        let names = [
+            "paper/idle-connections",
+            "quick",
+            "today/trigger",
+            "threads-events/fan-out",
+        ];
+        let all = members(&names.map(str::to_owned)).expect("all are built in");
+        assert_eq!(in_order(&all, true), [3, 2, 1, 0]);
+        assert_eq!(in_order(&all, false), [0, 1, 2, 3]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Runs the studies of a set one after another, or only reads them again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use c10k_record::{SCHEMA, SetEntry, SetManifest, SetRecord, StudyEnd};
 
 use super::manifest::{self, is_set, set_folder};
-use super::members::{Member, expanded, least, members, part};
+use super::members::{Member, expanded, in_order, least, members, part};
 use super::overview;
 use crate::format::{rough_duration, say};
 use crate::{LabError, Start, StudyOptions, folder, study};
@@ -18,7 +19,8 @@ const PLANNED: f64 = 0.95;
 /// as soon as it has ended.
 ///
 /// Before each study the remaining budget is divided anew, in proportion to the durations that the remaining studies
-/// state: a study that takes too long leaves less for all that follow.
+/// state: a study that takes too long leaves less for all that follow, and one whose claims are settled early leaves more.
+/// With a budget, those that state the longest durations run last, so that they get what the others leave.
 ///
 /// # Errors
 /// When a name or a file is wrong, before anything runs; when the folder cannot be used; when the filter matches no cell of
@@ -35,24 +37,27 @@ pub fn run_set(
         check_budget(&members, options)?;
     }
     let plan = manifest::begin(&path, names, options)?;
-    let mut studies = Vec::new();
+    let order = in_order(&members, plan.budget_s.is_some());
+    let mut studies = BTreeMap::new();
     let mut spent_s = 0.0;
-    for (index, member) in members.iter().enumerate() {
+    for (place, &index) in order.iter().enumerate() {
+        let coming: Vec<&Member> = order[place..].iter().map(|&index| &members[index]).collect();
         let part = plan
             .budget_s
-            .map(|budget_s| part(budget_s * PLANNED - spent_s, &members[index..], plan.only.as_deref()));
+            .map(|budget_s| part(budget_s * PLANNED - spent_s, &coming, plan.only.as_deref()));
+        let member = &members[index];
         let name = &member.experiment.name;
         let share = part.map_or_else(String::new, |part| {
             format!(", about {} of the budget", rough_duration(part))
         });
-        say(&format!("study {} of {}: {name}{share}", index + 1, members.len()));
+        say(&format!("study {} of {}: {name}{share}", place + 1, members.len()));
         let begun = Instant::now();
         let entry = run_member(member, &path, &plan, part, &options.tool);
         spent_s += begun.elapsed().as_secs_f64().max(recorded_s(&path.join(name)));
         each(&entry);
-        studies.push(entry);
+        studies.insert(index, entry);
     }
-    conclude(path, studies, &plan, plan.only.as_deref())
+    conclude(path, studies.into_values().collect(), &plan, plan.only.as_deref())
 }
 
 /// Gives every claim of every study of a set its verdict from the records and draws all reports and the overview, without
@@ -126,6 +131,7 @@ fn run_member(member: &Member, path: &Path, manifest: &SetManifest, part: Option
         seed: Some(manifest.seed),
         only: manifest.only.clone(),
         until_settled: manifest.until_settled && !begun,
+        ends_when_settled: part.is_some(),
         start: Start::Resume,
     };
     let ended = match study::run_source(&member.source, &options) {
