@@ -11,7 +11,7 @@ use std::{
 };
 
 /// When a read is given up, so that a test fails instead of waiting without end.
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_secs(60);
 
 /// An example, which Cargo has built together with this test.
 fn example(name: &str) -> Command {

@@ -1,29 +1,10 @@
 //! Text for people that is the lab's own: numbers come from [`c10k_units::display`].
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-/// Text as it may stand in XML.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            other => {
-                // Writing to a string does not fail.
-                let _ = escaped.write_char(other);
-            }
-        }
-    }
-    escaped
-}
 
 /// One line on standard error. A closed standard error is no reason to end a measurement.
 pub(crate) fn say(line: &str) {
@@ -45,14 +26,4 @@ pub(crate) fn now_rfc3339() -> String {
     let now = now.replace_nanosecond(0).unwrap_or(now);
     // Formatting fails only for years beyond four digits.
     now.format(&Rfc3339).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn markup_in_a_label_stays_text() {
-        assert_eq!(escape("a<b & \"c\""), "a&lt;b &amp; &quot;c&quot;");
-    }
 }

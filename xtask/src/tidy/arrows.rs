@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("c10k-testkit", &[]),
     ("c10k-record", &[]),
     ("c10k-units", &[]),
+    ("c10k-chart", &["c10k-units"]),
     ("c10k-http", &["c10k-units"]),
     ("c10k-event", &["c10k-bpf", "c10k-sys"]),
     ("c10k-host", &["c10k-record", "c10k-sys"]),
@@ -35,8 +36,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c10k-units",
         ],
     ),
-    ("c10k-lab", &["c10k-host", "c10k-record", "c10k-units"]),
-    ("c10k-vm", &["c10k-event", "c10k-record", "c10k-sys", "c10k-units"]),
+    ("c10k-lab", &["c10k-chart", "c10k-host", "c10k-record", "c10k-units"]),
+    (
+        "c10k-vm",
+        &["c10k-chart", "c10k-event", "c10k-record", "c10k-sys", "c10k-units"],
+    ),
     (
         "c10k",
         &[

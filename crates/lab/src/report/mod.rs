@@ -1,7 +1,6 @@
 //! The report: one self-contained page, the figures and tables as files, and the summary for a terminal.
 
 mod answer;
-mod axis;
 mod crosstab;
 mod csv;
 mod exact;

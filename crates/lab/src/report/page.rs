@@ -24,6 +24,7 @@ pub(crate) const STYLE: &str = include_str!("report.css");
 #[derive(Serialize)]
 struct Page<'a> {
     style: &'static str,
+    chart_style: &'static str,
     title: &'a str,
     question: &'a str,
     source: Option<&'a str>,
@@ -106,6 +107,7 @@ pub(super) fn render(study: &StudyData, outcome: &StudyRecord, figures: &[Figure
     let experiment = &study.plan.experiment;
     let page = Page {
         style: STYLE,
+        chart_style: c10k_chart::STYLE,
         title: &experiment.title,
         question: &experiment.question,
         source: experiment.source.as_deref(),
