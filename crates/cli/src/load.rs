@@ -10,14 +10,16 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use c10k_load::{Criterion, LoadPlan, Moment, RunEvent, Stop, find_max, run_until, run_windows, search_text};
+use c10k_load::{
+    Criterion, LoadPlan, Moment, RunEvent, Stop, find_max, run_until, run_windows, search_text, use_server_clock,
+};
 use c10k_record::{LoadPhase, LoadRecord};
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::print::unless_closed;
 use live::Live;
-use options::Options;
+use options::{ClockName, Options};
 
 /// Load an HTTP server with an open loop and idle connections, and account for every request
 #[derive(clap::Args)]
@@ -38,6 +40,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     let options = *args.options;
     let files = options.outputs.create_files()?;
     let plan = options.plan()?;
+    if options.clock == ClockName::Server {
+        use_server_clock()?;
+    }
     if options.windows {
         return windows(&plan);
     }

@@ -1,18 +1,58 @@
 //! Reads the clocks. No other file of this crate does; everything else takes instants as arguments.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use c10k_sys::scheduling::{Class, enter};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// An instant of `CLOCK_MONOTONIC`, nanoseconds.
+use crate::LoadError;
+
+/// An instant, nanoseconds: of `CLOCK_MONOTONIC`, or of the server's clock, if [`use_server_clock`] was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(pub u64);
+
+/// Whether this process uses the server's clock.
+static IS_SERVER_CLOCK: AtomicBool = AtomicBool::new(false);
+
+/// The last instant of the server's clock: the two clocks that it is made of are read one after the other.
+static LAST_SERVER_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes this process use the *server's clock* from now on: `CLOCK_MONOTONIC` without the time in which this process ran. It
+/// stands still while the generator runs, so on a machine with one CPU the generator costs the server no time. The process runs
+/// before all others (`SCHED_FIFO`), so that it does nothing late.
+///
+/// Call it before the first run, in the thread that starts the runs: threads that run already keep their class. On a machine
+/// with several CPUs the clock is wrong, because generator and server run at the same time. The kernel's limit for such
+/// processes (`/proc/sys/kernel/sched_rt_runtime_us`) has to be off (-1) if the generator may need more than its share.
+///
+/// # Errors
+/// [`LoadError::System`] if the process may not enter the class.
+pub fn use_server_clock() -> Result<(), LoadError> {
+    enter(Class::Fifo).map_err(|source| LoadError::System {
+        operation: "running before all other processes for --clock server (SCHED_FIFO needs CAP_SYS_NICE)",
+        source,
+    })?;
+    IS_SERVER_CLOCK.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether this process uses the server's clock.
+pub(crate) fn is_server_clock() -> bool {
+    IS_SERVER_CLOCK.load(Ordering::Relaxed)
+}
 
 impl Moment {
     /// The current time.
     #[must_use]
     pub fn now() -> Self {
-        Self(nanoseconds(clock_gettime(ClockId::Monotonic)))
+        let monotonic = nanoseconds(clock_gettime(ClockId::Monotonic));
+        if !is_server_clock() {
+            return Self(monotonic);
+        }
+        let own = nanoseconds(clock_gettime(ClockId::ProcessCPUTime));
+        let now = monotonic.saturating_sub(own);
+        Self(LAST_SERVER_NS.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// Nanoseconds from `earlier` to this instant; zero if `earlier` is later.

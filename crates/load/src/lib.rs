@@ -43,7 +43,7 @@ mod search;
 mod stop;
 mod worker;
 
-pub use clock::Moment;
+pub use clock::{Moment, use_server_clock};
 pub use endpoint::Endpoint;
 pub use error::LoadError;
 pub use output::{Destination, FORMATS, OutputFormat, search_text};

@@ -1,8 +1,8 @@
-//! Scheduling classes with a lower priority: `sched_setscheduler(2)`.
+//! Scheduling classes: `sched_setscheduler(2)`.
 
 use std::io;
 
-/// A class with a lower priority than the default.
+/// A class with another priority than the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// `SCHED_BATCH`: a thread that wakes up does not preempt the running thread.
@@ -10,6 +10,9 @@ pub enum Class {
     /// `SCHED_IDLE`: runs only if no other thread is ready to run. Entering it needs no privilege, but leaving it does
     /// on some kernels, so a thread should stay in it.
     Idle,
+    /// `SCHED_FIFO` with the lowest priority of that class: runs before all threads of the other classes, until it waits. Needs
+    /// `CAP_SYS_NICE`, or a limit `RLIMIT_RTPRIO` above 0.
+    Fifo,
 }
 
 /// `sched_setscheduler(2)`: puts the calling thread into a class. The threads and processes that it starts later
@@ -18,11 +21,12 @@ pub enum Class {
 /// # Errors
 /// The error of the kernel or of a seccomp filter, for example `EPERM` or `ENOSYS`.
 pub fn enter(class: Class) -> io::Result<()> {
-    let policy = match class {
-        Class::Batch => libc::SCHED_BATCH,
-        Class::Idle => libc::SCHED_IDLE,
+    let (policy, sched_priority) = match class {
+        Class::Batch => (libc::SCHED_BATCH, 0),
+        Class::Idle => (libc::SCHED_IDLE, 0),
+        Class::Fifo => (libc::SCHED_FIFO, 1),
     };
-    let param = libc::sched_param { sched_priority: 0 };
+    let param = libc::sched_param { sched_priority };
     // SAFETY: 0 names the calling thread, and `param` is valid for the length of the call.
     if unsafe { libc::sched_setscheduler(0, policy, &raw const param) } != 0 {
         return Err(io::Error::last_os_error());

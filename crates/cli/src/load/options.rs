@@ -100,6 +100,9 @@ pub(super) struct Options {
     /// How to wait for the next request: sleep, hybrid (sleep, then poll for the last 80 µs), spin (poll)
     #[arg(long, help_heading = HOW, value_enum, default_value_t = PaceName::Sleep)]
     pace: PaceName,
+    /// monotonic, or server: stands still while the generator runs, which then runs before all other processes. For one CPU
+    #[arg(long, help_heading = HOW, value_enum, default_value_t = ClockName::Monotonic)]
+    pub(super) clock: ClockName,
     /// A request with a longer send lag is late. The run is invalid if the generator delays 1% of the requests by more
     #[arg(long, help_heading = HOW, default_value = "5ms", value_parser = duration)]
     max_lag: Duration,
@@ -139,6 +142,12 @@ enum PaceName {
     Sleep,
     Hybrid,
     Spin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ClockName {
+    Monotonic,
+    Server,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

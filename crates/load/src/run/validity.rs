@@ -9,6 +9,7 @@ use c10k_units::display;
 use crate::accounting::failure::{FAILURES, Failure};
 use crate::accounting::idle_count::IdleCount;
 use crate::accounting::request_stats::RequestStats;
+use crate::clock::is_server_clock;
 use crate::plan::{LoadPlan, Rate};
 use crate::worker::opening::OpeningFailures;
 
@@ -180,6 +181,10 @@ fn remedy(failure: Failure) -> &'static str {
 }
 
 fn saturated(facts: &RunFacts<'_>) -> Option<String> {
+    // The server's clock stands still while the generator runs.
+    if is_server_clock() {
+        return None;
+    }
     (facts.busiest_thread_percent > BUSY_LIMIT_PERCENT).then(|| {
         format!(
             "the generator was saturated, its busiest thread used {:.0}% of a CPU: use more --threads or a lower --rate",
