@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bpf;
+mod dev_poll;
 mod fuzz;
 mod matrix;
 mod package;
@@ -29,6 +30,11 @@ const CHORES: &[Chore] = &[
         name: "bpf-build",
         summary: "compile the BPF program over the committed object",
         run: bpf::build,
+    },
+    Chore {
+        name: "dev-poll",
+        summary: "--headers DIR: build the kernel module of /dev/poll for a kernel of which DIR has the headers",
+        run: dev_poll::run,
     },
     Chore {
         name: "fuzz",

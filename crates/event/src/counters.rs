@@ -29,6 +29,7 @@ calls! {
     Fstat = "fstat",
     Getpeername = "getpeername",
     Getsockopt = "getsockopt",
+    Ioctl = "ioctl",
     #[cfg(feature = "io-uring")]
     IoUringEnter = "io_uring_enter",
     Ppoll = "ppoll",
@@ -36,6 +37,7 @@ calls! {
     Read = "read",
     RtSigpending = "rt_sigpending",
     RtSigtimedwait = "rt_sigtimedwait",
+    Write = "write",
 }
 
 /// Counts of what a set has done since it was opened. They never decrease.

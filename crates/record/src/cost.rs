@@ -34,6 +34,18 @@ pub struct CostCell {
     pub signals: u64,
     /// Overflows of the queue.
     pub overflows: u64,
+    /// What the waits looked at, where the mechanism counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanCounts>,
+}
+
+/// What scans of an interest set in the kernel looked at, for all units of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanCounts {
+    /// Entries of the set.
+    pub visited: u64,
+    /// Of these, files that were asked for their state.
+    pub asked: u64,
 }
 
 impl CostCell {

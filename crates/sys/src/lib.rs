@@ -8,6 +8,8 @@
 
 pub mod bind_no_port;
 pub mod cpu_clock;
+pub mod dev_poll;
+pub mod entropy;
 pub mod epoll;
 pub mod fork;
 pub mod limit;

@@ -90,6 +90,7 @@ mod tests {
                     events: 10,
                     signals: 0,
                     overflows: 0,
+                    scan: None,
                 })
                 .collect(),
             unavailable: Vec::new(),

@@ -20,12 +20,15 @@ pub enum VmError {
         /// What the host answered.
         error: io::Error,
     },
-    /// No kernel was named, and none is installed.
+    /// There is no kernel where one was looked for.
     #[error(
-        "there is no readable kernel in /boot: name one with --kernel FILE (Debian: apt-get download the versioned package that \
-         linux-image-cloud-amd64 depends on, dpkg-deb --extract it, and take boot/vmlinuz-*)"
+        "there is no readable kernel below {folder}: name one with --kernel FILE|DIR (Debian: apt-get download the versioned \
+         package that linux-image-cloud-amd64 depends on, dpkg-deb --extract it, and name that folder)"
     )]
-    NoKernel,
+    NoKernel {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The kernel file is something else.
     #[error("{path} is not a bootable x86 kernel: name a bzImage (vmlinuz-*) with --kernel FILE")]
     NotAKernel {
@@ -43,6 +46,14 @@ pub enum VmError {
     /// A program cannot run in the guest.
     #[error("{path} cannot run in the guest: {why}; name an x86-64 Linux executable that runs here")]
     Program {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// A kernel module cannot be loaded in the guest.
+    #[error("{path} cannot be loaded in the guest: {why}; build it for the kernel that --kernel names")]
+    Module {
         /// The file.
         path: PathBuf,
         /// What was found.

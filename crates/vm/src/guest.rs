@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use c10k_record::GuestRecord;
@@ -84,6 +85,8 @@ fn work() -> Result<(), VmError> {
             eprintln!("c10k: mount of {kind} at {target}: {error}");
         }
     }
+    // Nothing in the machine is random, and the kernel would wait for entropy for ever.
+    c10k_sys::entropy::seed([1; 32]).map_err(failed("seed the random number generator"))?;
     let mut port = open_port()?;
     c10k_sys::loopback::bring_up().map_err(failed("bring the loopback interface up"))?;
     let plan = read_plan()?;
@@ -92,6 +95,9 @@ fn work() -> Result<(), VmError> {
         maximum: Some(plan.nofile),
     };
     setrlimit(Resource::Nofile, limit).map_err(|error| failed("set the limit of descriptors")(error.into()))?;
+    for module in &plan.modules_in_guest {
+        load(module)?;
+    }
     send(&mut port, &booted())?;
     for (index, step) in plan.steps.iter().enumerate() {
         run_step(&mut port, index, step)?;
@@ -99,6 +105,13 @@ fn work() -> Result<(), VmError> {
     send(&mut port, &GuestRecord::Done)?;
     // Everything must be sent before the machine restarts.
     rustix::termios::tcdrain(&port).map_err(|error| failed("drain the records' port")(error.into()))
+}
+
+/// `finit_module(2)`.
+fn load(module: &Path) -> Result<(), VmError> {
+    let operation = format!("load {}", module.display());
+    let file = File::open(module).map_err(failed(&operation))?;
+    rustix::system::finit_module(&file, c"", 0).map_err(|error| failed(&operation)(error.into()))
 }
 
 fn read_plan() -> Result<Plan, VmError> {

@@ -27,14 +27,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel in `path`. Without a path: the host's own kernel in `/boot`, or else the newest readable one there.
+    /// The kernel in `path`: a file, or a folder into which a package was extracted, of which the newest readable kernel is
+    /// taken. Without a path: the host's own kernel, or else the newest readable one that is installed.
     ///
     /// # Errors
     /// [`VmError::NoKernel`] if there is none, [`VmError::NotAKernel`], [`VmError::Unreadable`].
     pub fn find(path: Option<&Path>) -> Result<Self, VmError> {
+        let none = |folder: &Path| VmError::NoKernel {
+            folder: folder.to_owned(),
+        };
+        let root = Path::new("/");
         let path = match path {
-            Some(path) => path.to_owned(),
-            None => installed(Path::new("/boot")).ok_or(VmError::NoKernel)?,
+            Some(folder) if folder.is_dir() => newest(folder, None).ok_or_else(|| none(folder))?,
+            Some(file) => file.to_owned(),
+            None => {
+                let running = rustix::system::uname();
+                newest(root, Some(&running.release().to_string_lossy())).ok_or_else(|| none(root))?
+            }
         };
         let image = read(&path)?;
         let release = release(&image).ok_or_else(|| VmError::NotAKernel { path: path.clone() })?;
@@ -46,22 +55,33 @@ impl Kernel {
     }
 }
 
-fn installed(boot: &Path) -> Option<PathBuf> {
-    let running = rustix::system::uname();
-    let own = boot.join(format!("vmlinuz-{}", running.release().to_string_lossy()));
-    let mut others: Vec<PathBuf> = fs::read_dir(boot)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-        })
-        .collect();
-    others.sort();
-    std::iter::once(own)
-        .chain(others.into_iter().rev())
-        .find(|path| fs::File::open(path).is_ok())
+/// The readable kernel of this release below a folder, or else the one of the newest release.
+fn newest(root: &Path, release: Option<&str>) -> Option<PathBuf> {
+    let mut kernels = kernels(root);
+    kernels.sort_by_cached_key(|(name, _)| (release == Some(name.as_str()), numbers(name), name.clone()));
+    let mut newest_first = kernels.into_iter().rev().map(|(_, path)| path);
+    newest_first.find(|path| fs::File::open(path).is_ok())
+}
+
+/// The release and the file of each kernel below a folder, where packages put them: `boot/vmlinuz-RELEASE`, or, in Debian from
+/// Linux 7.2 on, `usr/lib/modules/RELEASE/vmlinuz`.
+fn kernels(root: &Path) -> Vec<(String, PathBuf)> {
+    let names = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+    };
+    let files = [root.to_owned(), root.join("boot")].into_iter().flat_map(names);
+    let files = files.filter_map(|(name, path)| Some((name.strip_prefix("vmlinuz-")?.to_owned(), path)));
+    let modules = names(root.join("usr/lib/modules"))
+        .map(|(name, path)| (name, path.join("vmlinuz")))
+        .filter(|(_, path)| path.exists());
+    files.chain(modules).collect()
+}
+
+/// The numbers in a release: 6.12 is newer than 6.1.
+fn numbers(release: &str) -> Vec<u64> {
+    let digits = release.split(|character: char| !character.is_ascii_digit());
+    digits.filter_map(|number| number.parse().ok()).collect()
 }
 
 fn release(image: &[u8]) -> Option<String> {
@@ -93,13 +113,29 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_installed_kernel_is_taken_and_none_from_an_empty_folder() {
-        let boot = tempfile::TempDir::new().expect("space");
-        assert_eq!(installed(boot.path()), None);
-        for name in ["vmlinuz-6.1.0-12", "vmlinuz-6.1.0-13", "initrd.img-6.1.0-14"] {
-            fs::write(boot.path().join(name), b"").expect("space");
-        }
-        assert_eq!(installed(boot.path()), Some(boot.path().join("vmlinuz-6.1.0-13")));
+    fn the_newest_kernel_of_a_folder_is_taken_from_both_layouts() {
+        let root = tempfile::TempDir::new().expect("space");
+        let add = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("space");
+            fs::write(&path, b"").expect("space");
+            path
+        };
+        let newest = |release| newest(root.path(), release);
+        assert_eq!(newest(None), None);
+        add("boot/initrd.img-9.1.0");
+        let old = add("boot/vmlinuz-6.1.0-13");
+        let later = add("boot/vmlinuz-6.12.9-1");
+        assert_eq!(newest(None).as_ref(), Some(&later), "numbers are compared as numbers");
+        assert_eq!(newest(Some("6.1.0-13")), Some(old));
+        let latest = add("usr/lib/modules/7.3.1-cloud-amd64/vmlinuz");
+        add("usr/lib/modules/8.0/modules.dep");
+        assert_eq!(newest(None), Some(latest));
+        assert_eq!(
+            newest(Some("5.0")),
+            newest(None),
+            "another one where it is not installed"
+        );
     }
 
     #[test]

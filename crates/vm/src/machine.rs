@@ -34,9 +34,9 @@ pub struct Machine {
 /// Enough for 20,000 sockets and their buffers.
 const MEMORY_MIB: u32 = 1024;
 
-/// Every guest: one serial port for the console, restart instead of a halt when the kernel panics, and nothing random in
-/// the layout of memory.
-const PARAMETERS: &str = "console=ttyS0 loglevel=4 panic=-1 reboot=t nokaslr norandmaps rdinit=/c10k";
+/// Every guest: one serial port for the console, restart instead of a halt when the kernel panics, nothing random in the layout
+/// of memory, and no tests of cryptography, which some kernels run in the background after the boot.
+const PARAMETERS: &str = "console=ttyS0 loglevel=4 panic=-1 reboot=t nokaslr norandmaps cryptomgr.notests rdinit=/c10k";
 
 impl Machine {
     /// A machine with the emulator in `PATH` and the given kernel, or the newest in `/boot`.

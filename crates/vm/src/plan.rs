@@ -16,6 +16,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The soft and the hard limit of open descriptors per process.
     pub nofile: u64,
+    /// Modules of the guest's kernel, files of the host, which it loads in this order before the first step.
+    #[serde(skip)]
+    pub modules: Vec<PathBuf>,
+    /// The same, by their paths in the guest.
+    pub(crate) modules_in_guest: Vec<PathBuf>,
     /// Kernel parameters in addition to those of every guest, such as `lsm=…`.
     #[serde(skip)]
     pub kernel_parameters: Vec<String>,
@@ -34,6 +39,8 @@ impl Plan {
         Self {
             steps: steps.into_iter().collect(),
             nofile: 20_000,
+            modules: Vec::new(),
+            modules_in_guest: Vec::new(),
             kernel_parameters: Vec::new(),
             time_limit: default_limit(),
         }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::error::VmError;
 use crate::initramfs::Initramfs;
 use crate::machine::{Accelerator, Machine};
+use crate::module::Module;
 use crate::plan::{self, Plan};
 use crate::program::{libraries, read};
 
@@ -44,7 +45,7 @@ impl<'m> Guest<'m> {
     /// A guest whose process 1 is this executable.
     ///
     /// # Errors
-    /// [`VmError::NoKvm`], [`VmError::Unreadable`], [`VmError::Program`].
+    /// [`VmError::NoKvm`], [`VmError::Unreadable`], [`VmError::Program`], [`VmError::Module`].
     pub fn new(machine: &'m Machine, plan: Plan) -> Result<Self, VmError> {
         let own = std::env::current_exe().map_err(|error| VmError::Host {
             operation: "find this executable",
@@ -68,6 +69,11 @@ impl<'m> Guest<'m> {
             tree: Initramfs::new(),
         };
         guest.add(Path::new(PROCESS_1), process_1)?;
+        for path in std::mem::take(&mut guest.plan.modules) {
+            let module = Module::find(&path, &machine.kernel)?;
+            guest.tree.add(&module.in_guest, module.image);
+            guest.plan.modules_in_guest.push(module.in_guest);
+        }
         Ok(guest)
     }
 

@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use crate::study::Study;
 
+/// The style sheet of the guest's pages.
+pub(crate) const STYLE: &str = include_str!("page.css");
+
 /// A table as comma-separated values.
 #[must_use]
 pub fn csv(table: &CostTable) -> String {
@@ -20,12 +23,18 @@ pub fn csv(table: &CostTable) -> String {
         "events",
         "signals",
         "overflows",
+        "visited",
+        "asked",
     ];
     let rows = table.cells.iter().map(|cell| {
         let counts = [cell.work, cell.instructions, cell.events, cell.signals, cell.overflows];
         let mut row = vec![cell.subject.clone(), cell.load.clone()];
         row.push(csv::number(Some(cell.instructions_per_work())));
         row.extend(counts.map(|count| count.to_string()));
+        let scan = cell.scan.map(|scan| [scan.visited, scan.asked]);
+        row.extend(scan.map_or([String::new(), String::new()], |scan| {
+            scan.map(|count| count.to_string())
+        }));
         row
     });
     csv::to_string(&header, rows).expect("every row is as long as the header")
@@ -40,6 +49,7 @@ pub fn html(tables: &[CostTable]) -> Result<String, minijinja::Error> {
     environment.add_template("report.html", include_str!("report.html"))?;
     let page = environment.get_template("report.html")?;
     let contents = Page {
+        style: STYLE,
         grids: tables.iter().map(Grid::of).collect(),
         made_with: tables.first(),
     };
@@ -48,6 +58,7 @@ pub fn html(tables: &[CostTable]) -> Result<String, minijinja::Error> {
 
 #[derive(Serialize)]
 struct Page<'t> {
+    style: &'static str,
     grids: Vec<Grid<'t>>,
     made_with: Option<&'t CostTable>,
 }
@@ -137,6 +148,7 @@ mod tests {
             events: 10,
             signals: 0,
             overflows: 0,
+            scan: None,
         };
         CostTable {
             schema: SCHEMA,
@@ -174,7 +186,7 @@ mod tests {
     fn a_row_has_the_figure_and_the_counts_that_it_comes_from() {
         let csv = csv(&table());
         assert!(
-            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0\n"),
+            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0,,\n"),
             "{csv}"
         );
     }

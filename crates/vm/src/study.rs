@@ -41,6 +41,8 @@ enum Subjects {
         model: &'static str,
         mechanism: &'static str,
     },
+    /// The ways to use the `/dev/poll` of the module.
+    DevPoll,
     /// The competitors of the dispatch benchmark.
     Competitors,
 }
@@ -53,6 +55,13 @@ pub static STUDIES: &[Study] = &[
         unit: "one byte written, reported, and read until the source would block",
         seconds: 60,
         subjects: Subjects::Mechanisms("dispatch"),
+    },
+    Study {
+        name: "vm/dev-poll-cost",
+        question: "What do idle descriptors cost on /dev/poll, and what do its hints and its mapped results save?",
+        unit: "one byte written, reported, and read until the source would block; without an interest set",
+        seconds: 20,
+        subjects: Subjects::DevPoll,
     },
     Study {
         name: "vm/burst-cost",
@@ -138,6 +147,7 @@ impl Study {
                 model,
                 mechanism,
             } => (workload, servers(models, model, mechanism)),
+            Subjects::DevPoll => ("dev-poll", workload::dev_poll::subjects()),
             Subjects::Competitors => return Vec::new(),
         };
         let loads = workload::loads(workload);

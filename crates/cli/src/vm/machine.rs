@@ -10,8 +10,9 @@ use crate::print::errln;
 /// The machine that a guest runs on.
 #[derive(clap::Args)]
 pub(super) struct MachineArgs {
-    /// Kernel of the guest (a bzImage) [default: the newest in /boot]. Each of several kernels is booted in turn.
-    #[arg(long = "kernel", value_name = "FILE", env = "C10K_KERNEL")]
+    /// Kernel of the guest: a bzImage, or a folder into which a kernel package was extracted [default: that of the host, or else
+    /// the newest installed]. Each of several kernels is booted in turn.
+    #[arg(long = "kernel", value_name = "FILE|DIR", env = "C10K_KERNEL")]
     pub(super) kernels: Vec<PathBuf>,
     /// How the guest's instructions are executed; only `tcg` counts them.
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
@@ -22,6 +23,9 @@ pub(super) struct MachineArgs {
     /// The most host time that the guest may take.
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = c10k_units::duration::parse)]
     pub(super) time_limit: Duration,
+    /// A module of the guest's kernel to load, such as /dev/poll's; may be given several times.
+    #[arg(long = "module", value_name = "FILE")]
+    pub(super) modules: Vec<PathBuf>,
     /// A kernel parameter to add, such as `lsm=bpf`; may be given several times.
     #[arg(long = "append", value_name = "PARAMETER")]
     pub(super) parameters: Vec<String>,
@@ -57,6 +61,7 @@ impl MachineArgs {
     pub(super) fn plan(&self, steps: Vec<Step>) -> Plan {
         let mut plan = Plan::of(steps);
         plan.time_limit = self.time_limit;
+        plan.modules.clone_from(&self.modules);
         plan.kernel_parameters.clone_from(&self.parameters);
         plan
     }

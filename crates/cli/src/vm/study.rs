@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use c10k_record::{CostCell, CostTable};
+use c10k_record::{CostCell, CostTable, ScanCounts};
 use c10k_units::Filter;
+use c10k_vm::kernels::{self, SideBySide};
 use c10k_vm::study::{STUDIES, Selection, Study};
 use c10k_vm::{Machine, changes, report};
 
@@ -26,7 +27,8 @@ pub(super) struct Args {
     /// Run only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
-    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each.
+    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each, and
+    /// NAME.csv and kernels.html have them next to each other.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// An earlier table, or a folder of tables. If a cell differs by more than --tolerance, the exit code is 1.
@@ -46,6 +48,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let studies = studies(&args.names)?;
     let machines = args.machine.find()?;
+    differ(&machines)?;
     let baselines = match &args.baseline {
         Some(path) => studies
             .iter()
@@ -78,10 +81,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         }
         tables.push(made);
     }
-    if let Some((first, others)) = tables.split_first() {
-        for (table, other) in others.iter().flat_map(|other| first.iter().zip(other)) {
-            print_side_by_side(table, other);
-        }
+    if machines.len() > 1 {
+        compare_kernels(args, &tables)?;
     }
     let mut is_unchanged = true;
     for table in tables.iter().flatten() {
@@ -160,29 +161,70 @@ fn print_cell(cell: &CostCell) {
         load,
         signals,
         overflows,
+        scan,
         ..
     } = cell;
     let cost = cell.instructions_per_work();
-    let queue = if *signals > 0 {
-        format!("{signals:8} signals {overflows:5} overflows")
-    } else {
-        String::new()
+    let counts = match scan {
+        Some(ScanCounts { visited, asked }) => format!("{visited:8} visited {asked:8} asked"),
+        None if *signals > 0 => format!("{signals:8} signals {overflows:5} overflows"),
+        None => String::new(),
     };
-    errln!("{subject:28} {load:36} {cost:12.1} {queue}");
+    errln!("{subject:28} {load:36} {cost:12.1} {counts}");
 }
 
-/// Prints two kernels' tables of the same study next to each other, cell by cell.
-fn print_side_by_side(first: &CostTable, second: &CostTable) {
-    errln!("\n{}: {} and {}", first.study, first.kernel, second.kernel);
-    for cell in &first.cells {
-        let CostCell { subject, load, .. } = cell;
-        let same = |other: &&CostCell| other.subject == *subject && other.load == *load;
-        if let Some(other) = second.cells.iter().find(same) {
-            let (a, b) = (cell.instructions_per_work(), other.instructions_per_work());
-            let percent = 100.0 * (b / a - 1.0);
-            errln!("{subject:28} {load:36} {a:12.1} {b:12.1} {percent:+7.1}%");
+/// Prints each study on all kernels, cell by cell; writes it as CSV, and all studies as a page with charts.
+fn compare_kernels(args: &Args, tables: &[Vec<CostTable>]) -> Result<(), String> {
+    let names = tables.iter().flatten().map(|table| table.study.as_str());
+    let mut studies: Vec<SideBySide> = Vec::new();
+    for name in names {
+        if studies.iter().any(|study| study.tables[0].study == name) {
+            continue;
+        }
+        let of_study = tables.iter().flatten().filter(|table| table.study == name);
+        studies.push(SideBySide::of(of_study.collect()));
+    }
+    for study in &studies {
+        print_side_by_side(study);
+    }
+    let Some(folder) = &args.out else {
+        return Ok(());
+    };
+    for study in &studies {
+        let name = file_name(&study.tables[0].study);
+        write(folder, &format!("{name}.csv"), &kernels::csv(study))?;
+    }
+    let page = kernels::html(&studies).map_err(|error| cannot_write(folder, &error))?;
+    write(folder, "kernels.html", &page)
+}
+
+fn print_side_by_side(study: &SideBySide) {
+    let releases: Vec<&str> = study.tables.iter().map(|table| table.kernel.as_str()).collect();
+    errln!("\n{}: {}", study.tables[0].study, releases.join(", "));
+    for row in &study.rows {
+        let figures = row.costs.iter().zip(row.ratios()).enumerate();
+        let figures = figures.map(|(kernel, (cost, ratio))| match (cost, ratio) {
+            (Some(cost), Some(ratio)) if kernel > 0 => format!("{cost:12.1} {:+7.1}%", 100.0 * (ratio - 1.0)),
+            (Some(cost), _) => format!("{cost:12.1}"),
+            (None, _) => format!("{:>12}", "-"),
+        });
+        let figures: Vec<String> = figures.collect();
+        errln!("{:28} {:36} {}", row.subject, row.load, figures.join(" "));
+    }
+}
+
+/// The kernels' results have a folder each, named after the release.
+fn differ(machines: &[Machine]) -> Result<(), String> {
+    for (index, machine) in machines.iter().enumerate() {
+        let release = &machine.kernel.release;
+        if machines[..index].iter().any(|other| other.kernel.release == *release) {
+            return Err(format!(
+                "--kernel: two kernels have the release {release}, so their results cannot be distinguished; give them one after \
+                 the other with an --out each, or build one with another CONFIG_LOCALVERSION"
+            ));
         }
     }
+    Ok(())
 }
 
 /// Reads the table of a study from the file or the folder `path`.
@@ -219,16 +261,23 @@ fn file_name(study: &str) -> &str {
     study.rsplit('/').next().unwrap_or(study)
 }
 
-/// Writes the tables as JSON, CSV and HTML.
+/// Writes the tables of one kernel as JSON, CSV and HTML.
 fn write_tables(folder: &Path, tables: &[CostTable]) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot write the results to {}: {error}", folder.display());
-    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).map_err(|error| failed(&error));
     for table in tables {
         let name = file_name(&table.study);
-        let json = serde_json::to_string_pretty(table).map_err(|error| failed(&error))?;
-        write(&format!("{name}.json"), json + "\n")?;
-        write(&format!("{name}.csv"), report::csv(table))?;
+        let json = serde_json::to_string_pretty(table).map_err(|error| cannot_write(folder, &error))?;
+        write(folder, &format!("{name}.json"), &(json + "\n"))?;
+        write(folder, &format!("{name}.csv"), &report::csv(table))?;
     }
-    write("report.html", report::html(tables).map_err(|error| failed(&error))?)
+    let page = report::html(tables).map_err(|error| cannot_write(folder, &error))?;
+    write(folder, "report.html", &page)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    std::fs::write(folder.join(name), text).map_err(|error| cannot_write(folder, &error))
+}
+
+fn cannot_write(folder: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("cannot write the results to {}: {error}", folder.display())
 }

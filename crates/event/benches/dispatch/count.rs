@@ -122,5 +122,6 @@ fn cell(name: &str, candidate: Candidate, size: Size) -> Result<CostCell, String
         events: 0,
         signals: 0,
         overflows: 0,
+        scan: None,
     })
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod descriptor;
 mod dev_poll;
+mod dev_poll_kernel;
 mod epoll;
 #[cfg(feature = "fake-rows")]
 mod fake;
@@ -30,6 +31,7 @@ pub static MECHANISMS: &[&Descriptor] = &[
     &select::SELECT,
     &poll::POLL,
     &dev_poll::DEV_POLL,
+    &dev_poll_kernel::DEV_POLL_KERNEL,
     &rt_signal::RT_SIGNAL,
     &rt_signal::RT_SIGNAL_BATCH,
     &signal_per_fd::SIGNAL_PER_FD,

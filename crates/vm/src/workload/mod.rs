@@ -7,6 +7,7 @@
 mod bare;
 mod burst;
 mod client;
+pub(crate) mod dev_poll;
 mod dispatch;
 mod error;
 mod overflow;
@@ -43,6 +44,11 @@ const WORKLOADS: &[Workload] = &[
         name: "dispatch",
         loads: dispatch::loads,
         run: dispatch::run,
+    },
+    Workload {
+        name: "dev-poll",
+        loads: dev_poll::loads,
+        run: dev_poll::run,
     },
     Workload {
         name: "burst",

@@ -11,7 +11,7 @@ use super::error::WorkloadError;
 use super::windows::{WINDOWS, median};
 
 /// How long an event may take before it counts as lost. The guest's clock jumps over idle time, so this takes no time there.
-const LOST_AFTER: Duration = Duration::from_secs(1);
+pub(super) const LOST_AFTER: Duration = Duration::from_secs(1);
 
 /// The fewest writes of a window.
 const WRITES: usize = 40;
@@ -115,6 +115,7 @@ impl Pairs {
             events: after.events - before.events,
             signals: after.signals - before.signals,
             overflows: after.overflows - before.overflows,
+            scan: None,
         })
     }
 }

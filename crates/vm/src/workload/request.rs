@@ -159,6 +159,7 @@ fn window(client: &mut Client, load: &str, connection: Connection) -> Result<Cos
         events: 0,
         signals: 0,
         overflows: 0,
+        scan: None,
     })
 }
 
