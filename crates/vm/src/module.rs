@@ -12,32 +12,47 @@ use crate::program::read;
 #[derive(Debug, Clone)]
 pub(crate) struct Module {
     pub(crate) image: Vec<u8>,
+    /// The release of its kernel.
+    release: String,
     /// Its path in the guest.
     pub(crate) in_guest: PathBuf,
 }
 
 impl Module {
-    /// The module in a file, which must be one for this kernel.
+    /// Those of these files that are for this kernel. A file for another kernel is left out if there is one of the same name for
+    /// this kernel.
     ///
     /// # Errors
-    /// [`VmError::Unreadable`], [`VmError::Module`].
-    pub(crate) fn find(path: &Path, kernel: &Kernel) -> Result<Self, VmError> {
-        let unfit = |why| VmError::Module {
-            path: path.to_owned(),
-            why,
-        };
-        let image = read(path)?;
-        let release =
-            release(&image).ok_or_else(|| unfit("it is not a kernel module (*.ko, not compressed)".to_owned()))?;
-        if release != kernel.release {
-            let own = &kernel.release;
-            return Err(unfit(format!(
-                "it is for Linux {release}, and the guest's kernel is {own}"
-            )));
+    /// [`VmError::Unreadable`]; [`VmError::Module`] for a file that is no module, or only for another kernel.
+    pub(crate) fn of_kernel(paths: &[PathBuf], kernel: &Kernel) -> Result<Vec<Self>, VmError> {
+        let all = paths.iter().map(|path| Self::read(path));
+        let all: Vec<Self> = all.collect::<Result<_, _>>()?;
+        let fits = |module: &Self| module.release == kernel.release;
+        for (path, module) in paths.iter().zip(&all) {
+            let same_name = |other: &&Self| other.in_guest == module.in_guest;
+            if !all.iter().filter(same_name).any(fits) {
+                return Err(VmError::Module {
+                    path: path.clone(),
+                    why: format!(
+                        "it is for Linux {}, and the guest's kernel is {}",
+                        module.release, kernel.release
+                    ),
+                });
+            }
         }
+        Ok(all.into_iter().filter(fits).collect())
+    }
+
+    fn read(path: &Path) -> Result<Self, VmError> {
+        let image = read(path)?;
+        let release = release(&image).ok_or_else(|| VmError::Module {
+            path: path.to_owned(),
+            why: "it is not a kernel module (*.ko, not compressed)".to_owned(),
+        })?;
         let name = path.file_name().unwrap_or(path.as_os_str());
         Ok(Self {
             image,
+            release,
             in_guest: Path::new("/modules").join(name),
         })
     }
@@ -65,7 +80,8 @@ mod tests {
             release: "6.1.0-13".to_owned(),
             sha256: String::new(),
         };
-        let error = Module::find(&std::env::current_exe().expect("it runs"), &kernel).expect_err("an executable");
+        let own = std::env::current_exe().expect("it runs");
+        let error = Module::of_kernel(&[own], &kernel).expect_err("an executable");
         assert!(error.to_string().contains("it is not a kernel module"), "{error}");
     }
 }

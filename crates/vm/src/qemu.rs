@@ -69,8 +69,7 @@ impl<'m> Guest<'m> {
             tree: Initramfs::new(),
         };
         guest.add(Path::new(PROCESS_1), process_1)?;
-        for path in std::mem::take(&mut guest.plan.modules) {
-            let module = Module::find(&path, &machine.kernel)?;
+        for module in Module::of_kernel(&std::mem::take(&mut guest.plan.modules), &machine.kernel)? {
             guest.tree.add(&module.in_guest, module.image);
             guest.plan.modules_in_guest.push(module.in_guest);
         }

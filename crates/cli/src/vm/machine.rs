@@ -23,7 +23,7 @@ pub(super) struct MachineArgs {
     /// The most host time that the guest may take.
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = c10k_units::duration::parse)]
     pub(super) time_limit: Duration,
-    /// A module of the guest's kernel to load, such as /dev/poll's; may be given several times.
+    /// A module to load, such as /dev/poll's; may be given several times. Of several with one name, that for the kernel is taken.
     #[arg(long = "module", value_name = "FILE")]
     pub(super) modules: Vec<PathBuf>,
     /// A kernel parameter to add, such as `lsm=bpf`; may be given several times.
