@@ -216,10 +216,10 @@ impl Chart<'_> {
     /// Puts on the dashes and what a screen reader needs.
     fn finish(&self, svg: &str, id: &str) -> String {
         let mut text = svg.to_owned();
-        for look in LOOKS.iter().filter(|look| !look.dashes.is_empty()) {
-            let RGBColor(red, green, blue) = look.colour;
+        for style in LOOKS.iter().filter(|style| !style.dashes.is_empty()) {
+            let RGBColor(red, green, blue) = style.colour;
             let plain = format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\" stroke-width=\"{SERIES_WIDTH}\"");
-            text = text.replace(&plain, &format!("{plain} stroke-dasharray=\"{}\"", look.dashes));
+            text = text.replace(&plain, &format!("{plain} stroke-dasharray=\"{}\"", style.dashes));
         }
         let named = format!("<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" ");
         let text = text.replacen("<svg ", &named, 1);

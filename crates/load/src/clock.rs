@@ -18,6 +18,10 @@ static IS_SERVER_CLOCK: AtomicBool = AtomicBool::new(false);
 /// The last instant of the server's clock: the two clocks that it is made of are read one after the other.
 static LAST_SERVER_NS: AtomicU64 = AtomicU64::new(0);
 
+/// The shortest sleep on the server's clock. A shorter one would end before the kernel has let another process run, so the clock
+/// would stand still and the instant would never come. A request can be late by as much.
+const SHORTEST_SLEEP_NS: u64 = 10_000;
+
 /// Makes this process use the *server's clock* from now on: `CLOCK_MONOTONIC` without the time in which this process ran. It
 /// stands still while the generator runs, so on a machine with one CPU the generator costs the server no time. The process runs
 /// before all others (`SCHED_FIFO`), so that it does nothing late.
@@ -73,10 +77,13 @@ impl Moment {
         Self(self.0.saturating_add(ns))
     }
 
-    /// The time from `now` until this instant; zero if it has passed.
+    /// The time to sleep at `now` until this instant; zero if it has passed.
     #[must_use]
     pub fn from_now(self, now: Self) -> Duration {
-        Duration::from_nanos(self.since_ns(now))
+        match self.since_ns(now) {
+            1..SHORTEST_SLEEP_NS if is_server_clock() => Duration::from_nanos(SHORTEST_SLEEP_NS),
+            ns => Duration::from_nanos(ns),
+        }
     }
 }
 

@@ -37,6 +37,28 @@ pub struct CostCell {
     /// What the waits looked at, where the mechanism counts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<ScanCounts>,
+    /// The point of a load curve, where that is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<CurvePoint>,
+}
+
+/// A point of a load curve. Times are those of the server's clock, which stands still while the generator runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Requests that were due in the measured time.
+    pub due: u64,
+    /// Of these, requests that were answered within their time limit.
+    pub answered: u64,
+    /// Replies per second.
+    pub replies_per_s: f64,
+    /// Response time from the instant at which a request is due, mean, nanoseconds.
+    pub response_ns_mean: f64,
+    /// The median.
+    pub response_ns_p50: u64,
+    /// The 99th percentile.
+    pub response_ns_p99: u64,
+    /// How late the generator sent a request, 99th percentile, nanoseconds.
+    pub send_lag_ns_p99: u64,
 }
 
 /// What scans of an interest set in the kernel looked at, for all units of work.

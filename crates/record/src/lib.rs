@@ -46,7 +46,7 @@ pub use claim::{
     ExactValue, Form, NoiseFloor, SpeedRecord, Verdict,
 };
 pub use comparison::{CellComparison, Change, ComparisonRecord, EnvironmentDifference, Pairing};
-pub use cost::{CostCell, CostRecord, CostTable, ScanCounts};
+pub use cost::{CostCell, CostRecord, CostTable, CurvePoint, ScanCounts};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{

@@ -91,6 +91,7 @@ mod tests {
                     signals: 0,
                     overflows: 0,
                     scan: None,
+                    curve: None,
                 })
                 .collect(),
             unavailable: Vec::new(),

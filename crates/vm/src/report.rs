@@ -149,6 +149,7 @@ mod tests {
             signals: 0,
             overflows: 0,
             scan: None,
+            curve: None,
         };
         CostTable {
             schema: SCHEMA,

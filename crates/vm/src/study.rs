@@ -41,6 +41,8 @@ enum Subjects {
         model: &'static str,
         mechanism: &'static str,
     },
+    /// A workload on the servers of the paper's load curves.
+    LoadCurves(&'static str),
     /// The ways to use the `/dev/poll` of the module.
     DevPoll,
     /// The competitors of the dispatch benchmark.
@@ -87,6 +89,27 @@ pub static STUDIES: &[Study] = &[
             model: "event-loop",
             mechanism: "epoll-edge",
         },
+    },
+    Study {
+        name: "vm/throughput-252-1b",
+        question: "Figure 6: how many requests does each server answer, and how fast, next to 252 idle connections?",
+        unit: "one reply of 1 byte on a connection of its own, without the generator",
+        seconds: 300,
+        subjects: Subjects::LoadCurves("curve-252-1b"),
+    },
+    Study {
+        name: "vm/throughput-6000-1b",
+        question: "Figure 7: how many requests does each server answer, and how fast, next to 6,000 idle connections?",
+        unit: "one reply of 1 byte on a connection of its own, without the generator",
+        seconds: 600,
+        subjects: Subjects::LoadCurves("curve-6000-1b"),
+    },
+    Study {
+        name: "vm/throughput-6000-6k",
+        question: "Figure 8: the same with replies of 6 KB",
+        unit: "one reply of 6,144 bytes on a connection of its own, without the generator",
+        seconds: 600,
+        subjects: Subjects::LoadCurves("curve-6000-6k"),
     },
     Study {
         name: "vm/peers",
@@ -147,6 +170,7 @@ impl Study {
                 model,
                 mechanism,
             } => (workload, servers(models, model, mechanism)),
+            Subjects::LoadCurves(workload) => (workload, workload::curve::subjects()),
             Subjects::DevPoll => ("dev-poll", workload::dev_poll::subjects()),
             Subjects::Competitors => return Vec::new(),
         };

@@ -162,14 +162,25 @@ fn print_cell(cell: &CostCell) {
         signals,
         overflows,
         scan,
+        curve,
         ..
     } = cell;
     let cost = cell.instructions_per_work();
-    let counts = match scan {
-        Some(ScanCounts { visited, asked }) => format!("{visited:8} visited {asked:8} asked"),
-        None if *signals > 0 => format!("{signals:8} signals {overflows:5} overflows"),
-        None => String::new(),
-    };
+    let mut counts = String::new();
+    if let Some(point) = curve {
+        let (p50, p99) = (point.response_ns_p50 as f64 / 1e6, point.response_ns_p99 as f64 / 1e6);
+        let answered = 100.0 * point.answered as f64 / point.due.max(1) as f64;
+        counts = format!(
+            "{:9.1} replies/s {p50:10.4} ms median {p99:10.4} ms p99 {answered:6.2}% answered ",
+            point.replies_per_s
+        );
+    }
+    if let Some(ScanCounts { visited, asked }) = scan {
+        counts += &format!("{visited:8} visited {asked:8} asked");
+    }
+    if *signals > 0 {
+        counts += &format!("{signals:8} signals {overflows:5} overflows");
+    }
     errln!("{subject:28} {load:36} {cost:12.1} {counts}");
 }
 

@@ -123,5 +123,6 @@ fn cell(name: &str, candidate: Candidate, size: Size) -> Result<CostCell, String
         signals: 0,
         overflows: 0,
         scan: None,
+        curve: None,
     })
 }

@@ -153,6 +153,7 @@ impl Set {
                     visited: after.visited - before.visited,
                     asked: after.asked - before.asked,
                 }),
+                curve: None,
             });
         }
         Ok(median(windows))

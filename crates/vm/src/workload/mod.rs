@@ -7,6 +7,7 @@
 mod bare;
 mod burst;
 mod client;
+pub(crate) mod curve;
 pub(crate) mod dev_poll;
 mod dispatch;
 mod error;
@@ -59,6 +60,21 @@ const WORKLOADS: &[Workload] = &[
         name: "overflow",
         loads: overflow::loads,
         run: overflow::run,
+    },
+    Workload {
+        name: "curve-252-1b",
+        loads: curve::loads,
+        run: |task| curve::run(task, &curve::IDLE_252),
+    },
+    Workload {
+        name: "curve-6000-1b",
+        loads: curve::loads,
+        run: |task| curve::run(task, &curve::IDLE_6000),
+    },
+    Workload {
+        name: "curve-6000-6k",
+        loads: curve::loads,
+        run: |task| curve::run(task, &curve::IDLE_6000_6K),
     },
     Workload {
         name: "request",

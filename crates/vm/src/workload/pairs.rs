@@ -116,6 +116,7 @@ impl Pairs {
             signals: after.signals - before.signals,
             overflows: after.overflows - before.overflows,
             scan: None,
+            curve: None,
         })
     }
 }

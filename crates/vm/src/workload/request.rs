@@ -61,7 +61,7 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
 /// Measures the selected cells with `idle` silent connections. If the server cannot run here, prints that as a record and
 /// returns false.
 fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bool, WorkloadError> {
-    let server = match ServerProcess::start(task.subject, idle)? {
+    let server = match ServerProcess::start(task.subject, idle, &[])? {
         Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason).map(|()| false),
     };
@@ -92,7 +92,7 @@ fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bo
 
 /// Measures the bare server: half of an exchange with it.
 fn bare(task: &mut Task<'_>) -> Result<(), WorkloadError> {
-    let server = match ServerProcess::start(&Subject::named(TEMPLATE), 0)? {
+    let server = match ServerProcess::start(&Subject::named(TEMPLATE), 0, &[])? {
         Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason),
     };
@@ -160,6 +160,7 @@ fn window(client: &mut Client, load: &str, connection: Connection) -> Result<Cos
         signals: 0,
         overflows: 0,
         scan: None,
+        curve: None,
     })
 }
 

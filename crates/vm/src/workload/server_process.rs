@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use c10k_record::{ServeRecord, ServeSummary};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::curve::ran_ns;
 use super::error::WorkloadError;
 use super::task::Subject;
 
@@ -33,8 +34,8 @@ pub(super) enum Start {
 
 impl ServerProcess {
     /// Starts the server that is the subject, and waits until it listens. It will have at least `connections` connections
-    /// open at once.
-    pub(super) fn start(subject: &Subject, connections: usize) -> Result<Start, WorkloadError> {
+    /// open at once. `options` are further ones of `c10k serve`.
+    pub(super) fn start(subject: &Subject, connections: usize, options: &[&str]) -> Result<Start, WorkloadError> {
         let name = subject.name.as_str();
         let (model, mechanism) = name.split_once('/').unwrap_or((name, ""));
         let failed = |error| WorkloadError::Io("start the server", error);
@@ -48,7 +49,7 @@ impl ServerProcess {
             "--idle-timeout",
             "10000s",
         ]);
-        command.args(["--model", model]);
+        command.args(["--model", model]).args(options);
         if !mechanism.is_empty() {
             command.args(["--mechanism", mechanism]);
         }
@@ -88,27 +89,37 @@ impl ServerProcess {
         }
     }
 
+    /// How long its first thread has run, nanoseconds.
+    pub(super) fn ran_ns(&self) -> Result<u64, WorkloadError> {
+        ran_ns(self.process.id())
+    }
+
     /// Stops it. Its own count of replies must be `replies`.
-    pub(super) fn stop(mut self, replies: u64) -> Result<(), WorkloadError> {
+    pub(super) fn stop(self, replies: u64) -> Result<(), WorkloadError> {
+        let subject = self.subject.clone();
+        let counted = self.stop_counting()?.replies;
+        if counted == replies {
+            return Ok(());
+        }
+        Err(WorkloadError::Server {
+            subject,
+            problem: format!("it counted {counted} replies; the client read {replies}"),
+        })
+    }
+
+    /// Stops it and returns what it counted.
+    pub(super) fn stop_counting(mut self) -> Result<ServeSummary, WorkloadError> {
         let failed = |error| WorkloadError::Io("stop the server", error);
         kill_process(Pid::from_child(&self.process), Signal::TERM).map_err(|error| failed(error.into()))?;
         let summary = next_record(&mut self.output).map_err(failed)?;
         let status = self.process.wait().map_err(failed)?;
-        let counted = match summary {
-            Some(ServeRecord::Summary(summary)) => {
-                let ServeSummary { replies, .. } = *summary;
-                Some(replies)
-            }
-            _ => None,
-        };
-        if status.success() && counted == Some(replies) {
-            return Ok(());
+        match summary {
+            Some(ServeRecord::Summary(summary)) if status.success() => Ok(*summary),
+            _ => Err(WorkloadError::Server {
+                subject: std::mem::take(&mut self.subject),
+                problem: format!("it ended with {status} and without a summary"),
+            }),
         }
-        let counted = counted.map_or("no".to_owned(), |counted| counted.to_string());
-        Err(WorkloadError::Server {
-            subject: std::mem::take(&mut self.subject),
-            problem: format!("it ended with {status} and counted {counted} replies; the client read {replies}"),
-        })
     }
 }
 
