@@ -129,7 +129,7 @@ fn read(study: &Value, out: &Path) -> Result<Outcome, String> {
     let floor = &study["noise_floor"];
     let claims = study["claims"].as_array().ok_or("a study without claims")?;
     let slowdowns = SLOWDOWNS.iter().map(|(id, _)| {
-        let claim = claims.iter().find(|claim| claim["id"] == *id);
+        let claim = claims.iter().find(|claim| claim["claim"] == *id);
         let claim = claim.ok_or_else(|| format!("a study without the claim {id}"))?;
         let estimate = &claim["estimates"][0];
         let figure = |name: &str| estimate[name].as_f64().unwrap_or(f64::NAN);

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(name) = args
         .studies
         .iter()
-        .find(|name| c10k_vm::study::Study::named(name).is_some())
+        .find(|name| c10k_vm::study::Study::named(name).is_some_and(|study| study.name == **name))
     {
         return Err(format!("{name} runs in the guest: c10k vm study {name}").into());
     }

@@ -13,10 +13,12 @@ macro_rules! table {
 
 const TEXTS: &[&str] = &[
     table!("burst-cost"),
+    table!("dev-poll-cost"),
     table!("dispatch-cost"),
     table!("peers"),
     table!("queue-overflow"),
     table!("request-cost"),
+    table!("throughput-252-1b"),
 ];
 
 /// A test reads every text.

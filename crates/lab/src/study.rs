@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use c10k_record::{CellCounts, CellRecord, CellStatus, FailureRecord, SCHEMA, StudyRecord, StudyRow};
 
-use crate::experiment::{BUILT_IN, Experiment, Source};
+use crate::experiment::{BUILT_IN, Experiment, Source, study_of};
 use crate::progress::Progress;
 use crate::results::{self, StudyData};
 use crate::study_options::StudyOptions;
@@ -18,7 +18,7 @@ use crate::{LabError, judge, report, run};
 /// # Errors
 /// Whatever makes the study impossible as a whole; a cell that cannot run is a record and no error.
 pub fn run_study(name: &str, options: &StudyOptions) -> Result<StudyRecord, LabError> {
-    run_source(&Source::find(name)?, options)
+    run_source(&study_of(name)?, options)
 }
 
 /// The folder into which [`run_study`] with these options writes: that of the study that is resumed, or a free one.
@@ -26,7 +26,7 @@ pub fn run_study(name: &str, options: &StudyOptions) -> Result<StudyRecord, LabE
 /// # Errors
 /// When there is no such study, or its experiment has a mistake, or the folder of `--out` is taken.
 pub fn study_folder(name: &str, options: &StudyOptions) -> Result<PathBuf, LabError> {
-    let experiment = Experiment::parse(&Source::find(name)?)?;
+    let experiment = Experiment::parse(&study_of(name)?)?;
     run::choose_folder(&experiment.name, options)
 }
 
@@ -60,7 +60,7 @@ pub fn redraw(folder: &Path) -> Result<StudyRecord, LabError> {
 /// # Errors
 /// The first mistake, with file, line and remedy.
 pub fn check(name: &str) -> Result<(), LabError> {
-    Experiment::parse(&Source::find(name)?).map(drop)
+    Experiment::parse(&study_of(name)?).map(drop)
 }
 
 /// The built-in studies for `c10k list`.

@@ -24,6 +24,7 @@
 
 mod compare;
 mod competitors;
+pub mod curves;
 mod error;
 pub mod guest;
 mod initramfs;

@@ -1,11 +1,13 @@
 //! Tables as CSV and as an HTML page.
 
-use c10k_record::{CostCell, CostTable, csv};
+use c10k_chart::ChartError;
+use c10k_record::{CostCell, CostTable, CurvePoint, csv};
 use c10k_units::display::thousands;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
+use crate::curves::{self, figures};
 use crate::study::Study;
 
 /// The style sheet of the guest's pages.
@@ -25,6 +27,12 @@ pub fn csv(table: &CostTable) -> String {
         "overflows",
         "visited",
         "asked",
+        "due",
+        "answered",
+        "replies_per_s",
+        "response_ns_mean",
+        "response_ns_p50",
+        "response_ns_p99",
     ];
     let rows = table.cells.iter().map(|cell| {
         let counts = [cell.work, cell.instructions, cell.events, cell.signals, cell.overflows];
@@ -35,30 +43,47 @@ pub fn csv(table: &CostTable) -> String {
         row.extend(scan.map_or([String::new(), String::new()], |scan| {
             scan.map(|count| count.to_string())
         }));
+        row.extend(curve(cell.curve.as_ref()));
         row
     });
     csv::to_string(&header, rows).expect("every row is as long as the header")
 }
 
+fn curve(point: Option<&CurvePoint>) -> [String; 6] {
+    let Some(point) = point else {
+        return Default::default();
+    };
+    [
+        point.due.to_string(),
+        point.answered.to_string(),
+        csv::number(Some(point.replies_per_s)),
+        csv::number(Some(point.response_ns_mean)),
+        point.response_ns_p50.to_string(),
+        point.response_ns_p99.to_string(),
+    ]
+}
+
 /// Tables of one kernel as a self-contained page.
 ///
 /// # Errors
-/// Only if the page's template is wrong.
-pub fn html(tables: &[CostTable]) -> Result<String, minijinja::Error> {
+/// Only if the page's template is wrong, or a value is not finite.
+pub fn html(tables: &[CostTable]) -> Result<String, Box<dyn std::error::Error>> {
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
     let page = environment.get_template("report.html")?;
     let contents = Page {
         style: STYLE,
-        grids: tables.iter().map(Grid::of).collect(),
+        chart_style: c10k_chart::STYLE,
+        grids: tables.iter().map(Grid::of).collect::<Result<_, _>>()?,
         made_with: tables.first(),
     };
-    page.render(Value::from(Serde(&contents)))
+    Ok(page.render(Value::from(Serde(&contents)))?)
 }
 
 #[derive(Serialize)]
 struct Page<'t> {
     style: &'static str,
+    chart_style: &'static str,
     grids: Vec<Grid<'t>>,
     made_with: Option<&'t CostTable>,
 }
@@ -69,6 +94,7 @@ struct Grid<'t> {
     study: &'t str,
     question: &'static str,
     unit: &'static str,
+    figures: Vec<curves::Figure>,
     loads: Vec<&'t str>,
     rows: Vec<Row<'t>>,
     unavailable: &'t [(String, String)],
@@ -77,17 +103,17 @@ struct Grid<'t> {
 #[derive(Serialize)]
 struct Row<'t> {
     subject: &'t str,
-    figures: Vec<Figure>,
+    figures: Vec<Cost>,
 }
 
 #[derive(Serialize)]
-struct Figure {
+struct Cost {
     text: String,
     is_least: bool,
 }
 
 impl<'t> Grid<'t> {
-    fn of(table: &'t CostTable) -> Self {
+    fn of(table: &'t CostTable) -> Result<Self, ChartError> {
         let mut subjects: Vec<&str> = Vec::new();
         let mut loads: Vec<&str> = Vec::new();
         for CostCell { subject, load, .. } in &table.cells {
@@ -107,12 +133,12 @@ impl<'t> Grid<'t> {
             let mut cells = table.cells.iter();
             let cell = cells.find(|cell| cell.subject == subject && cell.load == load)?;
             let cost = cell.instructions_per_work();
-            Some(Figure {
+            Some(Cost {
                 text: thousands(cost),
                 is_least: cost <= least,
             })
         };
-        let absent = || Figure {
+        let absent = || Cost {
             text: "–".to_owned(),
             is_least: false,
         };
@@ -123,14 +149,15 @@ impl<'t> Grid<'t> {
                 .collect(),
         });
         let study = Study::named(&table.study);
-        Self {
+        Ok(Self {
             study: &table.study,
+            figures: figures(table)?,
             question: study.map_or("", |study| study.question),
             unit: study.map_or("", |study| study.unit),
             rows: rows.collect(),
             loads,
             unavailable: &table.unavailable,
-        }
+        })
     }
 }
 
@@ -187,7 +214,7 @@ mod tests {
     fn a_row_has_the_figure_and_the_counts_that_it_comes_from() {
         let csv = csv(&table());
         assert!(
-            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0,,\n"),
+            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0,,,,,,,,\n"),
             "{csv}"
         );
     }

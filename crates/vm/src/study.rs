@@ -23,6 +23,8 @@ pub struct Study {
     pub question: &'static str,
     /// What one unit of work is.
     pub unit: &'static str,
+    /// The figures of the paper that it draws: throughput, CPU and response time.
+    pub figures: &'static [&'static str],
     /// About how long it takes on the host, seconds. An emulated processor is slow.
     pub seconds: u64,
     subjects: Subjects,
@@ -55,6 +57,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/dispatch-cost",
         question: "How many instructions does it cost to learn of one event?",
         unit: "one byte written, reported, and read until the source would block",
+        figures: &[],
         seconds: 60,
         subjects: Subjects::Mechanisms("dispatch"),
     },
@@ -62,6 +65,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/dev-poll-cost",
         question: "What do idle descriptors cost on /dev/poll, and what do its hints and its mapped results save?",
         unit: "one byte written, reported, and read until the source would block; without an interest set",
+        figures: &[],
         seconds: 20,
         subjects: Subjects::DevPoll,
     },
@@ -69,6 +73,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/burst-cost",
         question: "What does it cost if a source is written several times before it is read?",
         unit: "one byte written; those of a burst are reported and read together",
+        figures: &[],
         seconds: 20,
         subjects: Subjects::Mechanisms("burst"),
     },
@@ -76,6 +81,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/queue-overflow",
         question: "When does the queue of signals overflow, and what does that cost?",
         unit: "one byte written; those of a burst are reported and read together",
+        figures: &[],
         seconds: 20,
         subjects: Subjects::SignalMechanisms("overflow"),
     },
@@ -83,6 +89,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/request-cost",
         question: "How many instructions does a request cost a server, with each mechanism and each model?",
         unit: "one request for 92 bytes, answered; without the client's share",
+        figures: &[],
         seconds: 120,
         subjects: Subjects::Servers {
             workload: "request",
@@ -94,6 +101,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/throughput-252-1b",
         question: "Figure 6: how many requests does each server answer, and how fast, next to 252 idle connections?",
         unit: "one reply of 1 byte on a connection of its own, without the generator",
+        figures: &["figure-6a", "figure-6b", "figure-9a"],
         seconds: 300,
         subjects: Subjects::LoadCurves("curve-252-1b"),
     },
@@ -101,6 +109,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/throughput-6000-1b",
         question: "Figure 7: how many requests does each server answer, and how fast, next to 6,000 idle connections?",
         unit: "one reply of 1 byte on a connection of its own, without the generator",
+        figures: &["figure-7a", "figure-7b", "figure-9b"],
         seconds: 600,
         subjects: Subjects::LoadCurves("curve-6000-1b"),
     },
@@ -108,6 +117,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/throughput-6000-6k",
         question: "Figure 8: the same with replies of 6 KB",
         unit: "one reply of 6,144 bytes on a connection of its own, without the generator",
+        figures: &["figure-8a", "figure-8b", "figure-9c"],
         seconds: 600,
         subjects: Subjects::LoadCurves("curve-6000-6k"),
     },
@@ -115,6 +125,7 @@ pub static STUDIES: &[Study] = &[
         name: "vm/peers",
         question: "What does an event cost in this library, in a loop written by hand, and in other libraries?",
         unit: "one byte read and one written, on a ring of socket pairs (libevent's benchmark)",
+        figures: &[],
         seconds: 60,
         subjects: Subjects::Competitors,
     },
@@ -137,10 +148,14 @@ pub struct Selection {
 type Steps = Vec<(&'static Study, Step)>;
 
 impl Study {
-    /// The study of this name.
+    /// The study of this name, or the one that draws the figure of this name: `figure-6` is both `figure-6a` and `figure-6b`.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        STUDIES.iter().find(|study| study.name == name)
+        let is_part = |rest: &str| rest.is_empty() || rest.starts_with(|next: char| next.is_ascii_alphabetic());
+        let draws = |figure: &&str| name.starts_with("figure-") && figure.strip_prefix(name).is_some_and(is_part);
+        STUDIES
+            .iter()
+            .find(|study| study.name == name || study.figures.iter().any(draws))
     }
 
     /// Whether it runs the dispatch benchmark of c10k-event.

@@ -7,7 +7,7 @@ use c10k_record::{CostCell, CostTable, ScanCounts};
 use c10k_units::Filter;
 use c10k_vm::kernels::{self, SideBySide};
 use c10k_vm::study::{STUDIES, Selection, Study};
-use c10k_vm::{Machine, changes, report};
+use c10k_vm::{Machine, changes, curves, report};
 
 use super::cargo;
 use super::machine::{MachineArgs, with_console};
@@ -279,6 +279,9 @@ fn write_tables(folder: &Path, tables: &[CostTable]) -> Result<(), String> {
         let json = serde_json::to_string_pretty(table).map_err(|error| cannot_write(folder, &error))?;
         write(folder, &format!("{name}.json"), &(json + "\n"))?;
         write(folder, &format!("{name}.csv"), &report::csv(table))?;
+        for figure in curves::figures(table).map_err(|error| cannot_write(folder, &error))? {
+            write(folder, &format!("{}.svg", figure.name), &figure.wide)?;
+        }
     }
     let page = report::html(tables).map_err(|error| cannot_write(folder, &error))?;
     write(folder, "report.html", &page)

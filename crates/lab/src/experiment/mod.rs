@@ -6,6 +6,7 @@
 mod authority;
 mod builtin;
 mod check;
+mod figures;
 pub(crate) mod options;
 mod parse;
 mod source;
@@ -14,6 +15,7 @@ pub(crate) mod value;
 
 pub(crate) use authority::Authority;
 pub use builtin::{BUILT_IN, BuiltIn};
+pub(crate) use figures::study_of;
 pub(crate) use source::Source;
 pub(crate) use spec::{
     AdviceSpec, ClaimSpec, Experiment, FigureSpec, LevelFilter, PublishedSpec, Scale, Settings, TableSpec, VariantSpec,

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Confirmed, Verdict::Refuted]);
         assert_eq!(
             found.sentence,
-            "steep grows (steep: +60.0%): refuted by instructions (+0.2% to +197.7%)"
+            "steep grows (steep: +60.0%): refuted by instructions (-0.2% to +197.7%)"
         );
         assert_eq!((exact.table.as_str(), exact.why.as_str()), ("vm/dispatch-cost", "W."));
         assert!(!exact.kernel.is_empty() && !exact.emulator.is_empty());

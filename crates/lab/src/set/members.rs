@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::experiment::{Experiment, Source};
+use crate::experiment::{Experiment, Source, study_of};
 use crate::plan::{Choices, Plan};
 use crate::{BUILT_IN, LabError};
 
@@ -26,7 +26,7 @@ pub(super) fn expanded(names: &[String]) -> Vec<String> {
 pub(super) fn members(names: &[String]) -> Result<Vec<Member>, LabError> {
     let mut taken = BTreeSet::new();
     let members = names.iter().map(|name| {
-        let source = Source::find(name)?;
+        let source = study_of(name)?;
         let experiment = Experiment::parse(&source)?;
         if !taken.insert(experiment.name.clone()) {
             return Err(LabError::Usage {

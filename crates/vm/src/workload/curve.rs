@@ -5,10 +5,9 @@
 //! were on other machines, and what is measured is the same in every run. Each request opens a connection of its own, next to
 //! idle connections that this process keeps open. Each rate gets a new server.
 //!
-//! On loopback the sender of a packet also does what its receiver's kernel would do on a wire. So the generator does the
-//! reception of the requests, and the server that of the replies and of their acknowledgements.
+//! On loopback the sender of a packet also does what its receiver's kernel would do on a wire. So the generator does the kernel's
+//! work to receive the requests, and the server that to receive the replies and their acknowledgements.
 
-use std::fs;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -169,12 +168,4 @@ fn cell(load: &LoadSummary, served: &ServeSummary, ran_ns: u64) -> CostCell {
             send_lag_ns_p99: load.send_lag_ns.p99,
         }),
     }
-}
-
-/// How long a process has run, nanoseconds: the first number of `/proc/PID/schedstat`.
-pub(super) fn ran_ns(pid: u32) -> Result<u64, WorkloadError> {
-    let failed = |error| WorkloadError::Io("read /proc/PID/schedstat", error);
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).map_err(failed)?;
-    let number = text.split(' ').next().and_then(|number| number.parse().ok());
-    number.ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))
 }

@@ -7,7 +7,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use c10k_record::{ServeRecord, ServeSummary};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::curve::ran_ns;
 use super::error::WorkloadError;
 use super::task::Subject;
 
@@ -136,4 +135,12 @@ fn next_record(output: &mut BufReader<ChildStdout>) -> std::io::Result<Option<Se
     let mut line = String::new();
     output.read_line(&mut line)?;
     Ok(serde_json::from_str(&line).ok())
+}
+
+/// How long a process has run, nanoseconds: the first number of `/proc/PID/schedstat`.
+fn ran_ns(pid: u32) -> Result<u64, WorkloadError> {
+    let failed = |error| WorkloadError::Io("read /proc/PID/schedstat", error);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).map_err(failed)?;
+    let number = text.split(' ').next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))
 }
