@@ -20,34 +20,43 @@ pub struct Figure {
     pub narrow: String,
 }
 
+/// Where the replies of a second are a smaller part of the requests of a second, the server is past its limit.
+const KEEPS_UP: f64 = 0.99;
+
 /// What is drawn of a point.
 struct Measure {
     title: &'static str,
     y: &'static str,
     scale: Scale,
-    read: fn(&CostCell, &CurvePoint) -> f64,
+    /// Its value at a rate of requests; none where it is not known.
+    read: fn(&CostCell, &CurvePoint, f64) -> Option<f64>,
 }
 
 const THROUGHPUT: Measure = Measure {
     title: "Throughput",
     y: "replies per second",
     scale: Scale::Linear,
-    read: |_, point| point.replies_per_s,
+    read: |_, point, _| Some(point.replies_per_s),
 };
 
-/// What the server's process runs for one reply, times the replies of a second, in which a billion instructions are executed.
+/// What the server's process runs for one reply, times the replies of a second, in which a billion instructions are executed. Not
+/// known past the server's limit: what it runs for a reply is counted over its whole run, and there it also answers requests
+/// after the measured time, at another cost.
 const CPU: Measure = Measure {
     title: "CPU",
     y: "CPU used by the server, %",
     scale: Scale::Linear,
-    read: |cell, point| 100.0 * cell.instructions_per_work() * point.replies_per_s / 1e9,
+    read: |cell, point, rate| {
+        let keeps_up = point.replies_per_s >= KEEPS_UP * rate;
+        keeps_up.then(|| 100.0 * cell.instructions_per_work() * point.replies_per_s / 1e9)
+    },
 };
 
 const RESPONSE: Measure = Measure {
     title: "Response time",
     y: "response time, mean, ms",
     scale: Scale::Log,
-    read: |_, point| point.response_ns_mean / 1e6,
+    read: |_, point, _| Some(point.response_ns_mean / 1e6),
 };
 
 /// The figures of a table of load curves, with the names that its study gives them; none of another table.
@@ -67,6 +76,9 @@ fn draw(table: &CostTable, name: &str, measure: &Measure) -> Result<Figure, Char
         let (Some(rate), Some(point)) = (rate, &cell.curve) else {
             continue;
         };
+        let Some(value) = (measure.read)(cell, point, rate) else {
+            continue;
+        };
         let place = series.iter().position(|series| series.label == cell.subject);
         let place = place.unwrap_or_else(|| {
             series.push(Series {
@@ -76,12 +88,10 @@ fn draw(table: &CostTable, name: &str, measure: &Measure) -> Result<Figure, Char
             });
             series.len() - 1
         });
-        series[place]
-            .points
-            .push(Point::exact(rate, (measure.read)(cell, point)));
+        series[place].points.push(Point::exact(rate, value));
     }
     let chart = Chart {
-        title: format!("{}: {}", name.replace('-', " "), measure.title),
+        title: format!("{}: {}", name.replacen("figure-", "Figure ", 1), measure.title),
         x: X::levels("requests per second", thousands),
         y: measure.y.to_owned(),
         scale: measure.scale,
