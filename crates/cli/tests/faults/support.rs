@@ -56,13 +56,18 @@ impl Study {
 
     /// The same for servers that run for the whole study, measured in [`WINDOWS`] windows each.
     pub(crate) fn interleaved(variants: &[(&str, &str)]) -> Self {
+        Self::of_windows(WINDOWS, variants)
+    }
+
+    /// The same with so many windows of each server.
+    pub(crate) fn of_windows(count: usize, variants: &[(&str, &str)]) -> Self {
         let study = Self::new(variants);
         let text = fs::read_to_string(study.file()).expect("it was written");
         let windows = "[interleaved]\nduration = \"300ms\"\nwarmup = \"20ms\"\n\n[load]";
         let text = text
             .replacen("seconds = 5", "seconds = 120", 1)
             .replacen("[load]", windows, 1)
-            .replacen("repeats = 1", &format!("repeats = {WINDOWS}"), 1);
+            .replacen("repeats = 1", &format!("repeats = {count}"), 1);
         fs::write(study.file(), text).expect("it can be written");
         study
     }
