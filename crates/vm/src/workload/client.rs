@@ -31,6 +31,12 @@ pub(super) struct Client {
     pub(super) replies: u64,
 }
 
+/// Connections that never send anything.
+pub(super) fn idle_connections(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, WorkloadError> {
+    let connect = |_| TcpStream::connect(address).map_err(|error| WorkloadError::Io("make an idle connection", error));
+    (0..count).map(connect).collect()
+}
+
 impl Client {
     /// A client that expects replies of the length of `reply`.
     pub(super) fn new(address: SocketAddr, reply: &[u8]) -> Self {

@@ -8,12 +8,11 @@
 //! On loopback the sender of a packet also does what its receiver's kernel would do on a wire. So the generator does the kernel's
 //! work to receive the requests, and the server that to receive the replies and their acknowledgements.
 
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use c10k_record::{CostCell, CurvePoint, LoadRecord, LoadSummary, ServeSummary};
 
-use super::client::Client;
+use super::client::{Client, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
@@ -99,11 +98,7 @@ pub(super) fn run(task: &mut Task<'_>, figure: &Figure) -> Result<(), WorkloadEr
 
 /// Measures one server at one rate.
 fn point(server: ServerProcess, figure: &Figure, rate: u32) -> Result<CostCell, WorkloadError> {
-    let mut idle = Vec::with_capacity(figure.idle);
-    for _ in 0..figure.idle {
-        let connected = TcpStream::connect(server.address);
-        idle.push(connected.map_err(|error| WorkloadError::Io("make an idle connection", error))?);
-    }
+    let idle = idle_connections(server.address, figure.idle)?;
     // Connections are accepted in turn, so all are accepted when this one is answered.
     Client::first_reply(server.address)?;
     let before_ns = server.ran_ns()?;

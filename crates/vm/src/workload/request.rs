@@ -5,7 +5,6 @@
 //! delivery of the request and the wake-up of the receiver (which the kernel does while the *client* runs), the start and
 //! the end of processes. The client's share is subtracted: half of an exchange of the same bytes with a bare server.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use c10k_record::CostCell;
@@ -13,7 +12,7 @@ use c10k_sys::scheduling::{Class, enter};
 use c10k_units::duration;
 
 use super::bare::Bare;
-use super::client::{Client, Connection};
+use super::client::{Client, Connection, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
@@ -65,11 +64,7 @@ fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bo
         Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason).map(|()| false),
     };
-    let mut silent = Vec::with_capacity(idle);
-    for _ in 0..idle {
-        let connected = TcpStream::connect(server.address);
-        silent.push(connected.map_err(|error| WorkloadError::Io("make an idle connection", error))?);
-    }
+    let silent = idle_connections(server.address, idle)?;
     let reply = Client::first_reply(server.address)?;
     let mut replies = 1;
     for ((name, connection), _) in Connection::ALL
