@@ -95,7 +95,8 @@ pub enum VmError {
     /// The guest's kernel panicked.
     #[error(
         "the guest panicked: {reason}; its last console lines are above (a kernel for this guest has an initramfs, \
-             ELF programs and a serial console built in)"
+             ELF programs and a serial console built in; a panic in the middle of a study can be a fault of QEMU 7.2, \
+             which --append clearcpuid=cx16 avoids)"
     )]
     Panicked {
         /// What the kernel says.

@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::report::STYLE;
 use crate::study::Study;
 
+/// Costs that differ by this factor or more have a logarithmic scale.
+const DECADE: f64 = 10.0;
+
 /// A study on several kernels.
 #[derive(Debug)]
 pub struct SideBySide<'t> {
@@ -26,15 +29,46 @@ pub struct Row<'t> {
     pub subject: &'t str,
     /// Its load.
     pub load: &'t str,
-    /// Instructions per unit of work on each kernel; absent where it was not measured.
-    pub costs: Vec<Option<f64>>,
+    /// What it costs on each kernel.
+    pub costs: Vec<Cost>,
+}
+
+/// What a cell costs on a kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cost {
+    /// Instructions per unit of work.
+    Counted(f64),
+    /// Its subject cannot run on this kernel.
+    Unavailable,
+    /// It was not measured.
+    Absent,
+}
+
+impl Cost {
+    fn of(table: &CostTable, subject: &str, load: &str) -> Self {
+        let mut cells = table.cells.iter();
+        match cells.find(|cell| cell.subject == subject && cell.load == load) {
+            Some(cell) => Self::Counted(cell.instructions_per_work()),
+            None if table.unavailable.iter().any(|(name, _)| name == subject) => Self::Unavailable,
+            None => Self::Absent,
+        }
+    }
+
+    /// Instructions per unit of work, where they were counted.
+    #[must_use]
+    pub fn counted(self) -> Option<f64> {
+        match self {
+            Self::Counted(cost) => Some(cost),
+            Self::Unavailable | Self::Absent => None,
+        }
+    }
 }
 
 impl Row<'_> {
     /// A cost ÷ that on the first kernel, for each kernel.
     pub fn ratios(&self) -> impl Iterator<Item = Option<f64>> {
-        let first = self.costs.first().copied().flatten();
-        self.costs.iter().map(move |cost| Some((*cost)? / first?))
+        let first = self.costs.first().copied().and_then(Cost::counted);
+        self.costs.iter().map(move |cost| Some(cost.counted()? / first?))
     }
 }
 
@@ -47,15 +81,11 @@ impl<'t> SideBySide<'t> {
             if rows.iter().any(|row| row.subject == subject && row.load == load) {
                 continue;
             }
-            let cost = |table: &&CostTable| {
-                let mut cells = table.cells.iter();
-                let cell = cells.find(|cell| cell.subject == *subject && cell.load == *load);
-                cell.map(CostCell::instructions_per_work)
-            };
+            let costs = tables.iter().map(|table| Cost::of(table, subject, load));
             rows.push(Row {
                 subject,
                 load,
-                costs: tables.iter().map(cost).collect(),
+                costs: costs.collect(),
             });
         }
         Self { tables, rows }
@@ -79,6 +109,23 @@ impl<'t> SideBySide<'t> {
         }
     }
 
+    /// What cannot run on which kernels, and why; kernels with the same reason together.
+    fn unavailable(&self) -> Vec<String> {
+        let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+        for table in &self.tables {
+            for (subject, reason) in &table.unavailable {
+                match found.iter_mut().find(|(name, why, _)| name == subject && why == reason) {
+                    Some((.., kernels)) => kernels.push(&table.kernel),
+                    None => found.push((subject, reason, vec![&table.kernel])),
+                }
+            }
+        }
+        let lines = found.into_iter();
+        lines
+            .map(|(subject, reason, kernels)| format!("{subject} on {}: {reason}", kernels.join(", ")))
+            .collect()
+    }
+
     /// The loads, each once.
     fn loads(&self) -> Vec<&'t str> {
         let mut loads = Vec::new();
@@ -91,7 +138,8 @@ impl<'t> SideBySide<'t> {
     }
 }
 
-/// A row for each cell, a column for each kernel, and one for each kernel with its ratio to the first.
+/// A row for each cell, a column for each kernel with its cost (`unavailable` if the subject cannot run on it), and one for each
+/// kernel with its ratio to the first.
 #[must_use]
 pub fn csv(study: &SideBySide) -> String {
     let releases = study.tables.iter().map(|table| table.kernel.as_str());
@@ -103,11 +151,31 @@ pub fn csv(study: &SideBySide) -> String {
         .chain(ratios.iter().map(String::as_str))
         .collect();
     let rows = study.rows.iter().map(|row| {
-        let figures = row.costs.iter().copied().chain(row.ratios()).map(csv::number);
+        let costs = row.costs.iter().map(|cost| match cost {
+            Cost::Unavailable => "unavailable".to_owned(),
+            cost => csv::number(cost.counted()),
+        });
         let names = [row.subject, row.load].map(str::to_owned);
+        let figures = costs.chain(row.ratios().map(csv::number));
         names.into_iter().chain(figures).collect::<Vec<_>>()
     });
     csv::to_string(&header, rows).expect("every row is as long as the header")
+}
+
+/// A row for each kernel: its release, the SHA-256 of its file, and with which versions the tables were made.
+#[must_use]
+pub fn kernels_csv(study: &SideBySide) -> String {
+    let rows = study.tables.iter().map(|table| {
+        let CostTable {
+            kernel,
+            kernel_sha256,
+            emulator,
+            version,
+            ..
+        } = table;
+        [kernel, kernel_sha256, emulator, version].map(String::clone).to_vec()
+    });
+    csv::to_string(&["kernel", "sha256", "emulator", "c10k"], rows).expect("every row is as long as the header")
 }
 
 /// Studies on several kernels as a self-contained page: for each load a chart and a table.
@@ -127,6 +195,16 @@ pub fn html(studies: &[SideBySide]) -> Result<String, Box<dyn std::error::Error>
     Ok(page.render(Value::from(Serde(&contents)))?)
 }
 
+/// The charts of the page as SVG, each with a name such as `burst-cost-sources-64-writes-10`.
+///
+/// # Errors
+/// If a value is not finite.
+pub fn charts(study: &SideBySide) -> Result<Vec<(String, String)>, ChartError> {
+    let loads = StudyView::of(study)?.loads.into_iter();
+    let charts = loads.flat_map(|load| load.charts);
+    Ok(charts.map(|chart| (chart.name, chart.wide)).collect())
+}
+
 #[derive(Serialize)]
 struct Page<'t> {
     style: &'static str,
@@ -142,6 +220,8 @@ struct StudyView<'t> {
     unit: &'static str,
     kernels: Vec<String>,
     loads: Vec<LoadView<'t>>,
+    /// What cannot run on which kernel, and why.
+    unavailable: Vec<String>,
 }
 
 /// One load of a study.
@@ -154,6 +234,7 @@ struct LoadView<'t> {
 
 #[derive(Serialize)]
 struct ChartView {
+    name: String,
     wide: String,
     narrow: String,
 }
@@ -173,6 +254,7 @@ impl<'t> StudyView<'t> {
             question: row.map_or("", |row| row.question),
             unit: row.map_or("", |row| row.unit),
             kernels: study.labels(),
+            unavailable: study.unavailable(),
             loads: study
                 .loads()
                 .into_iter()
@@ -192,7 +274,14 @@ impl<'t> LoadView<'t> {
         let charts = charts.map(|(part, rows)| {
             let chart = chart(study, load, rows);
             let id = format!("{}-{index}-{part}", study.study().replace('/', "-"));
+            let study = study.study().rsplit('/').next().unwrap_or_default();
+            let name = format!("{study}-{}", load.replace([' ', '='], "-"));
             Ok(ChartView {
+                name: if parts > 1 {
+                    format!("{name}-{}", part + 1)
+                } else {
+                    name
+                },
                 wide: chart.draw(Size::Wide, &format!("{id}-wide"))?,
                 narrow: chart.draw(Size::Narrow, &format!("{id}-narrow"))?,
             })
@@ -212,16 +301,22 @@ fn chart(study: &SideBySide, load: &str, rows: &[&Row]) -> Chart<'static> {
             label: row.subject.to_owned(),
             look,
             points: points
-                .filter_map(|(kernel, cost)| Some(Point::exact(kernel as f64, (*cost)?)))
+                .filter_map(|(kernel, cost)| Some(Point::exact(kernel as f64, cost.counted()?)))
                 .collect(),
             crosses: Vec::new(),
         }
     });
+    let counted = || rows.iter().flat_map(|row| &row.costs).filter_map(|cost| cost.counted());
+    let (least, most) = (counted().fold(f64::INFINITY, f64::min), counted().fold(0.0, f64::max));
     Chart {
         title: format!("{}, {load}", study.study()),
         x: X::names("kernel", study.labels()),
         y: "instructions".to_owned(),
-        scale: Scale::Log,
+        scale: if most < DECADE * least {
+            Scale::Linear
+        } else {
+            Scale::Log
+        },
         series: series.collect(),
     }
 }
@@ -230,11 +325,12 @@ impl<'t> RowView<'t> {
     fn of(row: &Row<'t>) -> Self {
         let figures = row.costs.iter().zip(row.ratios()).enumerate();
         let figures = figures.map(|(kernel, (cost, ratio))| match (cost, ratio) {
-            (None, _) => "–".to_owned(),
-            (Some(cost), Some(ratio)) if kernel > 0 => {
+            (Cost::Absent, _) => "–".to_owned(),
+            (Cost::Unavailable, _) => "unavailable".to_owned(),
+            (Cost::Counted(cost), Some(ratio)) if kernel > 0 => {
                 format!("{} ({:+.1}%)", thousands(*cost), 100.0 * (ratio - 1.0))
             }
-            (Some(cost), _) => thousands(*cost),
+            (Cost::Counted(cost), _) => thousands(*cost),
         });
         Self {
             subject: row.subject,
@@ -247,6 +343,13 @@ impl<'t> RowView<'t> {
 mod tests {
     use super::*;
     use c10k_record::SCHEMA;
+
+    fn unavailable(kernel: &str, subject: &str) -> CostTable {
+        CostTable {
+            unavailable: vec![(subject.to_owned(), "no such device".to_owned())],
+            ..table(kernel, &[])
+        }
+    }
 
     fn table(kernel: &str, cells: &[(&str, u64)]) -> CostTable {
         let cell = |(subject, instructions): &(&str, u64)| CostCell {
@@ -283,6 +386,50 @@ mod tests {
                         poll,idle=10 active=1,10000,11000,1,1.1\n\
                         epoll-edge,idle=10 active=1,5000,,1,\n";
         assert_eq!(csv, expected);
+    }
+
+    #[test]
+    fn a_study_that_cannot_run_on_one_kernel_says_so_in_every_form() {
+        let tables = [table("6.1.0-56", &[("poll", 100_000)]), unavailable("6.12.94", "poll")];
+        let study = SideBySide::of(tables.iter().collect());
+        assert_eq!(study.rows[0].costs, [Cost::Counted(10_000.0), Cost::Unavailable]);
+        assert!(csv(&study).ends_with("poll,idle=10 active=1,10000,unavailable,1,\n"));
+        let page = html(&[study]).expect("the template is right");
+        for text in ["<td>unavailable</td>", "poll on 6.12.94: no such device"] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+        // The first kernel is the one that lacks it: nothing to compare with.
+        let tables = [unavailable("6.1.0-56", "poll"), table("6.12.94", &[("poll", 100_000)])];
+        let study = SideBySide::of(tables.iter().collect());
+        assert!(csv(&study).ends_with("poll,idle=10 active=1,unavailable,10000,,\n"));
+    }
+
+    #[test]
+    fn the_kernels_are_listed_with_the_sum_of_each_file() {
+        let tables = [table("6.1.0-56", &[]), table("6.12.94", &[])];
+        assert_eq!(
+            kernels_csv(&SideBySide::of(tables.iter().collect())),
+            "kernel,sha256,emulator,c10k\n6.1.0-56,sum of 6.1.0-56,7.2,0.1.0\n6.12.94,sum of 6.12.94,7.2,0.1.0\n"
+        );
+    }
+
+    #[test]
+    fn a_chart_is_named_by_its_study_and_load_and_is_logarithmic_only_if_it_must_be() {
+        let tables = [
+            table("6.1.0-56", &[("poll", 100_000)]),
+            table("6.12.94", &[("poll", 110_000)]),
+        ];
+        let study = SideBySide::of(tables.iter().collect());
+        let names: Vec<String> = charts(&study)
+            .expect("it draws")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["dispatch-cost-idle-10-active-1"]);
+        let scale = |study: &SideBySide| chart(study, "idle=10 active=1", &study.rows.iter().collect::<Vec<_>>()).scale;
+        assert!(matches!(scale(&study), Scale::Linear));
+        let tables = [table("6.1.0-56", &[("poll", 100_000), ("epoll-edge", 10_000)])];
+        assert!(matches!(scale(&SideBySide::of(tables.iter().collect())), Scale::Log));
     }
 
     #[test]

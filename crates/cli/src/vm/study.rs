@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use c10k_record::{CostCell, CostTable, ScanCounts};
 use c10k_units::Filter;
-use c10k_vm::kernels::{self, SideBySide};
+use c10k_vm::kernels::{self, Cost, SideBySide};
 use c10k_vm::study::{STUDIES, Selection, Study};
 use c10k_vm::{Machine, changes, curves, report};
 
@@ -27,8 +27,8 @@ pub(super) struct Args {
     /// Run only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
     #[arg(long, value_name = "FILTER", default_value = "")]
     only: Filter,
-    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each, and
-    /// NAME.csv and kernels.html have them next to each other.
+    /// Folder for the results: NAME.json and NAME.csv for each study, and report.html. Several kernels get a subfolder each;
+    /// NAME.csv, kernels.html and an SVG for each load have them next to each other, and kernels.csv has the sum of each file.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// An earlier table, or a folder of tables. If a cell differs by more than --tolerance, the exit code is 1.
@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     if machines.len() > 1 {
         compare_kernels(args, &tables)?;
     }
+    one_cell_each(&tables)?;
     let mut is_unchanged = true;
     for table in tables.iter().flatten() {
         let Some(baseline) = baselines.iter().find(|baseline| baseline.study == table.study) else {
@@ -145,14 +146,25 @@ fn measure(
         for (subject, reason) in &table.unavailable {
             errln!("{subject:28} unavailable: {reason}");
         }
-        if let ([], [(subject, reason), ..]) = (table.cells.as_slice(), table.unavailable.as_slice()) {
-            return Err(format!("{subject} is not available in the guest: {reason}").into());
+        if table.cells.is_empty() {
+            errln!("{}: no cell can run on {}", table.study, table.kernel);
         }
         if args.json {
             outln!("{}", serde_json::to_string(table)?);
         }
     }
     Ok(tables)
+}
+
+/// Refuses a study of which no cell could run on any kernel.
+fn one_cell_each(tables: &[Vec<CostTable>]) -> Result<(), String> {
+    for table in tables.iter().flatten() {
+        let mut of_study = tables.iter().flatten().filter(|other| other.study == table.study);
+        if let (true, [(subject, reason), ..]) = (of_study.all(|other| other.cells.is_empty()), &*table.unavailable) {
+            return Err(format!("{subject} is not available in the guest: {reason}"));
+        }
+    }
+    Ok(())
 }
 
 fn print_cell(cell: &CostCell) {
@@ -204,6 +216,12 @@ fn compare_kernels(args: &Args, tables: &[Vec<CostTable>]) -> Result<(), String>
     for study in &studies {
         let name = file_name(&study.tables[0].study);
         write(folder, &format!("{name}.csv"), &kernels::csv(study))?;
+        for (name, svg) in kernels::charts(study).map_err(|error| cannot_write(folder, &error))? {
+            write(folder, &format!("{name}.svg"), &svg)?;
+        }
+    }
+    if let Some(study) = studies.first() {
+        write(folder, "kernels.csv", &kernels::kernels_csv(study))?;
     }
     let page = kernels::html(&studies).map_err(|error| cannot_write(folder, &error))?;
     write(folder, "kernels.html", &page)
@@ -215,9 +233,10 @@ fn print_side_by_side(study: &SideBySide) {
     for row in &study.rows {
         let figures = row.costs.iter().zip(row.ratios()).enumerate();
         let figures = figures.map(|(kernel, (cost, ratio))| match (cost, ratio) {
-            (Some(cost), Some(ratio)) if kernel > 0 => format!("{cost:12.1} {:+7.1}%", 100.0 * (ratio - 1.0)),
-            (Some(cost), _) => format!("{cost:12.1}"),
-            (None, _) => format!("{:>12}", "-"),
+            (Cost::Counted(cost), Some(ratio)) if kernel > 0 => format!("{cost:12.1} {:+7.1}%", 100.0 * (ratio - 1.0)),
+            (Cost::Counted(cost), _) => format!("{cost:12.1}"),
+            (Cost::Unavailable, _) => format!("{:>12}", "unavailable"),
+            (Cost::Absent, _) => format!("{:>12}", "-"),
         });
         let figures: Vec<String> = figures.collect();
         errln!("{:28} {:36} {}", row.subject, row.load, figures.join(" "));
