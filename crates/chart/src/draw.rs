@@ -92,6 +92,7 @@ impl Chart<'_> {
         let markers = match self.scale {
             Scale::Linear => self.draw_lines(&plot, 0.0..self.top())?,
             Scale::Log => self.draw_lines(&plot, self.decades().log_scale())?,
+            Scale::Change => self.draw_lines(&plot, self.with_zero())?,
         };
         for (marker, place, colour) in markers {
             draw_marker(&root, marker, place, colour)?;
@@ -174,6 +175,14 @@ impl Chart<'_> {
     fn top(&self) -> f64 {
         let high = self.ys().fold(0.0, f64::max);
         if high > 0.0 { high * 1.08 } else { 1.0 }
+    }
+
+    /// From the smallest to the largest value, or from or to 0, with space around.
+    fn with_zero(&self) -> Range<f64> {
+        let low = self.ys().fold(0.0, f64::min);
+        let high = self.ys().fold(0.0, f64::max);
+        let space = if high > low { 0.08 * (high - low) } else { 1.0 };
+        low - space..high + space
     }
 
     /// From the decade below the smallest value to the one above the largest.

@@ -79,6 +79,8 @@ pub enum Scale {
     Linear,
     /// By decades. Only values above 0 have a place.
     Log,
+    /// From the smallest to the largest value, and 0 with them: for values that may be negative, such as changes.
+    Change,
 }
 
 /// The points of one line.

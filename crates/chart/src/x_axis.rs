@@ -76,7 +76,7 @@ impl XAxis {
     fn share(&self, level: f64) -> f64 {
         let Range { start, end } = self.span;
         match self.scale {
-            Scale::Linear => (level - start) / (end - start),
+            Scale::Linear | Scale::Change => (level - start) / (end - start),
             Scale::Log => (level / start).ln() / (end / start).ln(),
         }
     }

@@ -10,9 +10,6 @@ use serde::Serialize;
 use crate::report::STYLE;
 use crate::study::Study;
 
-/// Costs that differ by this factor or more have a logarithmic scale.
-const DECADE: f64 = 10.0;
-
 /// A study on several kernels.
 #[derive(Debug)]
 pub struct SideBySide<'t> {
@@ -294,29 +291,27 @@ impl<'t> LoadView<'t> {
     }
 }
 
+/// A line for each row: by how many percent it costs more than on the first kernel.
 fn chart(study: &SideBySide, load: &str, rows: &[&Row]) -> Chart<'static> {
+    let labels = study.labels();
     let series = rows.iter().enumerate().map(|(look, row)| {
-        let points = row.costs.iter().enumerate();
+        let points = row.ratios().enumerate();
+        let points = points.filter_map(|(kernel, ratio)| Some(Point::exact(kernel as f64, 100.0 * (ratio? - 1.0))));
         Series {
             label: row.subject.to_owned(),
             look,
-            points: points
-                .filter_map(|(kernel, cost)| Some(Point::exact(kernel as f64, cost.counted()?)))
-                .collect(),
+            points: points.collect(),
             crosses: Vec::new(),
         }
     });
-    let counted = || rows.iter().flat_map(|row| &row.costs).filter_map(|cost| cost.counted());
-    let (least, most) = (counted().fold(f64::INFINITY, f64::min), counted().fold(0.0, f64::max));
     Chart {
         title: format!("{}, {load}", study.study()),
-        x: X::names("kernel", study.labels()),
-        y: "instructions".to_owned(),
-        scale: if most < DECADE * least {
-            Scale::Linear
-        } else {
-            Scale::Log
-        },
+        y: format!(
+            "instructions, change from {}, %",
+            labels.first().map_or("", String::as_str)
+        ),
+        x: X::names("kernel", labels),
+        scale: Scale::Change,
         series: series.collect(),
     }
 }
@@ -414,22 +409,20 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_is_named_by_its_study_and_load_and_is_logarithmic_only_if_it_must_be() {
+    fn a_chart_is_named_by_its_study_and_load_and_shows_the_change() {
         let tables = [
             table("6.1.0-56", &[("poll", 100_000)]),
-            table("6.12.94", &[("poll", 110_000)]),
+            table("6.12.94", &[("poll", 90_000)]),
         ];
-        let study = SideBySide::of(tables.iter().collect());
-        let names: Vec<String> = charts(&study)
-            .expect("it draws")
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(names, ["dispatch-cost-idle-10-active-1"]);
-        let scale = |study: &SideBySide| chart(study, "idle=10 active=1", &study.rows.iter().collect::<Vec<_>>()).scale;
-        assert!(matches!(scale(&study), Scale::Linear));
-        let tables = [table("6.1.0-56", &[("poll", 100_000), ("epoll-edge", 10_000)])];
-        assert!(matches!(scale(&SideBySide::of(tables.iter().collect())), Scale::Log));
+        let charts = charts(&SideBySide::of(tables.iter().collect())).expect("it draws");
+        let [(name, svg)] = charts.as_slice() else {
+            panic!("one load, one chart")
+        };
+        assert_eq!(name, "dispatch-cost-idle-10-active-1");
+        assert!(
+            svg.contains("instructions, change from 6.1, % over kernel. poll: 0 at 6.1, -10 at 6.12."),
+            "{svg}"
+        );
     }
 
     #[test]
@@ -441,7 +434,7 @@ mod tests {
         let page = html(&[SideBySide::of(tables.iter().collect())]).expect("the template is right");
         for text in [
             ">\n6.12\n<",
-            "poll: 10000 at 6.1, 11000 at 6.12",
+            "poll: 0 at 6.1, 10 at 6.12",
             "11,000 (+10.0%)",
             "sum of 6.12.94",
             "How many instructions does it cost to learn of one event?",

@@ -94,3 +94,19 @@ fn a_value_that_is_not_finite_is_refused() {
         .expect_err("refused");
     assert!(error.to_string().contains("'CPU <all>'"), "{error}");
 }
+
+#[test]
+fn a_chart_of_changes_has_room_for_negative_values_and_for_zero() {
+    let range = |values: &[f64]| {
+        let points = values.iter().map(|&value| Point::exact(0.0, value));
+        let series = Series {
+            points: points.collect(),
+            ..line("one", 0, &[])
+        };
+        let range = chart(X::names("kernel", ["a"]), vec![series]).with_zero();
+        (range.start.round(), range.end.round())
+    };
+    assert_eq!(range(&[-100.0, -50.0]), (-108.0, 8.0));
+    assert_eq!(range(&[50.0, 100.0]), (-8.0, 108.0));
+    assert_eq!(range(&[0.0]), (-1.0, 1.0));
+}

@@ -314,3 +314,46 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
 fn cannot_write(folder: &Path, error: &dyn std::fmt::Display) -> String {
     format!("cannot write the results to {}: {error}", folder.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use c10k_record::SCHEMA;
+
+    fn table(kernel: &str, cells: &[&str], unavailable: &[&str]) -> CostTable {
+        let cell = |subject: &&str| CostCell {
+            subject: (*subject).to_owned(),
+            load: "idle=10".to_owned(),
+            work: 1,
+            instructions: 1,
+            events: 1,
+            signals: 0,
+            overflows: 0,
+            scan: None,
+            curve: None,
+        };
+        let reason = |subject: &&str| ((*subject).to_owned(), "no such device".to_owned());
+        CostTable {
+            schema: SCHEMA,
+            study: "vm/dispatch-cost".to_owned(),
+            version: String::new(),
+            kernel: kernel.to_owned(),
+            kernel_sha256: String::new(),
+            emulator: String::new(),
+            cells: cells.iter().map(cell).collect(),
+            unavailable: unavailable.iter().map(reason).collect(),
+        }
+    }
+
+    #[test]
+    fn a_study_without_a_cell_is_refused_only_if_no_kernel_has_one() {
+        let has = vec![table("6.1", &["poll"], &["dev-poll-kernel"])];
+        let lacks = |kernel| vec![table(kernel, &[], &["poll"])];
+        assert_eq!(one_cell_each(&[lacks("6.0"), has.clone(), lacks("6.2")]), Ok(()));
+        assert_eq!(one_cell_each(&[has]), Ok(()), "one subject may be missing");
+        assert_eq!(
+            one_cell_each(&[lacks("6.0"), lacks("6.2")]),
+            Err("poll is not available in the guest: no such device".to_owned())
+        );
+    }
+}
