@@ -6,6 +6,7 @@ mod dev_poll;
 mod fuzz;
 mod matrix;
 mod package;
+mod paper;
 mod tables;
 mod tidy;
 mod trial;

@@ -1,4 +1,4 @@
-//! `cargo xtask tables`: writes the tables of the documentation from `c10k list --json`.
+//! `cargo xtask tables`: writes the tables of the documentation from `c10k list --json` and from committed results.
 //!
 //! A table stands in a Markdown file between the lines `<!-- table: NAME -->` and `<!-- end -->`. With `--check` nothing is
 //! written, and a file that would change is an error. `--inventory FILE` reads the list from a file, and `--into FOLDER`
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+
+use crate::paper;
 
 /// One table: its name, its heading, and the cells of a row.
 struct Table {
@@ -82,6 +84,35 @@ const TABLES: &[Table] = &[
         heading: &["study", "question", "unit of work"],
         cells: |row| vec![code(&row["name"]), text(&row["question"]), text(&row["unit"])],
     },
+    Table {
+        name: "exact_claims",
+        heading: &["about", "the paper says", "exact", "live", "exact from"],
+        cells: |row| {
+            vec![
+                text(&row["about"]),
+                text(&row["text"]),
+                text(&row["exact"]),
+                text(&row["live"]),
+                code(&row["study"]),
+            ]
+        },
+    },
+    Table {
+        name: "table_1",
+        heading: &[
+            "requests a second (the paper's)",
+            "252 idle: the paper",
+            "signals, exact",
+            "signal-per-fd, exact",
+            "6,000 idle: the paper",
+            "signals, exact",
+            "signal-per-fd, exact",
+        ],
+        cells: |row| {
+            let counts = rows(&row["cells"]).map(text);
+            std::iter::once(text(&row["rate"])).chain(counts).collect()
+        },
+    },
 ];
 
 /// Writes or checks the tables.
@@ -94,7 +125,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         let position = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(position + 1).map(PathBuf::from)
     };
-    let list = list(root, value("--inventory").as_deref())?;
+    let mut list = list(root, value("--inventory").as_deref())?;
+    list["exact_claims"] = paper::claims(root)?;
+    list["table_1"] = paper::table_1(root)?;
     let into = value("--into");
     let mut outdated = Vec::new();
     for path in pages(root)? {

@@ -267,10 +267,14 @@ fn draw_legend(area: &Canvas, top: i32, rows: &[Vec<(i32, &Series)>]) -> Drawn {
     for (index, row) in rows.iter().enumerate() {
         let y = top + LEGEND_ROW.cast_signed() * i32::try_from(index).unwrap_or_default() + 10;
         for &(x, series) in row {
-            let look = look::of(series.look);
-            let line = look.colour.stroke_width(SERIES_WIDTH);
-            area.draw(&PathElement::new([(x, y), (x + 28, y)], line))?;
-            draw_marker(area, look.marker, (x + 14, y), look.colour)?;
+            if series.points.is_empty() && !series.crosses.is_empty() {
+                draw_marker(area, Marker::Cross, (x + 14, y), AXIS)?;
+            } else {
+                let look = look::of(series.look);
+                let line = look.colour.stroke_width(SERIES_WIDTH);
+                area.draw(&PathElement::new([(x, y), (x + 28, y)], line))?;
+                draw_marker(area, look.marker, (x + 14, y), look.colour)?;
+            }
             area.draw(&Text::new(series.label.as_str(), (x + 34, y), style.clone()))?;
         }
     }

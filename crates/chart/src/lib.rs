@@ -93,7 +93,8 @@ pub struct Series {
     pub look: usize,
     /// Its points, in the order of the axis.
     pub points: Vec<Point>,
-    /// Places that only have a grey cross and no line, such as measurements that do not count.
+    /// Places that only have a grey cross and no line, such as measurements that do not count, or figures of others. A series of
+    /// only these has a cross in the legend.
     pub crosses: Vec<(f64, f64)>,
 }
 

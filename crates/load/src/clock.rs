@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use c10k_sys::scheduling::{Class, enter};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 use crate::LoadError;
 
@@ -31,8 +31,15 @@ const SHORTEST_SLEEP_NS: u64 = 10_000;
 /// processes (`/proc/sys/kernel/sched_rt_runtime_us`) has to be off (-1) if the generator may need more than its share.
 ///
 /// # Errors
-/// [`LoadError::System`] if the process may not enter the class.
+/// [`LoadError::CoarseTimers`] if the kernel's timers have only its tick, [`LoadError::System`] if the process may not enter the
+/// class.
 pub fn use_server_clock() -> Result<(), LoadError> {
+    let resolution = nanoseconds(clock_getres(ClockId::Monotonic));
+    if resolution > SHORTEST_SLEEP_NS {
+        return Err(LoadError::CoarseTimers {
+            resolution: Duration::from_nanos(resolution),
+        });
+    }
     enter(Class::Fifo).map_err(|source| LoadError::System {
         operation: "running before all other processes for --clock server (SCHED_FIFO needs CAP_SYS_NICE)",
         source,

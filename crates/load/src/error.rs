@@ -1,9 +1,11 @@
 //! Why a run could not be started. What a run finds out, good or bad, is a [`c10k_record::LoadSummary`] instead.
 
 use std::io;
+use std::time::Duration;
 
 use c10k_event::{OpenError, WaitError};
 use c10k_http::reply::ReplyError;
+use c10k_units::duration;
 
 use crate::endpoint::Endpoint;
 
@@ -30,6 +32,15 @@ pub enum LoadError {
     /// The options contradict each other.
     #[error("planning the load: {0}")]
     Plan(&'static str),
+    /// The kernel's timers are too coarse for the server's clock.
+    #[error(
+        "planning the load: --clock server needs timers that end in 10 µs, and those of this kernel end with its tick of \
+         {resolution}: they get finer within seconds after a boot (not with highres=off)", resolution = duration::exact(*.resolution)
+    )]
+    CoarseTimers {
+        /// Their resolution.
+        resolution: Duration,
+    },
     /// The run needs more descriptors than this process may have.
     #[error(
         "planning the load: {connections} connections need {needed} descriptors, and this process may have {allowed}: raise \
@@ -105,6 +116,7 @@ impl LoadError {
         match self {
             Self::Descriptors { .. }
             | Self::LocalPorts { .. }
+            | Self::CoarseTimers { .. }
             | Self::Open(_)
             | Self::Wait(_)
             | Self::System { .. } => true,

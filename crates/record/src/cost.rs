@@ -49,6 +49,10 @@ pub struct CurvePoint {
     pub due: u64,
     /// Of these, requests that were answered within their time limit.
     pub answered: u64,
+    /// The measured time, nanoseconds. The server's process ran for [`CostCell::instructions`] of it.
+    pub elapsed_ns: u64,
+    /// Calls of the server that waited for events, from the first request to the last reply, as the cell's other counts.
+    pub waits: u64,
     /// Replies per second.
     pub replies_per_s: f64,
     /// Response time from the instant at which a request is due, mean, nanoseconds.

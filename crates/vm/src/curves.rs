@@ -1,121 +1,157 @@
-//! Load curves as figures: throughput, CPU and response time over the rate of requests, a line for each server.
+//! Load curves as figures: a line for each server, and the points that the paper states.
 
-use c10k_chart::{Chart, ChartError, Point, Scale, Series, Size, X};
-use c10k_record::{CostCell, CostTable, CurvePoint};
+use c10k_chart::{Chart, ChartError, Point, Series, Size, X};
+use c10k_record::CostTable;
 use c10k_units::display::thousands;
 use serde::Serialize;
 
+use crate::figure::{Figure, Kind, Published, Scaling};
 use crate::study::Study;
 
 /// A figure, drawn.
 #[derive(Debug, Serialize)]
-pub struct Figure {
+pub struct Drawn {
     /// Its name, such as `figure-6a`.
     pub name: String,
     /// What it shows.
     pub title: String,
+    /// How far the server on signals is from the paper's points, in words; empty where the paper states none.
+    pub distance: String,
     /// For desktops and paper, as SVG.
     pub wide: String,
     /// For phones, as SVG.
     pub narrow: String,
 }
 
-/// Where the replies of a second are a smaller part of the requests of a second, the server is past its limit.
-const KEEPS_UP: f64 = 0.99;
-
-/// What is drawn of a point.
-struct Measure {
-    title: &'static str,
-    y: &'static str,
-    scale: Scale,
-    /// Its value at a rate of requests; none where it is not known.
-    read: fn(&CostCell, &CurvePoint, f64) -> Option<f64>,
-}
-
-const THROUGHPUT: Measure = Measure {
-    title: "Throughput",
-    y: "replies per second",
-    scale: Scale::Linear,
-    read: |_, point, _| Some(point.replies_per_s),
-};
-
-/// What the server's process runs for one reply, times the replies of a second, in which a billion instructions are executed. Not
-/// known past the server's limit: what it runs for a reply is counted over its whole run, and there it also answers requests
-/// after the measured time, at another cost.
-const CPU: Measure = Measure {
-    title: "CPU",
-    y: "CPU used by the server, %",
-    scale: Scale::Linear,
-    read: |cell, point, rate| {
-        let keeps_up = point.replies_per_s >= KEEPS_UP * rate;
-        keeps_up.then(|| 100.0 * cell.instructions_per_work() * point.replies_per_s / 1e9)
-    },
-};
-
-const RESPONSE: Measure = Measure {
-    title: "Response time",
-    y: "response time, mean, ms",
-    scale: Scale::Log,
-    read: |_, point, _| Some(point.response_ns_mean / 1e6),
-};
+/// The server whose points the paper states.
+const OF_THE_PAPER: &str = "rt-signal/accept-all";
 
 /// The figures of a table of load curves, with the names that its study gives them; none of another table.
 ///
 /// # Errors
 /// If a value is not finite.
-pub fn figures(table: &CostTable) -> Result<Vec<Figure>, ChartError> {
-    let names = Study::named(&table.study).map_or(&[][..], |study| study.figures);
-    let figures = names.iter().zip([THROUGHPUT, CPU, RESPONSE]);
-    figures.map(|(name, measure)| draw(table, name, &measure)).collect()
+pub fn figures(table: &CostTable, scaling: Scaling) -> Result<Vec<Drawn>, ChartError> {
+    let figures = Study::named(&table.study).map_or(&[][..], |study| study.figures);
+    figures.iter().map(|figure| draw(table, figure, scaling)).collect()
 }
 
-fn draw(table: &CostTable, name: &str, measure: &Measure) -> Result<Figure, ChartError> {
-    let mut series: Vec<Series> = Vec::new();
+/// The lines of a figure: each server with its points, in the order of the table.
+pub(crate) fn lines(table: &CostTable, figure: &Figure, scaling: Scaling) -> Vec<(String, Vec<(f64, f64)>)> {
+    let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for cell in &table.cells {
-        let rate = cell.load.strip_prefix("rate=").and_then(|rate| rate.parse().ok());
-        let (Some(rate), Some(point)) = (rate, &cell.curve) else {
+        let mut levels = cell.load.split(' ').filter_map(|level| level.split_once('='));
+        let across = levels.find(|(key, _)| *key == figure.along);
+        let has_level = figure.level.is_empty() || cell.load.split(' ').any(|level| level == figure.level);
+        let (Some(x), Some(point), true) = (across.and_then(|(_, x)| x.parse().ok()), &cell.curve, has_level) else {
             continue;
         };
-        let Some(value) = (measure.read)(cell, point, rate) else {
-            continue;
-        };
-        let place = series.iter().position(|series| series.label == cell.subject);
+        let place = lines.iter().position(|(name, _)| *name == cell.subject);
         let place = place.unwrap_or_else(|| {
-            series.push(Series {
-                label: cell.subject.clone(),
-                look: series.len(),
-                ..Series::default()
-            });
-            series.len() - 1
+            lines.push((cell.subject.clone(), Vec::new()));
+            lines.len() - 1
         });
-        series[place].points.push(Point::exact(rate, value));
+        let across = if figure.along == "rate" {
+            Kind::Rate
+        } else {
+            Kind::Share
+        };
+        let y = (figure.measure.read)(cell, point);
+        lines[place]
+            .1
+            .push((scaling.scale(across, x), scaling.scale(figure.measure.kind, y)));
+    }
+    lines
+}
+
+fn draw(table: &CostTable, figure: &Figure, scaling: Scaling) -> Result<Drawn, ChartError> {
+    let lines = lines(table, figure, scaling);
+    let series = lines.iter().enumerate().map(|(look, (label, points))| Series {
+        label: label.clone(),
+        look,
+        points: points.iter().map(|&(x, y)| Point::exact(x, y)).collect(),
+        crosses: Vec::new(),
+    });
+    let mut series: Vec<Series> = series.collect();
+    let mut distance = String::new();
+    if let Some(paper) = &figure.paper {
+        series.push(Series {
+            label: format!("signals in the paper, rates × {}", paper.factor(scaling)),
+            look: series.len(),
+            points: Vec::new(),
+            crosses: paper.points(scaling).collect(),
+        });
+        let own = lines.iter().find(|(name, _)| name == OF_THE_PAPER);
+        distance = own.and_then(|(_, own)| words(own, paper, scaling)).unwrap_or_default();
     }
     let chart = Chart {
-        title: format!("{}: {}", name.replacen("figure-", "Figure ", 1), measure.title),
-        x: X::levels("requests per second", thousands),
-        y: measure.y.to_owned(),
-        scale: measure.scale,
+        title: format!(
+            "{}: {}{}",
+            figure.name.replacen("figure-", "Figure ", 1),
+            figure.measure.title,
+            scaling.words()
+        ),
+        x: X::levels(
+            match figure.along {
+                "rate" => "requests per second",
+                key => key,
+            },
+            thousands,
+        ),
+        y: figure.measure.y.to_owned(),
+        scale: figure.measure.scale,
         series,
     };
-    Ok(Figure {
-        name: name.to_owned(),
-        wide: chart.draw(Size::Wide, &format!("{name}-wide"))?,
-        narrow: chart.draw(Size::Narrow, &format!("{name}-narrow"))?,
+    Ok(Drawn {
+        name: figure.name.to_owned(),
+        wide: chart.draw(Size::Wide, &format!("{}-wide", figure.name))?,
+        narrow: chart.draw(Size::Narrow, &format!("{}-narrow", figure.name))?,
         title: chart.title,
+        distance,
+    })
+}
+
+/// The level of a line relative to the paper's first point, and how far its shape is from the paper's: the largest deviation
+/// that is left when both are divided by their values at that point.
+fn words(line: &[(f64, f64)], paper: &Published, scaling: Scaling) -> Option<String> {
+    let mut ratios = Vec::new();
+    for (x, y) in paper.points(scaling) {
+        ratios.push(at(line, x)? / y);
+    }
+    let first = *ratios.first()?;
+    let shape = ratios
+        .iter()
+        .map(|ratio| (ratio / first - 1.0).abs())
+        .fold(0.0, f64::max);
+    let points = match ratios.len() {
+        1 => String::new(),
+        _ => format!(", and its shape deviates by at most {:.1}%", 100.0 * shape),
+    };
+    Some(format!(
+        "Against the paper's points (rates × {}): rt-signal is at {first:.2} times the first{points}.",
+        paper.factor(scaling)
+    ))
+}
+
+/// The value of a line at a place, between its points in proportion.
+fn at(line: &[(f64, f64)], x: f64) -> Option<f64> {
+    line.windows(2).find_map(|pair| {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        (x0 <= x && x <= x1).then(|| y0 + (y1 - y0) * (x - x0) / (x1 - x0))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use c10k_record::SCHEMA;
+    use c10k_record::{CostCell, CurvePoint, SCHEMA};
 
-    fn table(study: &str) -> CostTable {
-        let cell = |rate: u32, replies_per_s| CostCell {
-            subject: "poll/accept-all".to_owned(),
-            load: format!("rate={rate}"),
+    use super::*;
+
+    fn table(study: &str, cells: &[(&str, f64)]) -> CostTable {
+        let cell = |(load, replies_per_s): &(&str, f64)| CostCell {
+            subject: OF_THE_PAPER.to_owned(),
+            load: (*load).to_owned(),
             work: 1,
-            instructions: 1,
+            instructions: 15_000_000,
             events: 1,
             signals: 0,
             overflows: 0,
@@ -123,7 +159,9 @@ mod tests {
             curve: Some(CurvePoint {
                 due: 500,
                 answered: 500,
-                replies_per_s,
+                elapsed_ns: 300_000_000,
+                waits: 400,
+                replies_per_s: *replies_per_s,
                 response_ns_mean: 40_000.0,
                 response_ns_p50: 40_000,
                 response_ns_p99: 50_000,
@@ -137,25 +175,79 @@ mod tests {
             kernel: String::new(),
             kernel_sha256: String::new(),
             emulator: String::new(),
-            cells: vec![cell(1_000, 1_000.0), cell(20_000, 17_000.0)],
+            cells: cells.iter().map(cell).collect(),
             unavailable: Vec::new(),
         }
     }
 
     #[test]
     fn a_table_of_load_curves_has_figures_with_the_numbers_of_the_paper() {
-        let figures = figures(&table("vm/throughput-252-1b")).expect("they draw");
+        let table = table(
+            "vm/throughput-252-1b",
+            &[("rate=12000", 12_000.0), ("rate=20000", 16_000.0)],
+        );
+        let figures = figures(&table, Scaling::default()).expect("they draw");
         let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
         assert_eq!(names, ["figure-6a", "figure-6b", "figure-9a"]);
         let text = &figures[0].wide;
         assert!(
-            text.contains("poll/accept-all: 1000 at 1,000, 17000 at 20,000"),
+            text.contains("rt-signal/accept-all: 12000 at 12,000, 16000 at 20,000"),
             "{text}"
         );
+        // The paper's points are at 14,000, 15,000 and 16,000; halfway up from 12,000 there are 14,000.
+        let distance = "rt-signal is at 0.93 times the first, and its shape deviates by at most 5.8%";
+        assert!(figures[0].distance.contains(distance), "{}", figures[0].distance);
+    }
+
+    #[test]
+    fn a_figure_has_only_the_cells_of_its_level() {
+        let cells = [
+            ("connections=250 rate=1000", 1_000.0),
+            ("connections=3000 rate=1000", 990.0),
+            ("connections=250 rate=2000", 2_000.0),
+        ];
+        let table = table("vm/idle-connections", &cells);
+        let study = Study::named("figure-3a").expect("in the table");
+        let own = lines(&table, &study.figures[0], Scaling::default());
+        assert_eq!(
+            own,
+            [(OF_THE_PAPER.to_owned(), vec![(250.0, 1_000.0), (3_000.0, 990.0)])]
+        );
+        let cpu = study
+            .figures
+            .iter()
+            .find(|figure| figure.name == "figure-4b")
+            .expect("in the table");
+        assert_eq!(lines(&table, cpu, Scaling::default())[0].1, [(250.0, 5.0)]);
     }
 
     #[test]
     fn a_table_of_costs_has_no_figure() {
-        assert!(figures(&table("vm/burst-cost")).expect("nothing to draw").is_empty());
+        let table = table("vm/burst-cost", &[("idle=1", 1.0)]);
+        let figures = figures(&table, Scaling::default()).expect("nothing to draw");
+        assert!(figures.is_empty());
+    }
+
+    #[test]
+    fn another_speed_scales_rates_and_times_and_no_shares() {
+        let table = table("vm/throughput-252-1b", &[("rate=16000", 16_000.0)]);
+        let study = Study::named("figure-6a").expect("in the table");
+        let points: Vec<(f64, f64)> = (study.figures.iter())
+            .map(|figure| lines(&table, figure, Scaling::to_mips(200))[0].1[0])
+            .collect();
+        assert_eq!(points, [(3_200.0, 3_200.0), (3_200.0, 5.0), (3_200.0, 0.2)]);
+        let drawn = figures(&table, Scaling::to_mips(200)).expect("they draw");
+        assert_eq!(
+            drawn[0].title,
+            "Figure 6a: Reply rate, scaled to 200 million instructions a second"
+        );
+        assert!(drawn[0].wide.contains("rates × 1"), "{}", drawn[0].wide);
+    }
+
+    #[test]
+    fn a_line_has_a_value_only_between_its_points() {
+        let line = [(1.0, 10.0), (2.0, 20.0)];
+        assert_eq!(at(&line, 1.5), Some(15.0));
+        assert_eq!(at(&line, 2.5), None);
     }
 }

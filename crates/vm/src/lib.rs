@@ -22,10 +22,13 @@
 //! include contention and cache misses.
 #![forbid(unsafe_code)]
 
+mod boots;
+pub mod claims;
 mod compare;
 mod competitors;
 pub mod curves;
 mod error;
+mod figure;
 pub mod guest;
 mod initramfs;
 mod kernel;
@@ -36,12 +39,15 @@ mod plan;
 mod program;
 mod qemu;
 pub mod report;
+mod selection;
 pub mod study;
 pub mod workload;
 
 pub use compare::{Change, changes};
 pub use error::VmError;
+pub use figure::Scaling;
 pub use kernel::Kernel;
 pub use machine::{Accelerator, Machine};
 pub use plan::{Plan, Step};
 pub use qemu::{Guest, Report};
+pub use selection::Selection;

@@ -2,12 +2,14 @@
 
 use c10k_chart::ChartError;
 use c10k_record::{CostCell, CostTable, CurvePoint, csv};
-use c10k_units::display::thousands;
+use c10k_units::display::{significant, thousands};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
+use crate::claims;
 use crate::curves::{self, figures};
+use crate::figure::{CPU, RESPONSE, Scaling, THROUGHPUT};
 use crate::study::Study;
 
 /// The style sheet of the guest's pages.
@@ -29,6 +31,8 @@ pub fn csv(table: &CostTable) -> String {
         "asked",
         "due",
         "answered",
+        "elapsed_ns",
+        "waits",
         "replies_per_s",
         "response_ns_mean",
         "response_ns_p50",
@@ -49,13 +53,15 @@ pub fn csv(table: &CostTable) -> String {
     csv::to_string(&header, rows).expect("every row is as long as the header")
 }
 
-fn curve(point: Option<&CurvePoint>) -> [String; 6] {
+fn curve(point: Option<&CurvePoint>) -> [String; 8] {
     let Some(point) = point else {
         return Default::default();
     };
     [
         point.due.to_string(),
         point.answered.to_string(),
+        point.elapsed_ns.to_string(),
+        point.waits.to_string(),
         csv::number(Some(point.replies_per_s)),
         csv::number(Some(point.response_ns_mean)),
         point.response_ns_p50.to_string(),
@@ -67,14 +73,17 @@ fn curve(point: Option<&CurvePoint>) -> [String; 6] {
 ///
 /// # Errors
 /// Only if the page's template is wrong, or a value is not finite.
-pub fn html(tables: &[CostTable]) -> Result<String, Box<dyn std::error::Error>> {
+pub fn html(tables: &[CostTable], scaling: Scaling) -> Result<String, Box<dyn std::error::Error>> {
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
     let page = environment.get_template("report.html")?;
     let contents = Page {
         style: STYLE,
         chart_style: c10k_chart::STYLE,
-        grids: tables.iter().map(Grid::of).collect::<Result<_, _>>()?,
+        grids: tables
+            .iter()
+            .map(|table| Grid::of(table, scaling))
+            .collect::<Result<_, _>>()?,
         made_with: tables.first(),
     };
     Ok(page.render(Value::from(Serde(&contents)))?)
@@ -94,7 +103,9 @@ struct Grid<'t> {
     study: &'t str,
     question: &'static str,
     unit: &'static str,
-    figures: Vec<curves::Figure>,
+    figures: Vec<curves::Drawn>,
+    claims: Vec<ClaimRow>,
+    points: Vec<PointRow<'t>>,
     loads: Vec<&'t str>,
     rows: Vec<Row<'t>>,
     unavailable: &'t [(String, String)],
@@ -107,13 +118,56 @@ struct Row<'t> {
 }
 
 #[derive(Serialize)]
+struct ClaimRow {
+    about: String,
+    text: String,
+    what: String,
+    value: String,
+    verdict: &'static str,
+}
+
+impl ClaimRow {
+    fn of(verdict: claims::Verdict) -> Self {
+        Self {
+            about: verdict.about,
+            text: verdict.text,
+            what: verdict.what,
+            value: significant(verdict.value),
+            verdict: if verdict.holds { "confirmed" } else { "refuted" },
+        }
+    }
+}
+
+/// A point of a load curve.
+#[derive(Serialize)]
+struct PointRow<'t> {
+    subject: &'t str,
+    load: &'t str,
+    values: Vec<String>,
+}
+
+impl<'t> PointRow<'t> {
+    fn of(cell: &'t CostCell) -> Option<Self> {
+        let point = cell.curve.as_ref()?;
+        let measured = [&THROUGHPUT, &CPU, &RESPONSE].map(|measure| significant((measure.read)(cell, point)));
+        let counts = [point.waits, cell.events, cell.signals, cell.overflows];
+        let counts = counts.map(|count| thousands(count as f64));
+        Some(Self {
+            subject: &cell.subject,
+            load: &cell.load,
+            values: measured.into_iter().chain(counts).collect(),
+        })
+    }
+}
+
+#[derive(Serialize)]
 struct Cost {
     text: String,
     is_least: bool,
 }
 
 impl<'t> Grid<'t> {
-    fn of(table: &'t CostTable) -> Result<Self, ChartError> {
+    fn of(table: &'t CostTable, scaling: Scaling) -> Result<Self, ChartError> {
         let mut subjects: Vec<&str> = Vec::new();
         let mut loads: Vec<&str> = Vec::new();
         for CostCell { subject, load, .. } in &table.cells {
@@ -151,7 +205,9 @@ impl<'t> Grid<'t> {
         let study = Study::named(&table.study);
         Ok(Self {
             study: &table.study,
-            figures: figures(table)?,
+            figures: figures(table, scaling)?,
+            points: table.cells.iter().filter_map(PointRow::of).collect(),
+            claims: claims::judge(table).into_iter().map(ClaimRow::of).collect(),
             question: study.map_or("", |study| study.question),
             unit: study.map_or("", |study| study.unit),
             rows: rows.collect(),
@@ -192,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_page_names_its_figures_and_the_kernel() {
-        let page = html(&[table()]).expect("the template is right");
+        let page = html(&[table()], Scaling::default()).expect("the template is right");
         for text in [
             "Instructions, one virtual CPU",
             "6.1.0-test",
@@ -214,7 +270,7 @@ mod tests {
     fn a_row_has_the_figure_and_the_counts_that_it_comes_from() {
         let csv = csv(&table());
         assert!(
-            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0,,,,,,,,\n"),
+            csv.contains("\nepoll-edge,idle=10 active=1,5421,10,54210,10,0,0,,,,,,,,,,\n"),
             "{csv}"
         );
     }

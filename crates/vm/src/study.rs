@@ -1,17 +1,12 @@
-//! Studies in the guest: what is measured, and the tables of results.
-
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+//! Studies in the guest: the question of each, what it measures, and the figures that it draws.
 
 use c10k_event::Mechanism;
-use c10k_record::{CostCell, CostRecord, CostTable, GuestRecord, GuestStudyRow, ModelRow, SCHEMA};
+use c10k_record::{GuestStudyRow, ModelRow};
 use c10k_units::Filter;
 
-use crate::competitors::Competitors;
-use crate::error::VmError;
-use crate::machine::Machine;
-use crate::plan::{Plan, Step};
-use crate::qemu::Guest;
+use crate::figure::{CPU, Figure, RESPONSE, THROUGHPUT};
+use crate::plan::Step;
+use crate::workload::curve::{self, Curve};
 use crate::workload::{self, BARE, Subject};
 
 /// One study.
@@ -23,8 +18,8 @@ pub struct Study {
     pub question: &'static str,
     /// What one unit of work is.
     pub unit: &'static str,
-    /// The figures of the paper that it draws: throughput, CPU and response time.
-    pub figures: &'static [&'static str],
+    /// The figures of the paper that it draws.
+    pub figures: &'static [Figure],
     /// About how long it takes on the host, seconds. An emulated processor is slow.
     pub seconds: u64,
     subjects: Subjects,
@@ -43,8 +38,8 @@ enum Subjects {
         model: &'static str,
         mechanism: &'static str,
     },
-    /// A workload on the servers of the paper's load curves.
-    LoadCurves(&'static str),
+    /// Servers of load curves, with a boot for each cell.
+    LoadCurves(&'static Curve),
     /// The ways to use the `/dev/poll` of the module.
     DevPoll,
     /// The competitors of the dispatch benchmark.
@@ -98,28 +93,65 @@ pub static STUDIES: &[Study] = &[
         },
     },
     Study {
+        name: "vm/idle-connections",
+        question: "Figures 3 to 5: what do mostly idle connections cost each server at a constant rate of requests?",
+        unit: "one reply of 92 bytes on a kept connection, without the generator",
+        figures: &[
+            Figure::over("connections", "figure-3a", &THROUGHPUT, "rate=1000")
+                .with_reply_rate(&[(250.0, 500.0), (3000.0, 500.0)]),
+            Figure::over("connections", "figure-3b", &THROUGHPUT, "rate=2000")
+                .with_reply_rate(&[(250.0, 1000.0), (3000.0, 1000.0)]),
+            Figure::over("connections", "figure-4a", &CPU, "rate=1000").with_flat(&[(250.0, 6.67), (3000.0, 6.67)]),
+            Figure::over("connections", "figure-4b", &CPU, "rate=2000").with_flat(&[(250.0, 13.25), (3000.0, 13.25)]),
+            Figure::over("connections", "figure-5a", &RESPONSE, "rate=1000").with_flat(&[(250.0, 0.3), (3000.0, 0.3)]),
+            Figure::over("connections", "figure-5b", &RESPONSE, "rate=2000").with_flat(&[(250.0, 0.3), (3000.0, 0.3)]),
+        ],
+        seconds: 400,
+        subjects: Subjects::LoadCurves(&curve::CONNECTIONS),
+    },
+    Study {
         name: "vm/throughput-252-1b",
         question: "Figure 6: how many requests does each server answer, and how fast, next to 252 idle connections?",
         unit: "one reply of 1 byte on a connection of its own, without the generator",
-        figures: &["figure-6a", "figure-6b", "figure-9a"],
-        seconds: 300,
-        subjects: Subjects::LoadCurves("curve-252-1b"),
+        figures: &[
+            Figure::over("rate", "figure-6a", &THROUGHPUT, "").with_saturation(),
+            Figure::over("rate", "figure-6b", &CPU, "").with_full_cpu(),
+            Figure::over("rate", "figure-9a", &RESPONSE, ""),
+        ],
+        seconds: 400,
+        subjects: Subjects::LoadCurves(&curve::IDLE_252),
     },
     Study {
         name: "vm/throughput-6000-1b",
         question: "Figure 7: how many requests does each server answer, and how fast, next to 6,000 idle connections?",
         unit: "one reply of 1 byte on a connection of its own, without the generator",
-        figures: &["figure-7a", "figure-7b", "figure-9b"],
-        seconds: 600,
-        subjects: Subjects::LoadCurves("curve-6000-1b"),
+        figures: &[
+            Figure::over("rate", "figure-7a", &THROUGHPUT, "").with_saturation(),
+            Figure::over("rate", "figure-7b", &CPU, "").with_full_cpu(),
+            Figure::over("rate", "figure-9b", &RESPONSE, ""),
+        ],
+        seconds: 500,
+        subjects: Subjects::LoadCurves(&curve::IDLE_6000),
     },
     Study {
         name: "vm/throughput-6000-6k",
         question: "Figure 8: the same with replies of 6 KB",
         unit: "one reply of 6,144 bytes on a connection of its own, without the generator",
-        figures: &["figure-8a", "figure-8b", "figure-9c"],
-        seconds: 600,
-        subjects: Subjects::LoadCurves("curve-6000-6k"),
+        figures: &[
+            Figure::over("rate", "figure-8a", &THROUGHPUT, ""),
+            Figure::over("rate", "figure-8b", &CPU, ""),
+            Figure::over("rate", "figure-9c", &RESPONSE, ""),
+        ],
+        seconds: 500,
+        subjects: Subjects::LoadCurves(&curve::IDLE_6000_6K),
+    },
+    Study {
+        name: "vm/table-1",
+        question: "Table 1: when does the queue of signals overflow, from below saturation to beyond?",
+        unit: "one reply of 1 byte on a connection of its own, without the generator",
+        figures: &[],
+        seconds: 200,
+        subjects: Subjects::LoadCurves(&curve::TABLE_1),
     },
     Study {
         name: "vm/peers",
@@ -131,31 +163,24 @@ pub static STUDIES: &[Study] = &[
     },
 ];
 
-/// The studies to run, and what they need.
-#[derive(Debug, Default)]
-pub struct Selection {
-    /// The studies.
-    pub studies: Vec<&'static Study>,
-    /// Which of their cells.
-    pub filter: Filter,
-    /// The server's models.
-    pub models: Vec<ModelRow>,
-    /// The dispatch benchmark of c10k-event, if a study [needs](Study::needs_benchmark) it.
-    pub benchmark: Option<PathBuf>,
-}
-
-/// The steps of a plan, each with its study.
-type Steps = Vec<(&'static Study, Step)>;
-
 impl Study {
-    /// The study of this name, or the one that draws the figure of this name: `figure-6` is both `figure-6a` and `figure-6b`.
+    /// The study of this name, with or without `vm/`, or the one that draws the figure of this name: `figure-6` is both
+    /// `figure-6a` and `figure-6b`.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         let is_part = |rest: &str| rest.is_empty() || rest.starts_with(|next: char| next.is_ascii_alphabetic());
-        let draws = |figure: &&str| name.starts_with("figure-") && figure.strip_prefix(name).is_some_and(is_part);
-        STUDIES
-            .iter()
-            .find(|study| study.name == name || study.figures.iter().any(draws))
+        let draws = |figure: &str| name.starts_with("figure-") && figure.strip_prefix(name).is_some_and(is_part);
+        STUDIES.iter().find(|study| {
+            study.name == name
+                || study.name.strip_prefix("vm/") == Some(name)
+                || study.figures.iter().any(|figure| draws(figure.name))
+        })
+    }
+
+    /// Whether it has figures or a table of the paper.
+    #[must_use]
+    pub fn is_of_the_paper(&self) -> bool {
+        matches!(self.subjects, Subjects::LoadCurves(_))
     }
 
     /// Whether it runs the dispatch benchmark of c10k-event.
@@ -175,8 +200,8 @@ impl Study {
         }
     }
 
-    /// One step for each subject of which a cell is selected.
-    fn steps(&self, filter: &Filter, models: &[ModelRow]) -> Vec<Step> {
+    /// The steps of its boots: one boot with a step for each subject of which a cell is selected, or a boot for each selected cell.
+    pub(crate) fn boots(&self, filter: &Filter, models: &[ModelRow]) -> Vec<Vec<Step>> {
         let (workload, subjects) = match self.subjects {
             Subjects::Mechanisms(workload) => (workload, mechanisms(|_| true)),
             Subjects::SignalMechanisms(workload) => (workload, mechanisms(|row| row.signal_queue().is_some())),
@@ -185,20 +210,27 @@ impl Study {
                 model,
                 mechanism,
             } => (workload, servers(models, model, mechanism)),
-            Subjects::LoadCurves(workload) => (workload, workload::curve::subjects()),
+            Subjects::LoadCurves(curve) => (curve.name, curve.subjects()),
             Subjects::DevPoll => ("dev-poll", workload::dev_poll::subjects()),
             Subjects::Competitors => return Vec::new(),
         };
         let loads = workload::loads(workload);
-        let is_selected = |subject: &&Subject| {
-            let mut names = loads.iter().map(|load| format!("{} {load}", subject.name));
-            names.any(|name| filter.matches(&name))
+        let names = |subject: &Subject| {
+            let names = loads.iter().map(|load| format!("{} {load}", subject.name));
+            names.filter(|name| filter.matches(name)).collect::<Vec<_>>()
         };
-        subjects
-            .iter()
-            .filter(is_selected)
-            .map(|subject| step(workload, subject, filter))
-            .collect()
+        if matches!(self.subjects, Subjects::LoadCurves(_)) {
+            let of_subject = |subject: &Subject| {
+                let cells = names(subject).into_iter();
+                cells
+                    .map(|cell| vec![step(workload, subject, &cell)])
+                    .collect::<Vec<_>>()
+            };
+            return subjects.iter().flat_map(of_subject).collect();
+        }
+        let selected = subjects.iter().filter(|subject| !names(subject).is_empty());
+        let filter = filter.to_string();
+        vec![selected.map(|subject| step(workload, subject, &filter)).collect()]
     }
 }
 
@@ -227,132 +259,11 @@ fn servers(models: &[ModelRow], varied: &str, mechanism: &str) -> Vec<Subject> {
         .collect()
 }
 
-fn step(workload: &str, subject: &Subject, filter: &Filter) -> Step {
-    let step = Step::new("/c10k").arguments(["vm", "workload", workload, &subject.name, "--only", &filter.to_string()]);
+fn step(workload: &str, subject: &Subject, filter: &str) -> Step {
+    let step = Step::new("/c10k").arguments(["vm", "workload", workload, &subject.name, "--only", filter]);
     match subject.one_connection_per_worker {
         true => step.arguments(["--one-connection-per-worker"]),
         false => step,
-    }
-}
-
-impl Selection {
-    /// Boots one guest, runs the studies in it, and returns a table for each. `watch` is called with each cell as it arrives.
-    ///
-    /// # Errors
-    /// [`VmError`]; [`VmError::Step`] if a workload failed, [`VmError::NothingMatches`] if no cell is selected.
-    pub fn run(
-        &self,
-        machine: &Machine,
-        settings: &Plan,
-        watch: &mut dyn FnMut(&Study, &CostCell),
-    ) -> Result<Vec<CostTable>, VmError> {
-        let competitors = self.competitors()?;
-        let steps = self.steps(competitors.as_ref());
-        if steps.is_empty() {
-            return Err(VmError::NothingMatches {
-                filter: self.filter.to_string(),
-            });
-        }
-        let plan = Plan {
-            steps: steps.iter().map(|(_, step)| step.clone()).collect(),
-            ..settings.clone()
-        };
-        let mut guest = Guest::new(machine, plan)?;
-        if let Some(competitors) = &competitors {
-            competitors.add_to(&mut guest)?;
-        }
-        let mut results = Results::new(self, machine);
-        let report = guest.run(&mut |record| results.add(record, &steps, watch))?;
-        match report.statuses.iter().position(|status| *status != Some(0)) {
-            None => Ok(results.tables()),
-            Some(step) => Err(VmError::Step {
-                step: steps[step].1.arguments.join(" "),
-                last_line: results
-                    .last_lines
-                    .remove(&step)
-                    .unwrap_or_else(|| "it printed nothing".to_owned()),
-            }),
-        }
-    }
-
-    fn competitors(&self) -> Result<Option<Competitors>, VmError> {
-        let program = self.benchmark.as_deref();
-        let program: Option<&Path> = program.filter(|_| self.studies.iter().any(|study| study.needs_benchmark()));
-        program.map(Competitors::of).transpose()
-    }
-
-    fn steps(&self, competitors: Option<&Competitors>) -> Steps {
-        let mut steps = Vec::new();
-        for &study in &self.studies {
-            let own = match (study.subjects, competitors) {
-                (Subjects::Competitors, Some(competitors)) => competitors.steps(&self.filter),
-                _ => study.steps(&self.filter, &self.models),
-            };
-            steps.extend(own.into_iter().map(|step| (study, step)));
-        }
-        steps
-    }
-}
-
-/// The records of a guest, sorted into the tables of their studies.
-struct Results<'s> {
-    selection: &'s Selection,
-    tables: Vec<CostTable>,
-    /// The last line of each step that is not a record.
-    last_lines: BTreeMap<usize, String>,
-}
-
-impl<'s> Results<'s> {
-    fn new(selection: &'s Selection, machine: &Machine) -> Self {
-        let table = |study: &&Study| CostTable {
-            schema: SCHEMA,
-            study: study.name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: machine.kernel.release.clone(),
-            kernel_sha256: machine.kernel.sha256.clone(),
-            emulator: machine.version.clone(),
-            cells: Vec::new(),
-            unavailable: Vec::new(),
-        };
-        Self {
-            selection,
-            tables: selection.studies.iter().map(table).collect(),
-            last_lines: BTreeMap::new(),
-        }
-    }
-
-    /// The tables of the studies that have a result.
-    fn tables(self) -> Vec<CostTable> {
-        let mut tables = self.tables;
-        tables.retain(|table| !table.cells.is_empty() || !table.unavailable.is_empty());
-        tables
-    }
-
-    fn add(
-        &mut self,
-        record: &GuestRecord,
-        steps: &[(&'static Study, Step)],
-        watch: &mut dyn FnMut(&Study, &CostCell),
-    ) {
-        let (step, text) = match record {
-            GuestRecord::Output { step, line } => (*step, line),
-            GuestRecord::Refused { step, reason } => (*step, reason),
-            _ => return,
-        };
-        let study = steps[step].0;
-        let table = self.tables.iter_mut().find(|table| table.study == study.name);
-        match (serde_json::from_str(text), table) {
-            (Ok(CostRecord::Cell(cell)), Some(table)) => {
-                if self.selection.filter.matches(&cell.name()) {
-                    watch(study, &cell);
-                    table.cells.push(cell);
-                }
-            }
-            (Ok(CostRecord::Unavailable { subject, reason }), Some(table)) => table.unavailable.push((subject, reason)),
-            _ => {
-                self.last_lines.insert(step, text.clone());
-            }
-        }
     }
 }
 
@@ -360,63 +271,18 @@ impl<'s> Results<'s> {
 mod tests {
     use super::*;
 
-    fn steps(study: &str, only: &str) -> Vec<Step> {
-        let model = |name: &str, mechanisms| ModelRow {
-            name: name.to_owned(),
-            summary: String::new(),
-            mechanisms,
-            one_connection_per_worker: !mechanisms,
-            available: true,
-            reason: None,
-        };
-        let selection = Selection {
-            studies: vec![Study::named(study).expect("in the table")],
-            filter: only.parse().expect("any text is a filter"),
-            models: vec![
-                model("event-loop", true),
-                model("loop-per-core", true),
-                model("thread-pool", false),
-            ],
-            benchmark: None,
-        };
-        selection.steps(None).into_iter().map(|(_, step)| step).collect()
-    }
-
-    #[test]
-    fn a_plan_has_a_step_for_each_mechanism_that_is_selected() {
-        assert_eq!(steps("vm/dispatch-cost", "").len(), Mechanism::all().count());
-        assert_eq!(steps("vm/dispatch-cost", "active=100").len(), Mechanism::all().count());
-        assert_eq!(steps("vm/dispatch-cost", "active=7"), []);
-        assert_eq!(steps("vm/queue-overflow", "epoll-edge"), []);
-        let one = steps("vm/dispatch-cost", "epoll-edge active=1");
-        assert_eq!(one.len(), 1);
-        let expected = [
-            "vm",
-            "workload",
-            "dispatch",
-            "epoll-edge",
-            "--only",
-            "epoll-edge active=1",
-        ];
-        assert_eq!(one[0].arguments, expected);
-    }
-
-    #[test]
-    fn the_servers_are_each_mechanism_in_one_loop_and_each_model() {
-        let steps = steps("vm/request-cost", "");
-        let subjects: Vec<&str> = steps.iter().map(|step| step.arguments[3].as_str()).collect();
-        assert_eq!(subjects.len(), 1 + Mechanism::all().count() + 2);
-        for subject in ["bare", "event-loop/select", "loop-per-core/epoll-edge", "thread-pool"] {
-            assert!(subjects.contains(&subject), "{subjects:?}");
-        }
-        let occupied = steps
-            .iter()
-            .filter(|step| step.arguments.contains(&"--one-connection-per-worker".to_owned()));
-        assert_eq!(occupied.count(), 1, "thread-pool only");
-    }
-
     #[test]
     fn every_study_is_named_for_the_guest() {
         assert!(STUDIES.iter().all(|study| study.name.starts_with("vm/")));
+    }
+
+    #[test]
+    fn studies_are_found_by_their_names_and_by_the_figures_that_they_draw() {
+        let found = |name| Study::named(name).map(|study| study.name);
+        assert_eq!(found("vm/table-1"), Some("vm/table-1"));
+        assert_eq!(found("table-1"), Some("vm/table-1"));
+        assert_eq!(found("figure-4"), Some("vm/idle-connections"));
+        assert_eq!(found("figure-9b"), Some("vm/throughput-6000-1b"));
+        assert_eq!(found("figure-1"), None);
     }
 }

@@ -110,3 +110,16 @@ fn a_chart_of_changes_has_room_for_negative_values_and_for_zero() {
     assert_eq!(range(&[50.0, 100.0]), (-8.0, 108.0));
     assert_eq!(range(&[0.0]), (-1.0, 1.0));
 }
+
+#[test]
+fn a_series_of_crosses_has_no_line_in_the_legend() {
+    let mut published = line("published", 1, &[]);
+    published.crosses = vec![(10.0, 4.0)];
+    let x = X::levels("connections", |level| format!("{level}"));
+    let svg = chart(x, vec![line("own", 0, &[10.0, 20.0]), published])
+        .draw(Size::Wide, "cpu")
+        .expect("it draws");
+    assert!(svg.contains(">\npublished\n<"), "{svg}");
+    let RGBColor(red, green, blue) = look::of(1).colour;
+    assert!(!svg.contains(&format!("#{red:02X}{green:02X}{blue:02X}")), "{svg}");
+}

@@ -20,7 +20,7 @@ pub(super) struct MachineArgs {
     /// Memory of the guest, MiB.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=65_536))]
     pub(super) memory: u32,
-    /// The most host time that the guest may take.
+    /// The most host time that a guest may take.
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = c10k_units::duration::parse)]
     pub(super) time_limit: Duration,
     /// A module to load, such as /dev/poll's; may be given several times. Of several with one name, that for the kernel is taken.

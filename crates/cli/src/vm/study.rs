@@ -1,13 +1,14 @@
 //! `c10k vm study`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use c10k_record::{CostCell, CostTable, ScanCounts};
 use c10k_units::Filter;
 use c10k_vm::kernels::{self, Cost, SideBySide};
-use c10k_vm::study::{STUDIES, Selection, Study};
-use c10k_vm::{Machine, changes, curves, report};
+use c10k_vm::study::{STUDIES, Study};
+use c10k_vm::{Machine, Scaling, Selection, changes, claims, curves, report};
 
 use super::cargo;
 use super::machine::{MachineArgs, with_console};
@@ -21,7 +22,7 @@ use crate::{Outcome, inventory};
 pub(super) struct Args {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Studies in the guest (see `c10k list`), or `all`.
+    /// Studies in the guest (see `c10k list`), `paper` for those of the paper's figures and table, or `all`.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     /// Run only the cells whose name has all these words, such as `epoll idle=10`; commas separate alternatives.
@@ -40,6 +41,14 @@ pub(super) struct Args {
     /// The dispatch benchmark for vm/peers [default: cargo builds it from the source tree].
     #[arg(long, value_name = "FILE")]
     benchmark: Option<PathBuf>,
+    /// Guests that run at the same time. Load curves boot one for each cell; all other studies share one [default: the number of
+    /// CPUs].
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Draw load curves for a processor of so many million instructions a second instead of 1,000. This scales the axes; tables
+    /// and verdicts stay as they are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    mips: Option<u32>,
     /// Print one JSON object per study and kernel on standard output.
     #[arg(long)]
     json: bool,
@@ -77,8 +86,13 @@ pub(super) fn run(args: &Args) -> Outcome {
                 1 => folder.clone(),
                 _ => folder.join(&machine.kernel.release),
             };
-            write_tables(&folder, &made)?;
+            write_tables(
+                &folder,
+                &made,
+                args.mips.map_or_else(Scaling::default, Scaling::to_mips),
+            )?;
         }
+        print_verdicts(&made);
         tables.push(made);
     }
     if machines.len() > 1 {
@@ -109,18 +123,27 @@ fn studies(names: &[String]) -> Result<Vec<&'static Study>, String> {
     }
     let mut studies: Vec<&Study> = Vec::new();
     for name in names {
-        let study = Study::named(name).ok_or_else(|| {
-            let names: Vec<_> = STUDIES.iter().map(|study| study.name).collect();
-            format!(
-                "no study in the guest is called {name}; there are {}, or all",
-                names.join(", ")
-            )
-        })?;
-        if !studies.iter().any(|known| known.name == study.name) {
-            studies.push(study);
+        let named: Vec<&Study> = match name.as_str() {
+            "paper" => STUDIES.iter().filter(|study| study.is_of_the_paper()).collect(),
+            _ => vec![study(name)?],
+        };
+        for study in named {
+            if !studies.iter().any(|known| known.name == study.name) {
+                studies.push(study);
+            }
         }
     }
     Ok(studies)
+}
+
+fn study(name: &str) -> Result<&'static Study, String> {
+    Study::named(name).ok_or_else(|| {
+        let names: Vec<_> = STUDIES.iter().map(|study| study.name).collect();
+        format!(
+            "no study in the guest is called {name}; there are {}, paper, or all",
+            names.join(", ")
+        )
+    })
 }
 
 fn measure(
@@ -129,8 +152,10 @@ fn measure(
     machine: &Machine,
 ) -> Result<Vec<CostTable>, Box<dyn std::error::Error>> {
     let mut last = "";
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let plan = args.machine.plan(Vec::new());
     let tables = with_console(
-        selection.run(machine, &args.machine.plan(Vec::new()), &mut |study, cell| {
+        selection.run(machine, &plan, jobs.unwrap_or(NonZeroUsize::MIN), &mut |study, cell| {
             if last.is_empty() {
                 let release = &machine.kernel.release;
                 errln!("kernel {release}, one virtual CPU; instructions of kernel and user together");
@@ -167,6 +192,26 @@ fn one_cell_each(tables: &[Vec<CostTable>]) -> Result<(), String> {
     Ok(())
 }
 
+/// What the paper says of these figures, judged.
+fn print_verdicts(tables: &[CostTable]) {
+    for table in tables {
+        let verdicts = claims::judge(table);
+        if !verdicts.is_empty() {
+            errln!("\n{}: what the paper says", table.study);
+        }
+        for verdict in verdicts {
+            let holds = if verdict.holds { "confirmed" } else { "refuted" };
+            errln!(
+                "{holds:9} {:9.3} {}: {} ({})",
+                verdict.value,
+                verdict.claim,
+                verdict.text,
+                verdict.what
+            );
+        }
+    }
+}
+
 fn print_cell(cell: &CostCell) {
     let CostCell {
         subject,
@@ -181,9 +226,10 @@ fn print_cell(cell: &CostCell) {
     let mut counts = String::new();
     if let Some(point) = curve {
         let (p50, p99) = (point.response_ns_p50 as f64 / 1e6, point.response_ns_p99 as f64 / 1e6);
+        let cpu = 100.0 * cell.instructions as f64 / point.elapsed_ns.max(1) as f64;
         let answered = 100.0 * point.answered as f64 / point.due.max(1) as f64;
         counts = format!(
-            "{:9.1} replies/s {p50:10.4} ms median {p99:10.4} ms p99 {answered:6.2}% answered ",
+            "{:9.1} replies/s {cpu:6.2}% CPU {p50:10.4} ms median {p99:10.4} ms p99 {answered:6.2}% answered ",
             point.replies_per_s
         );
     }
@@ -292,17 +338,22 @@ fn file_name(study: &str) -> &str {
 }
 
 /// Writes the tables of one kernel as JSON, CSV and HTML.
-fn write_tables(folder: &Path, tables: &[CostTable]) -> Result<(), String> {
+fn write_tables(folder: &Path, tables: &[CostTable], scaling: Scaling) -> Result<(), String> {
     for table in tables {
         let name = file_name(&table.study);
         let json = serde_json::to_string_pretty(table).map_err(|error| cannot_write(folder, &error))?;
         write(folder, &format!("{name}.json"), &(json + "\n"))?;
         write(folder, &format!("{name}.csv"), &report::csv(table))?;
-        for figure in curves::figures(table).map_err(|error| cannot_write(folder, &error))? {
+        for figure in curves::figures(table, scaling).map_err(|error| cannot_write(folder, &error))? {
             write(folder, &format!("{}.svg", figure.name), &figure.wide)?;
         }
     }
-    let page = report::html(tables).map_err(|error| cannot_write(folder, &error))?;
+    let verdicts: Vec<claims::Verdict> = tables.iter().flat_map(claims::judge).collect();
+    if !verdicts.is_empty() {
+        let json = serde_json::to_string_pretty(&verdicts).map_err(|error| cannot_write(folder, &error))?;
+        write(folder, "claims.json", &(json + "\n"))?;
+    }
+    let page = report::html(tables, scaling).map_err(|error| cannot_write(folder, &error))?;
     write(folder, "report.html", &page)
 }
 
@@ -354,6 +405,27 @@ mod tests {
         assert_eq!(
             one_cell_each(&[lacks("6.0"), lacks("6.2")]),
             Err("poll is not available in the guest: no such device".to_owned())
+        );
+    }
+
+    fn names(given: &[&str]) -> Result<Vec<&'static str>, String> {
+        let given: Vec<String> = given.iter().map(|&name| name.to_owned()).collect();
+        Ok(studies(&given)?.iter().map(|study| study.name).collect())
+    }
+
+    #[test]
+    fn the_paper_is_all_studies_of_its_figures_and_each_study_is_run_once() {
+        let paper = names(&["paper"]).expect("known");
+        assert_eq!(paper.len(), 5);
+        assert_eq!(names(&["figure-7", "paper", "vm/table-1"]).expect("known").len(), 5);
+        assert_eq!(
+            names(&["figure-4", "burst-cost"]).expect("known"),
+            ["vm/idle-connections", "vm/burst-cost"]
+        );
+        let error = names(&["figure-1"]).expect_err("the paper does not measure it");
+        assert!(
+            error.contains("vm/table-1") && error.contains("paper, or all"),
+            "{error}"
         );
     }
 }

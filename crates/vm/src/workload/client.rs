@@ -3,6 +3,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use c10k_record::ServeSummary;
+
 use super::error::WorkloadError;
 
 /// The request: for a document as small as the paper's smallest.
@@ -50,18 +52,7 @@ impl Client {
 
     /// Sends one request and returns the whole reply, head and body. Every later reply has the same length.
     pub(super) fn first_reply(address: SocketAddr) -> Result<Vec<u8>, WorkloadError> {
-        let failed = |error| WorkloadError::Io("send a request to the server", error);
-        let mut connection = TcpStream::connect(address).map_err(failed)?;
-        connection.write_all(REQUEST).map_err(failed)?;
-        let mut reply = Vec::new();
-        let mut part = [0; 4096];
-        while length(&reply).is_none_or(|length| reply.len() < length) {
-            match connection.read(&mut part).map_err(failed)? {
-                0 => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-                count => reply.extend_from_slice(&part[..count]),
-            }
-        }
-        Ok(reply)
+        reply_to(address, REQUEST)
     }
 
     /// Sends one request and reads its reply.
@@ -83,6 +74,30 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// What the server has counted so far, from its `/stats`.
+pub(super) fn counts(address: SocketAddr) -> Result<ServeSummary, WorkloadError> {
+    let reply = reply_to(address, b"GET /stats HTTP/1.1\r\nHost: c10k\r\n\r\n")?;
+    let start = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let body = start.map_or(&[][..], |start| &reply[start + 4..]);
+    serde_json::from_slice(body).map_err(|error| WorkloadError::Io("read the server's /stats", error.into()))
+}
+
+/// Sends a request on a connection of its own and returns the whole reply.
+fn reply_to(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>, WorkloadError> {
+    let failed = |error| WorkloadError::Io("send a request to the server", error);
+    let mut connection = TcpStream::connect(address).map_err(failed)?;
+    connection.write_all(request).map_err(failed)?;
+    let mut reply = Vec::new();
+    let mut part = [0; 4096];
+    while length(&reply).is_none_or(|length| reply.len() < length) {
+        match connection.read(&mut part).map_err(failed)? {
+            0 => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            count => reply.extend_from_slice(&part[..count]),
+        }
+    }
+    Ok(reply)
 }
 
 /// The length of a reply, once its head is complete.

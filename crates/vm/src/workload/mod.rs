@@ -62,19 +62,29 @@ const WORKLOADS: &[Workload] = &[
         run: overflow::run,
     },
     Workload {
-        name: "curve-252-1b",
-        loads: curve::loads,
+        name: curve::CONNECTIONS.name,
+        loads: || curve::CONNECTIONS.loads(),
+        run: |task| curve::run(task, &curve::CONNECTIONS),
+    },
+    Workload {
+        name: curve::IDLE_252.name,
+        loads: || curve::IDLE_252.loads(),
         run: |task| curve::run(task, &curve::IDLE_252),
     },
     Workload {
-        name: "curve-6000-1b",
-        loads: curve::loads,
+        name: curve::IDLE_6000.name,
+        loads: || curve::IDLE_6000.loads(),
         run: |task| curve::run(task, &curve::IDLE_6000),
     },
     Workload {
-        name: "curve-6000-6k",
-        loads: curve::loads,
+        name: curve::IDLE_6000_6K.name,
+        loads: || curve::IDLE_6000_6K.loads(),
         run: |task| curve::run(task, &curve::IDLE_6000_6K),
+    },
+    Workload {
+        name: curve::TABLE_1.name,
+        loads: || curve::TABLE_1.loads(),
+        run: |task| curve::run(task, &curve::TABLE_1),
     },
     Workload {
         name: "request",

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use c10k_record::{ServeRecord, ServeSummary};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::client;
 use super::error::WorkloadError;
 use super::task::Subject;
 
@@ -91,6 +92,11 @@ impl ServerProcess {
     /// How long its first thread has run, nanoseconds.
     pub(super) fn ran_ns(&self) -> Result<u64, WorkloadError> {
         ran_ns(self.process.id())
+    }
+
+    /// What it has counted so far.
+    pub(super) fn counts(&self) -> Result<ServeSummary, WorkloadError> {
+        client::counts(self.address)
     }
 
     /// Stops it. Its own count of replies must be `replies`.
