@@ -4,6 +4,8 @@
 //! run in a child process.
 #![forbid(unsafe_code)]
 
+#[path = "support/queued.rs"]
+mod queued;
 #[path = "support/sockets.rs"]
 mod sockets;
 
@@ -11,6 +13,7 @@ use c10k_sys::{
     fork::in_child,
     signal::{self, Async, Disposition, Reason, Receiver, Signal, SignalSet, Taken},
 };
+use queued::Queued;
 use rustix::{
     io::Errno,
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
@@ -68,28 +71,6 @@ fn limit_queue(signals: u64) {
     .expect("lowering the limit");
 }
 
-/// Of what the kernel queues at most one signal.
-#[derive(Debug, PartialEq, Eq)]
-enum Queued {
-    /// Linux.
-    Event,
-    /// Linux with signal-per-fd (`kernel/signal-per-fd`).
-    Descriptor,
-}
-
-/// What this kernel does.
-fn queued_once_for() -> Queued {
-    let (ours, theirs) = stream_pair();
-    arm(&theirs);
-    write(&ours, b"x");
-    write(&ours, b"x");
-    match pending().len() {
-        1 => Queued::Descriptor,
-        2 => Queued::Event,
-        signals => panic!("{signals} signals of two events"),
-    }
-}
-
 #[test]
 fn data_received_before_arming_sends_no_signal() {
     let (ours, theirs) = tcp_pair();
@@ -101,7 +82,7 @@ fn data_received_before_arming_sends_no_signal() {
 
 #[test]
 fn each_separate_segment_sends_its_own_signal_and_with_signal_per_fd_those_before_it_is_taken_send_one() {
-    let signals = match queued_once_for() {
+    let signals = match Queued::once_for() {
         Queued::Event => 3,
         Queued::Descriptor => 1,
     };
@@ -139,7 +120,7 @@ fn a_signal_has_one_reason_and_with_signal_per_fd_it_says_if_it_stands_for_sever
     write(&ours, b"x");
     while rustix::io::read(&ours, &mut vec![0; 1 << 20]).is_ok() {}
     let taken: Vec<(Reason, bool)> = pending().iter().map(|taken| (taken.reason, taken.is_mixed)).collect();
-    match queued_once_for() {
+    match Queued::once_for() {
         Queued::Event => assert_eq!(
             (taken.first(), taken.last()),
             (Some(&(Reason::In, false)), Some(&(Reason::Out, false)))
@@ -184,7 +165,7 @@ fn a_file_that_is_given_to_another_thread_while_a_signal_is_queued_sends_it_one(
 
 #[test]
 fn a_file_with_a_reused_number_sends_its_own_signal_and_with_signal_per_fd_the_queued_one_stands_for_it() {
-    let signals = match queued_once_for() {
+    let signals = match Queued::once_for() {
         Queued::Event => 2,
         Queued::Descriptor => 1,
     };
@@ -194,7 +175,7 @@ fn a_file_with_a_reused_number_sends_its_own_signal_and_with_signal_per_fd_the_q
     let (new_ours, new_theirs) = stream_pair();
     rustix::io::dup2(&new_theirs, &mut theirs).expect("dup2");
     drop(new_theirs);
-    // The close of the first pair is not signalled: its end that would be told is closed.
+    // The file that could signal the close of the first pair is closed itself.
     arm(&theirs);
     write(&new_ours, b"y");
     let taken = pending();
@@ -406,7 +387,7 @@ fn with_signal_per_fd_a_busy_descriptor_cannot_fill_the_queue() {
             write(&ours, b"x");
         }
         let overflowed = pending().first().is_some_and(|first| first.signal == Signal::IO);
-        u8::from(overflowed != (queued_once_for() == Queued::Event))
+        u8::from(overflowed != (Queued::once_for() == Queued::Event))
     });
     assert_eq!(status, Ok(Some(0)));
 }

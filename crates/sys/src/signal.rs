@@ -304,8 +304,9 @@ impl SignalFd {
         // SAFETY: the kernel has initialised `count` whole structures, never more than `max`.
         unsafe { self.buffer.set_len(count) };
         for info in &self.buffer {
-            let band = libc::c_long::from(info.ssi_band.cast_signed());
-            each(Taken::new(info.ssi_signo.cast_signed(), info.ssi_code, band, info.ssi_fd));
+            let signal = info.ssi_signo.cast_signed();
+            let band = info.ssi_band.cast_signed().into();
+            each(Taken::new(signal, info.ssi_code, band, info.ssi_fd));
         }
         Ok(count)
     }
