@@ -1,7 +1,8 @@
-//! Builds the small kernel of `kernel/signal-per-fd`, once as it is and once with the patch.
+//! Builds the small kernel of `kernel/signal-per-fd`, with and without signal-per-fd.
 //!
-//! The two builds differ in the patch and in the end of the release. Nothing of the machine is in the files: the time, the user
-//! and the host are fixed, and paths are written as if the source were in the current folder.
+//! Both are built from the patched source, where one option decides. So the second build only compiles what depends on the option,
+//! and the kernels differ in nothing else but the end of the release. Nothing of the machine is in the files: the time, the user and
+//! the host are fixed, and paths are written as if the source were in the current folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,21 +12,10 @@ use std::process::{Command, Stdio};
 const OURS: &str = "kernel/signal-per-fd";
 const BUILT: &str = "target/signal-per-fd";
 
-/// A kernel: the end of its release, and the patch that is applied, if any.
-struct Kernel {
-    ending: &'static str,
-    patch: Option<&'static str>,
-}
-
-const KERNELS: [Kernel; 2] = [
-    Kernel {
-        ending: "-c10k",
-        patch: None,
-    },
-    Kernel {
-        ending: "-c10k-signal-per-fd",
-        patch: Some("signal-per-fd.patch"),
-    },
+/// The option in the configuration, and the end of the release.
+const KERNELS: [(&str, &str); 2] = [
+    ("CONFIG_SIGNAL_PER_FD=y", "-c10k-signal-per-fd"),
+    ("# CONFIG_SIGNAL_PER_FD is not set", "-c10k"),
 ];
 
 /// What a kernel says about its build.
@@ -50,22 +40,21 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
     };
     let source = fs::canonicalize(source).map_err(|error| format!("--source {}: {error}", source.display()))?;
-    let target = root.join(BUILT);
-    for kernel in &KERNELS {
-        let tree = target.join("source");
-        extract(&source, &tree)?;
-        if let Some(patch) = kernel.patch {
-            let patch = root.join(OURS).join(patch);
-            finish(
-                Command::new("patch")
-                    .args(["--strip=1", "--silent", "--directory"])
-                    .arg(&tree)
-                    .arg("--input")
-                    .arg(patch),
-            )?;
-        }
-        configure(&tree, &root.join(OURS).join("small.config"))?;
-        let release = build(&tree, kernel.ending)?;
+    let (ours, target) = (root.join(OURS), root.join(BUILT));
+    let tree = target.join("source");
+    extract(&source, &tree)?;
+    let patch = ours.join("signal-per-fd.patch");
+    finish(
+        Command::new("patch")
+            .args(["--strip=1", "--silent", "--directory"])
+            .arg(&tree)
+            .arg("--input")
+            .arg(patch),
+    )?;
+    let small = fs::read_to_string(ours.join("small.config")).map_err(|error| format!("small.config: {error}"))?;
+    for (option, ending) in KERNELS {
+        configure(&tree, &format!("{small}\n{option}\n"))?;
+        let release = build(&tree, ending)?;
         let file = target.join(format!("vmlinuz-{release}"));
         fs::copy(tree.join("arch/x86/boot/bzImage"), &file).map_err(|error| format!("{}: {error}", file.display()))?;
         println!("{}", file.display());
@@ -112,31 +101,27 @@ fn archive(package: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "--source: this is not a package linux-source-VERSION: there is no archive in it".to_owned())
 }
 
-/// The smallest configuration, and what `options` adds to it. An option that this kernel does not have is an error.
-fn configure(tree: &Path, options: &Path) -> Result<(), String> {
+/// The smallest configuration, and these options. An option that this kernel does not have is an error.
+fn configure(tree: &Path, options: &str) -> Result<(), String> {
     finish(make(tree).arg("tinyconfig").stdout(Stdio::null()))?;
+    let file = tree.with_file_name("options");
+    fs::write(&file, options).map_err(|error| format!("{}: {error}", file.display()))?;
     let merge = tree.join("scripts/kconfig/merge_config.sh");
     finish(
         Command::new(merge)
             .current_dir(tree)
             .args(["-m", ".config"])
-            .arg(options)
+            .arg(&file)
             .stdout(Stdio::null()),
     )?;
     finish(make(tree).arg("olddefconfig"))?;
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    let (wanted, made) = (read(options)?, read(&tree.join(".config"))?);
+    let made = tree.join(".config");
+    let made = fs::read_to_string(&made).map_err(|error| format!("{}: {error}", made.display()))?;
     let is_option = |line: &&str| line.starts_with("CONFIG_") || line.ends_with(" is not set");
-    match wanted
-        .lines()
-        .filter(is_option)
-        .find(|wanted| made.lines().all(|line| line != *wanted))
-    {
+    let is_taken = |option: &str| made.lines().any(|line| line == option);
+    match options.lines().filter(is_option).find(|option| !is_taken(option)) {
         None => Ok(()),
-        Some(refused) => Err(format!(
-            "{} has `{refused}`, which this kernel does not take",
-            options.display()
-        )),
+        Some(refused) => Err(format!("this kernel does not take `{refused}`")),
     }
 }
 
