@@ -7,6 +7,7 @@ mod fuzz;
 mod matrix;
 mod package;
 mod paper;
+mod signal_per_fd;
 mod tables;
 mod tidy;
 mod trial;
@@ -53,6 +54,11 @@ const CHORES: &[Chore] = &[
         run: package::run,
     },
     Chore {
+        name: "signal-per-fd",
+        summary: "--source PATH: build the kernel with signal-per-fd, and the same without it, from Debian's linux-source-6.1",
+        run: signal_per_fd::run,
+    },
+    Chore {
         name: "tables",
         summary: "tables [--check]: write the tables of the documentation from c10k list",
         run: tables::run,
@@ -74,7 +80,7 @@ fn main() -> ExitCode {
     let Some(chore) = CHORES.iter().find(|chore| chore.name == name) else {
         eprintln!("usage: cargo xtask NAME, where NAME is one of");
         for chore in CHORES {
-            eprintln!("  {:10} {}", chore.name, chore.summary);
+            eprintln!("  {:13} {}", chore.name, chore.summary);
         }
         return ExitCode::from(2);
     };

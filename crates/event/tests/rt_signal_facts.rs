@@ -4,6 +4,8 @@
 //! run in a child process.
 #![forbid(unsafe_code)]
 
+#[path = "support/queued.rs"]
+mod queued;
 #[path = "support/sockets.rs"]
 mod sockets;
 
@@ -11,6 +13,7 @@ use c10k_sys::{
     fork::in_child,
     signal::{self, Async, Disposition, Reason, Receiver, Signal, SignalSet, Taken},
 };
+use queued::Queued;
 use rustix::{
     io::Errno,
     net::{AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType},
@@ -78,7 +81,11 @@ fn data_received_before_arming_sends_no_signal() {
 }
 
 #[test]
-fn each_separate_segment_sends_its_own_signal() {
+fn each_separate_segment_sends_its_own_signal_and_with_signal_per_fd_those_before_it_is_taken_send_one() {
+    let signals = match Queued::once_for() {
+        Queued::Event => 3,
+        Queued::Descriptor => 1,
+    };
     let (ours, theirs) = tcp_pair();
     arm(&theirs);
     for count in 1..=3 {
@@ -86,13 +93,95 @@ fn each_separate_segment_sends_its_own_signal() {
         while rustix::io::ioctl_fionread(&theirs) != Ok(count) {}
     }
     let taken = pending();
-    assert_eq!(taken.len(), 3, "not coalesced: {taken:?}");
+    assert_eq!(taken.len(), signals, "{taken:?}");
     assert!(
         taken
             .iter()
             .all(|taken| taken.reason == Reason::In && taken.fd == theirs.as_raw_fd()),
         "{taken:?}"
     );
+}
+
+#[test]
+fn an_event_after_a_signal_was_taken_is_signalled_again() {
+    let (ours, theirs) = stream_pair();
+    arm(&theirs);
+    for _ in 0..3 {
+        write(&ours, b"x");
+        assert_eq!(pending().len(), 1);
+    }
+}
+
+#[test]
+fn a_signal_has_one_reason_and_with_signal_per_fd_it_says_if_it_stands_for_several() {
+    let (ours, theirs) = stream_pair();
+    arm(&theirs);
+    while rustix::io::write(&theirs, &[0; 65_536]).is_ok() {}
+    write(&ours, b"x");
+    while rustix::io::read(&ours, &mut vec![0; 1 << 20]).is_ok() {}
+    let taken: Vec<(Reason, bool)> = pending().iter().map(|taken| (taken.reason, taken.is_mixed)).collect();
+    match Queued::once_for() {
+        Queued::Event => assert_eq!(
+            (taken.first(), taken.last()),
+            (Some(&(Reason::In, false)), Some(&(Reason::Out, false)))
+        ),
+        Queued::Descriptor => assert_eq!(taken, [(Reason::In, true)]),
+    }
+}
+
+#[test]
+fn a_file_that_is_given_another_signal_while_one_is_queued_sends_it() {
+    let (ours, theirs) = stream_pair();
+    arm(&theirs);
+    write(&ours, b"x");
+    let other = Signal::real_time().nth(3).expect("there are real-time signals");
+    signal::block(&SignalSet::of(&[other])).expect("the mask");
+    signal::set_signal(theirs.as_fd(), other).expect("F_SETSIG");
+    write(&ours, b"x");
+    let taken = signal::wait(&SignalSet::of(&[other]), Some(Duration::ZERO)).expect("it is queued");
+    assert_eq!((taken.fd, taken.is_mixed), (theirs.as_raw_fd(), false));
+    assert_eq!(pending().len(), 1, "the first signal is still queued");
+    signal::set_signal(theirs.as_fd(), signal()).expect("F_SETSIG");
+    write(&ours, b"x");
+    assert_eq!(pending().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_given_to_another_thread_while_a_signal_is_queued_sends_it_one() {
+    let (ours, theirs) = stream_pair();
+    arm(&theirs);
+    write(&ours, b"x");
+    let signals = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            arm(&theirs);
+            write(&ours, b"x");
+            pending().len()
+        });
+        other.join()
+    });
+    assert_eq!(signals.ok(), Some(1));
+    assert_eq!(pending().len(), 1);
+}
+
+#[test]
+fn a_file_with_a_reused_number_sends_its_own_signal_and_with_signal_per_fd_the_queued_one_stands_for_it() {
+    let signals = match Queued::once_for() {
+        Queued::Event => 2,
+        Queued::Descriptor => 1,
+    };
+    let (ours, mut theirs) = stream_pair();
+    arm(&theirs);
+    write(&ours, b"x");
+    let (new_ours, new_theirs) = stream_pair();
+    rustix::io::dup2(&new_theirs, &mut theirs).expect("dup2");
+    drop(new_theirs);
+    // The file that could signal the close of the first pair is closed itself.
+    arm(&theirs);
+    write(&new_ours, b"y");
+    let taken = pending();
+    assert_eq!(taken.len(), signals, "{taken:?}");
+    write(&new_ours, b"z");
+    assert_eq!(pending().len(), 1);
 }
 
 #[test]
@@ -243,12 +332,10 @@ fn f_setfl_succeeds_silently_on_a_file_that_sends_no_signals() {
 #[test]
 fn a_queue_of_8_holds_8_signals_then_sigio_arrives_without_a_descriptor() {
     let status = in_child(|| {
-        let (ours, theirs) = stream_pair();
-        arm(&theirs);
+        let pairs: Vec<_> = std::iter::repeat_with(stream_pair).take(20).collect();
+        pairs.iter().for_each(|(_, theirs)| arm(theirs));
         limit_queue(8);
-        for _ in 0..20 {
-            write(&ours, b"x");
-        }
+        pairs.iter().for_each(|(ours, _)| write(ours, b"x"));
         let taken = pending();
         let overflowed = taken.first().is_some_and(|first| first.signal == Signal::IO);
         let queued = taken.iter().filter(|taken| taken.signal == signal()).count();
@@ -291,6 +378,21 @@ fn the_queue_is_shared_by_all_processes_of_a_user() {
 }
 
 #[test]
+fn with_signal_per_fd_a_busy_descriptor_cannot_fill_the_queue() {
+    let status = in_child(|| {
+        let (ours, theirs) = stream_pair();
+        arm(&theirs);
+        limit_queue(8);
+        for _ in 0..20 {
+            write(&ours, b"x");
+        }
+        let overflowed = pending().first().is_some_and(|first| first.signal == Signal::IO);
+        u8::from(overflowed != (Queued::once_for() == Queued::Event))
+    });
+    assert_eq!(status, Ok(Some(0)));
+}
+
+#[test]
 fn ignoring_the_signal_empties_the_queue_and_a_blocked_signal_is_still_queued() {
     let status = in_child(|| {
         let (ours, theirs) = stream_pair();
@@ -312,13 +414,11 @@ fn ignoring_the_signal_empties_the_queue_and_a_blocked_signal_is_still_queued() 
 #[test]
 fn an_unblocked_sigio_kills_the_process() {
     let status = in_child(|| {
-        let (ours, theirs) = stream_pair();
-        arm(&theirs);
+        let pairs = [(); 3].map(|()| stream_pair());
+        pairs.iter().for_each(|(_, theirs)| arm(theirs));
         signal::unblock(&SignalSet::of(&[Signal::IO])).expect("the mask");
         limit_queue(1);
-        for _ in 0..3 {
-            write(&ours, b"x");
-        }
+        pairs.iter().for_each(|(ours, _)| write(ours, b"x"));
         0
     });
     assert_eq!(status, Ok(None), "ended by a signal");

@@ -197,24 +197,28 @@ pub struct Taken {
     /// `si_fd`: the number of the descriptor when it was armed. It has no meaning for [`Reason::SentByProgram`] and
     /// `SIGIO`.
     pub fd: i32,
+    /// The signal stands for events with other reasons too: `si_band` has more than the reason's part. Only a kernel with
+    /// signal-per-fd (`kernel/signal-per-fd`) does this.
+    pub is_mixed: bool,
 }
 
 impl Taken {
     #[inline]
-    fn new(signal: i32, code: i32, fd: i32) -> Self {
-        // <asm-generic/siginfo.h>; the libc crate does not have these.
-        let reason = match code {
-            1 | 3 => Reason::In,
-            2 => Reason::Out,
-            4 => Reason::Error,
-            5 => Reason::Priority,
-            6 => Reason::HangUp,
-            _ => Reason::SentByProgram,
+    fn new(signal: i32, code: i32, band: libc::c_long, fd: i32) -> Self {
+        // <asm-generic/siginfo.h>; the libc crate does not have these. The parts are those of `band_table` (fs/fcntl.c).
+        let (reason, part) = match code {
+            1 | 3 => (Reason::In, 0x441),
+            2 => (Reason::Out, 0x304),
+            4 => (Reason::Error, 0x008),
+            5 => (Reason::Priority, 0x082),
+            6 => (Reason::HangUp, 0x018),
+            _ => (Reason::SentByProgram, !0),
         };
         Self {
             signal: Signal(signal),
             reason,
             fd,
+            is_mixed: band & !part != 0,
         }
     }
 }
@@ -254,7 +258,7 @@ pub fn wait(signals: &SignalSet, timeout: Option<Duration>) -> Result<Taken> {
     // SAFETY: all of `info` is initialised (zeroed, then written by the kernel), PollInfo is a prefix of siginfo_t as
     // the kernel lays it out, consists of integers only, and siginfo_t is at least as aligned.
     let info = unsafe { info.as_ptr().cast::<PollInfo>().read() };
-    Ok(Taken::new(number, info.code, info.fd))
+    Ok(Taken::new(number, info.code, info.band, info.fd))
 }
 
 /// A `signalfd(2)`: takes many pending signals with one `read`.
@@ -300,7 +304,9 @@ impl SignalFd {
         // SAFETY: the kernel has initialised `count` whole structures, never more than `max`.
         unsafe { self.buffer.set_len(count) };
         for info in &self.buffer {
-            each(Taken::new(info.ssi_signo.cast_signed(), info.ssi_code, info.ssi_fd));
+            let signal = info.ssi_signo.cast_signed();
+            let band = info.ssi_band.cast_signed().into();
+            each(Taken::new(signal, info.ssi_code, band, info.ssi_fd));
         }
         Ok(count)
     }

@@ -240,7 +240,7 @@ impl<D: Dequeue, F: SignalFilter> RtSignal<D, F> {
             return;
         }
         // The next event of this number's source is queued again from here on, whichever source that is by now.
-        let coalesced = self.filter.taken(taken.fd) > 1;
+        let coalesced = self.filter.taken(taken.fd) > 1 || taken.is_mixed;
         let event = self
             .sources
             .find(taken.fd, counters.signals)
