@@ -88,6 +88,9 @@ fn work(boots: &impl Boots, next: &AtomicUsize, is_over: &AtomicBool, messages: 
         // Nobody reads any longer after an error of another boot.
         let send = |message| drop(messages.send((boot, message)));
         let outcome = boots.run(boot, &mut |record| send(Message::Record(record)));
+        if outcome.is_err() {
+            is_over.store(true, Ordering::Relaxed);
+        }
         send(Message::End(outcome));
     }
 }
@@ -187,6 +190,6 @@ mod tests {
         let (lines, outcome) = run_fake(&fake, 1);
         assert!(matches!(outcome, Err(VmError::NothingMatches { .. })));
         assert_eq!(lines, ["0 one", "0 two", "1 one", "1 two", "0 ended"]);
-        assert!(fake.started.lock().expect("no thread panics").len() < 100);
+        assert_eq!(*fake.started.lock().expect("no thread panics"), [0, 1]);
     }
 }

@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+#[path = "../support/queued.rs"]
+mod queued;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,6 +18,8 @@ mod support;
 use c10k_event::{Mechanism, Trigger};
 use c10k_testkit::required::is_required;
 use libtest_mimic::{Arguments, Failed, Trial};
+// Under the name that the other test programs have for it.
+use rig as sockets;
 use rig::refuses;
 use std::{fmt::Write as _, io::Write as _, process::Command};
 use support::unavailable;

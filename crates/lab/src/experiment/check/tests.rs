@@ -333,7 +333,7 @@ const MISTAKES_IN_CELLS: &[(&str, &str, usize, &str, &str)] = &[
         "dispatch-cost",
         25,
         "no table 'dispatch-cost'",
-        "vm/dispatch-cost, vm/peers",
+        "vm/dispatch-cost, vm/idle-connections",
     ),
     (
         "idle=5000",
