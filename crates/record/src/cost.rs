@@ -81,6 +81,20 @@ impl CostCell {
         format!("{} {}", self.subject, self.load)
     }
 
+    /// A number among the levels: 1000 for `idle` in `idle=1000 active=10`.
+    #[must_use]
+    pub fn level(&self, key: &str) -> Option<f64> {
+        let levels = self.load.split(' ').filter_map(|level| level.split_once('='));
+        let mut values = levels.filter(|(name, _)| *name == key).map(|(_, value)| value);
+        values.next()?.parse().ok()
+    }
+
+    /// Share of the measured time in which the server's process ran, of a point of a load curve.
+    #[must_use]
+    pub fn cpu_share(&self) -> Option<f64> {
+        Some(self.instructions as f64 / self.curve?.elapsed_ns.max(1) as f64)
+    }
+
     /// Instructions of kernel and user together, for one unit of work.
     #[must_use]
     pub fn instructions_per_work(&self) -> f64 {

@@ -39,10 +39,8 @@ pub fn figures(table: &CostTable, scaling: Scaling) -> Result<Vec<Drawn>, ChartE
 pub(crate) fn lines(table: &CostTable, figure: &Figure, scaling: Scaling) -> Vec<(String, Vec<(f64, f64)>)> {
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for cell in &table.cells {
-        let mut levels = cell.load.split(' ').filter_map(|level| level.split_once('='));
-        let across = levels.find(|(key, _)| *key == figure.along);
         let has_level = figure.level.is_empty() || cell.load.split(' ').any(|level| level == figure.level);
-        let (Some(x), Some(point), true) = (across.and_then(|(_, x)| x.parse().ok()), &cell.curve, has_level) else {
+        let (Some(x), Some(point), true) = (cell.level(figure.along), &cell.curve, has_level) else {
             continue;
         };
         let place = lines.iter().position(|(name, _)| *name == cell.subject);

@@ -110,7 +110,7 @@ pub(crate) static CPU: Measure = Measure {
     y: "CPU used by the server, %",
     scale: Scale::Linear,
     kind: Kind::Share,
-    read: |cell, point| 100.0 * cell.instructions as f64 / point.elapsed_ns.max(1) as f64,
+    read: |cell, _| 100.0 * cell.cpu_share().unwrap_or_default(),
 };
 
 pub(crate) static RESPONSE: Measure = Measure {

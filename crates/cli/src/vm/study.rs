@@ -226,7 +226,7 @@ fn print_cell(cell: &CostCell) {
     let mut counts = String::new();
     if let Some(point) = curve {
         let (p50, p99) = (point.response_ns_p50 as f64 / 1e6, point.response_ns_p99 as f64 / 1e6);
-        let cpu = 100.0 * cell.instructions as f64 / point.elapsed_ns.max(1) as f64;
+        let cpu = 100.0 * cell.cpu_share().unwrap_or_default();
         let answered = 100.0 * point.answered as f64 / point.due.max(1) as f64;
         counts = format!(
             "{:9.1} replies/s {cpu:6.2}% CPU {p50:10.4} ms median {p99:10.4} ms p99 {answered:6.2}% answered ",

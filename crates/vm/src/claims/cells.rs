@@ -17,8 +17,7 @@ impl<'t> Cells<'t> {
 
     /// Share of the processor that the server used.
     pub(super) fn cpu(&self, subject: &str, load: &str) -> Option<f64> {
-        let cell = self.one(subject, load)?;
-        Some(cell.instructions as f64 / cell.curve?.elapsed_ns as f64)
+        self.one(subject, load)?.cpu_share()
     }
 
     /// Mean response time, nanoseconds.
@@ -38,7 +37,7 @@ impl<'t> Cells<'t> {
 
     /// The smallest share of the request rate that was answered.
     pub(super) fn least_share(&self, subject: &str) -> Option<f64> {
-        let share = |cell: &CostCell| Some(cell.curve?.replies_per_s / level(cell, "rate")?);
+        let share = |cell: &CostCell| Some(cell.curve?.replies_per_s / cell.level("rate")?);
         self.all(subject).filter_map(share).reduce(f64::min)
     }
 
@@ -48,7 +47,7 @@ impl<'t> Cells<'t> {
             .all(subject)
             .filter(|cell| cell.load.split(' ').any(|level| level == with));
         let kept = cells.filter_map(|cell| {
-            let rate = level(cell, "rate")?;
+            let rate = cell.level("rate")?;
             (cell.curve?.replies_per_s >= 0.99 * rate).then_some(rate)
         });
         kept.reduce(f64::max)
@@ -56,7 +55,7 @@ impl<'t> Cells<'t> {
 
     /// What is counted in the cells at these rates, however many connections idle.
     pub(super) fn sum(self, subject: &str, count: fn(&CostCell) -> u64, has: fn(f64) -> bool) -> Option<f64> {
-        let cells = self.all(subject).filter(|cell| level(cell, "rate").is_some_and(has));
+        let cells = self.all(subject).filter(|cell| cell.level("rate").is_some_and(has));
         cells.map(|cell| count(cell) as f64).reduce(|sum, more| sum + more)
     }
 
@@ -83,10 +82,3 @@ impl<'t> Cells<'t> {
 
 /// Reads one cell: a subject and a load.
 pub(super) type Read<'t> = fn(&Cells<'t>, &str, &str) -> Option<f64>;
-
-fn level(cell: &CostCell, key: &str) -> Option<f64> {
-    let levels = cell.load.split(' ').filter_map(|level| level.split_once('='));
-    levels
-        .filter(|(name, _)| *name == key)
-        .find_map(|(_, value)| value.parse().ok())
-}
