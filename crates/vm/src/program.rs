@@ -1,4 +1,4 @@
-//! What a program needs to start: its interpreter and its shared libraries.
+//! What a program needs to start: its interpreter, its shared libraries, and of each file the part that is loaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,39 @@ fn interpreter(image: &[u8]) -> Result<Option<PathBuf>, object::read::Error> {
     Ok(None)
 }
 
+/// Drops what follows the segments of an ELF file: symbols, debug lines and the table of sections, which no loader reads. A guest
+/// copies its files into memory at each boot; of a program with debug lines four fifths are not needed to run it.
+pub(crate) fn keep_loaded(mut image: Vec<u8>) -> Vec<u8> {
+    let Ok(end) = end_of_segments(&image) else {
+        return image;
+    };
+    image.truncate(end);
+    let without_sections = elf::FileHeader64::<Endianness>::parse(image.as_slice()).map(|header| {
+        let mut header = *header;
+        header.e_shoff = Default::default();
+        header.e_shnum = Default::default();
+        header.e_shstrndx = Default::default();
+        header
+    });
+    if let Ok(header) = without_sections {
+        let bytes = object::bytes_of(&header);
+        image[..bytes.len()].copy_from_slice(bytes);
+    }
+    image
+}
+
+/// Where the last segment of an ELF file ends, or its program headers.
+fn end_of_segments(image: &[u8]) -> Result<usize, object::read::Error> {
+    let header = elf::FileHeader64::<Endianness>::parse(image)?;
+    let endian = header.endian()?;
+    let segments = header.program_headers(endian, image)?;
+    let headers = header.e_phoff.get(endian) + (size_of_val(segments)) as u64;
+    let ends = segments
+        .iter()
+        .map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
+    Ok(ends.fold(headers, u64::max).min(image.len() as u64) as usize)
+}
+
 /// Lines are `name => /path (address)`; the virtual library of the kernel has no path.
 fn listed(text: &str) -> impl Iterator<Item = PathBuf> {
     text.lines().filter_map(|line| {
@@ -73,6 +106,35 @@ mod tests {
         let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
         assert!(names[0].contains("ld-"), "{names:?}");
         assert!(names.iter().any(|name| name.contains("libc.so")), "{names:?}");
+    }
+
+    #[test]
+    fn what_is_loaded_of_this_test_runs_and_is_smaller() {
+        let image = read(&std::env::current_exe().expect("it runs")).expect("it is readable");
+        let kept = keep_loaded(image.clone());
+        assert!(kept.len() < image.len(), "{} of {}", kept.len(), image.len());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kept");
+        fs::write(&path, kept).expect("it is written");
+        // Its interpreter starts it: a file that was just written may still be open in a child of another test.
+        let loader = interpreter(&image)
+            .expect("an executable")
+            .expect("with an interpreter");
+        let output = Command::new(loader)
+            .arg(&path)
+            .arg("--list")
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("what_is_loaded_of_this_test"),
+            "{output:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_program_is_kept_whole() {
+        assert_eq!(keep_loaded(b"#!/bin/sh\n".to_vec()), b"#!/bin/sh\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::initramfs::Initramfs;
 use crate::machine::{Accelerator, Machine};
 use crate::module::Module;
 use crate::plan::{self, Plan};
-use crate::program::{libraries, read};
+use crate::program::{keep_loaded, libraries, read};
 
 /// The program of the host that becomes process 1, by its path in the guest.
 const PROCESS_1: &str = "/c10k";
@@ -84,9 +84,9 @@ impl<'m> Guest<'m> {
         let image = read(program)?;
         for library in libraries(program, &image)? {
             let contents = read(&library)?;
-            self.tree.add(&library, contents);
+            self.tree.add(&library, keep_loaded(contents));
         }
-        self.tree.add(path, image);
+        self.tree.add(path, keep_loaded(image));
         Ok(())
     }
 
