@@ -54,6 +54,11 @@ const TABLES: &[Table] = &[
         },
     },
     Table {
+        name: "ring_options",
+        heading: &["option", "what it does", "since Linux"],
+        cells: |row| vec![code(&row["name"]), text(&row["summary"]), text(&row["since"])],
+    },
+    Table {
         name: "probes",
         heading: &["probe", "what it measures", "options", "measures"],
         cells: |row| {

@@ -1,8 +1,8 @@
 //! The rows of the tables as records: what `c10k list` and `c10k doctor` print, and what a study is checked against.
 
 use c10k_event::Mechanism;
-use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, SCHEMA};
-use c10k_server::Model;
+use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, RingOptionRow, SCHEMA};
+use c10k_server::{Model, RING_OPTIONS, probe_ring_option};
 
 use crate::print::outln;
 
@@ -21,6 +21,7 @@ pub(crate) fn everything() -> Inventory {
         schema: SCHEMA,
         mechanisms: mechanisms(),
         models: models(),
+        ring_options: ring_options(),
         probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
         load_outputs: load_outputs(),
         studies: c10k_lab::studies(),
@@ -63,6 +64,22 @@ pub(crate) fn models() -> Vec<ModelRow> {
         .collect()
 }
 
+/// Every option of a ring, probed here and now.
+fn ring_options() -> Vec<RingOptionRow> {
+    let rows = RING_OPTIONS.iter().map(|option| {
+        let reason = probe_ring_option(option).err();
+        let value = if option.takes_time() { "=DURATION" } else { "" };
+        RingOptionRow {
+            name: format!("{}{value}", option.name),
+            summary: option.summary.to_owned(),
+            since: option.since.to_owned(),
+            available: reason.is_none(),
+            reason,
+        }
+    });
+    rows.collect()
+}
+
 fn load_outputs() -> Vec<LoadOutputRow> {
     let rows = c10k_load::FORMATS.iter().map(|format| LoadOutputRow {
         name: format.flag.to_owned(),
@@ -90,6 +107,15 @@ pub(crate) fn print_models(rows: &[ModelRow]) {
     outln!("\nmodels");
     for row in rows {
         print_row(&row.name, row.available, &row.summary, row.reason.as_deref());
+    }
+}
+
+/// Prints the options of a ring as aligned lines with their reasons.
+pub(crate) fn print_ring_options(rows: &[RingOptionRow]) {
+    outln!("\nring options (c10k serve --model io-uring --ring OPTION,…)");
+    for row in rows {
+        let what = format!("{}; Linux {}", row.summary, row.since);
+        print_row(&row.name, row.available, &what, row.reason.as_deref());
     }
 }
 

@@ -10,8 +10,8 @@ use c10k_event::{Mechanism, OnOverflow};
 use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
-    AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption, Root,
-    Server, Stop, Submission, Workers,
+    AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption,
+    RingOptions, Root, Server, Stop, Submission, Workers,
 };
 
 use crate::Outcome;
@@ -47,9 +47,13 @@ pub(crate) struct Args {
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
-    /// How `io-uring` submits requests: `enter`, by the call that waits, or `sqpoll`, by a kernel thread [default: enter].
+    /// How `io-uring` submits requests: `enter`, by the call that waits, `sqpoll`, by a kernel thread for each worker, or
+    /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
     submission: Option<Submission>,
+    /// Options of the rings of `io-uring`, such as `coop-taskrun,min-wait=50us`; `c10k list` shows them.
+    #[arg(long, value_name = "OPTION,…")]
+    ring: Option<RingOptions>,
     /// Serve the files below this directory at `/`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -118,14 +122,16 @@ impl Args {
         let accept: HasIt = |row| row.options.contains(&ModelOption::Accept);
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
+        let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 7] = [
+        let options: [(&str, bool, HasIt); 8] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
             ("--accept", self.accept.is_some(), accept),
             ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
             ("--submission", self.submission.is_some(), submission),
+            ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
         ];
         for (option, is_given, has_it) in options {
@@ -152,6 +158,7 @@ impl Args {
         config.workers = self.workers;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.submission = self.submission.unwrap_or(config.submission);
+        config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
         if self.lab {
             config.resources = Resources::Lab;

@@ -40,7 +40,7 @@ pub fn use_server_clock() -> Result<(), LoadError> {
             resolution: Duration::from_nanos(resolution),
         });
     }
-    enter(Class::Fifo).map_err(|source| LoadError::System {
+    enter(Class::Fifo { priority: 1 }).map_err(|source| LoadError::System {
         operation: "running before all other processes for --clock server (SCHED_FIFO needs CAP_SYS_NICE)",
         source,
     })?;

@@ -11,6 +11,9 @@ pub struct Inventory {
     pub mechanisms: Vec<MechanismRow>,
     /// Every concurrency model, available here or not.
     pub models: Vec<ModelRow>,
+    /// Every option of the rings of `io-uring`: `c10k serve --ring`.
+    #[serde(default)]
+    pub ring_options: Vec<RingOptionRow>,
     /// Every probe: `c10k probe NAME`.
     pub probes: Vec<ProbeRow>,
     /// Every output format of `c10k load`.
@@ -51,6 +54,21 @@ pub struct ModelRow {
     pub mechanisms: bool,
     /// Whether each of a fixed number of workers serves one connection at a time: N open connections take N workers.
     pub one_connection_per_worker: bool,
+    /// Whether it can run here.
+    pub available: bool,
+    /// Why it cannot run here.
+    pub reason: Option<String>,
+}
+
+/// One option of the rings of `io-uring`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingOptionRow {
+    /// Its name on the command line; with `=DURATION` if it takes one.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// The first version of Linux that has it.
+    pub since: String,
     /// Whether it can run here.
     pub available: bool,
     /// Why it cannot run here.

@@ -51,7 +51,7 @@ pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{
     DoctorCheck, DoctorReport, GuestStudyRow, Inventory, LoadOutputRow, MechanismRow, ModelRow, OptionKind,
-    ProbeFigure, ProbeOption, ProbeRow, StudyRow,
+    ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
 };
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,

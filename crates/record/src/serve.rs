@@ -98,6 +98,12 @@ pub struct ServeSummary {
     pub overflows: u64,
     /// Rescans of the whole interest set after an overflow.
     pub rescans: u64,
+    /// Notifications that the network has finished with the memory of a reply that was sent without a copy.
+    #[serde(default)]
+    pub send_notifications: u64,
+    /// Of those, replies that the kernel has copied after all.
+    #[serde(default)]
+    pub sends_copied_after_all: u64,
     /// Mean number of connections accepted per readiness event of the listener.
     pub accepts_per_wait: f64,
     /// System calls of the dispatch path, by name.

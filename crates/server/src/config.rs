@@ -7,8 +7,8 @@ use std::time::Duration;
 use c10k_event::Mechanism;
 use c10k_http::{Date, Files, Host, Limits, Resources, Stage};
 
-use crate::Root;
 use crate::accept::Listen;
+use crate::{RingOptions, Root};
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub accept_sharing: AcceptSharing,
     /// How requests of an io_uring are submitted. Default by the call that waits.
     pub submission: Submission,
+    /// Options of the rings of an io_uring. Default none.
+    pub ring: RingOptions,
     /// The directory whose files are served at `/`. Default none.
     pub root: Option<Root>,
     /// Whether the resources of the lab are offered: `/spin`, `/echo`, `/headers` and `/stats`, and `/bytes` with a root. Default
@@ -64,6 +66,7 @@ impl Config {
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
             submission: Submission::Enter,
+            ring: RingOptions::default(),
             root: None,
             resources: Resources::Plain,
             held_bodies: 64 << 20,
@@ -141,12 +144,17 @@ pub enum Submission {
     Enter,
     /// By a kernel thread that polls for them (`IORING_SETUP_SQPOLL`). Its CPU time counts as the server's.
     Sqpoll,
+    /// The same, by one kernel thread for all workers (`IORING_SETUP_ATTACH_WQ`).
+    SqpollShared,
 }
 
 impl Submission {
     /// All, with their names on the command line.
-    pub const ALL: &'static [(&'static str, Submission)] =
-        &[("enter", Submission::Enter), ("sqpoll", Submission::Sqpoll)];
+    pub const ALL: &'static [(&'static str, Submission)] = &[
+        ("enter", Submission::Enter),
+        ("sqpoll", Submission::Sqpoll),
+        ("sqpoll-shared", Submission::SqpollShared),
+    ];
 }
 
 /// How a server is confined.

@@ -54,6 +54,7 @@ mod log;
 mod model;
 mod privileges;
 mod readiness;
+mod ring_options;
 mod root;
 mod send;
 mod server;
@@ -67,7 +68,10 @@ pub use accept::{Address, Listen};
 pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use error::ServeError;
-pub use model::{Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers};
+pub use model::{
+    Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers, probe_ring_option,
+};
+pub use ring_options::{RING_OPTIONS, RingOption, RingOptions, RingOptionsError};
 pub use root::Root;
 pub use server::Server;
 pub use stop::Stop;

@@ -10,15 +10,47 @@ use io_uring::types::BufRingEntry;
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use crate::stream_ring::Placement;
+
 /// The number of the only buffer group of a ring.
 pub(crate) const GROUP: u16 = 0;
 
+/// The kernel takes a buffer part by part (`IOU_PBUF_RING_INC`).
+const INCREMENTAL: u16 = 2;
+
+/// Received bytes. The caller owns them until they are given back.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Received {
+    /// The first buffer, or the only one.
+    buffer: u16,
+    /// Where they start in it.
+    start: usize,
+    bytes: usize,
+}
+
 /// Who owns a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Kernel,
-    /// The caller. The number is the count of received bytes in the buffer.
-    Caller(usize),
+struct Buffer {
+    /// Whether the kernel may still receive into it.
+    with_kernel: bool,
+    /// How many bytes it has received since the kernel got it.
+    filled: usize,
+    /// How many [`Received`] values have bytes of it.
+    held: u32,
+    /// In a bundle, the buffer that follows.
+    next: u16,
+}
+
+impl Buffer {
+    fn with_caller() -> Buffer {
+        Buffer {
+            with_kernel: false,
+            filled: 0,
+            held: 0,
+            next: 0,
+        }
+    }
 }
 
 /// Buffers of one size in one mapping, behind the entries that describe them to the kernel.
@@ -29,21 +61,33 @@ pub(crate) struct ProvidedBuffers {
     entries: u16,
     size: usize,
     tail: u16,
-    holders: Vec<Holder>,
+    placement: Placement,
+    buffers: Vec<Buffer>,
+    /// The buffer in each place of the ring, in the order in which the kernel takes them.
+    places: Vec<u16>,
+    /// The place of each buffer.
+    place_of: Vec<u16>,
 }
 
 impl ProvidedBuffers {
-    /// Maps `entries` buffers, a power of two, of `size` bytes each, and registers them with a ring. Pages are touched
-    /// when data is received.
+    /// Maps `entries` buffers, a power of two, of `size` bytes each, and registers them with a ring. The kernel takes
+    /// one after the other, so all are soon in use; their pages are made here, and not by the requests that first reach them.
     ///
     /// # Errors
-    /// `ENOMEM`; `EINVAL` before Linux 5.19 or if `entries` is not a power of two.
-    pub(crate) fn register(ring: &IoUring, entries: u16, size: usize) -> Result<Self> {
+    /// `ENOMEM`; `EINVAL` before Linux 5.19 (6.12 for [`Placement::Incremental`]) or if `entries` is not a power of two.
+    pub(crate) fn register(ring: &IoUring, entries: u16, size: usize, placement: Placement) -> Result<Self> {
         let head = (usize::from(entries) * size_of::<BufRingEntry>()).next_multiple_of(rustix::param::page_size());
         let length = head + usize::from(entries) * size;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of anyone.
-        let mapping = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, MapFlags::PRIVATE) }?;
+        let mapping = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                length,
+                access,
+                MapFlags::PRIVATE | MapFlags::POPULATE,
+            )
+        }?;
         let Some(mapping) = NonNull::new(mapping) else {
             return Err(Errno::NOMEM);
         };
@@ -53,51 +97,131 @@ impl ProvidedBuffers {
             entries,
             size,
             tail: 0,
-            holders: vec![Holder::Caller(0); usize::from(entries)],
+            placement,
+            buffers: vec![Buffer::with_caller(); usize::from(entries)],
+            places: vec![0; usize::from(entries)],
+            place_of: vec![0; usize::from(entries)],
+        };
+        let flags = match placement {
+            Placement::Incremental => INCREMENTAL,
+            Placement::Whole | Placement::Bundle => 0,
         };
         // SAFETY: the mapping begins on a page and has room for the entries; it is unmapped only after the group was
         // unregistered (`release`), or never.
         unsafe {
             ring.submitter()
-                .register_buf_ring_with_flags(mapping.as_ptr() as u64, entries, GROUP, 0)
+                .register_buf_ring_with_flags(mapping.as_ptr() as u64, entries, GROUP, flags)
         }
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         for buffer in 0..entries {
-            buffers.give_back(buffer);
+            buffers.offer(buffer);
         }
         Ok(buffers)
     }
 
-    /// Records that the kernel has put `received` bytes into a buffer.
-    pub(crate) fn taken(&mut self, buffer: u16, received: usize) {
-        if let Some(holder) = self.holders.get_mut(usize::from(buffer)) {
-            *holder = Holder::Caller(received.min(self.size));
+    /// The bytes of a completion, which names the first buffer; `more`: the kernel continues in the same buffer.
+    pub(crate) fn taken(&mut self, buffer: u16, bytes: usize, more: bool) -> Received {
+        let buffer = buffer & (self.entries - 1);
+        match self.placement {
+            Placement::Incremental => self.take_part(buffer, bytes, more),
+            Placement::Whole => self.take_whole(buffer, bytes.min(self.size)),
+            Placement::Bundle => self.take_whole(buffer, bytes),
         }
     }
 
-    /// The received bytes in a buffer. Empty if the kernel owns the buffer.
-    pub(crate) fn bytes(&self, buffer: u16) -> &[u8] {
-        match self.holders.get(usize::from(buffer)) {
-            // SAFETY: the address lies in the mapping, which is readable, zeroed at first and lives as long as `self`;
-            // the kernel does not write to a buffer between its completion and its return, which needs `&mut self`.
-            Some(Holder::Caller(received)) => unsafe { std::slice::from_raw_parts(self.address(buffer), *received) },
-            _ => &[],
+    fn take_part(&mut self, buffer: u16, bytes: usize, more: bool) -> Received {
+        let size = self.size;
+        let state = &mut self.buffers[usize::from(buffer)];
+        let start = state.filled;
+        state.filled = (start + bytes).min(size);
+        state.held += 1;
+        state.with_kernel = more;
+        Received {
+            buffer,
+            start,
+            bytes: state.filled - start,
         }
     }
 
-    /// Returns a buffer to the kernel. Does nothing if the kernel already owns it.
-    pub(crate) fn give_back(&mut self, buffer: u16) {
-        match self.holders.get_mut(usize::from(buffer)) {
-            Some(holder @ Holder::Caller(_)) => *holder = Holder::Kernel,
-            _ => return,
+    /// Takes one buffer, or as many as the bytes fill. The kernel has taken them one after the other from the ring, and ring and
+    /// completions are written under one lock, so the places behind the first still name them.
+    fn take_whole(&mut self, first: u16, bytes: usize) -> Received {
+        let (mut buffer, mut left) = (first, bytes);
+        loop {
+            let place = self.place_of[usize::from(buffer)];
+            let next = self.places[usize::from((place + 1) & (self.entries - 1))];
+            let filled = left.min(self.size);
+            self.buffers[usize::from(buffer)] = Buffer {
+                with_kernel: false,
+                filled,
+                held: 1,
+                next,
+            };
+            left -= filled;
+            if left == 0 {
+                return Received {
+                    buffer: first,
+                    start: 0,
+                    bytes,
+                };
+            }
+            let is_kernels = self.buffers[usize::from(next)].with_kernel;
+            assert!(
+                is_kernels,
+                "the kernel has received into a buffer that it does not have"
+            );
+            buffer = next;
         }
+    }
+
+    /// The received bytes, buffer by buffer.
+    pub(crate) fn parts(&self, received: &Received) -> impl Iterator<Item = &[u8]> {
+        let mut next = Some((received.buffer, received.start, received.bytes));
+        std::iter::from_fn(move || {
+            let (buffer, start, bytes) = next?;
+            let here = bytes.min(self.size - start);
+            next = (bytes > here).then(|| (self.buffers[usize::from(buffer)].next, 0, bytes - here));
+            // SAFETY: the range lies in the buffer and so in the mapping, which is readable, zeroed at first and lives as long as
+            // `self`; the kernel has completed these bytes and writes there again only after the `Received` value was given
+            // back, which needs `&mut self`.
+            Some(unsafe { std::slice::from_raw_parts(self.address(buffer).add(start), here) })
+        })
+    }
+
+    /// Takes received bytes back: each buffer of which none are left is offered to the kernel again.
+    #[allow(clippy::needless_pass_by_value, reason = "the caller loses the bytes")]
+    pub(crate) fn give_back(&mut self, received: Received) {
+        let (mut buffer, mut left) = (received.buffer, received.bytes + received.start);
+        loop {
+            let state = &mut self.buffers[usize::from(buffer)];
+            let next = state.next;
+            left = left.saturating_sub(self.size);
+            state.held = state.held.saturating_sub(1);
+            if state.held == 0 && !state.with_kernel {
+                self.offer(buffer);
+            }
+            if left == 0 || self.placement == Placement::Incremental {
+                return;
+            }
+            buffer = next;
+        }
+    }
+
+    /// Puts a buffer that is the caller's into the ring.
+    fn offer(&mut self, buffer: u16) {
+        self.buffers[usize::from(buffer)] = Buffer {
+            with_kernel: true,
+            ..Buffer::with_caller()
+        };
         let address = self.address(buffer) as u64;
         let entries = self.mapping.as_ptr().cast::<BufRingEntry>();
-        let slot = usize::from(self.tail & (self.entries - 1));
-        // SAFETY: the slot is one of the `entries` at the front of the mapping; the kernel reads entries only between
+        let place = self.tail & (self.entries - 1);
+        self.places[usize::from(place)] = buffer;
+        self.place_of[usize::from(buffer)] = place;
+        // SAFETY: the place is one of the `entries` at the front of the mapping; the kernel reads entries only between
         // its head and the tail, and this one lies behind the tail until the store below. No Rust reference to the
         // entry exists but this one.
-        let entry = unsafe { &mut *entries.add(slot) };
+        let entry = unsafe { &mut *entries.add(usize::from(place)) };
         entry.set_addr(address);
         entry.set_len(u32::try_from(self.size).unwrap_or(u32::MAX));
         entry.set_bid(buffer);

@@ -4,18 +4,28 @@
 //! Descriptors are passed as numbers. A queued request applies to the file that has the number when the kernel
 //! takes the request, so close a socket only after its requests have ended.
 
+mod completion;
+mod parcel;
+mod registered;
+mod shape;
+
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 use rustix::io::{Errno, Result};
-use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
+use parcel::{Parcel, State, part};
+use registered::Registered;
+
+pub use crate::provided_buffers::Received;
+pub use completion::{Completion, Notifications, SendId, Sent};
+pub use shape::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Submission, TaskWork};
 
 /// The kind of a request, in the upper half of its user data. The lower half is the number of the caller or the index
 /// of a parcel.
@@ -44,6 +54,9 @@ impl Kind {
 /// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
+/// In the result of a notification: the kernel has copied the bytes (`IORING_NOTIF_USAGE_ZC_COPIED`).
+const USAGE_COPIED: u32 = 1 << 31;
+
 /// The maximum number of boxes that are kept for later sends.
 const SPARE: usize = 256;
 
@@ -51,105 +64,16 @@ const SPARE: usize = 256;
 const DRAIN_ATTEMPTS: u32 = 100;
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
-/// How queued requests reach the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Submission {
-    /// By `io_uring_enter`, which also does the pending work of the ring (`IORING_SETUP_DEFER_TASKRUN`).
-    Enter,
-    /// By a kernel thread that polls for requests and sleeps after it has found none for this time
-    /// (`IORING_SETUP_SQPOLL`). If the calling thread may run on one CPU only, the kernel thread is bound to it.
-    KernelThread {
-        /// The time until it sleeps, in milliseconds.
-        idle_ms: u32,
-    },
-}
-
-/// The sizes of a ring, and how it submits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// The number of requests that can be queued, rounded up to a power of two.
-    pub submissions: u32,
-    /// The number of completions in the ring, rounded up to a power of two. Further completions wait in the kernel.
-    pub completions: u32,
-    /// The number of receive buffers, a power of two.
-    pub buffers: u16,
-    /// The size of each buffer, in bytes.
-    pub buffer_size: usize,
-    /// How requests are submitted.
-    pub submission: Submission,
-}
-
-/// A send in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendId(u32);
-
-/// A buffer with received bytes. The caller owns it until it is returned.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Received(u16);
-
-/// One completion.
-#[derive(Debug)]
-pub enum Completion {
-    /// The completion of an accept.
-    Accepted {
-        /// The connection: close-on-exec, blocking.
-        connection: Result<OwnedFd>,
-        /// Whether the request stays active (`IORING_CQE_F_MORE`).
-        more: bool,
-    },
-    /// The completion of a receive.
-    Received {
-        /// The number of the request.
-        data: u32,
-        /// The buffer that was filled; `None` at the end of the stream. `ENOBUFS` if no buffer was free.
-        outcome: Result<Option<Received>>,
-        /// Whether the request stays active.
-        more: bool,
-    },
-    /// The completion of a send. It returns the memory of the send.
-    Sent {
-        /// The number of the request.
-        data: u32,
-        /// The number of bytes sent, or the error.
-        outcome: Result<usize>,
-        /// The first part of the data.
-        head: Vec<u8>,
-        /// The position in `head` at which the send started.
-        from: usize,
-    },
-    /// The completion of a read from a file.
-    Read {
-        /// The number of the request.
-        data: u32,
-        /// The number of bytes read (0 at the end of the file), or the error.
-        outcome: Result<usize>,
-        /// The bytes that the caller passed, followed by the bytes read.
-        bytes: Vec<u8>,
-    },
-    /// The completion of a poll.
-    Polled {
-        /// The number of the request.
-        data: u32,
-    },
-}
-
-/// The memory of a send or a read in flight. It is boxed so that the message does not move.
-#[derive(Debug)]
-struct Parcel {
-    data: u32,
-    head: Vec<u8>,
-    from: usize,
-    /// The parts that the message points to, if there are two.
-    parts: [libc::iovec; 2],
-    message: libc::msghdr,
-}
-
-/// A ring. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`). Calls of other threads fail with
-/// `EEXIST`.
+/// A ring. It belongs to the thread that opened it. Calls of other threads fail with `EEXIST`
+/// (`IORING_SETUP_SINGLE_ISSUER`), unless its work is done as [`TaskWork::Interrupt`] or [`TaskWork::Cooperative`] says.
 pub struct StreamRing {
     ring: IoUring,
+    registered: Option<Registered>,
     submission: Submission,
+    placement: Placement,
+    send_memory: SendMemory,
+    min_wait: MinWait,
+    notifications: Notifications,
     /// `None` only while the ring is being dropped.
     buffers: Option<ProvidedBuffers>,
     /// A parcel is `Some` only from its send or read until the completion.
@@ -163,39 +87,53 @@ pub struct StreamRing {
 }
 
 impl StreamRing {
-    /// `io_uring_setup(2)`.
+    /// `io_uring_setup(2)`, `io_uring_register(2)`.
     ///
     /// # Errors
     /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) gives the
-    /// cause.
+    /// cause. `EINVAL` too where the kernel is older than what the shape asks for, or a kernel thread submits and the task work is
+    /// cooperative.
     pub fn open(shape: Shape) -> Result<Self> {
-        let mut builder = IoUring::builder();
-        builder
-            .setup_single_issuer()
-            .setup_clamp()
-            .setup_cqsize(shape.completions.max(shape.submissions));
-        match shape.submission {
-            Submission::Enter => {
-                builder.setup_defer_taskrun();
-            }
-            Submission::KernelThread { idle_ms } => {
-                builder.setup_sqpoll(idle_ms);
-                if let Some(cpu) = only_cpu() {
-                    builder.setup_sqpoll_cpu(cpu);
-                }
-            }
+        Self::open_with(shape, None)
+    }
+
+    /// The same; the kernel thread that submits for `other`, a ring of the same shape, submits for this one too
+    /// (`IORING_SETUP_ATTACH_WQ`).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(shape: Shape, other: Option<BorrowedFd<'_>>) -> Result<Self> {
+        let ring = shape
+            .builder(other)
+            .build(shape.submissions)
+            .map_err(|error| errno(&error))?;
+        let kernel = ring.params();
+        let has_bundles = shape.placement != Placement::Bundle || kernel.is_feature_recvsend_bundle();
+        if !has_bundles || (!shape.min_wait.time.is_zero() && !kernel.is_feature_min_timeout()) {
+            return Err(Errno::INVAL);
         }
-        let ring = builder.build(shape.submissions).map_err(|error| errno(&error))?;
-        let buffers = ProvidedBuffers::register(&ring, shape.buffers, shape.buffer_size)?;
-        Ok(Self {
+        if shape.send_memory == SendMemory::ZeroCopy {
+            require(&ring, opcode::SendMsgZc::CODE)?;
+        }
+        let buffers = ProvidedBuffers::register(&ring, shape.buffers, shape.buffer_size, shape.placement)?;
+        let mut ring = Self {
             ring,
+            registered: None,
             submission: shape.submission,
+            placement: shape.placement,
+            send_memory: shape.send_memory,
+            min_wait: shape.min_wait,
+            notifications: Notifications::default(),
             buffers: Some(buffers),
             parcels: Vec::new(),
             spare: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
-        })
+        };
+        if shape.descriptor == RingDescriptor::Registered {
+            ring.registered = Some(Registered::register(&ring.ring)?);
+        }
+        Ok(ring)
     }
 
     /// Queues an accept on a listener that must block (with `O_NONBLOCK` it fails instead of waiting).
@@ -212,7 +150,10 @@ impl StreamRing {
 
     /// Queues a multishot receive from a socket that must block.
     pub fn receive(&mut self, socket: RawFd, data: u32) {
-        let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
+        let entry = match self.placement {
+            Placement::Bundle => opcode::RecvMultiBundle::new(Fd(socket), GROUP).build(),
+            Placement::Whole | Placement::Incremental => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
+        };
         self.queue(entry.user_data(Kind::Receive.with(data)));
     }
 
@@ -231,22 +172,16 @@ impl StreamRing {
     pub fn send(&mut self, socket: RawFd, head: Vec<u8>, from: usize, tail: &'static [u8], data: u32) -> SendId {
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
-        (parcel.data, parcel.head, parcel.from) = (data, head, from);
+        (parcel.data, parcel.head, parcel.from, parcel.state) = (data, head, from, State::InFlight);
         let first = &parcel.head[from..];
-        let single = if first.is_empty() { tail } else { first };
-        let flags = libc::MSG_NOSIGNAL;
         let entry = if first.is_empty() || tail.is_empty() {
-            let length = u32::try_from(single.len()).unwrap_or(u32::MAX);
-            opcode::Send::new(Fd(socket), single.as_ptr(), length)
-                .flags(flags)
-                .build()
+            let single = if first.is_empty() { tail } else { first };
+            self.send_memory.entry_of_one(Fd(socket), single)
         } else {
             parcel.parts = [part(first), part(tail)];
             parcel.message.msg_iov = parcel.parts.as_mut_ptr();
             parcel.message.msg_iovlen = parcel.parts.len() as _;
-            opcode::SendMsg::new(Fd(socket), &raw const parcel.message)
-                .flags(flags as u32)
-                .build()
+            self.send_memory.entry_of_several(Fd(socket), &raw const parcel.message)
         };
         // The kernel reads what the entry points to until the completion, and only the completion clears this place.
         self.parcels[index as usize] = Some(parcel);
@@ -260,7 +195,7 @@ impl StreamRing {
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
         bytes.reserve(length);
-        (parcel.data, parcel.head, parcel.from) = (data, bytes, 0);
+        (parcel.data, parcel.head, parcel.from, parcel.state) = (data, bytes, 0, State::InFlight);
         let room = parcel.head.spare_capacity_mut();
         let length = u32::try_from(length.min(room.len())).unwrap_or(u32::MAX);
         let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
@@ -302,11 +237,17 @@ impl StreamRing {
     /// thread than the opener.
     pub fn enter(&mut self, timeout: Option<Duration>) -> Result<bool> {
         self.queue_waiting();
-        let wanted = u32::from(timeout != Some(Duration::ZERO));
+        let waits = timeout != Some(Duration::ZERO);
         let timeout = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
-        let arguments = match &timeout {
+        let mut arguments = match &timeout {
             Some(timeout) => SubmitArgs::new().timespec(timeout),
             None => SubmitArgs::new(),
+        };
+        let wanted = if waits && !self.min_wait.time.is_zero() {
+            arguments = arguments.min_wait_usec(u32::try_from(self.min_wait.time.as_micros()).unwrap_or(u32::MAX));
+            self.min_wait.completions
+        } else {
+            u32::from(waits)
         };
         let mut flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
         let queued = match self.submission {
@@ -320,7 +261,7 @@ impl StreamRing {
                     flags |= EnterFlags::SQ_WAIT;
                 }
                 let ready = !self.ring.completion().is_empty();
-                if !asleep && self.waiting.is_empty() && (ready || wanted == 0) && !self.overflowed() {
+                if !asleep && self.waiting.is_empty() && (ready || !waits) && !self.overflowed() {
                     return Ok(false);
                 }
                 0
@@ -329,21 +270,30 @@ impl StreamRing {
         // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
         // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
         // until the call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
-        unsafe {
-            self.ring
-                .submitter()
-                .enter(queued, wanted, flags.bits(), Some(&arguments))
-        }
-        .map(|_| true)
-        .map_err(|error| errno(&error))
+        let entered = unsafe {
+            match &self.registered {
+                Some(registered) => registered.enter(queued, wanted, flags, &arguments),
+                None => self
+                    .ring
+                    .submitter()
+                    .enter(queued, wanted, flags.bits(), Some(&arguments))
+                    .map(drop)
+                    .map_err(|error| errno(&error)),
+            }
+        };
+        entered.map(|()| true)
     }
 
     /// Takes one completion from the ring. Makes no system call.
     pub fn pop(&mut self) -> Option<Completion> {
         loop {
             let entry = self.ring.completion().next()?;
-            let result = u32::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result()));
             let data = entry.user_data() as u32;
+            if cqueue::notif(entry.flags()) {
+                self.notified(data, entry.result());
+                continue;
+            }
+            let result = u32::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result()));
             let more = cqueue::more(entry.flags());
             return Some(match Kind::of(entry.user_data()) {
                 Kind::Accept => Completion::Accepted {
@@ -353,11 +303,8 @@ impl StreamRing {
                     more,
                 },
                 Kind::Receive => {
-                    let received = cqueue::buffer_select(entry.flags());
-                    if let (Some(buffer), Some(buffers)) = (received, &mut self.buffers) {
-                        buffers.taken(buffer, result.unwrap_or(0) as usize);
-                    }
-                    let outcome = match (result, received.map(Received)) {
+                    let received = self.received(result.unwrap_or(0) as usize, entry.flags());
+                    let outcome = match (result, received) {
                         (Ok(1..), received) => Ok(received),
                         (nothing, received) => {
                             received.into_iter().for_each(|buffer| self.give_back(buffer));
@@ -366,6 +313,10 @@ impl StreamRing {
                     };
                     Completion::Received { data, outcome, more }
                 }
+                Kind::Send if more => match self.sent_and_lent(data, result) {
+                    Some(sent) => sent,
+                    None => continue,
+                },
                 Kind::Send => match self.sent(data, result) {
                     Some(sent) => sent,
                     None => continue,
@@ -380,19 +331,23 @@ impl StreamRing {
         }
     }
 
-    /// The received bytes in a buffer.
-    #[must_use]
-    pub fn bytes(&self, received: &Received) -> &[u8] {
-        self.buffers.as_ref().map_or(&[], |buffers| buffers.bytes(received.0))
+    /// The received bytes, in one or several parts.
+    pub fn parts(&self, received: &Received) -> impl Iterator<Item = &[u8]> {
+        let buffers = self.buffers.as_ref();
+        buffers.into_iter().flat_map(|buffers| buffers.parts(received))
     }
 
-    /// Returns a buffer to the kernel.
-    #[allow(clippy::needless_pass_by_value, reason = "the caller loses the buffer")]
+    /// Returns the memory of received bytes to the kernel.
     pub fn give_back(&mut self, received: Received) {
-        let Received(buffer) = received;
         if let Some(buffers) = &mut self.buffers {
-            buffers.give_back(buffer);
+            buffers.give_back(received);
         }
+    }
+
+    /// The notifications of sends without a copy so far.
+    #[must_use]
+    pub fn notifications(&self) -> Notifications {
+        self.notifications
     }
 
     /// Whether completions wait in the kernel for space in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
@@ -432,15 +387,48 @@ impl StreamRing {
         })
     }
 
+    /// The buffers of a completed receive.
+    fn received(&mut self, bytes: usize, flags: u32) -> Option<Received> {
+        let buffer = cqueue::buffer_select(flags)?;
+        let buffers = self.buffers.as_mut()?;
+        Some(buffers.taken(buffer, bytes, cqueue::buffer_more(flags)))
+    }
+
+    /// A send has completed, and its memory is not in use any more.
     fn sent(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
         let (data, head, from) = self.take_parcel(index)?;
-        let outcome = result.map(|sent| sent as usize);
+        let outcome = result.map(|sent| split(sent as usize, head.len() - from));
+        let from = from + outcome.map_or(0, |sent| sent.head);
         Some(Completion::Sent {
             data,
             outcome,
             head,
             from,
         })
+    }
+
+    /// A send has completed, and a notification will say when its memory is not in use any more.
+    fn sent_and_lent(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
+        let parcel = self.parcels.get_mut(index as usize)?.as_mut()?;
+        parcel.state = State::Lent;
+        let outcome = result.map(|sent| split(sent as usize, parcel.head.len() - parcel.from));
+        let head = parcel.head[parcel.from + outcome.map_or(0, |sent| sent.head)..].to_vec();
+        Some(Completion::Sent {
+            data: parcel.data,
+            outcome,
+            head,
+            from: 0,
+        })
+    }
+
+    /// The network has finished with the memory of a send.
+    fn notified(&mut self, index: u32, usage: i32) {
+        self.notifications.all += 1;
+        self.notifications.copied += u64::from(usage as u32 & USAGE_COPIED != 0);
+        let parcel = self.parcels.get(index as usize).and_then(Option::as_ref);
+        if parcel.is_some_and(|parcel| parcel.state == State::Lent) {
+            drop(self.take_parcel(index));
+        }
     }
 
     fn read_over(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
@@ -494,6 +482,13 @@ impl StreamRing {
     }
 }
 
+impl AsFd for StreamRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring owns this descriptor and stays open as long as `self` is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+}
+
 impl Drop for StreamRing {
     fn drop(&mut self) {
         if !self.end_all() {
@@ -503,45 +498,31 @@ impl Drop for StreamRing {
         if let Some(buffers) = self.buffers.take() {
             buffers.release(&self.ring);
         }
+        if let Some(registered) = &self.registered {
+            registered.unregister();
+        }
     }
 }
 
-impl Parcel {
-    fn empty() -> Box<Parcel> {
-        let nothing = libc::iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        };
-        Box::new(Parcel {
-            data: 0,
-            head: Vec::new(),
-            from: 0,
-            parts: [nothing; 2],
-            message: libc::msghdr {
-                msg_name: std::ptr::null_mut(),
-                msg_namelen: 0,
-                msg_iov: std::ptr::null_mut(),
-                msg_iovlen: 0,
-                msg_control: std::ptr::null_mut(),
-                msg_controllen: 0,
-                msg_flags: 0,
-            },
-        })
+/// Refuses a kernel that does not know an operation (`IORING_REGISTER_PROBE`).
+fn require(ring: &IoUring, operation: u8) -> Result<()> {
+    let mut probe = Probe::new();
+    ring.submitter()
+        .register_probe(&mut probe)
+        .map_err(|error| errno(&error))?;
+    match probe.is_supported(operation) {
+        true => Ok(()),
+        false => Err(Errno::INVAL),
     }
 }
 
-fn part(bytes: &[u8]) -> libc::iovec {
-    libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
+/// Divides sent bytes among the two parts of a send.
+fn split(sent: usize, head: usize) -> Sent {
+    let of_head = sent.min(head);
+    Sent {
+        head: of_head,
+        tail: sent - of_head,
     }
-}
-
-/// The CPU of the calling thread, if it may run on one CPU only.
-fn only_cpu() -> Option<u32> {
-    let set = sched_getaffinity(None).ok().filter(|set| set.count() == 1)?;
-    let cpu = (0..CpuSet::MAX_CPU).find(|cpu| set.is_set(*cpu))?;
-    u32::try_from(cpu).ok()
 }
 
 fn errno(error: &io::Error) -> Errno {

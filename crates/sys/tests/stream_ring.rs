@@ -2,25 +2,41 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use c10k_sys::poll_ring::Shots;
-use c10k_sys::stream_ring::{Completion, Shape, StreamRing, Submission};
+use c10k_sys::stream_ring::{
+    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Shape, StreamRing,
+    Submission, TaskWork,
+};
 use rustix::io::Errno;
 
 const BUFFERS: u16 = 4;
 const SIZE: usize = 64;
 
+const SHAPE: Shape = Shape {
+    submissions: 8,
+    completions: 64,
+    buffers: BUFFERS,
+    buffer_size: SIZE,
+    submission: Submission::Enter,
+    task_work: TaskWork::Deferred,
+    descriptor: RingDescriptor::Open,
+    placement: Placement::Whole,
+    send_memory: SendMemory::Copied,
+    min_wait: MinWait {
+        time: Duration::ZERO,
+        completions: 0,
+    },
+};
+
 /// Opens a ring, or prints the reason if the kernel refuses it.
 fn ring() -> Option<StreamRing> {
-    let shape = Shape {
-        submissions: 8,
-        completions: 64,
-        buffers: BUFFERS,
-        buffer_size: SIZE,
-        submission: Submission::Enter,
-    };
+    ring_of(SHAPE)
+}
+
+fn ring_of(shape: Shape) -> Option<StreamRing> {
     match StreamRing::open(shape) {
         Ok(ring) => Some(ring),
         Err(errno) => {
@@ -31,6 +47,37 @@ fn ring() -> Option<StreamRing> {
             None
         }
     }
+}
+
+/// The received bytes as one.
+fn bytes(ring: &StreamRing, received: &Received) -> Vec<u8> {
+    ring.parts(received).flatten().copied().collect()
+}
+
+/// Takes completions of receives until so many bytes have come, gives their memory back, and returns the bytes and how many
+/// completions they were.
+fn receive_all(ring: &mut StreamRing, length: usize) -> (Vec<u8>, usize) {
+    let (mut got, mut completions) = (Vec::new(), 0);
+    while got.len() < length {
+        match next(ring) {
+            Completion::Received {
+                outcome: Ok(Some(received)),
+                ..
+            } => {
+                got.extend(bytes(ring, &received));
+                completions += 1;
+                ring.give_back(received);
+            }
+            // All buffers were in use.
+            Completion::Received {
+                data,
+                outcome: Err(Errno::NOBUFS),
+                ..
+            } => panic!("request {data} found no buffer"),
+            other => panic!("{other:?}"),
+        }
+    }
+    (got, completions)
 }
 
 fn next(ring: &mut StreamRing) -> Completion {
@@ -71,15 +118,15 @@ fn received_bytes_are_sent_back() {
     else {
         panic!("no bytes were received");
     };
-    let bytes = ring.bytes(&received).to_vec();
+    let hello = bytes(&ring, &received);
     ring.give_back(received);
-    ring.send(server.as_raw_fd(), bytes, 1, b", world", 8);
+    ring.send(server.as_raw_fd(), hello, 1, b", world", 8);
     match next(&mut ring) {
         Completion::Sent {
             data: 8,
-            outcome: Ok(11),
+            outcome: Ok(Sent { head: 4, tail: 7 }),
             head,
-            from: 1,
+            from: 5,
         } => assert_eq!(head, b"hello"),
         other => panic!("{other:?}"),
     }
@@ -111,7 +158,7 @@ fn a_receive_fails_without_a_free_buffer_and_resumes_with_one() {
                 outcome: Ok(Some(received)),
                 ..
             } => {
-                got.extend_from_slice(ring.bytes(&received));
+                got.extend(bytes(&ring, &received));
                 held.push(received);
             }
             Completion::Received {
@@ -136,7 +183,7 @@ fn a_receive_fails_without_a_free_buffer_and_resumes_with_one() {
                 outcome: Ok(Some(received)),
                 ..
             } => {
-                got.extend_from_slice(ring.bytes(&received));
+                got.extend(bytes(&ring, &received));
                 ring.give_back(received);
             }
             other => panic!("{other:?}"),
@@ -159,10 +206,11 @@ fn a_cancelled_request_completes_and_returns_its_memory() {
         match ring.pop() {
             None => break send,
             Some(Completion::Sent {
-                outcome: Ok(taken),
+                outcome: Ok(_),
                 head: back,
+                from: sent,
                 ..
-            }) => (head, from) = (back, from + taken),
+            }) => (head, from) = (back, sent),
             Some(other) => panic!("{other:?}"),
         }
     };
@@ -226,9 +274,222 @@ fn requests_that_exceed_the_queue_are_all_submitted() {
     let mut completed = 0;
     while completed < 100 {
         match next(&mut ring) {
-            Completion::Sent { outcome: Ok(4), .. } => completed += 1,
+            Completion::Sent {
+                outcome: Ok(Sent { head: 4, tail: 0 }),
+                ..
+            } => completed += 1,
             other => panic!("{other:?}"),
         }
     }
     client.read_exact(&mut answers).expect("all bytes that were sent");
+}
+
+/// Sends `hello` through a ring in both directions.
+fn echo(ring: &mut StreamRing) {
+    let (server, mut client) = connected(ring);
+    ring.receive(server.as_raw_fd(), 1);
+    client.write_all(b"hello").expect("a connected socket");
+    let (got, _) = receive_all(ring, 5);
+    ring.send(server.as_raw_fd(), got, 0, b"", 2);
+    assert!(matches!(
+        next(ring),
+        Completion::Sent {
+            data: 2,
+            outcome: Ok(_),
+            ..
+        }
+    ));
+    let mut answer = [0; 5];
+    client.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"hello");
+    drop(client);
+    assert!(matches!(
+        next(ring),
+        Completion::Received {
+            outcome: Ok(None),
+            more: false,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_ring_works_with_each_kind_of_task_work_and_by_its_index() {
+    for task_work in [TaskWork::Interrupt, TaskWork::Cooperative, TaskWork::Deferred] {
+        for descriptor in [RingDescriptor::Open, RingDescriptor::Registered] {
+            let shape = Shape {
+                task_work,
+                descriptor,
+                ..SHAPE
+            };
+            let Some(mut ring) = ring_of(shape) else { return };
+            echo(&mut ring);
+        }
+    }
+}
+
+#[test]
+fn a_registered_ring_is_closed_when_it_is_dropped() {
+    let shape = Shape {
+        descriptor: RingDescriptor::Registered,
+        ..SHAPE
+    };
+    // A thread can have 16 of them registered.
+    for _ in 0..40 {
+        let Some(ring) = ring_of(shape) else { return };
+        drop(ring);
+    }
+}
+
+#[test]
+fn one_kernel_thread_submits_for_two_rings() {
+    let shape = Shape {
+        submission: Submission::KernelThread { idle_ms: 1 },
+        ..SHAPE
+    };
+    let Some(mut first) = ring_of(shape) else { return };
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
+        let names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+        names.filter(|name| name.starts_with("iou-sqp")).count()
+    };
+    let before = threads();
+    let mut second = StreamRing::open_with(shape, Some(first.as_fd())).expect("the first was opened");
+    assert_eq!(threads(), before, "no other kernel thread");
+    echo(&mut second);
+    echo(&mut first);
+    drop(first);
+    echo(&mut second);
+}
+
+#[test]
+fn a_kernel_thread_that_submits_excludes_cooperative_task_work() {
+    if ring().is_none() {
+        return;
+    }
+    let shape = Shape {
+        submission: Submission::KernelThread { idle_ms: 1 },
+        task_work: TaskWork::Cooperative,
+        ..SHAPE
+    };
+    assert_eq!(StreamRing::open(shape).err(), Some(Errno::INVAL));
+}
+
+#[test]
+fn a_bundle_fills_several_buffers_in_one_completion() {
+    let shape = Shape {
+        placement: Placement::Bundle,
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let (server, mut client) = connected(&mut ring);
+    ring.receive(server.as_raw_fd(), 1);
+    let mut completions = 0;
+    // The buffers come back in another order than at first, several times around the ring.
+    for round in 0..20_u8 {
+        let sent: Vec<u8> = (0..3 * SIZE).map(|index| index as u8 ^ round).collect();
+        client.write_all(&sent).expect("a connected socket");
+        let (got, of_round) = receive_all(&mut ring, sent.len());
+        assert_eq!(got, sent, "round {round}");
+        completions += of_round;
+    }
+    assert!(completions < 20 * 3, "{completions} completions for 60 buffers");
+}
+
+#[test]
+fn completions_share_a_buffer_that_is_used_part_by_part() {
+    let shape = Shape {
+        placement: Placement::Incremental,
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let (server, mut client) = connected(&mut ring);
+    ring.receive(server.as_raw_fd(), 1);
+    // More messages than buffers, each held: they fit because several share a buffer.
+    let mut held = Vec::new();
+    for number in 0..8_u8 {
+        client.write_all(&[number; 16]).expect("a connected socket");
+        match next(&mut ring) {
+            Completion::Received {
+                outcome: Ok(Some(received)),
+                more: true,
+                ..
+            } => held.push(received),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (number, received) in held.iter().enumerate() {
+        assert_eq!(bytes(&ring, received), [number as u8; 16]);
+    }
+    held.into_iter().for_each(|received| ring.give_back(received));
+    // All buffers are used again and again.
+    for round in 0..20_u8 {
+        let sent: Vec<u8> = (0..3 * SIZE).map(|index| index as u8 ^ round).collect();
+        client.write_all(&sent).expect("a connected socket");
+        assert_eq!(receive_all(&mut ring, sent.len()).0, sent, "round {round}");
+    }
+}
+
+#[test]
+fn a_send_without_a_copy_is_followed_by_a_notification() {
+    let shape = Shape {
+        send_memory: SendMemory::ZeroCopy,
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let (server, mut client) = connected(&mut ring);
+    ring.send(server.as_raw_fd(), b"head".to_vec(), 0, b" and tail", 5);
+    match next(&mut ring) {
+        Completion::Sent {
+            data: 5,
+            outcome: Ok(Sent { head: 4, tail: 9 }),
+            head,
+            from: 0,
+        } => assert_eq!(head, b"", "the memory is in use"),
+        other => panic!("{other:?}"),
+    }
+    let mut answer = [0; 13];
+    client.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"head and tail");
+    while ring.notifications().all == 0 {
+        ring.enter(Some(Duration::from_secs(60)))
+            .expect("a notification within 60 seconds");
+        assert!(ring.pop().is_none(), "a notification is no completion of the caller's");
+    }
+    // Over loopback there is no device to read the memory.
+    assert_eq!(ring.notifications(), Notifications { all: 1, copied: 1 });
+}
+
+#[test]
+fn a_minimum_wait_collects_completions() {
+    let shape = Shape {
+        min_wait: MinWait {
+            time: Duration::from_secs(60),
+            completions: 3,
+        },
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let mut pairs = Vec::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    for number in 0..3 {
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+        let (server, _) = listener.accept().expect("a connection");
+        ring.receive(server.as_raw_fd(), number);
+        pairs.push((server, client));
+    }
+    for (_, client) in &mut pairs {
+        client.write_all(b"x").expect("a connected socket");
+    }
+    ring.enter(Some(Duration::from_secs(60)))
+        .expect("three completions within 60 seconds");
+    for _ in 0..3 {
+        assert!(matches!(
+            ring.pop(),
+            Some(Completion::Received {
+                outcome: Ok(Some(_)),
+                ..
+            })
+        ));
+    }
 }

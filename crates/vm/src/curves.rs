@@ -15,7 +15,8 @@ pub struct Drawn {
     pub name: String,
     /// What it shows.
     pub title: String,
-    /// How far the server on signals is from the paper's points, in words; empty where the paper states none.
+    /// How far the server on signals is from the paper's points, or from where on one subject costs less than another, in words;
+    /// empty where neither is asked.
     pub distance: String,
     /// For desktops and paper, as SVG.
     pub wide: String,
@@ -40,7 +41,7 @@ pub(crate) fn lines(table: &CostTable, figure: &Figure, scaling: Scaling) -> Vec
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for cell in &table.cells {
         let has_level = figure.level.is_empty() || cell.load.split(' ').any(|level| level == figure.level);
-        let (Some(x), Some(point), true) = (cell.level(figure.along), &cell.curve, has_level) else {
+        let (Some(x), Some(y), true) = (cell.level(figure.along), (figure.measure.read)(cell), has_level) else {
             continue;
         };
         let place = lines.iter().position(|(name, _)| *name == cell.subject);
@@ -53,7 +54,6 @@ pub(crate) fn lines(table: &CostTable, figure: &Figure, scaling: Scaling) -> Vec
         } else {
             Kind::Share
         };
-        let y = (figure.measure.read)(cell, point);
         lines[place]
             .1
             .push((scaling.scale(across, x), scaling.scale(figure.measure.kind, y)));
@@ -81,16 +81,18 @@ fn draw(table: &CostTable, figure: &Figure, scaling: Scaling) -> Result<Drawn, C
         let own = lines.iter().find(|(name, _)| name == OF_THE_PAPER);
         distance = own.and_then(|(_, own)| words(own, paper, scaling)).unwrap_or_default();
     }
+    if let Some((first, second)) = figure.break_even {
+        distance = break_even(&lines, first, second).unwrap_or_default();
+    }
     let chart = Chart {
-        title: format!(
-            "{}: {}{}",
-            figure.name.replacen("figure-", "Figure ", 1),
-            figure.measure.title,
-            scaling.words()
-        ),
+        title: match figure.name.strip_prefix("figure-") {
+            Some(number) => format!("Figure {number}: {}{}", figure.measure.title, scaling.words()),
+            None => figure.measure.title.to_owned(),
+        },
         x: X::levels(
             match figure.along {
                 "rate" => "requests per second",
+                "batch" => "requests that arrive together",
                 key => key,
             },
             thousands,
@@ -128,6 +130,44 @@ fn words(line: &[(f64, f64)], paper: &Published, scaling: Scaling) -> Option<Str
         "Against the paper's points (rates × {}): rt-signal is at {first:.2} times the first{points}.",
         paper.factor(scaling)
     ))
+}
+
+/// From where on the first subject costs less than the second, at the places where both were measured; `None` if one was not.
+fn break_even(lines: &[(String, Vec<(f64, f64)>)], first: &str, second: &str) -> Option<String> {
+    let line = |name| lines.iter().find(|(own, _)| own == name).map(|(_, line)| line);
+    let (one, other) = (line(first)?, line(second)?);
+    let pairs = one
+        .iter()
+        .filter_map(|&(x, y)| Some((x, y, other.iter().find(|(own, _)| *own == x)?.1)));
+    let pairs: Vec<(f64, f64, f64)> = pairs.collect();
+    let (start, end) = (pairs.first()?, pairs.last()?);
+    let percent = |(_, y, other): &(f64, f64, f64)| format!("{:+.1}%", 100.0 * (y / other - 1.0));
+    let ends = format!(
+        "{} at {}, {} at {}",
+        percent(start),
+        thousands(start.0),
+        percent(end),
+        thousands(end.0)
+    );
+    let is_less = |(_, y, other): &(f64, f64, f64)| y < other;
+    let changes: Vec<f64> = pairs
+        .windows(2)
+        .filter(|pair| is_less(&pair[0]) != is_less(&pair[1]))
+        .map(|pair| pair[1].0)
+        .collect();
+    Some(match changes.as_slice() {
+        [] if is_less(start) => format!("{first} costs less than {second} at every level: {ends}."),
+        [] => format!("{first} costs less than {second} at no level: {ends}."),
+        [from] if is_less(end) => format!("{first} costs less than {second} from {} on: {ends}.", thousands(*from)),
+        [from] => format!("{first} costs more than {second} from {} on: {ends}.", thousands(*from)),
+        several => {
+            let places: Vec<String> = several.iter().map(|&place| thousands(place)).collect();
+            format!(
+                "The costs of {first} and {second} cross at {}: {ends}.",
+                places.join(", ")
+            )
+        }
+    })
 }
 
 /// The value of a line at a place, between its points in proportion.
@@ -240,6 +280,37 @@ mod tests {
             "Figure 6a: Reply rate, scaled to 200 million instructions a second"
         );
         assert!(drawn[0].wide.contains("rates × 1"), "{}", drawn[0].wide);
+    }
+
+    #[test]
+    fn the_level_from_which_one_subject_costs_less_is_named() {
+        let line = |name: &str, costs: [f64; 3]| {
+            let levels = [1.0, 8.0, 64.0];
+            (name.to_owned(), levels.into_iter().zip(costs).collect())
+        };
+        let words = |costs| break_even(&[line("a", costs), line("b", [10.0, 10.0, 10.0])], "a", "b");
+        let said = |costs| words(costs).expect("both are there");
+        assert_eq!(
+            said([12.0, 9.0, 8.0]),
+            "a costs less than b from 8 on: +20.0% at 1, -20.0% at 64."
+        );
+        assert_eq!(
+            said([9.0, 9.0, 12.0]),
+            "a costs more than b from 64 on: -10.0% at 1, +20.0% at 64."
+        );
+        assert_eq!(
+            said([12.0, 11.0, 11.0]),
+            "a costs less than b at no level: +20.0% at 1, +10.0% at 64."
+        );
+        assert_eq!(
+            said([9.0, 9.0, 9.0]),
+            "a costs less than b at every level: -10.0% at 1, -10.0% at 64."
+        );
+        assert_eq!(
+            said([9.0, 11.0, 9.0]),
+            "The costs of a and b cross at 8, 64: -10.0% at 1, -10.0% at 64."
+        );
+        assert_eq!(break_even(&[line("a", [1.0; 3])], "a", "b"), None);
     }
 
     #[test]

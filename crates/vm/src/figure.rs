@@ -1,7 +1,8 @@
-//! The figures of the paper that studies in the guest draw: what is drawn over what, and the points that the paper's text states.
+//! The figures that studies in the guest draw: what is drawn over what, the points that the paper's text states, and which two
+//! subjects are compared.
 
 use c10k_chart::Scale;
-use c10k_record::{CostCell, CurvePoint};
+use c10k_record::CostCell;
 
 /// A figure.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub struct Figure {
     /// A level that its cells have, such as `rate=1000`; empty for all cells.
     pub(crate) level: &'static str,
     pub(crate) paper: Option<Published>,
+    /// Two subjects, if the question is from where on the first costs less than the second.
+    pub(crate) break_even: Option<(&'static str, &'static str)>,
 }
 
 /// What is drawn of a cell.
@@ -24,7 +27,8 @@ pub(crate) struct Measure {
     pub(crate) scale: Scale,
     /// How its values change with the speed of the processor.
     pub(crate) kind: Kind,
-    pub(crate) read: fn(&CostCell, &CurvePoint) -> f64,
+    /// `None` for a cell that has no such value.
+    pub(crate) read: fn(&CostCell) -> Option<f64>,
 }
 
 /// What a value is, for a processor of another speed.
@@ -102,7 +106,7 @@ pub(crate) static THROUGHPUT: Measure = Measure {
     y: "replies per second",
     scale: Scale::Linear,
     kind: Kind::Rate,
-    read: |_, point| point.replies_per_s,
+    read: |cell| Some(cell.curve.as_ref()?.replies_per_s),
 };
 
 pub(crate) static CPU: Measure = Measure {
@@ -110,7 +114,7 @@ pub(crate) static CPU: Measure = Measure {
     y: "CPU used by the server, %",
     scale: Scale::Linear,
     kind: Kind::Share,
-    read: |cell, _| 100.0 * cell.cpu_share().unwrap_or_default(),
+    read: |cell| Some(100.0 * cell.cpu_share()?),
 };
 
 pub(crate) static RESPONSE: Measure = Measure {
@@ -118,7 +122,15 @@ pub(crate) static RESPONSE: Measure = Measure {
     y: "response time, mean, ms",
     scale: Scale::Log,
     kind: Kind::Time,
-    read: |_, point| point.response_ns_mean / 1e6,
+    read: |cell| Some(cell.curve.as_ref()?.response_ns_mean / 1e6),
+};
+
+pub(crate) static INSTRUCTIONS: Measure = Measure {
+    title: "Instructions for each of several requests that arrive together",
+    y: "instructions per request",
+    scale: Scale::Log,
+    kind: Kind::Share,
+    read: |cell| Some(cell.instructions as f64 / cell.work as f64),
 };
 
 /// The rates of figures 3 to 5, here, are twice the paper's.
@@ -140,6 +152,7 @@ impl Figure {
             measure,
             level,
             paper: None,
+            break_even: None,
         }
     }
 
@@ -165,6 +178,12 @@ impl Figure {
     /// Section 4.2: signals saturate at about 3,200 requests a second.
     pub(crate) const fn with_full_cpu(self) -> Self {
         self.with(HEAVY, &[(3200.0, 100.0)], Rates::Across)
+    }
+
+    /// From where on does `first` cost less than `second`?
+    pub(crate) const fn with_break_even(mut self, first: &'static str, second: &'static str) -> Self {
+        self.break_even = Some((first, second));
+        self
     }
 
     const fn with(mut self, scale: f64, points: &'static [(f64, f64)], rates: Rates) -> Self {

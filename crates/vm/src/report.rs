@@ -149,7 +149,8 @@ struct PointRow<'t> {
 impl<'t> PointRow<'t> {
     fn of(cell: &'t CostCell) -> Option<Self> {
         let point = cell.curve.as_ref()?;
-        let measured = [&THROUGHPUT, &CPU, &RESPONSE].map(|measure| significant((measure.read)(cell, point)));
+        let measured =
+            [&THROUGHPUT, &CPU, &RESPONSE].map(|measure| significant((measure.read)(cell).unwrap_or_default()));
         let counts = [point.waits, cell.events, cell.signals, cell.overflows];
         let counts = counts.map(|count| thousands(count as f64));
         Some(Self {

@@ -4,7 +4,7 @@ use c10k_event::Mechanism;
 use c10k_record::{GuestStudyRow, ModelRow};
 use c10k_units::Filter;
 
-use crate::figure::{CPU, Figure, RESPONSE, THROUGHPUT};
+use crate::figure::{CPU, Figure, INSTRUCTIONS, RESPONSE, THROUGHPUT};
 use crate::plan::Step;
 use crate::workload::curve::{self, Curve};
 use crate::workload::{self, BARE, Subject};
@@ -18,7 +18,7 @@ pub struct Study {
     pub question: &'static str,
     /// What one unit of work is.
     pub unit: &'static str,
-    /// The figures of the paper that it draws.
+    /// The figures that it draws.
     pub figures: &'static [Figure],
     /// About how long it takes on the host, seconds. An emulated processor is slow.
     pub seconds: u64,
@@ -42,6 +42,8 @@ enum Subjects {
     LoadCurves(&'static Curve),
     /// The ways to use the `/dev/poll` of the module.
     DevPoll,
+    /// epoll and the ways to use io_uring.
+    Rings,
     /// The competitors of the dispatch benchmark.
     Competitors,
 }
@@ -91,6 +93,15 @@ pub static STUDIES: &[Study] = &[
             model: "event-loop",
             mechanism: "epoll-edge",
         },
+    },
+    Study {
+        name: "vm/ready-batch",
+        question: "What does a request cost if several arrive together: with epoll, with completions, and with each option of a ring?",
+        unit: "one request for 92 bytes, answered; without the client's share",
+        figures: &[Figure::over("batch", "ready-batch", &INSTRUCTIONS, "")
+            .with_break_even("io-uring", "event-loop/epoll-edge")],
+        seconds: 90,
+        subjects: Subjects::Rings,
     },
     Study {
         name: "vm/idle-connections",
@@ -212,6 +223,7 @@ impl Study {
             } => (workload, servers(models, model, mechanism)),
             Subjects::LoadCurves(curve) => (curve.name, curve.subjects()),
             Subjects::DevPoll => ("dev-poll", workload::dev_poll::subjects()),
+            Subjects::Rings => ("batch", workload::batch::subjects()),
             Subjects::Competitors => return Vec::new(),
         };
         let loads = workload::loads(workload);

@@ -40,6 +40,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("threads-events/fan-out"),
     built_in!("today/trigger"),
     built_in!("today/io-uring"),
+    built_in!("today/io-uring-ladder"),
     built_in!("today/accept-sharing"),
     built_in!("today/slow-request"),
     built_in!("today/saturation"),

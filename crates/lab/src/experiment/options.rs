@@ -62,6 +62,7 @@ static OPTIONS: &[OptionRow] = &[
     row("accept", Side::Server, Kind::Word, "accept policy"),
     row("accept-sharing", Side::Server, Kind::Word, "accept sharing"),
     row("submission", Side::Server, Kind::Word, "submission"),
+    row("ring", Side::Server, Kind::Word, "ring options"),
     above_zero("workers", Side::Server, Kind::Count, "workers"),
     row("work", Side::Server, Kind::Duration, "work per request"),
     row("signal-queue", Side::Server, Kind::Count, "signal queue [signals]"),

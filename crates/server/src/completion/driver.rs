@@ -11,18 +11,22 @@ use std::sync::Arc;
 
 use c10k_event::{Key, Slab};
 use c10k_http::{Ending, Step};
-use c10k_sys::stream_ring::{self, Completion, Received, Shape, StreamRing};
+use c10k_sys::stream_ring::{
+    self, Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Shape, StreamRing,
+    TaskWork,
+};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use super::acceptor::{LISTENER, RingAcceptor};
 use super::connection::{Flight, Next, RingConnection};
+use super::kernel_thread::KernelThread;
 use crate::accept::{Accepted, Shortage};
 use crate::context::{ServerContext, WorkerContext};
 use crate::core::{Expired, evict};
 use crate::spin::spin;
 use crate::timeout::{Deadline, Deadlined, Wheel};
-use crate::{ServeError, Stop, Submission};
+use crate::{RingOptions, ServeError, Stop, Submission};
 
 /// The number of the poll of the stop request.
 const STOP: u32 = 1;
@@ -40,38 +44,46 @@ const READ_BYTES: usize = 64 * 1024;
 /// How long the kernel's thread polls for requests before it sleeps.
 const SQPOLL_IDLE_MS: u32 = 2;
 
-/// The size of a worker's ring.
-pub(crate) fn shape(submission: Submission) -> Shape {
-    Shape {
+/// What a worker's ring is made of.
+pub(crate) fn shape(submission: Submission, options: &RingOptions) -> Shape {
+    let mut shape = Shape {
         submissions: 512,
         completions: 4096,
         buffers: 512,
         buffer_size: 4096,
         submission: match submission {
             Submission::Enter => stream_ring::Submission::Enter,
-            Submission::Sqpoll => stream_ring::Submission::KernelThread {
+            Submission::Sqpoll | Submission::SqpollShared => stream_ring::Submission::KernelThread {
                 idle_ms: SQPOLL_IDLE_MS,
             },
         },
-    }
+        task_work: TaskWork::default(),
+        descriptor: RingDescriptor::default(),
+        placement: Placement::default(),
+        send_memory: SendMemory::default(),
+        min_wait: MinWait::default(),
+    };
+    options.apply(&mut shape);
+    shape
 }
 
 /// Runs a ring until `stop` is requested and every request is answered, or the drain deadline has passed.
 pub(crate) fn run(
     server: &Arc<ServerContext>,
     listener: OwnedFd,
+    thread: &KernelThread,
     worker: usize,
     max_connections: usize,
     stop: &Stop,
 ) -> Result<(), ServeError> {
     // The ring has its own buffers for input.
     let worker = WorkerContext::new(Arc::clone(server), worker, max_connections, 0);
-    let mut driver = RingLoop::open(worker, listener)?;
+    let mut driver = RingLoop::open(worker, listener, thread)?;
     driver.ring.await_input(stop.event()?.as_raw_fd(), STOP);
     loop {
         driver.turn(stop)?;
         if driver.is_over() {
-            driver.worker.report();
+            driver.report();
             return Ok(());
         }
     }
@@ -90,6 +102,8 @@ struct RingLoop {
     sending: Vec<u32>,
     /// Output buffers for later.
     spare: Vec<Vec<u8>>,
+    /// The notifications that were reported.
+    notified: Notifications,
 }
 
 impl Deadlined<Key> for Slab<RingConnection> {
@@ -99,7 +113,7 @@ impl Deadlined<Key> for Slab<RingConnection> {
 }
 
 impl RingLoop {
-    fn open(worker: WorkerContext, listener: OwnedFd) -> Result<RingLoop, ServeError> {
+    fn open(worker: WorkerContext, listener: OwnedFd, thread: &KernelThread) -> Result<RingLoop, ServeError> {
         let failed = |call| {
             move |errno: Errno| ServeError::System {
                 call,
@@ -107,7 +121,8 @@ impl RingLoop {
             }
         };
         let config = &worker.server.config;
-        let ring = StreamRing::open(shape(config.submission)).map_err(failed("io_uring_setup"))?;
+        let shape = shape(config.submission, &config.ring);
+        let ring = thread.open(shape).map_err(failed("io_uring_setup"))?;
         Ok(RingLoop {
             ring,
             connections: Slab::new(),
@@ -117,6 +132,7 @@ impl RingLoop {
             idle: false,
             sending: Vec::new(),
             spare: Vec::new(),
+            notified: Notifications::default(),
         })
     }
 
@@ -134,7 +150,7 @@ impl RingLoop {
             self.drain();
         }
         if self.worker.core.report_is_due() {
-            self.worker.report();
+            self.report();
         }
         let sending = std::mem::take(&mut self.sending);
         let accepted = self.worker.core.stats.accepted;
@@ -161,6 +177,15 @@ impl RingLoop {
             self.finish_closing_listener();
         }
         Ok(())
+    }
+
+    fn report(&mut self) {
+        let notified = self.ring.notifications();
+        let stats = &mut self.worker.core.stats;
+        stats.notifications += notified.all - self.notified.all;
+        stats.copied_sends += notified.copied - self.notified.copied;
+        self.notified = notified;
+        self.worker.report();
     }
 
     fn is_over(&self) -> bool {
@@ -263,13 +288,7 @@ impl RingLoop {
             connection.receive_ended();
         }
         match outcome {
-            Ok(Some(received)) => {
-                let step = connection.take(self.ring.bytes(&received), &mut self.worker.core);
-                self.ring.give_back(received);
-                if let Some(step) = step {
-                    self.proceed(number, step);
-                }
-            }
+            Ok(Some(received)) => self.take_input(number, received),
             Ok(None) => {
                 connection.end_input();
                 if connection.is_done() || (connection.core.is_lingering() && !connection.is_closing()) {
@@ -281,6 +300,23 @@ impl RingLoop {
             Err(_) => self.close(number),
         }
         self.maintain(number);
+    }
+
+    /// Feeds received bytes to the machine. Those behind a request that was answered are held.
+    fn take_input(&mut self, number: u32, received: Received) {
+        for part in 0.. {
+            let Some(connection) = self.connections.at_mut(number) else {
+                break;
+            };
+            let Some(bytes) = self.ring.parts(&received).nth(part) else {
+                break;
+            };
+            let step = connection.take(bytes, &mut self.worker.core);
+            if let Some(step) = step {
+                self.proceed(number, step);
+            }
+        }
+        self.ring.give_back(received);
     }
 
     /// Takes a step and those that follow, until output is in flight or nothing is left to do.
@@ -380,28 +416,27 @@ impl RingLoop {
         }
     }
 
-    fn sent(&mut self, number: u32, outcome: Result<usize, Errno>, mut head: Vec<u8>, from: usize) {
+    fn sent(&mut self, number: u32, outcome: Result<Sent, Errno>, mut head: Vec<u8>, from: usize) {
         let Some(connection) = self.connections.at_mut(number) else {
             return;
         };
         connection.flight = Flight::None;
-        let taken = match outcome {
+        let sent = match outcome {
             _ if connection.is_closing() => {
                 self.recycle(head);
                 return self.release(number);
             }
-            Ok(taken) => taken,
-            Err(Errno::INTR | Errno::AGAIN) => 0,
+            Ok(sent) => sent,
+            Err(Errno::INTR | Errno::AGAIN) => Sent { head: 0, tail: 0 },
             Err(_) => {
                 self.recycle(head);
                 return self.close(number);
             }
         };
-        let of_head = taken.min(head.len() - from);
-        connection.core.sent(taken);
-        connection.core.machine.tail_sent(taken - of_head);
-        if from + of_head < head.len() {
-            return self.send(number, head, from + of_head);
+        connection.core.sent(sent.head + sent.tail);
+        connection.core.machine.tail_sent(sent.tail);
+        if from < head.len() {
+            return self.send(number, head, from);
         }
         if connection.core.machine.owes() {
             head.clear();

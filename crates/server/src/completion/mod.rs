@@ -3,5 +3,7 @@
 mod acceptor;
 mod connection;
 mod driver;
+mod kernel_thread;
 
 pub(crate) use driver::{run, shape};
+pub(crate) use kernel_thread::KernelThread;

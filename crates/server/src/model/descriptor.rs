@@ -87,6 +87,8 @@ pub enum ModelOption {
     AcceptSharing,
     /// [`Config::submission`].
     Submission,
+    /// [`Config::ring`].
+    Ring,
 }
 
 /// Whether the listeners of several workers share the port.

@@ -16,4 +16,5 @@ mod thread_pool;
 mod workers;
 
 pub use descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, Workers};
+pub use io_uring::probe_ring_option;
 pub use table::{MODELS, Model};

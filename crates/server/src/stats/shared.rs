@@ -204,6 +204,8 @@ impl SharedStats {
             summary.waits += stats.waits;
             summary.events += stats.events;
             summary.overflows += stats.overflows;
+            summary.send_notifications += stats.notifications;
+            summary.sends_copied_after_all += stats.copied_sends;
             for (name, count) in stats.calls.by_name() {
                 *summary.syscalls.entry(name.to_owned()).or_default() += count;
             }

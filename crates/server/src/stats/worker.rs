@@ -58,6 +58,10 @@ worker_stats! {
     events,
     /// Overflows of a completion queue.
     overflows,
+    /// Notifications that the network has finished with the memory of a reply.
+    notifications,
+    /// Those of replies that the kernel has copied after all.
+    copied_sends,
     ;
     calls: accept4, clone, close, fork, fstat, io_uring_enter, openat2, poll, recvfrom, sendfile, sendto,
     sendmsg, setsockopt, shutdown,

@@ -101,6 +101,19 @@ impl Subject {
                 ModelOption::Submission => {
                     vary("submission", Submission::ALL.iter().map(|(name, _)| *name).collect());
                 }
+                // Those that are not the default, each alone.
+                ModelOption::Ring => vary(
+                    "ring",
+                    vec![
+                        "default-taskrun",
+                        "coop-taskrun",
+                        "registered-ring",
+                        "recv-bundle",
+                        "incremental-buffers",
+                        "send-zc",
+                        "min-wait=200us",
+                    ],
+                ),
             }
         }
         subjects
@@ -118,7 +131,7 @@ impl Subject {
         if let Some(mechanism) = self.mechanism {
             name = format!("{name}::{}", mechanism.name());
         }
-        let distinguishing = |(option, _): &&(&str, &str)| matches!(*option, "accept-sharing" | "submission");
+        let distinguishing = |(option, _): &&(&str, &str)| matches!(*option, "accept-sharing" | "submission" | "ring");
         match self.options.iter().find(distinguishing) {
             Some((_, value)) => format!("{name}::{value}"),
             None => name,
@@ -414,6 +427,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;
         }
+        "ring" => config.ring = value.parse().expect("known options"),
         "root" => config.root = Some(Root::open(value.as_ref()).expect("a directory")),
         "lab" => {
             config.resources = if value == "on" {

@@ -8,7 +8,7 @@ use c10k_record::ServeSummary;
 use super::error::WorkloadError;
 
 /// The request: for a document as small as the paper's smallest.
-const REQUEST: &[u8] = b"GET /bytes/92 HTTP/1.1\r\nHost: c10k\r\n\r\n";
+pub(super) const REQUEST: &[u8] = b"GET /bytes/92 HTTP/1.1\r\nHost: c10k\r\n\r\n";
 
 /// What happens to a connection after its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! Outside the guest the same figure is time, not a number of instructions.
 
 mod bare;
+pub(crate) mod batch;
 mod burst;
 mod client;
 pub(crate) mod curve;
@@ -85,6 +86,11 @@ const WORKLOADS: &[Workload] = &[
         name: curve::TABLE_1.name,
         loads: || curve::TABLE_1.loads(),
         run: |task| curve::run(task, &curve::TABLE_1),
+    },
+    Workload {
+        name: "batch",
+        loads: batch::loads,
+        run: batch::run,
     },
     Workload {
         name: "request",

@@ -5,18 +5,17 @@
 //! delivery of the request and the wake-up of the receiver (which the kernel does while the *client* runs), the start and
 //! the end of processes. The client's share is subtracted: half of an exchange of the same bytes with a bare server.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use c10k_record::CostCell;
 use c10k_sys::scheduling::{Class, enter};
-use c10k_units::duration;
 
 use super::bare::Bare;
 use super::client::{Client, Connection, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
-use super::windows::{WINDOWS, median};
+use super::windows::stable_median;
 
 /// The subject that is not a server of this project: no server can cost less.
 pub(crate) const BARE: &str = "bare";
@@ -112,31 +111,8 @@ fn exchange(reply: &[u8], name: &str, connection: Connection) -> Result<CostCell
     Ok(cell)
 }
 
-/// The window of median cost, measured once consecutive windows cost the same: a server may still be starting workers for
-/// its idle connections when it answers the first requests.
 fn measure(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
-    /// How many consecutive windows must agree, and within which part of their cost; and how many windows that may take.
-    const AGREE: (usize, u64) = (4, 50);
-    const MOST: usize = 2_000;
-    let mut last = Vec::new();
-    let is_stable = |last: &[u64]| {
-        let recent = &last[last.len().saturating_sub(AGREE.0)..];
-        let (min, max) = (recent.iter().min(), recent.iter().max());
-        recent.len() == AGREE.0 && min.zip(max).is_some_and(|(min, max)| max - min <= min / AGREE.1)
-    };
-    while !is_stable(&last) {
-        if last.len() == MOST {
-            return Err(WorkloadError::Inexact {
-                load: load.to_owned(),
-                why: format!("the cost of {MOST} windows of {REQUESTS} requests did not become stable"),
-            });
-        }
-        last.push(window(client, load, connection)?.instructions);
-    }
-    let busy = Busy::start()?;
-    let windows: Result<Vec<_>, _> = (0..WINDOWS).map(|_| window(client, load, connection)).collect();
-    busy.check(load)?;
-    Ok(median(windows?))
+    stable_median(load, &mut || window(client, load, connection))
 }
 
 fn window(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
@@ -157,48 +133,4 @@ fn window(client: &mut Client, load: &str, connection: Connection) -> Result<Cos
         scan: None,
         curve: None,
     })
-}
-
-/// Checks that the processor is never idle while windows are measured. The guest's clock jumps over idle time, so idle time
-/// would be counted as instructions.
-struct Busy {
-    started: Instant,
-    ran: Duration,
-}
-
-impl Busy {
-    fn start() -> Result<Self, WorkloadError> {
-        Ok(Self {
-            started: Instant::now(),
-            ran: ran()?,
-        })
-    }
-
-    fn check(&self, load: &str) -> Result<(), WorkloadError> {
-        let took = self.started.elapsed();
-        let ran = ran()?.saturating_sub(self.ran);
-        // The kernel adds a process's time when it switches to another, so the two may differ by a few switches.
-        if took.saturating_sub(ran) > took / 50 {
-            return Err(WorkloadError::Inexact {
-                load: load.to_owned(),
-                why: format!(
-                    "the processor ran for {} of {} and was idle for the rest",
-                    duration::exact(ran),
-                    duration::exact(took)
-                ),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// The time that processes have run on the first processor: the seventh number of its line in `/proc/schedstat`
-/// (the kernel's `Documentation/scheduler/sched-stats.rst`).
-fn ran() -> Result<Duration, WorkloadError> {
-    let failed = |error| WorkloadError::Io("read /proc/schedstat", error);
-    let text = std::fs::read_to_string("/proc/schedstat").map_err(failed)?;
-    let line = text.lines().find(|line| line.starts_with("cpu0 "));
-    let figure = line.and_then(|line| line.split_whitespace().nth(7)?.parse().ok());
-    let figure = figure.ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))?;
-    Ok(Duration::from_nanos(figure))
 }

@@ -37,6 +37,7 @@ impl ServerProcess {
     /// open at once. `options` are further ones of `c10k serve`.
     pub(super) fn start(subject: &Subject, connections: usize, options: &[&str]) -> Result<Start, WorkloadError> {
         let name = subject.name.as_str();
+        let (name, ring) = name.split_once('+').unwrap_or((name, ""));
         let (model, mechanism) = name.split_once('/').unwrap_or((name, ""));
         let failed = |error| WorkloadError::Io("start the server", error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -52,6 +53,9 @@ impl ServerProcess {
         command.args(["--model", model]).args(options);
         if !mechanism.is_empty() {
             command.args(["--mechanism", mechanism]);
+        }
+        if !ring.is_empty() {
+            command.args(["--ring", ring]);
         }
         if subject.one_connection_per_worker && connections > 0 {
             command.args(["--workers", &(connections + SPARE_WORKERS).to_string()]);

@@ -11,7 +11,8 @@ use super::error::WorkloadError;
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// Its name: a mechanism, or `MODEL/MECHANISM`, or `MODEL` if that model takes no mechanism.
+    /// Its name: a mechanism, or `MODEL/MECHANISM`, or `MODEL` if that model takes no mechanism, or `MODEL+OPTION` with an option
+    /// of its rings.
     pub name: String,
     /// Whether a worker of the server serves one connection at a time, so that an idle connection occupies it.
     pub one_connection_per_worker: bool,
