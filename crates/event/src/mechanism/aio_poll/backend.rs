@@ -61,20 +61,20 @@ impl AioPoll {
         })
     }
 
-    /// Replaces the context by one with twice the room. What has completed is kept. The requests that end with the former
-    /// context are submitted again: a condition that they would have reported is found then, if it still holds.
+    /// Replaces the context by one with room for so many requests. What has completed is kept. The requests that end with the
+    /// former context are submitted again: a condition that they would have reported is found then, if it still holds.
     #[cold]
-    fn grow(&mut self, counters: &mut Counters) -> Result<(), Refused> {
-        let capacity = u32::try_from(2 * self.context.capacity()).unwrap_or(u32::MAX);
+    fn replace_context(&mut self, capacity: usize, counters: &mut Counters) -> Result<(), Refused> {
         counters.count(Call::IoSetup);
-        let larger = PollContext::open(capacity).map_err(Refused::by(Call::IoSetup))?;
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+        let next = PollContext::open(capacity).map_err(Refused::by(Call::IoSetup))?;
         while let Some(completion) = self.context.pop() {
             self.note_end(completion);
             self.backlog.push_back(completion);
         }
         counters.count(Call::IoDestroy);
         self.context.destroy().map_err(Refused::by(Call::IoDestroy))?;
-        self.context = larger;
+        self.context = next;
         for request in self.requests.iter_mut() {
             if matches!(request.state, State::Submitted(_)) {
                 request.state = State::Queued;
@@ -82,6 +82,10 @@ impl AioPoll {
             }
         }
         Ok(())
+    }
+
+    fn grow(&mut self, counters: &mut Counters) -> Result<(), Refused> {
+        self.replace_context(2 * self.context.capacity(), counters)
     }
 
     /// Queues a source's request for the next wait.
@@ -131,10 +135,7 @@ impl AioPoll {
                 }
                 Err(errno) => {
                     self.take_back();
-                    return Err(Refused {
-                        call: Call::IoSubmit,
-                        errno,
-                    });
+                    return Err(Refused::by(Call::IoSubmit)(errno));
                 }
             }
         }
@@ -175,11 +176,12 @@ impl AioPoll {
                     return Ok(());
                 }
             }
+            // A sandbox refuses the call. Every request ends with its context.
             Err(errno) => {
-                return Err(Refused {
-                    call: Call::IoCancel,
-                    errno,
-                });
+                self.replace_context(self.context.capacity(), counters)
+                    .map_err(|_| Refused::by(Call::IoCancel)(errno))?;
+                self.backlog.retain(|completion| completion.data != data);
+                return Ok(());
             }
         }
         loop {
@@ -191,12 +193,7 @@ impl AioPoll {
                     }
                 }
                 Ok(None) | Err(Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(Refused {
-                        call: Call::IoGetevents,
-                        errno,
-                    });
-                }
+                Err(errno) => return Err(Refused::by(Call::IoGetevents)(errno)),
             }
         }
     }
@@ -239,12 +236,11 @@ impl AioPoll {
             counters.stale_events += 1;
             return;
         };
-        // The request could not be started: the program closed the descriptor of a source in the set.
-        let Ok(found) = completion.result else {
-            events.push(key, POLLERR);
-            return;
+        let mut bits = match completion.result {
+            Ok(found) => found & (request.bits | ALWAYS),
+            // The request could not be started: the program closed the descriptor of a source in the set.
+            Err(_) => POLLERR,
         };
-        let mut bits = found & (request.bits | ALWAYS);
         if bits & POLLPRI != 0 {
             bits = without_false_priority(request.fd, bits, counters);
         }
@@ -283,20 +279,14 @@ impl AioPoll {
                     mechanism: self.mechanism,
                     what: Unsupported::FileWithSeveralQueues,
                 }),
-                Err(errno) => Err(declined(Refused {
-                    call: Call::IoSubmit,
-                    errno,
-                })),
+                Err(errno) => Err(declined(Refused::by(Call::IoSubmit)(errno))),
                 Ok(_) => Ok(()),
             };
         }
         match ticket {
             Some(ticket) => self.cancel_submitted(CHECK, ticket, counters).map_err(declined),
             // The context had no room, which `add` made.
-            None => Err(declined(Refused {
-                call: Call::IoSubmit,
-                errno: Errno::AGAIN,
-            })),
+            None => Err(declined(Refused::by(Call::IoSubmit)(Errno::AGAIN))),
         }
     }
 }
@@ -363,15 +353,12 @@ impl Backend for AioPoll {
         if !events.is_empty() || timeout == Some(Duration::ZERO) {
             return Ok(());
         }
+        let failed = Refused::by(Call::IoGetevents);
         // A completion was no event, and its request must be submitted again.
         if !self.queue.is_empty() {
-            return Err(Refused {
-                call: Call::IoGetevents,
-                errno: Errno::INTR,
-            });
+            return Err(failed(Errno::INTR));
         }
         counters.count(Call::IoGetevents);
-        let failed = Refused::by(Call::IoGetevents);
         let Some(completion) = self.context.wait(timeout).map_err(failed)? else {
             return Ok(());
         };
