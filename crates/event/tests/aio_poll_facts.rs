@@ -13,7 +13,7 @@ use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, tcp_pair, write};
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::unavailable;
 
@@ -84,6 +84,24 @@ impl Rig {
         }
     }
 
+    /// Waits for at least one byte, or for the timeout, and reads the sources that are reported. Returns the number of bytes.
+    fn read_what_is_reported(&mut self, timeout: Duration) -> usize {
+        let until = Instant::now() + timeout;
+        loop {
+            let mut bytes = 0;
+            for (key, _) in self.batch(until.saturating_duration_since(Instant::now())) {
+                // What was read after an earlier event may be reported once more.
+                bytes += rustix::io::read(&self.set[key], &mut [0; 64]).unwrap_or(0);
+                if self.trigger == Trigger::Oneshot {
+                    self.set.rearm(key).expect("it is watched");
+                }
+            }
+            if bytes > 0 || Instant::now() >= until {
+                return bytes;
+            }
+        }
+    }
+
     fn calls(&self, name: &str) -> u64 {
         self.set.counters().syscall(name)
     }
@@ -109,6 +127,42 @@ fn a_set_that_outgrows_its_context_loses_no_event() {
         first.values().chain(second.values()).for_each(|peer| write(peer, b"x"));
         rig.expect_a_byte_each(first.keys().chain(second.keys()));
         assert_eq!((rig.calls("io_setup"), rig.set.counters().stale_events), (3, 0));
+    }
+}
+
+/// Wake-ups on other CPUs complete requests while this thread submits, cancels and replaces the context.
+#[test]
+fn no_byte_of_concurrent_writers_is_lost_while_the_set_grows() {
+    const WRITERS: usize = 4;
+    const SOURCES: usize = 3 * FIRST_CAPACITY;
+    for trigger in [Trigger::Level, Trigger::Oneshot] {
+        let Some(mut rig) = rig(trigger) else { return };
+        let (mut keys, mut writers, mut got) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..WRITERS {
+            let (peers, sources): (Vec<_>, Vec<_>) = (0..SOURCES / WRITERS).map(|_| stream_pair()).unzip();
+            writers.push(std::thread::spawn(move || {
+                for _ in 0..10 {
+                    peers.iter().for_each(|peer| write(peer, b"x"));
+                }
+                peers
+            }));
+            for source in sources {
+                keys.push(rig.declare(source));
+                got += rig.read_what_is_reported(Duration::ZERO);
+                let key = keys.swap_remove(keys.len() / 2);
+                let source = rig.set.withdraw(key).expect("the key is current");
+                keys.push(rig.declare(source));
+            }
+        }
+        while got < 10 * SOURCES {
+            let bytes = rig.read_what_is_reported(HANG_TIMEOUT);
+            assert!(bytes > 0, "{trigger}: {got} bytes arrived");
+            got += bytes;
+        }
+        assert_eq!((rig.calls("io_setup"), rig.set.counters().stale_events), (2, 0));
+        for writer in writers {
+            drop(writer.join().expect("the writer returns"));
+        }
     }
 }
 
