@@ -29,6 +29,11 @@ calls! {
     Fstat = "fstat",
     Getpeername = "getpeername",
     Getsockopt = "getsockopt",
+    IoCancel = "io_cancel",
+    IoDestroy = "io_destroy",
+    IoGetevents = "io_getevents",
+    IoSetup = "io_setup",
+    IoSubmit = "io_submit",
     Ioctl = "ioctl",
     #[cfg(feature = "io-uring")]
     IoUringEnter = "io_uring_enter",

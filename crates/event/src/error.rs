@@ -80,7 +80,7 @@ pub enum OpenError {
         option: &'static str,
     },
     /// The kernel refused a call for lack of a resource.
-    #[error("opening a set on {mechanism}: {call} failed ({errno}): {}", remedy(*.errno))]
+    #[error("opening a set on {mechanism}: {call} failed ({errno}): {}", remedy(.call, *.errno))]
     System {
         /// The mechanism's name.
         mechanism: &'static str,
@@ -130,6 +130,12 @@ pub enum Unsupported {
     /// vsock or of a family that is not in the table of the crate's documentation.
     #[error("the kernel signals only some changes of such a file: use another mechanism for it")]
     FileWithIncompleteSignals,
+    /// A file that several wait queues wake: a terminal, a FIFO that is open for reading and writing, some other devices. The
+    /// kernel accepts poll requests of AIO for files with one.
+    #[error(
+        "the file has several wait queues (a terminal, a FIFO opened for reading and writing): use another mechanism for it"
+    )]
+    FileWithSeveralQueues,
     /// The kernel would not signal that the file has room again: a local stream socket without room at its declaration, or
     /// a local datagram socket that is connected to a named one.
     #[error(
@@ -176,7 +182,7 @@ pub enum DeclareError {
     #[error("{0}")]
     WrongContext(WrongContext),
     /// The kernel refused a call.
-    #[error("{call} refused the source ({errno}): {}", remedy(*.errno))]
+    #[error("{call} refused the source ({errno}): {}", remedy(.call, *.errno))]
     System {
         /// The system call.
         call: &'static str,
@@ -293,7 +299,7 @@ pub enum WaitError {
         left: usize,
     },
     /// The kernel refused the wait.
-    #[error("waiting for events: {call} failed ({errno}): {}", remedy(*.errno))]
+    #[error("waiting for events: {call} failed ({errno}): {}", remedy(.call, *.errno))]
     System {
         /// The system call.
         call: &'static str,
@@ -310,7 +316,7 @@ pub enum WakerError {
     #[error("opening a waker: {0}")]
     Open(DeclareError),
     /// The channel could not be written.
-    #[error("waking a set: write failed ({0}): {remedy}", remedy = remedy(*.0))]
+    #[error("waking a set: write failed ({0}): {remedy}", remedy = remedy("write", *.0))]
     Wake(Errno),
     /// The waker belongs to the parent process.
     #[error("waking a set: {0}")]
@@ -335,7 +341,7 @@ impl Unavailable {
         Self::Refused {
             call,
             errno,
-            remedy: remedy(errno).to_owned(),
+            remedy: remedy(call, errno).to_owned(),
         }
     }
 
@@ -498,8 +504,28 @@ fn kind(errno: Option<Errno>, otherwise: io::ErrorKind) -> io::ErrorKind {
     errno.map_or(otherwise, |errno| io::Error::from(errno).kind())
 }
 
-/// The usual remedy for an error of the kernel.
-fn remedy(errno: Errno) -> &'static str {
+/// The usual remedy for an error of a system call.
+fn remedy(call: &str, errno: Errno) -> &'static str {
+    match (call, errno) {
+        ("io_setup", Errno::AGAIN) => {
+            "all AIO contexts of the system together are for no more requests than fs.aio-max-nr: raise it (sysctl -w \
+             fs.aio-max-nr=1048576), or watch fewer sources"
+        }
+        ("io_setup", Errno::NOSYS) => {
+            "the kernel was built without CONFIG_AIO, or a seccomp profile hides the call: allow it there"
+        }
+        ("io_setup", Errno::OPNOTSUPP) => {
+            "the completion ring of this kernel has an unknown layout: choose another mechanism"
+        }
+        ("io_submit", Errno::INVAL) => {
+            "the kernel is older than Linux 4.19, which has the poll requests, or a seccomp profile forbids the call"
+        }
+        (_, errno) => general_remedy(errno),
+    }
+}
+
+/// The remedy for an error that has the same causes with all calls.
+fn general_remedy(errno: Errno) -> &'static str {
     match errno {
         Errno::MFILE => "the process has as many open files as RLIMIT_NOFILE allows: raise it with 'ulimit -n'",
         Errno::NFILE => "the system's table of open files is full: raise fs.file-max",

@@ -77,11 +77,13 @@
 //! changed.
 //!
 //! **Files.** Regular files, directories, block devices and devices without `poll` have no readiness to wait for. Every
-//! mechanism refuses them ([`Unsupported::FileWithoutReadiness`]), and refuses exactly the files that epoll refuses. A
+//! mechanism refuses them ([`Unsupported::FileWithoutReadiness`]), and refuses exactly the files that epoll refuses; `aio-poll`
+//! and the signal mechanisms refuse more ([`Unsupported::FileWithSeveralQueues`], [table](#what-signals-report)). A
 //! descriptor that was opened with `O_PATH` only names a file ([`Unsupported::PathOnly`]). An epoll descriptor can be declared
 //! like any file; the kernel allows five levels on the epoll mechanisms and `dev-poll` (`ELOOP`).
 //!
-//! **Time.** Timeouts have a resolution of one nanosecond. An interrupted wait is repeated with the rest of its timeout;
+//! **Time.** Timeouts have a resolution of one nanosecond. A wait reports what changed before it; on `aio-poll` a thread of the
+//! kernel reports some changes, such as a half-close, a moment later, which a zero timeout may miss. An interrupted wait is repeated with the rest of its timeout;
 //! the caller never sees `EINTR`.
 //!
 //! **Threads and processes.** A set may be moved to another thread. Mechanisms that the kernel ties to the opening thread

@@ -144,8 +144,8 @@ impl<S: AsFd> InterestSet<S> {
     /// [`Interest::NONE`] nothing is reported until the next modification.
     ///
     /// # Errors
-    /// [`DeclareError`]; the former declaration is unchanged. If the kernel fails between the two calls that `dev-poll` and
-    /// `io-uring-poll` need, the source is not watched until it is modified again.
+    /// [`DeclareError`]; the former declaration is unchanged. If the kernel fails between the two calls that `dev-poll`, `aio-poll`
+    /// and `io-uring-poll` need, the source is not watched until it is modified again.
     #[doc(alias = "reregister")]
     #[inline]
     pub fn modify(&mut self, key: Key, interest: Interest, trigger: Trigger) -> Result<(), DeclareError> {

@@ -6,6 +6,7 @@
 //!
 //! The feature `io-uring` adds the modules that drive io_uring.
 
+pub mod aio_ring;
 pub mod bind_no_port;
 pub mod cpu_clock;
 pub mod dev_poll;

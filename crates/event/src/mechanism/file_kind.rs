@@ -10,6 +10,14 @@ use rustix::{
 };
 use std::{os::fd::BorrowedFd, time::Duration};
 
+/// What a file with readiness is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Socket,
+    /// A pipe, a device or an anonymous file.
+    Other,
+}
+
 /// Refuses a file without readiness, with the same result on every mechanism. epoll's rule (`file_can_poll`) decides:
 /// `poll(2)` and `select(2)` report such files as ready at all times, io_uring completes at once, and signals never come.
 /// A socket costs one call.
@@ -17,25 +25,25 @@ pub(super) fn require_readiness(
     mechanism: &'static str,
     fd: BorrowedFd<'_>,
     counters: &mut Counters,
-) -> Result<(), DeclareError> {
+) -> Result<FileKind, DeclareError> {
     let refused = DeclareError::Unsupported {
         mechanism,
         what: Unsupported::FileWithoutReadiness,
     };
     counters.count(Call::Getsockopt);
     match sockopt::socket_type(fd) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(FileKind::Socket),
         Err(Errno::NOTSOCK) => {}
         Err(errno) => return Err(explain(mechanism, fd, "getsockopt", errno, counters)),
     }
     counters.count(Call::Fstat);
     let stat = rustix::fs::fstat(fd).map_err(|errno| DeclareError::System { call: "fstat", errno })?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => Ok(()),
+        FileType::Fifo => Ok(FileKind::Other),
         FileType::Directory | FileType::BlockDevice | FileType::Symlink => Err(refused),
         // Devices, anonymous files (eventfd, timerfd, another epoll set) and files that the kernel shows as regular
         // (/proc/self/mounts) may or may not have readiness.
-        _ => has_readiness(fd, counters)?.then_some(()).ok_or(refused),
+        _ => has_readiness(fd, counters)?.then_some(FileKind::Other).ok_or(refused),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table of mechanisms. A mechanism is one file and one row; [`Backend`](backend::Backend) is what it implements.
 
+mod aio_poll;
 mod backend;
 mod descriptor;
 mod dev_poll;
@@ -38,6 +39,7 @@ pub static MECHANISMS: &[&Descriptor] = &[
     &epoll::EPOLL_LEVEL,
     &epoll::EPOLL_EDGE,
     &epoll::EPOLL_ONESHOT,
+    &aio_poll::AIO_POLL,
     &io_uring::IO_URING_POLL,
     #[cfg(feature = "fake-rows")]
     &fake::FAKE_POLL,

@@ -21,12 +21,14 @@ use rustix::{
 use std::{
     collections::HashMap,
     os::fd::{AsFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use terminal::Arrivals;
 
 /// The maximum number of sources at a time.
 const SOURCES: usize = 12;
+/// How long a check waits for what must be reported. Only a failing script reaches this limit.
+const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 /// The number of bytes of a step.
 pub(crate) const STEP: usize = 3;
 
@@ -73,6 +75,9 @@ struct Run {
     compared: Readiness,
     /// Whether the mechanism reports what the kernel signals, and refuses what it does not.
     needs_signals: bool,
+    /// Whether the mechanism is AIO's. It refuses terminals, which have several wait queues, and a thread of the kernel
+    /// completes some of its requests: the set reports a change soon after the step.
+    completes_later: bool,
 }
 
 /// Runs a script on one mechanism with one trigger.
@@ -98,6 +103,7 @@ pub(crate) fn run(mechanism: Mechanism, trigger: Trigger, script: &[u8]) -> Resu
         fresh: None,
         compared,
         needs_signals: mechanism.signal_queue().is_some(),
+        completes_later: mechanism.waits().contains(&"io_getevents"),
     };
     for (index, step) in script.chunks_exact(STEP).enumerate() {
         let at = |problem| format!("{mechanism}, {trigger}, step {index} {step:?}: {problem}");
@@ -236,14 +242,18 @@ impl Run {
         }
     }
 
-    /// Whether the kernel does not signal all that such a source is declared for.
+    /// Whether the mechanism may refuse such a source with this error: the kernel does not signal all that it is declared for,
+    /// or does not watch it.
     fn may_refuse(&self, error: &DeclareError, kind: Kind, interest: Interest) -> bool {
         let what = match kind {
-            Kind::Terminal => Unsupported::FileWithIncompleteSignals,
-            Kind::Stream if interest.contains(Interest::WRITABLE) => Unsupported::RoomWithoutSignals,
-            Kind::Stream | Kind::Datagram | Kind::Pipe => return false,
+            Kind::Terminal if self.completes_later => Unsupported::FileWithSeveralQueues,
+            Kind::Terminal if self.needs_signals => Unsupported::FileWithIncompleteSignals,
+            Kind::Stream if self.needs_signals && interest.contains(Interest::WRITABLE) => {
+                Unsupported::RoomWithoutSignals
+            }
+            _ => return false,
         };
-        self.needs_signals && *error == self.refusal(what)
+        *error == self.refusal(what)
     }
 
     fn insert(
@@ -265,7 +275,7 @@ impl Run {
             }
             Err(declined) => return Err(declined.to_string()),
         };
-        if kind == Kind::Terminal && self.needs_signals && !interest.is_none() {
+        if kind == Kind::Terminal && (self.needs_signals || self.completes_later) && !interest.is_none() {
             return Err("a terminal was accepted".to_owned());
         }
         let (reported, ever) = (Readiness::NONE, Readiness::NONE);
@@ -416,14 +426,29 @@ impl Run {
             }
             none_left(&pending)?;
         }
+        let until = Instant::now() + HANG_TIMEOUT;
+        loop {
+            let outcome = self.check_once(found)?;
+            if outcome.is_ok() || !self.completes_later || Instant::now() > until {
+                return outcome;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Returns the first difference between the events of the set and the result of the scan. What is wrong at any time is an
+    /// error at once.
+    fn check_once(&mut self, found: &[Readiness]) -> Result<Result<(), String>, String> {
+        let mut outcome = Ok(());
         let mut now = self.collect()?;
         for (source, &found) in self.sources.iter_mut().zip(found) {
             let (reported, times) = now.remove(&source.key).unwrap_or_default();
             source.record(reported, times, self.trigger)?;
             let reported = both(reported, compared(self.compared, source.interest));
-            source.compare(reported, found, self.trigger, self.fresh)?;
+            outcome = outcome.and_then(|()| source.compare(reported, found, self.trigger, self.fresh));
         }
-        none_left(&now)
+        none_left(&now)?;
+        Ok(outcome)
     }
 }
 

@@ -174,11 +174,12 @@ fn plan(subject: &Subject, quiet: &BTreeMap<&'static str, (Call, u64)>) -> Vec<I
     plan
 }
 
-/// Calls that wait, in any model; a mechanism may have another one.
+/// Calls that wait, in any model, or that a wait makes before it sleeps; a mechanism may have another one.
 const WAITS: &[&str] = &[
     "epoll_wait",
     "epoll_pwait",
     "epoll_pwait2",
+    "io_submit",
     "io_uring_enter",
     "poll",
     "ppoll",

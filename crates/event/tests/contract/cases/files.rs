@@ -6,7 +6,7 @@ use crate::{
     Outcome, Setup,
     rig::{Rig, raise_file_limit, stream_pair, unblock, write},
 };
-use c10k_event::{DeclareError, Interest, Key, Readiness, Trigger, Unsupported};
+use c10k_event::{DeclareError, Interest, Key, Mechanism, Readiness, Trigger, Unsupported};
 use rustix::{
     event::{
         EventfdFlags,
@@ -29,6 +29,7 @@ super::cases! {
     a_timerfd_is_supported_or_refused: EachTrigger, SharedProcess;
     a_readable_terminal_is_reported_or_refused: EachTrigger, SharedProcess;
     a_terminal_whose_other_side_closes_is_reported_or_refused: EachTrigger, SharedProcess;
+    a_fifo_open_for_reading_and_writing_is_reported_or_refused: EachTrigger, SharedProcess;
     a_random_device_is_accepted_if_it_has_readiness: EachTrigger, SharedProcess;
     a_multipath_connection_is_reported_or_refused: EachTrigger, SharedProcess;
     a_regular_file_is_refused: EachTrigger, SharedProcess;
@@ -74,9 +75,14 @@ fn declare_unless_refused(rig: &mut Rig, source: OwnedFd) -> Option<Key> {
 
 fn declare_unless(what: Unsupported, rig: &mut Rig, source: OwnedFd, interest: Interest) -> Option<Key> {
     let setup = rig.setup;
+    let may_refuse = if what == Unsupported::FileWithSeveralQueues {
+        watches_one_queue(setup.mechanism)
+    } else {
+        setup.mechanism.signal_queue().is_some()
+    };
     match rig.set.declare(source, interest, setup.trigger) {
         Ok(key) => {
-            assert!(setup.mechanism.signal_queue().is_none(), "changes of it may be lost");
+            assert!(!may_refuse, "changes of it may be lost");
             Some(key)
         }
         Err(declined) => {
@@ -87,16 +93,28 @@ fn declare_unless(what: Unsupported, rig: &mut Rig, source: OwnedFd, interest: I
                     what
                 }
             );
-            assert!(
-                setup.mechanism.signal_queue().is_some(),
-                "only mechanisms that use signals may refuse it"
-            );
+            assert!(may_refuse, "this mechanism may not refuse it");
             None
         }
     }
 }
 
+/// Whether the requests of a mechanism are refused for files with several wait queues, as terminals have.
+fn watches_one_queue(mechanism: Mechanism) -> bool {
+    mechanism.waits().contains(&"io_getevents")
+}
+
+/// As what a mechanism may refuse a terminal.
+fn refusal_of_a_terminal(setup: Setup) -> (Unsupported, Outcome) {
+    if setup.mechanism.signal_queue().is_some() {
+        (Unsupported::FileWithIncompleteSignals, INCOMPLETE_SIGNALS)
+    } else {
+        (Unsupported::FileWithSeveralQueues, SEVERAL_QUEUES)
+    }
+}
+
 const INCOMPLETE_SIGNALS: Outcome = Outcome::Unsupported("a file of which only some changes are signalled");
+const SEVERAL_QUEUES: Outcome = Outcome::Unsupported("a file with several wait queues");
 const WITHOUT_SIGNALS: Outcome = Outcome::Unsupported("a file that sends no signals");
 
 fn an_eventfd_is_supported_or_refused(setup: Setup) -> Outcome {
@@ -150,9 +168,9 @@ fn a_readable_terminal_is_reported_or_refused(setup: Setup) -> Outcome {
         Err(outcome) => return outcome,
     };
     let mut rig = Rig::new(setup);
-    let what = Unsupported::FileWithIncompleteSignals;
+    let (what, refused) = refusal_of_a_terminal(setup);
     let Some(key) = declare_unless(what, &mut rig, terminal, Interest::READABLE) else {
-        return INCOMPLETE_SIGNALS;
+        return refused;
     };
     rig.assert_silent();
     write(&controller, b"a line\n");
@@ -173,9 +191,9 @@ fn a_terminal_whose_other_side_closes_is_reported_or_refused(setup: Setup) -> Ou
             (controller, terminal)
         };
         let mut rig = Rig::new(setup);
-        let what = Unsupported::FileWithIncompleteSignals;
+        let (what, refused) = refusal_of_a_terminal(setup);
         let Some(key) = declare_unless(what, &mut rig, watched, Interest::READABLE) else {
-            return INCOMPLETE_SIGNALS;
+            return refused;
         };
         rig.assert_silent();
         drop(other);
@@ -190,6 +208,28 @@ fn a_terminal_whose_other_side_closes_is_reported_or_refused(setup: Setup) -> Ou
             rig.assert_silent();
         }
     }
+    Outcome::Pass
+}
+
+/// Readers and writers of a FIFO wait in two queues. A ready one is refused as well: it may be empty later.
+fn a_fifo_open_for_reading_and_writing_is_reported_or_refused(setup: Setup) -> Outcome {
+    let name = format!("c10k-fifo-{}-{}-{}", std::process::id(), setup.mechanism, setup.trigger);
+    let path = std::env::temp_dir().join(name);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("a FIFO");
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+    std::fs::remove_file(&path).expect("the FIFO is removed");
+    let fifo = opened.expect("a FIFO opens");
+    let other = rustix::io::dup(&fifo).expect("a duplicate");
+    write(&other, b"x");
+    let mut rig = Rig::new(setup);
+    let Some(key) = declare_unless(Unsupported::FileWithSeveralQueues, &mut rig, fifo, Interest::READABLE) else {
+        return SEVERAL_QUEUES;
+    };
+    rig.expect(key, Readiness::READABLE);
+    assert_eq!(rig.drain(key).0, b"x");
+    write(&other, b"y");
+    rig.expect(key, Readiness::READABLE);
     Outcome::Pass
 }
 
