@@ -59,8 +59,8 @@ worker_stats! {
     /// Overflows of a completion queue.
     overflows,
     ;
-    calls: accept4, clone, close, fork, fstat, io_uring_enter, openat2, poll, recvfrom, sendfile, sendto,
-    sendmsg, setsockopt, shutdown,
+    calls: accept4, clone, close, fork, fstat, io_uring_enter, mmap, mprotect, munmap, openat2, poll, recvfrom,
+    sendfile, sendto, sendmsg, setsockopt, shutdown,
 }
 
 #[cfg(test)]
