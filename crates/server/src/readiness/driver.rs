@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Watch, WithdrawError};
 
@@ -99,6 +99,8 @@ struct EventLoop<C: TakesTurns> {
     /// How the listener is declared.
     watch: Watch,
     policy: AcceptPolicy,
+    /// How long the loop polls before it sleeps.
+    spin: Duration,
     listener: ListenerState,
     /// Whether the listener may have more connections, of which no event will come.
     more_to_accept: bool,
@@ -129,6 +131,7 @@ impl<C: TakesTurns> EventLoop<C> {
         };
         Ok(EventLoop {
             policy: config.accept,
+            spin: config.spin,
             worker,
             set,
             trigger,
@@ -145,7 +148,14 @@ impl<C: TakesTurns> EventLoop<C> {
     /// Waits once, and handles what the wait returns.
     fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
         let timeout = self.timeout();
-        self.set.next_events(events, Some(timeout))?;
+        let sleep = if self.spin.is_zero() {
+            Some(timeout)
+        } else {
+            self.spin(events, timeout)?
+        };
+        if let Some(longest) = sleep {
+            self.set.next_events(events, Some(longest))?;
+        }
         self.worker.refresh();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
         if stop.is_requested() {
@@ -183,6 +193,29 @@ impl<C: TakesTurns> EventLoop<C> {
         self.expire();
         self.watch_listener_again();
         Ok(())
+    }
+
+    /// Polls for events. Returns how long the loop may sleep after that; `None` if there are events, or the time is up.
+    #[inline(never)]
+    fn spin(&mut self, events: &mut Events, timeout: Duration) -> Result<Option<Duration>, ServeError> {
+        if timeout.is_zero() {
+            return Ok(Some(timeout));
+        }
+        let start = Instant::now();
+        loop {
+            if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
+                self.worker.core.stats.spins_found += 1;
+                return Ok(None);
+            }
+            let spun = start.elapsed();
+            if spun >= timeout {
+                return Ok(None);
+            }
+            if spun >= self.spin {
+                self.worker.core.stats.spins_slept += 1;
+                return Ok(Some(timeout - spun));
+            }
+        }
     }
 
     /// How long the next wait may last.

@@ -52,6 +52,10 @@ worker_stats! {
     timeouts,
     /// Idle connections closed to make room.
     evicted,
+    /// Times that a loop polled before it would sleep, and found events.
+    spins_found,
+    /// Times that it found none, and slept.
+    spins_slept,
     /// Waits of models that are not driven by an event mechanism.
     waits,
     /// Completions that these waits returned.
