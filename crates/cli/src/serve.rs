@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
+    /// Poll for events that long before the loop sleeps, such as `50us` [default: 0].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    spin: Option<Duration>,
     /// How `io-uring` submits requests: `enter`, by the call that waits, `sqpoll`, by a kernel thread for each worker, or
     /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
@@ -121,15 +124,17 @@ impl Args {
         let mechanism: HasIt = |row| row.dispatch == Dispatch::Mechanism;
         let accept: HasIt = |row| row.options.contains(&ModelOption::Accept);
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
+        let spin: HasIt = |row| row.options.contains(&ModelOption::Spin);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 8] = [
+        let options: [(&str, bool, HasIt); 9] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
             ("--accept", self.accept.is_some(), accept),
             ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
+            ("--spin", self.spin.is_some(), spin),
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
@@ -157,6 +162,7 @@ impl Args {
         config.event_options.on_overflow = self.on_overflow.unwrap_or(config.event_options.on_overflow);
         config.workers = self.workers;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
+        config.spin = self.spin.unwrap_or(config.spin);
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
@@ -188,6 +194,13 @@ fn print_summary(summary: &ServeSummary) {
     outln!("replies         {}", summary.replies);
     outln!("timeouts        {}", summary.timeouts);
     outln!("waits, events   {}, {}", summary.waits, summary.events);
+    if summary.spins_found + summary.spins_slept > 0 {
+        outln!(
+            "spins           {} found events, {} ended in a sleep",
+            summary.spins_found,
+            summary.spins_slept
+        );
+    }
     if summary.signals > 0 {
         outln!(
             "signals         {}, {} overflows, {} rescans",

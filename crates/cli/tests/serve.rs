@@ -54,7 +54,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 7] = [
+    let options: [(&[&str], HasIt); 8] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -64,6 +64,7 @@ fn an_option_that_the_model_does_not_have_is_refused() {
         (&["--accept-sharing", "shared"], |row| {
             row.options.contains(&ModelOption::AcceptSharing)
         }),
+        (&["--spin", "1us"], |row| row.options.contains(&ModelOption::Spin)),
         (&["--submission", "enter"], |row| {
             row.options.contains(&ModelOption::Submission)
         }),

@@ -80,7 +80,13 @@ pub struct ServeSummary {
     pub open_connections: u64,
     /// The highest number of connections open at once.
     pub open_connections_max: u64,
-    /// Calls that waited for events.
+    /// Times that a loop polled for events before it would sleep (`--spin`), and found some.
+    #[serde(default)]
+    pub spins_found: u64,
+    /// Times that it found none, and slept. Polls that a deadline ended are neither.
+    #[serde(default)]
+    pub spins_slept: u64,
+    /// Calls that waited for events, polls included.
     pub waits: u64,
     /// The system calls that its event mechanism waits with, by the kernel's names; empty for models without a mechanism.
     #[serde(default)]

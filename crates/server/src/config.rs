@@ -31,6 +31,8 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// How event loops in several threads share connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
+    /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
+    pub spin: Duration,
     /// How requests of an io_uring are submitted. Default by the call that waits.
     pub submission: Submission,
     /// Options of the rings of an io_uring. Default none.
@@ -65,6 +67,7 @@ impl Config {
             limits: Limits::default(),
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
+            spin: Duration::ZERO,
             submission: Submission::Enter,
             ring: RingOptions::default(),
             root: None,

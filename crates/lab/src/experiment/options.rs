@@ -61,6 +61,7 @@ static OPTIONS: &[OptionRow] = &[
     row("mechanism", Side::Server, Kind::Word, "mechanism"),
     row("accept", Side::Server, Kind::Word, "accept policy"),
     row("accept-sharing", Side::Server, Kind::Word, "accept sharing"),
+    row("spin", Side::Server, Kind::Duration, "spin before a sleep"),
     row("submission", Side::Server, Kind::Word, "submission"),
     row("ring", Side::Server, Kind::Word, "ring options"),
     above_zero("workers", Side::Server, Kind::Count, "workers"),

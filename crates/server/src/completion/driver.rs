@@ -263,7 +263,10 @@ impl RingLoop {
         core.pause_accepting();
         let connections = self.connections.iter();
         let evictable = connections.filter(|(_, connection)| connection.is_evictable());
-        for key in evict(core, evictable.map(|(key, connection)| (key, &connection.core))) {
+        for key in evict(
+            core,
+            evictable.map(|(key, connection)| (key, connection.core.awaited())),
+        ) {
             self.close(key.slot());
         }
     }

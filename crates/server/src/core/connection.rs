@@ -6,7 +6,7 @@ use c10k_http::{FileFacts, Machine, Step, Unsent};
 
 use super::bodies::BodyShare;
 use super::worker::WorkerCore;
-use crate::timeout::{Deadline, Tick, Ticks, TimeoutKind, least_sent};
+use crate::timeout::{Deadline, Tick, TimeoutKind, least_sent};
 
 /// The state of a connection that does not depend on how its I/O is done.
 #[derive(Debug)]
@@ -32,6 +32,13 @@ enum Half {
     Open,
     /// It has; input is dropped until the client closes the other half.
     Closed,
+}
+
+/// What a connection waits for, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    pub(crate) kind: TimeoutKind,
+    pub(crate) until: Tick,
 }
 
 /// Whether a driver holds output that it could not send yet.
@@ -185,14 +192,12 @@ impl ConnectionCore {
         }
     }
 
-    /// The deadline, if the connection may be evicted: it is idle, and has been for [`Deadlines::spare`](crate::Deadlines).
-    /// The earlier the deadline, the longer it has been idle.
-    pub(super) fn idle_deadline(&self, worker: &WorkerCore) -> Option<Tick> {
-        let deadlines = &worker.deadlines;
-        let latest = worker
-            .now()
-            .after(Ticks::covering(deadlines.idle.saturating_sub(deadlines.spare)));
-        (self.awaited == TimeoutKind::Idle && self.deadline.at <= latest).then_some(self.deadline.at)
+    /// What the connection waited for when its deadline was set, and the deadline.
+    pub(crate) fn awaited(&self) -> Awaited {
+        Awaited {
+            kind: self.awaited,
+            until: self.deadline.at,
+        }
     }
 
     /// What the connection waits for.

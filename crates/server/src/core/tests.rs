@@ -260,7 +260,7 @@ fn idle_since(worker: &mut WorkerCore, count: u32) -> Vec<ConnectionCore> {
 }
 
 fn evicted(worker: &mut WorkerCore, connections: &[ConnectionCore]) -> Vec<usize> {
-    let mut evicted = evict(worker, connections.iter().enumerate());
+    let mut evicted = evict(worker, connections.iter().map(ConnectionCore::awaited).enumerate());
     evicted.sort_unstable();
     evicted
 }

@@ -1,4 +1,4 @@
-//! `async-tasks`: a task of the tokio runtime for every connection. Today's user threads.
+//! `async-tasks`: a task of the tokio runtime for every connection. Today's user threads, which need no stacks.
 
 use std::sync::Arc;
 

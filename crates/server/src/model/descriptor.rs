@@ -85,6 +85,8 @@ pub enum ModelOption {
     Accept,
     /// [`Config::accept_sharing`].
     AcceptSharing,
+    /// [`Config::spin`].
+    Spin,
     /// [`Config::submission`].
     Submission,
     /// [`Config::ring`].

@@ -14,7 +14,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::One,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept],
+    options: &[ModelOption::Accept, ModelOption::Spin],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),

@@ -20,7 +20,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::PerCpu,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept, ModelOption::AcceptSharing],
+    options: &[ModelOption::Accept, ModelOption::AcceptSharing, ModelOption::Spin],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::ByAcceptSharing,
     probe: || Ok(()),

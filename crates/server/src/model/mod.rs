@@ -13,6 +13,7 @@ mod preforked;
 mod table;
 mod thread_per_connection;
 mod thread_pool;
+mod user_threads;
 mod workers;
 
 pub use descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, Workers};

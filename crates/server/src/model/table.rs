@@ -10,7 +10,7 @@ use super::descriptor::{Concurrency, Descriptor, Dispatch};
 use super::fake;
 use super::{
     async_tasks, event_loop, fork_per_connection, io_uring, loop_per_core, preforked, thread_per_connection,
-    thread_pool,
+    thread_pool, user_threads,
 };
 use crate::{Config, ServeError};
 
@@ -22,6 +22,7 @@ pub static MODELS: &[Descriptor] = &[
     preforked::ROW,
     thread_per_connection::ROW,
     thread_pool::ROW,
+    user_threads::ROW,
     io_uring::ROW,
     async_tasks::ROW,
     #[cfg(feature = "fake-rows")]

@@ -8,39 +8,13 @@ use c10k_http::{Ending, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
+use super::turn::{EofHint, INPUT_BYTES, NextAction, TURN_BYTES, TakesTurns};
+use crate::accept::Shortage;
 use crate::context::WorkerContext;
-use crate::core::{ConnectionCore, Expired, Output};
+use crate::core::{Awaited, ConnectionCore, Expired, Output};
 use crate::send::send_next;
 use crate::spin::spin;
-use crate::timeout::TimeoutKind;
-
-/// The size of the read buffer, which all connections of a worker share.
-pub(crate) const INPUT_BYTES: usize = 64 * 1024;
-
-/// Bytes received or sent in one turn, before other connections have theirs.
-const TURN_BYTES: usize = 256 * 1024;
-
-/// What a driver has to do after a connection's turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NextAction {
-    /// Wait for this.
-    Wait(Interest),
-    /// Give it another turn, after other connections have had theirs.
-    Again,
-    /// Call [`Connection::answer_stats`].
-    Stats,
-    /// Close it.
-    Close,
-}
-
-/// What an event says about the end of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EofHint {
-    /// Nothing. A short read empties the socket, and another event reports what comes later.
-    None,
-    /// The end may have come together with data, and no other event will report it.
-    Possible,
-}
+use crate::timeout::{Deadline, TimeoutKind};
 
 /// What became of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +38,7 @@ pub(crate) struct Connection<S = OwnedFd> {
     unsent: Vec<u8>,
     /// The file of which a part has not been sent.
     file: Option<OwnedFd>,
-    pub(super) interest: Interest,
+    interest: Interest,
     eof: EofHint,
 }
 
@@ -72,6 +46,53 @@ impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+impl TakesTurns for Connection {
+    type Worker = Box<WorkerContext>;
+
+    fn room(_: &mut Self::Worker) -> Result<(), Shortage> {
+        Ok(())
+    }
+
+    fn open(socket: OwnedFd, _: &mut Self::Worker) -> Result<Connection, Shortage> {
+        Ok(Connection::new(socket))
+    }
+
+    fn start(&mut self, _: &mut Self::Worker) -> NextAction {
+        NextAction::Wait(Interest::READABLE)
+    }
+
+    fn turn(&mut self, hint: EofHint, worker: &mut Self::Worker) -> NextAction {
+        Connection::turn(self, hint, worker)
+    }
+
+    fn answer_stats(&mut self, worker: &mut Self::Worker) -> NextAction {
+        Connection::answer_stats(self, worker)
+    }
+
+    fn expire(&mut self, worker: &mut Self::Worker) -> NextAction {
+        Connection::expire(self, worker)
+    }
+
+    #[inline]
+    fn renew_deadline(&mut self, worker: &WorkerContext) {
+        Connection::renew_deadline(self, worker);
+    }
+
+    fn deadline(&mut self) -> &mut Deadline {
+        &mut self.core.deadline
+    }
+
+    fn awaited(&self) -> Awaited {
+        self.core.awaited()
+    }
+
+    fn interest(&mut self) -> &mut Interest {
+        &mut self.interest
+    }
+
+    fn close(self, _: &mut Self::Worker) {}
 }
 
 impl<S: AsFd> Connection<S> {
@@ -84,14 +105,6 @@ impl<S: AsFd> Connection<S> {
             interest: Interest::READABLE,
             eof: EofHint::None,
         }
-    }
-
-    pub(super) fn core(&self) -> &ConnectionCore {
-        &self.core
-    }
-
-    pub(super) fn core_mut(&mut self) -> &mut ConnectionCore {
-        &mut self.core
     }
 
     /// Does all that can be done without waiting.

@@ -2,11 +2,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Watch};
+use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Watch, WithdrawError};
 
-use super::connection::{Connection, EofHint, INPUT_BYTES, NextAction};
+use super::connection::Connection;
+use super::turn::{EofHint, INPUT_BYTES, NextAction, TakesTurns};
 use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
 use crate::config::AcceptPolicy;
 use crate::context::{ServerContext, WorkerContext};
@@ -37,9 +38,14 @@ pub(crate) fn run(
     max_connections: usize,
     stop: &Stop,
 ) -> Result<(), ServeError> {
-    let mut events = Events::with_capacity(EVENTS_PER_WAIT);
     let worker = WorkerContext::new(Arc::clone(server), worker, max_connections, INPUT_BYTES);
-    let mut driver = EventLoop::open(worker, source, stop)?;
+    run_as::<Connection>(Box::new(worker), source, stop)
+}
+
+/// The same with connections of another kind.
+pub(crate) fn run_as<C: TakesTurns>(worker: C::Worker, source: AcceptSource, stop: &Stop) -> Result<(), ServeError> {
+    let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+    let mut driver = EventLoop::<C>::open(worker, source, stop)?;
     loop {
         driver.turn(&mut events, stop)?;
         if driver.is_over() {
@@ -50,13 +56,12 @@ pub(crate) fn run(
 }
 
 /// A source of the interest set.
-#[derive(Debug)]
-enum Source {
+enum Source<C> {
     Listener(OwnedFd),
-    Connection(Connection),
+    Connection(C),
 }
 
-impl AsFd for Source {
+impl<C: AsFd> AsFd for Source<C> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Source::Listener(listener) => listener.as_fd(),
@@ -65,10 +70,10 @@ impl AsFd for Source {
     }
 }
 
-impl Deadlined<Key> for InterestSet<Source> {
+impl<C: TakesTurns> Deadlined<Key> for InterestSet<Source<C>> {
     fn deadline(&mut self, key: Key) -> Option<&mut Deadline> {
         match self.get_mut(key)? {
-            Source::Connection(connection) => Some(&mut connection.core_mut().deadline),
+            Source::Connection(connection) => Some(connection.deadline()),
             Source::Listener(_) => None,
         }
     }
@@ -87,13 +92,15 @@ enum ListenerState {
     Closed,
 }
 
-struct EventLoop {
-    worker: WorkerContext,
-    set: InterestSet<Source>,
+struct EventLoop<C: TakesTurns> {
+    worker: C::Worker,
+    set: InterestSet<Source<C>>,
     trigger: Trigger,
     /// How the listener is declared.
     watch: Watch,
     policy: AcceptPolicy,
+    /// How long the loop polls before it sleeps.
+    spin: Duration,
     listener: ListenerState,
     /// Whether the listener may have more connections, of which no event will come.
     more_to_accept: bool,
@@ -106,8 +113,8 @@ struct EventLoop {
     rescans: u64,
 }
 
-impl EventLoop {
-    fn open(worker: WorkerContext, source: AcceptSource, stop: &Stop) -> Result<EventLoop, ServeError> {
+impl<C: TakesTurns> EventLoop<C> {
+    fn open(worker: C::Worker, source: AcceptSource, stop: &Stop) -> Result<EventLoop<C>, ServeError> {
         let config = &worker.server.config;
         let mut set = InterestSet::open_with(config.mechanism, &config.event_options)?;
         let waker = set.waker()?;
@@ -124,6 +131,7 @@ impl EventLoop {
         };
         Ok(EventLoop {
             policy: config.accept,
+            spin: config.spin,
             worker,
             set,
             trigger,
@@ -140,7 +148,14 @@ impl EventLoop {
     /// Waits once, and handles what the wait returns.
     fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
         let timeout = self.timeout();
-        self.set.next_events(events, Some(timeout))?;
+        let sleep = if self.spin.is_zero() {
+            Some(timeout)
+        } else {
+            self.spin(events, timeout)?
+        };
+        if let Some(longest) = sleep {
+            self.set.next_events(events, Some(longest))?;
+        }
         self.worker.refresh();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
         if stop.is_requested() {
@@ -178,6 +193,29 @@ impl EventLoop {
         self.expire();
         self.watch_listener_again();
         Ok(())
+    }
+
+    /// Polls for events. Returns how long the loop may sleep after that; `None` if there are events, or the time is up.
+    #[inline(never)]
+    fn spin(&mut self, events: &mut Events, timeout: Duration) -> Result<Option<Duration>, ServeError> {
+        if timeout.is_zero() {
+            return Ok(Some(timeout));
+        }
+        let start = Instant::now();
+        loop {
+            if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
+                self.worker.core.stats.spins_found += 1;
+                return Ok(None);
+            }
+            let spun = start.elapsed();
+            if spun >= timeout {
+                return Ok(None);
+            }
+            if spun >= self.spin {
+                self.worker.core.stats.spins_slept += 1;
+                return Ok(Some(timeout - spun));
+            }
+        }
     }
 
     /// How long the next wait may last.
@@ -237,16 +275,26 @@ impl EventLoop {
     }
 
     fn declare_connection(&mut self, socket: OwnedFd) -> Result<(), Shortage> {
-        let connection = Source::Connection(Connection::new(socket));
-        match self.set.declare(connection, Interest::READABLE, self.trigger) {
+        let connection = C::open(socket, &mut self.worker).inspect_err(|_| self.worker.closed())?;
+        match self
+            .set
+            .declare(Source::Connection(connection), Interest::READABLE, self.trigger)
+        {
             Ok(key) => {
-                self.finish_turn(key, NextAction::Wait(Interest::READABLE));
+                self.start(key);
                 Ok(())
             }
             Err(declined) => {
-                self.worker.closed();
+                self.end(Some(declined.source));
                 Err(Shortage::Watch("a connection", declined.error.to_string()))
             }
+        }
+    }
+
+    fn start(&mut self, key: Key) {
+        if let Some(Source::Connection(connection)) = self.set.get_mut(key) {
+            let action = connection.start(&mut self.worker);
+            self.finish_turn(key, action);
         }
     }
 
@@ -275,10 +323,10 @@ impl EventLoop {
             return;
         };
         connection.renew_deadline(&self.worker);
-        self.wheel.schedule(key, &mut connection.core_mut().deadline);
+        self.wheel.schedule(key, connection.deadline());
         match action {
-            NextAction::Wait(interest) if connection.interest != interest => {
-                connection.interest = interest;
+            NextAction::Wait(interest) if *connection.interest() != interest => {
+                *connection.interest() = interest;
                 self.modify(key, interest);
             }
             // A oneshot source is silent until it is armed again.
@@ -295,8 +343,20 @@ impl EventLoop {
     }
 
     fn close(&mut self, key: Key) {
-        // If the kernel refuses, the error contains the source. Either way it is closed here.
-        drop(self.set.withdraw(key));
+        let source = self.withdraw(key);
+        self.end(source);
+    }
+
+    /// Takes a source out of the set. If the kernel refuses, events of it that still come are stale.
+    fn withdraw(&mut self, key: Key) -> Option<Source<C>> {
+        self.set.withdraw(key).map_or_else(WithdrawError::into_source, Some)
+    }
+
+    /// Closes a connection that is not in the set.
+    fn end(&mut self, source: Option<Source<C>>) {
+        if let Some(Source::Connection(connection)) = source {
+            connection.close(&mut self.worker);
+        }
         self.worker.core.output.bytes.clear();
         self.worker.closed();
     }
@@ -320,12 +380,7 @@ impl EventLoop {
             return;
         };
         self.worker.core.pause_accepting();
-        // If the kernel refuses, the error contains the source, and events that still come are stale.
-        let source = match self.set.withdraw(key) {
-            Ok(source) => Some(source),
-            Err(error) => error.into_source(),
-        };
-        if let Some(Source::Listener(listener)) = source {
+        if let Some(Source::Listener(listener)) = self.withdraw(key) {
             self.listener = ListenerState::Paused(listener);
         }
     }
@@ -373,7 +428,7 @@ impl EventLoop {
     /// Closes connections that have been idle for long.
     fn make_room(&mut self) {
         let connections = self.set.iter().filter_map(|(key, source)| match source {
-            Source::Connection(connection) => Some((key, connection.core())),
+            Source::Connection(connection) => Some((key, connection.awaited())),
             Source::Listener(_) => None,
         });
         for key in evict(&mut self.worker.core, connections) {
@@ -386,15 +441,14 @@ impl EventLoop {
     }
 }
 
-impl Accept for EventLoop {
+impl<C: TakesTurns> Accept for EventLoop<C> {
     type Connection = OwnedFd;
 
     fn room(&mut self) -> Result<(), Shortage> {
-        if self.worker.core.room(self.connections()) > 0 {
-            Ok(())
-        } else {
-            Err(Shortage::Connections)
+        if self.worker.core.room(self.connections()) == 0 {
+            return Err(Shortage::Connections);
         }
+        C::room(&mut self.worker)
     }
 
     fn accept(&mut self) -> Accepted {
@@ -420,7 +474,11 @@ impl Accept for EventLoop {
     }
 }
 
-fn declare(set: &mut InterestSet<Source>, listener: OwnedFd, watch: Watch) -> Result<ListenerState, ServeError> {
+fn declare<C: TakesTurns>(
+    set: &mut InterestSet<Source<C>>,
+    listener: OwnedFd,
+    watch: Watch,
+) -> Result<ListenerState, ServeError> {
     match set.declare_with(Source::Listener(listener), watch) {
         Ok(declared) => Ok(ListenerState::Watched(declared.key)),
         Err(declined) => Err(declined.error.into()),

@@ -2,6 +2,8 @@
 
 mod connection;
 mod driver;
+mod turn;
 
-pub(crate) use connection::{Connection, EofHint, INPUT_BYTES, NextAction};
-pub(crate) use driver::{AcceptSource, run};
+pub(crate) use connection::Connection;
+pub(crate) use driver::{AcceptSource, run, run_as};
+pub(crate) use turn::{EofHint, INPUT_BYTES, NextAction, TURN_BYTES, TakesTurns};

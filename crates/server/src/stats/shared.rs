@@ -201,6 +201,8 @@ impl SharedStats {
             summary.replies += stats.replies;
             summary.timeouts += stats.timeouts;
             summary.evicted += stats.evicted;
+            summary.spins_found += stats.spins_found;
+            summary.spins_slept += stats.spins_slept;
             summary.waits += stats.waits;
             summary.events += stats.events;
             summary.overflows += stats.overflows;

@@ -52,6 +52,10 @@ worker_stats! {
     timeouts,
     /// Idle connections closed to make room.
     evicted,
+    /// Times that a loop polled before it would sleep, and found events.
+    spins_found,
+    /// Times that it found none, and slept.
+    spins_slept,
     /// Waits of models that are not driven by an event mechanism.
     waits,
     /// Completions that these waits returned.
@@ -63,8 +67,8 @@ worker_stats! {
     /// Those of replies that the kernel has copied after all.
     copied_sends,
     ;
-    calls: accept4, clone, close, fork, fstat, io_uring_enter, openat2, poll, recvfrom, sendfile, sendto,
-    sendmsg, setsockopt, shutdown,
+    calls: accept4, clone, close, fork, fstat, io_uring_enter, mmap, mprotect, munmap, openat2, poll, recvfrom,
+    sendfile, sendto, sendmsg, setsockopt, shutdown,
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod files;
 mod hostile;
 mod limits;
 mod overflow;
+mod spin;
 mod subject;
 mod vectors;
 
@@ -37,6 +38,7 @@ const CASES: &[&[Case]] = &[
     dialogue::CASES,
     hostile::CASES,
     limits::CASES,
+    spin::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

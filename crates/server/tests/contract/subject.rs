@@ -43,6 +43,8 @@ pub(crate) enum Needs {
     ManyLimits,
     /// No thread or process for each connection.
     Events,
+    /// A loop that can poll before it sleeps.
+    Spin,
     /// A bounded queue of signals.
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
@@ -91,7 +93,7 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept => {}
+                ModelOption::Accept | ModelOption::Spin => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -156,6 +158,7 @@ impl Subject {
             Needs::OwnDescriptors => !self.meets(Needs::Processes) && row.concurrency != Concurrency::OnePerWorker,
             Needs::Processes => row.connections_in == ConnectionsIn::Children,
             Needs::Events => many,
+            Needs::Spin => row.options.contains(&ModelOption::Spin),
             Needs::SignalQueue => {
                 many && one_worker
                     && self
@@ -423,6 +426,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
         }
+        "spin" => config.spin = time(),
         "submission" => {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;
