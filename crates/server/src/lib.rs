@@ -37,8 +37,8 @@
 //!   the drain deadline.
 //!
 //! # Structure
-//! What is decided about connections is in `core`, without I/O and without a clock. Four drivers do the I/O: `readiness`,
-//! `completion`, `blocking` and `task`. `accept` has what they share for accepting, `timeout` the clock and the timing wheel,
+//! What is decided about connections is in `core`, without I/O and without a clock. Five drivers do the I/O: `readiness`,
+//! `shared`, `completion`, `blocking` and `task`. `accept` has what they share for accepting, `timeout` the clock and the timing wheel,
 //! `stats` the counters, and `model` the table.
 #![forbid(unsafe_code)]
 
@@ -57,6 +57,7 @@ mod readiness;
 mod root;
 mod send;
 mod server;
+mod shared;
 mod spin;
 mod stats;
 mod stop;

@@ -13,11 +13,20 @@ pub(crate) fn evict<'a, K: Copy>(
     worker: &mut WorkerCore,
     connections: impl Iterator<Item = (K, &'a ConnectionCore)>,
 ) -> Vec<K> {
+    evict_visited(worker, |visit| {
+        connections.for_each(|(key, connection)| visit(key, connection));
+    })
+}
+
+/// The same for connections that can only be visited one after the other. `visit_all` calls what it is given for each.
+pub(crate) fn evict_visited<K: Copy>(
+    worker: &mut WorkerCore,
+    visit_all: impl FnOnce(&mut dyn FnMut(K, &ConnectionCore)),
+) -> Vec<K> {
     let mut idle: Vec<(Tick, K)> = Vec::new();
     if worker.now() >= worker.next_eviction {
         worker.next_eviction = worker.now().after(Ticks::covering(worker.deadlines.back_off));
-        let evictable = connections.filter_map(|(key, connection)| Some((connection.idle_deadline(worker)?, key)));
-        idle.extend(evictable);
+        visit_all(&mut |key, connection| idle.extend(connection.idle_deadline(worker).map(|deadline| (deadline, key))));
     }
     if idle.len() > EVICTED_AT_ONCE {
         idle.select_nth_unstable_by_key(EVICTED_AT_ONCE, |(deadline, _)| *deadline);
