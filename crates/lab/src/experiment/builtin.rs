@@ -41,6 +41,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("today/trigger"),
     built_in!("today/io-uring"),
     built_in!("today/accept-sharing"),
+    built_in!("today/shared-or-sharded"),
     built_in!("today/slow-request"),
     built_in!("today/saturation"),
     built_in!("today/idle-cost"),
