@@ -40,17 +40,16 @@ const TABLES: &[Table] = &[
         name: "models",
         heading: &["model", "what it is", "`--mechanism`", "idle connections"],
         cells: |row| {
-            let mechanism = if row["mechanisms"] == true { "any" } else { "none" };
+            let mechanism = match (row["mechanisms"] == true, codes(&row["only_on"])) {
+                (true, some) if some.is_empty() => "any".to_owned(),
+                (true, some) => some,
+                (false, _) => "none".to_owned(),
+            };
             let idle = match row["one_connection_per_worker"] == true {
                 true => "each occupies a worker; others wait",
                 false => "do not delay others",
             };
-            vec![
-                code(&row["name"]),
-                text(&row["summary"]),
-                mechanism.to_owned(),
-                idle.to_owned(),
-            ]
+            vec![code(&row["name"]), text(&row["summary"]), mechanism, idle.to_owned()]
         },
     },
     Table {

@@ -56,6 +56,7 @@ pub(crate) fn models() -> Vec<ModelRow> {
                 name: model.name().to_owned(),
                 summary: model.summary().to_owned(),
                 mechanisms: model.takes_mechanism(),
+                only_on: only_on(model),
                 one_connection_per_worker: model.serves_one_connection_per_worker(),
                 available: reason.is_none(),
                 reason,
@@ -78,6 +79,18 @@ fn ring_options() -> Vec<RingOptionRow> {
         }
     });
     rows.collect()
+}
+
+/// The mechanisms that a model fits, if not all.
+fn only_on(model: Model) -> Vec<String> {
+    let fits: Vec<bool> = Mechanism::all()
+        .map(|mechanism| model.fits(mechanism).is_ok())
+        .collect();
+    let names = Mechanism::all().zip(&fits).filter(|(_, fits)| **fits);
+    match fits.contains(&false) {
+        true => names.map(|(mechanism, _)| mechanism.name().to_owned()).collect(),
+        false => Vec::new(),
+    }
 }
 
 fn load_outputs() -> Vec<LoadOutputRow> {
@@ -106,7 +119,11 @@ pub(crate) fn print_mechanisms(rows: &[MechanismRow]) {
 pub(crate) fn print_models(rows: &[ModelRow]) {
     outln!("\nmodels");
     for row in rows {
-        print_row(&row.name, row.available, &row.summary, row.reason.as_deref());
+        let what = match row.only_on.is_empty() {
+            true => row.summary.clone(),
+            false => format!("{}; on {}", row.summary, row.only_on.join(", ")),
+        };
+        print_row(&row.name, row.available, &what, row.reason.as_deref());
     }
 }
 

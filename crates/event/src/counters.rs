@@ -92,11 +92,69 @@ impl Counters {
     pub(crate) const fn count(&mut self, call: Call) {
         self.calls[call as usize] += 1;
     }
+
+    /// How many counts there are.
+    pub(crate) const COUNT: usize = CALLS + 8;
+
+    /// All counts, in a fixed order.
+    pub(crate) fn values(&self) -> [u64; Self::COUNT] {
+        let mut values = [0; Self::COUNT];
+        values[..CALLS].copy_from_slice(&self.calls);
+        values[CALLS..].copy_from_slice(&[
+            self.waits,
+            self.events,
+            self.stale_events,
+            self.signals,
+            self.discarded_signals,
+            self.overflows,
+            self.rescans,
+            self.wakeups,
+        ]);
+        values
+    }
+
+    /// The inverse of [`values`](Self::values).
+    pub(crate) fn of(values: [u64; Self::COUNT]) -> Self {
+        let mut calls = [0; CALLS];
+        calls.copy_from_slice(&values[..CALLS]);
+        let mut rest = [0; 8];
+        rest.copy_from_slice(&values[CALLS..]);
+        let [
+            waits,
+            events,
+            stale_events,
+            signals,
+            discarded_signals,
+            overflows,
+            rescans,
+            wakeups,
+        ] = rest;
+        Self {
+            waits,
+            events,
+            stale_events,
+            signals,
+            discarded_signals,
+            overflows,
+            rescans,
+            wakeups,
+            calls,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_made_from_their_values_are_the_same() {
+        let mut values = [0; Counters::COUNT];
+        for (value, number) in values.iter_mut().zip(1..) {
+            *value = number;
+        }
+        assert_eq!(Counters::of(values).values(), values);
+    }
 
     #[test]
     fn calls_are_counted_by_name() {

@@ -79,6 +79,14 @@ pub enum OpenError {
         /// The option.
         option: &'static str,
     },
+    /// The kernel lets one thread wait for a set on this mechanism at a time.
+    #[error("opening a shared set on {mechanism}: it lets one thread wait at a time: use one of {able}")]
+    OneThreadWaits {
+        /// The mechanism's name.
+        mechanism: &'static str,
+        /// The mechanisms that let several threads wait.
+        able: String,
+    },
     /// The kernel refused a call for lack of a resource.
     #[error("opening a set on {mechanism}: {call} failed ({errno}): {}", remedy(.call, *.errno))]
     System {
@@ -374,7 +382,7 @@ impl OpenError {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Unavailable { reason, .. } => reason.errno(),
-            Self::UnsupportedOption { .. } => None,
+            Self::UnsupportedOption { .. } | Self::OneThreadWaits { .. } => None,
             Self::System { errno, .. } => Some(*errno),
         }
     }

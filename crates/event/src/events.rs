@@ -63,7 +63,8 @@ impl Events {
         self.len() == 0
     }
 
-    /// Whether a [`Waker`](crate::Waker) ended the last wait, or was called between it and the wait before.
+    /// Whether a [`Waker`](crate::Waker) ended the last wait, or was called between it and the wait before; for a
+    /// [`SharedSet`](crate::SharedSet), whether its waits were [ended](crate::SharedSet::end_waits).
     #[must_use]
     pub const fn woken(&self) -> bool {
         self.woken
@@ -111,6 +112,11 @@ impl Events {
         let all = self.found.len();
         self.found.retain(|found| found.data() != Key::WAKER.to_bits());
         self.woken = self.found.len() < all;
+    }
+
+    /// Notes that the wait ended without the kernel, for a wake-up that lasts.
+    pub(crate) fn note_wakeup(&mut self) {
+        self.woken = true;
     }
 
     /// The next event: its key and the bits of `poll(2)`.

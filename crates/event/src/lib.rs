@@ -89,7 +89,7 @@
 //! **Threads and processes.** A set may be moved to another thread. Mechanisms that the kernel ties to the opening thread
 //! ([`Threading::Opener`]) fail in another one with [`WrongContext::Thread`]. A [`Waker`] wakes a set from any thread. In a
 //! forked child, the sets and the wakers of the parent fail with [`WrongContext::Process`], and dropping them does not affect
-//! the parent.
+//! the parent. On mechanisms with [`Threading::Concurrent`] several threads can wait for one set at once, a [`SharedSet`].
 //!
 //! **Signals.** A set with a [signal queue](Mechanism::signal_queue) blocks one real-time signal and `SIGIO` in the thread that opened
 //! it, and takes them. While it watches a file, the file has that thread as its owner (`F_SETOWN_EX`), which also gets `SIGURG`. A
@@ -182,6 +182,7 @@
 mod bits;
 #[cfg(debug_assertions)]
 mod blocking;
+mod chunks;
 mod counters;
 pub mod dev_poll;
 mod error;
@@ -194,7 +195,10 @@ mod nested;
 mod options;
 mod owner;
 mod readiness;
+mod registry;
 mod set;
+mod shared_counters;
+mod shared_set;
 mod slab;
 mod waker;
 
@@ -215,5 +219,6 @@ pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
 pub use owner::Threading;
 pub use readiness::{Readiness, ReadinessDetail};
 pub use set::{Declared, InterestSet};
+pub use shared_set::{Held, SharedSet, TryHold};
 pub use slab::Slab;
 pub use waker::Waker;

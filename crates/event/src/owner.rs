@@ -13,6 +13,9 @@ use std::{
 pub enum Threading {
     /// Any thread, one at a time.
     Any,
+    /// Any thread. The kernel lets several threads wait for the same set at once, which a [`SharedSet`](crate::SharedSet)
+    /// offers; an [`InterestSet`](crate::InterestSet) is used by one thread at a time.
+    Concurrent,
     /// Only the thread that opened the set, because the kernel ties the set to it.
     Opener,
 }
@@ -23,6 +26,7 @@ impl Threading {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Any => "any",
+            Self::Concurrent => "concurrent",
             Self::Opener => "opener",
         }
     }
@@ -47,7 +51,7 @@ impl Owner {
     /// The calling process and thread.
     pub(crate) fn current(threading: Threading) -> Result<Self, Errno> {
         let thread = match threading {
-            Threading::Any => None,
+            Threading::Any | Threading::Concurrent => None,
             Threading::Opener => Some(this_thread()),
         };
         Ok(Self {
@@ -70,7 +74,7 @@ impl Owner {
 }
 
 /// A number that no other thread of the program has or will have.
-fn this_thread() -> u64 {
+pub(crate) fn this_thread() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     NUMBER.with(|number| {
         if number.get() == 0 {

@@ -476,7 +476,7 @@ impl<S: AsFd> fmt::Debug for InterestSet<S> {
 }
 
 /// The number of the next set. Batches that no set has filled have the number 0.
-fn next_number() -> u64 {
+pub(crate) fn next_number() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

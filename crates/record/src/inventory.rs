@@ -52,6 +52,9 @@ pub struct ModelRow {
     pub summary: String,
     /// Whether it takes `--mechanism`.
     pub mechanisms: bool,
+    /// The mechanisms that it can use, if it takes some and not all. Otherwise empty.
+    #[serde(default)]
+    pub only_on: Vec<String>,
     /// Whether each of a fixed number of workers serves one connection at a time: N open connections take N workers.
     pub one_connection_per_worker: bool,
     /// Whether it can run here.

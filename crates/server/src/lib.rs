@@ -37,8 +37,9 @@
 //!   the drain deadline.
 //!
 //! # Structure
-//! What is decided about connections is in `core`, without I/O and without a clock. Five drivers do the I/O: `readiness`,
-//! `completion`, `blocking`, `coroutine` and `task`. `accept` has what they share for accepting, `timeout` the clock and the timing wheel,
+//! What is decided about connections is in `core`, without I/O and without a clock. Six drivers do the I/O: `readiness`,
+//! `shared`, `completion`, `blocking`, `coroutine` and `task`. `accept` has what they share for accepting, `timeout` the clock and
+//! the timing wheel,
 //! `stats` the counters, and `model` the table.
 #![forbid(unsafe_code)]
 
@@ -59,6 +60,7 @@ mod ring_options;
 mod root;
 mod send;
 mod server;
+mod shared;
 mod spin;
 mod stats;
 mod stop;

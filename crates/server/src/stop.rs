@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use c10k_event::Waker;
@@ -33,6 +34,7 @@ struct StopState {
 enum Wake {
     Loop(Waker),
     Task(Arc<Notify>),
+    Thread(Thread),
 }
 
 impl Stop {
@@ -50,6 +52,7 @@ impl Stop {
             match waker {
                 Wake::Loop(waker) => wake(waker),
                 Wake::Task(notify) => notify.notify_one(),
+                Wake::Thread(thread) => thread.unpark(),
             }
         }
         if let Some(event) = self.0.event.get() {
@@ -115,6 +118,11 @@ impl Stop {
     /// Makes the request wake a task.
     pub(crate) fn notifies(&self, notify: Arc<Notify>) {
         self.add(Wake::Task(notify));
+    }
+
+    /// Makes the request unpark a thread.
+    pub(crate) fn unparks(&self, thread: Thread) {
+        self.add(Wake::Thread(thread));
     }
 
     fn add(&self, wake: Wake) {

@@ -234,6 +234,7 @@ mod tests {
             name: name.to_owned(),
             summary: String::new(),
             mechanisms,
+            only_on: Vec::new(),
             one_connection_per_worker: !mechanisms,
             available: true,
             reason: None,

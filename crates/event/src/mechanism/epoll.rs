@@ -36,7 +36,7 @@ const LEVEL: Descriptor = Descriptor {
     summary: "interest set and ready list in the kernel; reported while a condition holds",
     triggers: &[Trigger::Level],
     wakeups: &[Wakeup::All, Wakeup::Exclusive],
-    threading: Threading::Any,
+    threading: Threading::Concurrent,
     reports: ReadinessDetail::ALL,
     busy_poll: true,
     emulated: false,

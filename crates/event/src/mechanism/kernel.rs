@@ -30,6 +30,14 @@ impl Kernel {
         Self::Other(Box::new(backend))
     }
 
+    /// The backend that several threads may use at once; `None` if this one is used by one thread at a time.
+    pub(crate) fn into_concurrent(self) -> Option<Epoll> {
+        match self {
+            Self::Epoll(backend) => Some(backend),
+            Self::DevPoll(_) | Self::Other(_) => None,
+        }
+    }
+
     /// Waits for events and puts at most [`Events::room`] events into the batch. Without a timeout it waits until there is
     /// an event.
     #[inline(always)]

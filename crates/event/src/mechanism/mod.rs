@@ -19,6 +19,7 @@ mod signal_per_fd;
 
 pub(crate) use backend::Refused;
 pub use descriptor::{CallCounts, Costs, Descriptor, EventsPerCall, HandWritten, SignalQueue};
+pub(crate) use epoll::backend::Epoll;
 pub(crate) use epoll::wait::Wait as EpollWait;
 pub(crate) use kernel::Kernel;
 pub use rt_signal::inherited::InheritedSignals;

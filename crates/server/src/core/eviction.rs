@@ -10,11 +10,20 @@ const EVICTED_AT_ONCE: usize = 32;
 /// Chooses the connections to close: those that have been idle longest, and for at least
 /// [`Deadlines::spare`](crate::Deadlines::spare). After one choice none is made for the time of a back-off.
 pub(crate) fn evict<K: Copy>(worker: &mut WorkerCore, connections: impl Iterator<Item = (K, Awaited)>) -> Vec<K> {
+    evict_visited(worker, |visit| {
+        connections.for_each(|(key, awaited)| visit(key, awaited))
+    })
+}
+
+/// The same for connections that can only be visited one after the other. `visit_all` calls what it is given for each.
+pub(crate) fn evict_visited<K: Copy>(
+    worker: &mut WorkerCore,
+    visit_all: impl FnOnce(&mut dyn FnMut(K, Awaited)),
+) -> Vec<K> {
     let mut idle: Vec<(Tick, K)> = Vec::new();
     if worker.now() >= worker.next_eviction {
         worker.next_eviction = worker.now().after(Ticks::covering(worker.deadlines.back_off));
-        let evictable = connections.filter_map(|(key, awaited)| Some((idle_deadline(awaited, worker)?, key)));
-        idle.extend(evictable);
+        visit_all(&mut |key, awaited| idle.extend(idle_deadline(awaited, worker).map(|deadline| (deadline, key))));
     }
     if idle.len() > EVICTED_AT_ONCE {
         idle.select_nth_unstable_by_key(EVICTED_AT_ONCE, |(deadline, _)| *deadline);

@@ -4,9 +4,9 @@
 //! one connection; a [`WorkerCore`] is what the connections of one worker share, the time included:
 //! [`WorkerCore::advance`] is the only way in which time passes.
 //!
-//! Five drivers do the I/O: [`readiness`](crate::readiness) for the event mechanisms, [`completion`](crate::completion)
-//! for io_uring, [`blocking`](crate::blocking) for threads and processes, [`coroutine`](crate::coroutine) for user threads,
-//! and [`task`](crate::task) for tokio.
+//! Six drivers do the I/O: [`readiness`](crate::readiness) for the event mechanisms, [`shared`](crate::shared) for threads that
+//! share one interest set, [`completion`](crate::completion) for io_uring, [`blocking`](crate::blocking) for threads and
+//! processes, [`coroutine`](crate::coroutine) for user threads, and [`task`](crate::task) for tokio.
 
 mod bodies;
 mod connection;
@@ -20,5 +20,5 @@ mod tests;
 pub(crate) use bodies::BodyBudget;
 pub(crate) use connection::{Awaited, ConnectionCore, Expired, Output};
 pub(crate) use descriptors::{least_limit, room};
-pub(crate) use eviction::evict;
+pub(crate) use eviction::{evict, evict_visited};
 pub(crate) use worker::WorkerCore;

@@ -139,7 +139,7 @@ impl WorkerCore {
     }
 
     /// The time from now until a deadline.
-    pub(super) fn time_until(&self, deadline: Tick) -> Duration {
+    pub(crate) fn time_until(&self, deadline: Tick) -> Duration {
         TICK * deadline.0.saturating_sub(self.now.0)
     }
 }

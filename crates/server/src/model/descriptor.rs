@@ -38,7 +38,7 @@ pub struct Descriptor {
 /// Whether a model is driven by an event mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dispatch {
-    /// It takes any mechanism.
+    /// It takes every mechanism that it [fits](crate::Model::fits).
     Mechanism,
     /// It has its own way to wait.
     Own,
@@ -51,8 +51,12 @@ pub enum Workers {
     One,
     /// That many, unless `--workers` says otherwise.
     Fixed(usize),
-    /// One for each CPU, unless `--workers` says otherwise.
+    /// One for each CPU, unless `--workers` says otherwise. Each has connections of its own, and a share of the limit on
+    /// them.
     PerCpu,
+    /// As many threads as [`PerCpu`](Workers::PerCpu) has, which share one interest set: any of them serves any connection, and
+    /// there is one limit on connections.
+    Sharing,
     /// That many threads of a runtime, unless `--workers` says otherwise. The runtime moves connections between them, so
     /// they are counted as one worker.
     Runtime(usize),
@@ -111,7 +115,7 @@ impl Descriptor {
         match self.workers {
             Workers::One => 1,
             Workers::Fixed(default) | Workers::Runtime(default) => or(default),
-            Workers::PerCpu => or(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+            Workers::PerCpu | Workers::Sharing => or(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)),
         }
     }
 
@@ -119,15 +123,16 @@ impl Descriptor {
     pub(crate) fn counted_workers(&self, config: &Config) -> usize {
         match self.workers {
             Workers::Runtime(_) => 1,
-            Workers::One | Workers::Fixed(_) | Workers::PerCpu => self.worker_count(config),
+            Workers::One | Workers::Fixed(_) | Workers::PerCpu | Workers::Sharing => self.worker_count(config),
         }
     }
 
     /// How many loops share the server's descriptors.
     fn loops(&self, config: &Config) -> usize {
-        match self.concurrency {
-            Concurrency::Many => self.counted_workers(config),
-            Concurrency::OnePerWorker | Concurrency::WorkerPerConnection(_) => 1,
+        match (self.concurrency, self.workers) {
+            (Concurrency::Many, Workers::Sharing) => 1,
+            (Concurrency::Many, _) => self.counted_workers(config),
+            (Concurrency::OnePerWorker | Concurrency::WorkerPerConnection(_), _) => 1,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use c10k_event::{InterestSet, OpenError};
+use c10k_event::{InterestSet, Mechanism, OpenError};
 
 use super::descriptor::{Concurrency, Descriptor, Dispatch};
 #[cfg(feature = "fake-rows")]
 use super::fake;
 use super::{
-    async_tasks, event_loop, fork_per_connection, io_uring, loop_per_core, preforked, thread_per_connection,
-    thread_pool, user_threads,
+    async_tasks, event_loop, fork_per_connection, io_uring, leader_follower, loop_per_core, preforked, shared_queue,
+    thread_per_connection, thread_pool, user_threads,
 };
 use crate::{Config, ServeError};
 
@@ -18,6 +18,8 @@ use crate::{Config, ServeError};
 pub static MODELS: &[Descriptor] = &[
     event_loop::ROW,
     loop_per_core::ROW,
+    shared_queue::ROW,
+    leader_follower::ROW,
     fork_per_connection::ROW,
     preforked::ROW,
     thread_per_connection::ROW,
@@ -89,6 +91,20 @@ impl Model {
     /// The reason, and what to do about it.
     pub fn availability(self) -> Result<(), String> {
         (self.0.probe)()
+    }
+
+    /// Whether it can run on this mechanism, as far as the rows of the two say: a model may need to use an interest set in a
+    /// way that a mechanism does not allow. Whether the mechanism can run here is for [`Mechanism::probe`] to say. A model that
+    /// is not driven by a mechanism runs on any.
+    ///
+    /// # Errors
+    /// The reason, and what to do about it.
+    pub fn fits(self, mechanism: Mechanism) -> Result<(), String> {
+        if self.takes_mechanism() {
+            (self.0.check)(&Config::new(mechanism))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether it can run as it is configured.

@@ -38,7 +38,8 @@ pub(crate) struct Connection<S = OwnedFd> {
     unsent: Vec<u8>,
     /// The file of which a part has not been sent.
     file: Option<OwnedFd>,
-    interest: Interest,
+    /// What it waits for, or waited for last.
+    pub(crate) interest: Interest,
     eof: EofHint,
 }
 
@@ -107,6 +108,11 @@ impl<S: AsFd> Connection<S> {
         }
     }
 
+    /// What it waits for, and until when.
+    pub(crate) fn awaited(&self) -> Awaited {
+        self.core.awaited()
+    }
+
     /// Does all that can be done without waiting.
     pub(crate) fn turn(&mut self, hint: EofHint, worker: &mut WorkerContext) -> NextAction {
         if hint == EofHint::Possible {
@@ -115,8 +121,21 @@ impl<S: AsFd> Connection<S> {
         if self.core.is_lingering() {
             return self.linger(worker);
         }
-        let blocked = !self.unsent.is_empty() || self.core.machine.owes();
-        self.proceed(if blocked { Step::Write } else { Step::Read }, worker)
+        self.proceed(if self.is_blocked() { Step::Write } else { Step::Read }, worker)
+    }
+
+    /// Whether it has output that the socket has not taken yet.
+    fn is_blocked(&self) -> bool {
+        !self.unsent.is_empty() || self.core.machine.owes()
+    }
+
+    /// What a connection waits for that is to have another turn ([`NextAction::Again`]), if the kernel is to say when.
+    pub(crate) fn continues_when(&self) -> Interest {
+        if self.is_blocked() && !self.core.is_lingering() {
+            Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        }
     }
 
     /// Follows [`NextAction::Stats`].

@@ -1,11 +1,12 @@
 //! A coarse clock, read without a system call.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use c10k_http::Date;
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment, in ticks of 64 ms since the clock was made. 32 bits last for eight years.
+/// A moment, in ticks of 64 ms since the process made its first clock. 32 bits last for eight years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(pub(crate) u32);
 
@@ -32,6 +33,10 @@ impl Tick {
     }
 }
 
+/// The second in which the process made its first clock. It is the same for all clocks, because connections, and so their
+/// deadlines, may pass from one thread to another.
+static START_S: OnceLock<i64> = OnceLock::new();
+
 /// The current second and tick, as of the last [`refresh`](Clock::refresh).
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -42,7 +47,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        let start_s = clock_gettime(ClockId::MonotonicCoarse).tv_sec;
+        let start_s = *START_S.get_or_init(|| clock_gettime(ClockId::MonotonicCoarse).tv_sec);
         Clock {
             second: i64::MIN,
             start_s,

@@ -16,6 +16,7 @@ mod files;
 mod hostile;
 mod limits;
 mod overflow;
+mod sharing;
 mod spin;
 mod subject;
 mod vectors;
@@ -24,6 +25,8 @@ use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
 use std::thread::available_parallelism;
 
+use c10k_event::Mechanism;
+use c10k_server::{Config, Model, Server};
 use libtest_mimic::{Arguments, Failed, Trial};
 use subject::{Needs, Subject};
 
@@ -38,6 +41,7 @@ const CASES: &[&[Case]] = &[
     dialogue::CASES,
     hostile::CASES,
     limits::CASES,
+    sharing::CASES,
     spin::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
@@ -62,7 +66,29 @@ fn main() -> ExitCode {
             trials.push(trial(&subject, name, *needs, *case));
         }
     }
+    trials.extend(misfits());
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A trial for each pair of a model and a mechanism that do not fit: the server says so before it listens.
+fn misfits() -> impl Iterator<Item = Trial> {
+    let pairs = Model::all().flat_map(|model| Mechanism::all().map(move |mechanism| (model, mechanism)));
+    pairs.filter_map(|(model, mechanism)| {
+        let reason = model.fits(mechanism).err()?;
+        let title = format!("{}::{mechanism}::is_refused_with_a_reason_and_a_remedy", model.name());
+        Some(Trial::test(title, move || {
+            let refused = Server::bind(model, Config::new(mechanism)).expect_err("it does not fit");
+            let (line, able) = reason.split_once("use one of ").ok_or("no remedy")?;
+            assert!(line.contains(mechanism.name()), "{reason}");
+            for name in able.trim_end_matches(", or another model").split(", ") {
+                let able = Mechanism::named(name)?;
+                assert!(model.fits(able).is_ok(), "{reason}");
+            }
+            let expected = format!("running the model {}: {reason}", model.name());
+            assert_eq!(refused.to_string(), expected);
+            Ok(())
+        }))
+    })
 }
 
 /// The kernel counts queued signals per user. A case whose server may queue only eight signals must run while no other

@@ -33,7 +33,7 @@ pub(crate) struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
-    /// One loop that serves any number of connections.
+    /// One interest set or ring for any number of connections.
     OneLoop,
     /// A limit on connections of any kind, beyond which connections wait.
     Cap,
@@ -49,6 +49,8 @@ pub(crate) enum Needs {
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
     OwnDescriptors,
+    /// Threads that share one interest set.
+    Sharing,
     /// A process for each connection.
     Processes,
     /// Superuser privileges.
@@ -56,7 +58,7 @@ pub(crate) enum Needs {
 }
 
 impl Subject {
-    /// Every model on every mechanism that it can use.
+    /// Every model on every mechanism that it fits.
     pub(crate) fn all() -> Vec<Subject> {
         Model::all().flat_map(Subject::of).collect()
     }
@@ -70,12 +72,15 @@ impl Subject {
         let row = model.descriptor();
         // Several workers, so that there is something to balance.
         let workers: &[(&str, &str)] = match (row.workers, row.concurrency) {
-            (Workers::PerCpu, _) => &[("workers", "3")],
+            (Workers::PerCpu | Workers::Sharing, _) => &[("workers", "3")],
             (_, Concurrency::OnePerWorker) => &[("workers", "64")],
             _ => &[],
         };
         let mut subjects: Vec<Subject> = match row.dispatch {
-            Dispatch::Mechanism => Mechanism::all().map(|mechanism| on(Some(mechanism), workers)).collect(),
+            Dispatch::Mechanism => Mechanism::all()
+                .filter(|mechanism| model.fits(*mechanism).is_ok())
+                .map(|mechanism| on(Some(mechanism), workers))
+                .collect(),
             // Each way to submit is a subject, below.
             Dispatch::Own if row.options.contains(&ModelOption::Submission) => Vec::new(),
             Dispatch::Own => vec![on(None, workers)],
@@ -157,6 +162,7 @@ impl Subject {
             Needs::Cap => row.concurrency != Concurrency::OnePerWorker,
             Needs::OwnDescriptors => !self.meets(Needs::Processes) && row.concurrency != Concurrency::OnePerWorker,
             Needs::Processes => row.connections_in == ConnectionsIn::Children,
+            Needs::Sharing => matches!(row.workers, Workers::Sharing),
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
             Needs::SignalQueue => {

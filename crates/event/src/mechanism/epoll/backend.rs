@@ -46,6 +46,48 @@ impl Epoll {
         })
     }
 
+    /// The descriptor, which any number of threads may wait for and control at once.
+    pub(crate) fn epoll(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// [`Backend::add`].
+    pub(crate) fn add_shared(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        counters.count(Call::EpollCtl);
+        epoll::add(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
+            .map_err(|errno| self.refused(fd, watch, errno, counters))
+    }
+
+    /// [`Backend::change`].
+    // See `Kernel` for why this is inlined.
+    #[inline(always)]
+    pub(crate) fn change_shared(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        watch: Watch,
+        counters: &mut Counters,
+    ) -> Result<(), DeclareError> {
+        counters.count(Call::EpollCtl);
+        epoll::modify(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
+            .map_err(|errno| self.refused(fd, watch, errno, counters))
+    }
+
+    /// [`Backend::remove`].
+    pub(crate) fn remove_shared(&self, fd: BorrowedFd<'_>, counters: &mut Counters) -> Result<(), DeclareError> {
+        counters.count(Call::EpollCtl);
+        epoll::delete(&self.epoll, fd).map_err(|errno| DeclareError::System {
+            call: Call::EpollCtl.name(),
+            errno,
+        })
+    }
+
     #[cold]
     fn refused(&self, fd: BorrowedFd<'_>, watch: Watch, errno: Errno, counters: &mut Counters) -> DeclareError {
         let what = match errno {
@@ -68,9 +110,7 @@ impl Epoll {
 
 impl Backend for Epoll {
     fn add(&mut self, fd: BorrowedFd<'_>, key: Key, watch: Watch, counters: &mut Counters) -> Result<(), DeclareError> {
-        counters.count(Call::EpollCtl);
-        epoll::add(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
-            .map_err(|errno| self.refused(fd, watch, errno, counters))
+        self.add_shared(fd, key, watch, counters)
     }
 
     // See `Kernel` for why this is inlined.
@@ -82,17 +122,11 @@ impl Backend for Epoll {
         watch: Watch,
         counters: &mut Counters,
     ) -> Result<(), DeclareError> {
-        counters.count(Call::EpollCtl);
-        epoll::modify(&self.epoll, fd, EventData::new_u64(key.to_bits()), flags(key, watch))
-            .map_err(|errno| self.refused(fd, watch, errno, counters))
+        self.change_shared(fd, key, watch, counters)
     }
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _key: Key, counters: &mut Counters) -> Result<(), DeclareError> {
-        counters.count(Call::EpollCtl);
-        epoll::delete(&self.epoll, fd).map_err(|errno| DeclareError::System {
-            call: Call::EpollCtl.name(),
-            errno,
-        })
+        self.remove_shared(fd, counters)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

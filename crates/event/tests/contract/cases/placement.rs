@@ -81,7 +81,7 @@ fn a_set_works_after_its_opening_thread_ends_or_refuses_use(setup: Setup) -> Out
     let (mut rig, key, ours) = opener.join().expect("the opener returns");
     write(&ours, b"x");
     match setup.mechanism.threading() {
-        Threading::Any => {
+        Threading::Any | Threading::Concurrent => {
             rig.expect(key, Readiness::READABLE);
             assert!(rig.set.withdraw(key).is_ok());
             Outcome::Pass
