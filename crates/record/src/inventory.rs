@@ -11,6 +11,9 @@ pub struct Inventory {
     pub mechanisms: Vec<MechanismRow>,
     /// Every concurrency model, available here or not.
     pub models: Vec<ModelRow>,
+    /// Every model of the monitoring daemon.
+    #[serde(default)]
+    pub monitor_models: Vec<MonitorModelRow>,
     /// Every probe: `c10k probe NAME`.
     pub probes: Vec<ProbeRow>,
     /// Every output format of `c10k load`.
@@ -55,6 +58,17 @@ pub struct ModelRow {
     pub available: bool,
     /// Why it cannot run here.
     pub reason: Option<String>,
+}
+
+/// One concurrency model of the monitoring daemon, `c10k monitor serve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitorModelRow {
+    /// Its name on the command line.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Whether it takes `--mechanism`.
+    pub mechanisms: bool,
 }
 
 /// One probe.
