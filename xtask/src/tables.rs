@@ -54,6 +54,14 @@ const TABLES: &[Table] = &[
         },
     },
     Table {
+        name: "monitor_models",
+        heading: &["model", "what it is", "`--mechanism`"],
+        cells: |row| {
+            let mechanism = if row["mechanisms"] == true { "any" } else { "none" };
+            vec![code(&row["name"]), text(&row["summary"]), mechanism.to_owned()]
+        },
+    },
+    Table {
         name: "probes",
         heading: &["probe", "what it measures", "options", "measures"],
         cells: |row| {

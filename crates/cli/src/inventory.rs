@@ -1,7 +1,7 @@
 //! The rows of the tables as records: what `c10k list` and `c10k doctor` print, and what a study is checked against.
 
 use c10k_event::Mechanism;
-use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, SCHEMA};
+use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, MonitorModelRow, ProbeRow, SCHEMA};
 use c10k_server::Model;
 
 use crate::print::outln;
@@ -21,6 +21,7 @@ pub(crate) fn everything() -> Inventory {
         schema: SCHEMA,
         mechanisms: mechanisms(),
         models: models(),
+        monitor_models: monitor_models(),
         probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
         load_outputs: load_outputs(),
         studies: c10k_lab::studies(),
@@ -63,6 +64,16 @@ pub(crate) fn models() -> Vec<ModelRow> {
         .collect()
 }
 
+/// Every model of the monitoring daemon. All run everywhere.
+fn monitor_models() -> Vec<MonitorModelRow> {
+    let rows = c10k_monitor::Model::all().map(|model| MonitorModelRow {
+        name: model.name().to_owned(),
+        summary: model.descriptor().summary.to_owned(),
+        mechanisms: model.takes_mechanism(),
+    });
+    rows.collect()
+}
+
 fn load_outputs() -> Vec<LoadOutputRow> {
     let rows = c10k_load::FORMATS.iter().map(|format| LoadOutputRow {
         name: format.flag.to_owned(),
@@ -90,6 +101,14 @@ pub(crate) fn print_models(rows: &[ModelRow]) {
     outln!("\nmodels");
     for row in rows {
         print_row(&row.name, row.available, &row.summary, row.reason.as_deref());
+    }
+}
+
+/// Prints the models of the monitoring daemon as aligned lines.
+pub(crate) fn print_monitor_models(rows: &[MonitorModelRow]) {
+    outln!("\nmodels of the monitoring daemon (c10k monitor serve --model NAME)");
+    for row in rows {
+        outln!("  {:<28} {}", row.name, row.summary);
     }
 }
 
