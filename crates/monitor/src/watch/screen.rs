@@ -1,9 +1,12 @@
 //! The viewer's output as a table on the terminal, which is left as it was.
 
+use std::io::stdout;
 use std::time::{Duration, Instant};
 
 use ratatui::Frame;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Text};
@@ -23,8 +26,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// [`MonitorError::Terminal`] if standard output is no terminal that can be used, [`MonitorError::Wait`] if epoll fails.
 pub fn screen(watcher: &mut Watcher, until: Until, stop: &Stop) -> Result<(), MonitorError> {
     let failed = |cause| MonitorError::Terminal { cause };
-    // This also restores the terminal before a panic is reported.
     let mut terminal = ratatui::try_init().map_err(failed)?;
+    show_cursor_in_panics();
     let _restored = Restored;
     let mut first = 0;
     let mut drawn: Option<Instant> = None;
@@ -49,6 +52,16 @@ pub fn screen(watcher: &mut Watcher, until: Until, stop: &Stop) -> Result<(), Mo
         watcher.turn(REFRESH)?;
     }
     Ok(())
+}
+
+/// The hook that ratatui has installed restores modes and screen before a panic is reported, but not the cursor, which is shown only
+/// when the terminal is dropped.
+fn show_cursor_in_panics() {
+    let restore = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = execute!(stdout(), Show);
+        restore(panic);
+    }));
 }
 
 /// Restores the terminal when it is dropped.
