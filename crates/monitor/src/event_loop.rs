@@ -93,7 +93,7 @@ impl<'a> EventLoop<'a> {
             .min(deadlines.linger);
         let sweep = (shortest / 4).clamp(SWEEPS.0, SWEEPS.1);
         Ok(EventLoop {
-            worker: service.worker(now)?,
+            worker: service.worker(service.max_subscribers(), now)?,
             service,
             set,
             trigger,

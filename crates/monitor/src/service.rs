@@ -35,13 +35,16 @@ impl Service {
         }
     }
 
-    /// A worker with samples of its own.
-    pub(crate) fn worker(&self, now: Instant) -> Result<Worker, MonitorError> {
-        let feed = Feed::open(self.config.period, self.counts.clone(), now)?;
-        let most = self
-            .config
+    /// The most subscribers at once, for models that refuse further ones.
+    pub(crate) fn max_subscribers(&self) -> usize {
+        self.config
             .max_subscribers
-            .map_or_else(|| self.room.saturating_sub(SPARE).max(self.room / 2), NonZeroUsize::get);
+            .map_or_else(|| self.room.saturating_sub(SPARE).max(self.room / 2), NonZeroUsize::get)
+    }
+
+    /// A worker with samples of its own, which refuses subscribers when all workers have `most`.
+    pub(crate) fn worker(&self, most: usize, now: Instant) -> Result<Worker, MonitorError> {
+        let feed = Feed::open(self.config.period, self.counts.clone(), now)?;
         Ok(Worker::new(feed, self.counts.clone(), self.config.deadlines, most, now))
     }
 

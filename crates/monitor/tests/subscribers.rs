@@ -131,7 +131,8 @@ fn two_thousand_subscribers_get_the_same_lines() {
     const SUBSCRIBERS: usize = 2000;
     const LINES: u64 = 4;
     c10k_monitor::raise_descriptor_limit();
-    let daemon = Daemon::start(100, |_| {});
+    // The first ones are not read before all are connected: what comes meanwhile has to fit into the buffers.
+    let daemon = Daemon::start(400, |_| {});
     let mut clients: Vec<Client> = (0..SUBSCRIBERS).map(|_| daemon.subscribe()).collect();
     assert_eq!(daemon.counts.subscribers_now(), SUBSCRIBERS as u64);
     // Who subscribed last has missed the samples before; from its first line on all have the same.

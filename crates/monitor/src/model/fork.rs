@@ -49,7 +49,8 @@ fn run(listener: Listener, service: &Service, stop: &Stop) -> Result<(), Monitor
             Incoming::Connection(socket) => {
                 // The connection is moved into the call, so the parent's copy is closed when it returns.
                 let child = start(|| {
-                    let mut worker = service.worker(Instant::now())?;
+                    // The limit is on children. A child that is killed would stay in the count of subscribers.
+                    let mut worker = service.worker(usize::MAX, Instant::now())?;
                     blocking::serve(socket, &mut worker, stop)
                 });
                 match child {

@@ -44,7 +44,7 @@ fn run(listener: Listener, service: &Service, stop: &Stop) -> Result<(), Monitor
 }
 
 fn serve_in_turn(listener: &Listener, service: &Service, stop: &Stop) -> Result<(), MonitorError> {
-    let mut worker = service.worker(Instant::now())?;
+    let mut worker = service.worker(service.max_subscribers(), Instant::now())?;
     loop {
         match blocking::next_connection(listener, service, stop, None)? {
             Incoming::Connection(socket) => blocking::serve(socket, &mut worker, stop)?,

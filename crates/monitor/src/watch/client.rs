@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use c10k_event::{Events, Interest, InterestSet, Key, Mechanism};
 use c10k_record::MonitorSample;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::decoder::{Decoder, Progress, Refused};
 use super::host::{Host, Link};
@@ -21,6 +21,9 @@ const READS: usize = 16;
 
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a connection is silent before the kernel asks whether the other host is there, and the time between its questions.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A connection to a daemon.
 #[derive(Debug)]
@@ -240,6 +243,11 @@ fn connect(address: SocketAddr) -> Result<OwnedFd, Errno> {
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // A host that is down sends no end. Before its first sample nothing else would show that.
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepcnt(&socket, 3)?;
     match rustix::net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
         Err(errno) => Err(errno),
