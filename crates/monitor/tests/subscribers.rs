@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use c10k_event::Mechanism;
+use c10k_testkit::required::is_required;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use support::{Client, Daemon, until};
@@ -17,6 +18,7 @@ fn a_subscriber_is_served_on_every_mechanism_that_can_run_here() {
     let mut served = 0;
     for mechanism in Mechanism::all() {
         if let Err(reason) = mechanism.probe() {
+            assert!(!is_required(&[mechanism.name()]), "{mechanism} is required: {reason}");
             println!("skipped {mechanism}: {reason}");
             continue;
         }

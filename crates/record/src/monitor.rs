@@ -73,8 +73,10 @@ impl MonitorCpu {
     /// was started in between.
     #[must_use]
     pub fn busy_since(&self, earlier: &MonitorCpu) -> Option<f64> {
-        let idle = |cpu: &MonitorCpu| cpu.idle_ns + cpu.iowait_ns;
-        let all = |cpu: &MonitorCpu| cpu.user_ns + cpu.system_ns + cpu.steal_ns + idle(cpu);
+        // A sample may come from anywhere, with any numbers.
+        let sum = |parts: &[u64]| parts.iter().map(|&part| u128::from(part)).sum::<u128>();
+        let idle = |cpu: &MonitorCpu| sum(&[cpu.idle_ns, cpu.iowait_ns]);
+        let all = |cpu: &MonitorCpu| sum(&[cpu.user_ns, cpu.system_ns, cpu.steal_ns]) + idle(cpu);
         let passed = all(self).checked_sub(all(earlier)).filter(|&passed| passed > 0)?;
         // The kernel may correct idle and waiting time downwards.
         let idle = idle(self).saturating_sub(idle(earlier)).min(passed);
@@ -219,6 +221,11 @@ mod tests {
         assert_eq!(earlier.busy_since(&earlier), None, "no time has passed");
         assert_eq!(cpu(1, 2, 3).busy_since(&earlier), None, "the host was started anew");
         assert_eq!(cpu(200, 1000, 5).busy_since(&earlier), Some(1.0), "corrected downwards");
+        let largest = cpu(u64::MAX, u64::MAX, u64::MAX);
+        assert!(
+            largest.busy_since(&earlier).is_some_and(|share| share < 0.4),
+            "no overflow"
+        );
     }
 
     #[test]

@@ -246,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_numbers_are_shown_too() {
+        let now = Instant::now();
+        let mut host = Host::new("h", ([127, 0, 0, 1], 1).into(), now);
+        host.connected(now);
+        host.sampled(sample(0, 0, 0), now);
+        host.sampled(
+            MonitorSample {
+                unix_ns: u64::MAX,
+                period_ns: u64::MAX,
+                uptime_ns: Some(u64::MAX),
+                ..sample(1, 500, u64::MAX)
+            },
+            now,
+        );
+        assert_eq!(
+            words(&host, now)[3..],
+            ["50.0", "25.0", "1GB", "500MB", "1GB", "connected"]
+        );
+    }
+
+    #[test]
     fn a_reason_cannot_command_the_terminal() {
         let now = Instant::now();
         let mut host = Host::new("h", ([127, 0, 0, 1], 1).into(), now);
