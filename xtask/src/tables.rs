@@ -58,6 +58,14 @@ const TABLES: &[Table] = &[
         cells: |row| vec![code(&row["name"]), text(&row["summary"]), text(&row["since"])],
     },
     Table {
+        name: "monitor_models",
+        heading: &["model", "what it is", "`--mechanism`"],
+        cells: |row| {
+            let mechanism = if row["mechanisms"] == true { "any" } else { "none" };
+            vec![code(&row["name"]), text(&row["summary"]), mechanism.to_owned()]
+        },
+    },
+    Table {
         name: "probes",
         heading: &["probe", "what it measures", "options", "measures"],
         cells: |row| {

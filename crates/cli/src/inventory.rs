@@ -1,7 +1,7 @@
 //! The rows of the tables as records: what `c10k list` and `c10k doctor` print, and what a study is checked against.
 
 use c10k_event::Mechanism;
-use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, ProbeRow, RingOptionRow, SCHEMA};
+use c10k_record::{Inventory, LoadOutputRow, MechanismRow, ModelRow, MonitorModelRow, ProbeRow, RingOptionRow, SCHEMA};
 use c10k_server::{Model, RING_OPTIONS, probe_ring_option};
 
 use crate::print::outln;
@@ -22,6 +22,7 @@ pub(crate) fn everything() -> Inventory {
         mechanisms: mechanisms(),
         models: models(),
         ring_options: ring_options(),
+        monitor_models: monitor_models(),
         probes: c10k_probe::PROBES.iter().map(c10k_probe::Probe::row).collect(),
         load_outputs: load_outputs(),
         studies: c10k_lab::studies(),
@@ -81,6 +82,16 @@ fn ring_options() -> Vec<RingOptionRow> {
     rows.collect()
 }
 
+/// Every model of the monitoring daemon. All run everywhere.
+fn monitor_models() -> Vec<MonitorModelRow> {
+    let rows = c10k_monitor::Model::all().map(|model| MonitorModelRow {
+        name: model.name().to_owned(),
+        summary: model.descriptor().summary.to_owned(),
+        mechanisms: model.takes_mechanism(),
+    });
+    rows.collect()
+}
+
 /// The mechanisms that a model fits, if not all.
 fn only_on(model: Model) -> Vec<String> {
     let fits: Vec<bool> = Mechanism::all()
@@ -133,6 +144,14 @@ pub(crate) fn print_ring_options(rows: &[RingOptionRow]) {
     for row in rows {
         let what = format!("{}; Linux {}", row.summary, row.since);
         print_row(&row.name, row.available, &what, row.reason.as_deref());
+    }
+}
+
+/// Prints the models of the monitoring daemon as aligned lines.
+pub(crate) fn print_monitor_models(rows: &[MonitorModelRow]) {
+    outln!("\nmodels of the monitoring daemon (c10k monitor serve --model NAME)");
+    for row in rows {
+        outln!("  {:<28} {}", row.name, row.summary);
     }
 }
 

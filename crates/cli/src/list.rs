@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     inventory::print_mechanisms(&found.mechanisms);
     inventory::print_models(&found.models);
     inventory::print_ring_options(&found.ring_options);
+    inventory::print_monitor_models(&found.monitor_models);
     inventory::print_probes(&found.probes);
     outln!("\nstudies");
     for study in &found.studies {

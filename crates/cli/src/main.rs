@@ -9,6 +9,7 @@ mod doctor;
 mod inventory;
 mod list;
 mod load;
+mod monitor;
 mod outcome;
 mod print;
 mod probe;
@@ -42,6 +43,7 @@ enum Command {
     List(list::Args),
     Serve(serve::Args),
     Load(load::Args),
+    Monitor(monitor::Args),
     #[command(hide = true)]
     Probe(probe::Args),
     Study(study::Args),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Serve(args) => unavailable::of_server(args.json, serve::run(&args)),
         Command::Load(args) => unavailable::of_generator(args.is_json(), load::run(args)),
+        Command::Monitor(args) => monitor::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Study(args) => study::run(&args),
         Command::Report(args) => report::run(&args),

@@ -14,6 +14,9 @@ pub struct Inventory {
     /// Every option of the rings of `io-uring`: `c10k serve --ring`.
     #[serde(default)]
     pub ring_options: Vec<RingOptionRow>,
+    /// Every model of the monitoring daemon.
+    #[serde(default)]
+    pub monitor_models: Vec<MonitorModelRow>,
     /// Every probe: `c10k probe NAME`.
     pub probes: Vec<ProbeRow>,
     /// Every output format of `c10k load`.
@@ -76,6 +79,17 @@ pub struct RingOptionRow {
     pub available: bool,
     /// Why it cannot run here.
     pub reason: Option<String>,
+}
+
+/// One concurrency model of the monitoring daemon, `c10k monitor serve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitorModelRow {
+    /// Its name on the command line.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Whether it takes `--mechanism`.
+    pub mechanisms: bool,
 }
 
 /// One probe.

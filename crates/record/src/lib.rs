@@ -8,6 +8,7 @@
 //! | `c10k serve --json`, `/stats` with `--lab` | [`ServeRecord`], [`ServeSummary`] |
 //! | `c10k load --json`, with `--find-max` | [`LoadRecord`], [`LoadSearch`] |
 //! | `c10k probe --json` | [`ProbeSummary`] |
+//! | `c10k monitor serve --json`, its `/sample` and `/stream` | [`MonitorRecord`], [`MonitorSample`] |
 //! | `c10k study NAME --json`, `c10k report --json` | [`StudyRecord`] |
 //! | `c10k study all --json`, `overview.json` | [`SetEntry`], [`SetRecord`] |
 //! | `c10k compare --json` | [`ComparisonRecord`] |
@@ -35,6 +36,7 @@ mod guest;
 mod host;
 mod inventory;
 mod load;
+mod monitor;
 mod outcome;
 mod probe;
 pub mod read;
@@ -50,12 +52,15 @@ pub use cost::{CostCell, CostRecord, CostTable, CurvePoint, ScanCounts};
 pub use guest::GuestRecord;
 pub use host::{HostFacts, ProcessLimits};
 pub use inventory::{
-    DoctorCheck, DoctorReport, GuestStudyRow, Inventory, LoadOutputRow, MechanismRow, ModelRow, OptionKind,
-    ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
+    DoctorCheck, DoctorReport, GuestStudyRow, Inventory, LoadOutputRow, MechanismRow, ModelRow, MonitorModelRow,
+    OptionKind, ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
 };
 pub use load::{
     ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,
+};
+pub use monitor::{
+    MonitorCpu, MonitorDisks, MonitorLoad, MonitorMemory, MonitorNetwork, MonitorRecord, MonitorSample, MonitorSummary,
 };
 pub use outcome::{
     CellCounts, CheapestRecord, CheapestRow, FailureRecord, SetEntry, SetManifest, SetRecord, StudyEnd, StudyRecord,

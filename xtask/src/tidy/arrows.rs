@@ -36,6 +36,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c10k-units",
         ],
     ),
+    (
+        "c10k-monitor",
+        &["c10k-event", "c10k-http", "c10k-record", "c10k-sys", "c10k-units"],
+    ),
     ("c10k-lab", &["c10k-chart", "c10k-host", "c10k-record", "c10k-units"]),
     (
         "c10k-vm",
@@ -49,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "c10k-http",
             "c10k-lab",
             "c10k-load",
+            "c10k-monitor",
             "c10k-probe",
             "c10k-record",
             "c10k-server",

@@ -15,6 +15,7 @@ use super::tree::{File, rust};
 const TABLES: &[(&str, &str)] = &[
     ("crates/event/src/", "Descriptor"),
     ("crates/server/src/", "Descriptor"),
+    ("crates/monitor/src/", "Descriptor"),
     ("crates/probe/src/", "Probe"),
 ];
 

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use c10k_record::read::{lines, object};
 use c10k_record::{
-    CallRecord, CellRecord, CostTable, LoadRecord, LoadSearch, Manifest, ProbeSummary, ServeRecord, SetManifest,
+    CallRecord, CellRecord, CostTable, LoadRecord, LoadSearch, Manifest, MonitorRecord, MonitorSample, ProbeSummary,
+    ServeRecord, SetManifest,
 };
 use serde::de::DeserializeOwned;
 
@@ -23,6 +24,8 @@ pub(crate) fn check(text: &[u8]) {
     let _ = object::<LoadSearch>(text);
     let _ = object::<ProbeSummary>(text);
     let _ = object::<CostTable>(text);
+    let _ = object::<MonitorRecord>(text);
+    let _ = object::<MonitorSample>(text);
 }
 
 /// A file is the sum of its lines, and what precedes a text changes only the numbers of its lines.
