@@ -72,6 +72,14 @@ struct Daemon {
     address: String,
 }
 
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // A test that has failed leaves no process behind. One that has ended it gets an error here.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 impl Daemon {
     fn start(options: &[&str]) -> Daemon {
         let mut command = Command::new(C10K);

@@ -196,6 +196,7 @@ mod tests {
             row("event", "Descriptor", "poll"),
             row("event", "Descriptor", "epoll"),
             row("server", "Descriptor", "pool"),
+            row("monitor", "Descriptor", "loop"),
             row("probe", "Probe", "switch"),
             file("crates/lab/src/a.rs", text),
         ];
