@@ -18,6 +18,7 @@ const TEXTS: &[&str] = &[
     table!("idle-connections"),
     table!("peers"),
     table!("queue-overflow"),
+    table!("ready-batch"),
     table!("request-cost"),
     table!("table-1"),
     table!("throughput-252-1b"),

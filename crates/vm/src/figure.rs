@@ -128,7 +128,7 @@ pub(crate) static RESPONSE: Measure = Measure {
 pub(crate) static INSTRUCTIONS: Measure = Measure {
     title: "Instructions for each of several requests that arrive together",
     y: "instructions per request",
-    scale: Scale::Log,
+    scale: Scale::Linear,
     kind: Kind::Share,
     read: |cell| Some(cell.instructions as f64 / cell.work as f64),
 };

@@ -34,7 +34,7 @@ fn every_figure_is_drawn_from_its_table() {
             count += 1;
         }
     }
-    assert_eq!(count, 15);
+    assert_eq!(count, 16);
 }
 
 #[test]

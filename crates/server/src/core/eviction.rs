@@ -11,7 +11,7 @@ const EVICTED_AT_ONCE: usize = 32;
 /// [`Deadlines::spare`](crate::Deadlines::spare). After one choice none is made for the time of a back-off.
 pub(crate) fn evict<K: Copy>(worker: &mut WorkerCore, connections: impl Iterator<Item = (K, Awaited)>) -> Vec<K> {
     evict_visited(worker, |visit| {
-        connections.for_each(|(key, awaited)| visit(key, awaited))
+        connections.for_each(|(key, awaited)| visit(key, awaited));
     })
 }
 
