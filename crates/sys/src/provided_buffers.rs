@@ -2,6 +2,7 @@
 //! that waits occupies no buffer. See io_uring_register(2).
 
 use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -27,6 +28,25 @@ pub struct Received {
     /// Where they start in it.
     start: usize,
     bytes: usize,
+}
+
+/// What is left to be read of received bytes, which cannot be given back meanwhile.
+#[derive(Debug)]
+pub struct Rest<'r> {
+    /// The buffer, the position in it, and the number of bytes.
+    next: Option<(u16, usize, usize)>,
+    received: PhantomData<&'r Received>,
+}
+
+impl Received {
+    /// All of it.
+    #[must_use]
+    pub fn rest(&self) -> Rest<'_> {
+        Rest {
+            next: Some((self.buffer, self.start, self.bytes)),
+            received: PhantomData,
+        }
+    }
 }
 
 /// Who owns a buffer.
@@ -174,18 +194,15 @@ impl ProvidedBuffers {
         }
     }
 
-    /// The received bytes, buffer by buffer.
-    pub(crate) fn parts(&self, received: &Received) -> impl Iterator<Item = &[u8]> {
-        let mut next = Some((received.buffer, received.start, received.bytes));
-        std::iter::from_fn(move || {
-            let (buffer, start, bytes) = next?;
-            let here = bytes.min(self.size - start);
-            next = (bytes > here).then(|| (self.buffers[usize::from(buffer)].next, 0, bytes - here));
-            // SAFETY: the range lies in the buffer and so in the mapping, which is readable, zeroed at first and lives as long as
-            // `self`; the kernel has completed these bytes and writes there again only after the `Received` value was given
-            // back, which needs `&mut self`.
-            Some(unsafe { std::slice::from_raw_parts(self.address(buffer).add(start), here) })
-        })
+    /// The next part of received bytes, which lies in one buffer.
+    pub(crate) fn next_part(&self, rest: &mut Rest<'_>) -> Option<&[u8]> {
+        let (buffer, start, bytes) = rest.next?;
+        let here = bytes.min(self.size - start);
+        rest.next = (bytes > here).then(|| (self.buffers[usize::from(buffer)].next, 0, bytes - here));
+        // SAFETY: the range lies in the buffer and so in the mapping, which is readable, zeroed at first and lives as long as
+        // `self`; the kernel has completed these bytes and writes there again only after the `Received` value was given
+        // back, which needs `&mut self`.
+        Some(unsafe { std::slice::from_raw_parts(self.address(buffer).add(start), here) })
     }
 
     /// Takes received bytes back: each buffer of which none are left is offered to the kernel again.

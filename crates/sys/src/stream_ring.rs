@@ -23,7 +23,7 @@ use crate::provided_buffers::{GROUP, ProvidedBuffers};
 use parcel::{Parcel, State, part};
 use registered::Registered;
 
-pub use crate::provided_buffers::Received;
+pub use crate::provided_buffers::{Received, Rest};
 pub use completion::{Completion, Notifications, SendId, Sent};
 pub use shape::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Submission, TaskWork};
 
@@ -331,10 +331,9 @@ impl StreamRing {
         }
     }
 
-    /// The received bytes, in one or several parts.
-    pub fn parts(&self, received: &Received) -> impl Iterator<Item = &[u8]> {
-        let buffers = self.buffers.as_ref();
-        buffers.into_iter().flat_map(|buffers| buffers.parts(received))
+    /// The next part of what is [left](Received::rest) of received bytes.
+    pub fn next_part(&self, rest: &mut Rest<'_>) -> Option<&[u8]> {
+        self.buffers.as_ref()?.next_part(rest)
     }
 
     /// Returns the memory of received bytes to the kernel.

@@ -51,7 +51,11 @@ fn ring_of(shape: Shape) -> Option<StreamRing> {
 
 /// The received bytes as one.
 fn bytes(ring: &StreamRing, received: &Received) -> Vec<u8> {
-    ring.parts(received).flatten().copied().collect()
+    let (mut rest, mut all) = (received.rest(), Vec::new());
+    while let Some(part) = ring.next_part(&mut rest) {
+        all.extend_from_slice(part);
+    }
+    all
 }
 
 /// Takes completions of receives until so many bytes have come, gives their memory back, and returns the bytes and how many

@@ -307,15 +307,12 @@ impl RingLoop {
 
     /// Feeds received bytes to the machine. Those behind a request that was answered are held.
     fn take_input(&mut self, number: u32, received: Received) {
-        for part in 0.. {
-            let Some(connection) = self.connections.at_mut(number) else {
+        let mut rest = received.rest();
+        while let Some(connection) = self.connections.at_mut(number) {
+            let Some(bytes) = self.ring.next_part(&mut rest) else {
                 break;
             };
-            let Some(bytes) = self.ring.parts(&received).nth(part) else {
-                break;
-            };
-            let step = connection.take(bytes, &mut self.worker.core);
-            if let Some(step) = step {
+            if let Some(step) = connection.take(bytes, &mut self.worker.core) {
                 self.proceed(number, step);
             }
         }

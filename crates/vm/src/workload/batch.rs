@@ -7,7 +7,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Instant;
 
 use c10k_record::CostCell;
 use c10k_sys::scheduling::{Class, enter};
@@ -17,7 +16,7 @@ use super::client::{Client, REQUEST, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
-use super::windows::stable_median;
+use super::windows::{stable_median, window};
 
 /// How many requests arrive together.
 const BATCHES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, MOST];
@@ -88,21 +87,12 @@ fn measure(connections: &mut [TcpStream], reply: &[u8]) -> Result<(CostCell, u64
     let mut replies = 0;
     let mut buffer = vec![0; reply.len()];
     let cell = stable_median(&load, &mut || {
-        let started = Instant::now();
-        for _ in 0..MOST / connections.len() {
-            exchange_batch(connections, &mut buffer)?;
-            replies += connections.len() as u64;
-        }
-        Ok(CostCell {
-            subject: String::new(),
-            load: load.clone(),
-            work: MOST as u64,
-            instructions: started.elapsed().as_nanos() as u64,
-            events: 0,
-            signals: 0,
-            overflows: 0,
-            scan: None,
-            curve: None,
+        window(&load, MOST, || {
+            for _ in 0..MOST / connections.len() {
+                exchange_batch(connections, &mut buffer)?;
+                replies += connections.len() as u64;
+            }
+            Ok(())
         })
     })?;
     Ok((cell, replies))

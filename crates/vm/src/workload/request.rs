@@ -5,8 +5,6 @@
 //! delivery of the request and the wake-up of the receiver (which the kernel does while the *client* runs), the start and
 //! the end of processes. The client's share is subtracted: half of an exchange of the same bytes with a bare server.
 
-use std::time::Instant;
-
 use c10k_record::CostCell;
 use c10k_sys::scheduling::{Class, enter};
 
@@ -15,7 +13,7 @@ use super::client::{Client, Connection, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
-use super::windows::stable_median;
+use super::windows::{stable_median, window};
 
 /// The subject that is not a server of this project: no server can cost less.
 pub(crate) const BARE: &str = "bare";
@@ -112,25 +110,14 @@ fn exchange(reply: &[u8], name: &str, connection: Connection) -> Result<CostCell
 }
 
 fn measure(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
-    stable_median(load, &mut || window(client, load, connection))
-}
-
-fn window(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
-    let started = Instant::now();
-    for _ in 0..REQUESTS {
-        client
-            .request(connection)
-            .map_err(|error| WorkloadError::Io("send a request to the server", error))?;
-    }
-    Ok(CostCell {
-        subject: String::new(),
-        load: load.to_owned(),
-        work: REQUESTS as u64,
-        instructions: started.elapsed().as_nanos() as u64,
-        events: 0,
-        signals: 0,
-        overflows: 0,
-        scan: None,
-        curve: None,
+    stable_median(load, &mut || {
+        window(load, REQUESTS, || {
+            for _ in 0..REQUESTS {
+                client
+                    .request(connection)
+                    .map_err(|error| WorkloadError::Io("send a request to the server", error))?;
+            }
+            Ok(())
+        })
     })
 }

@@ -10,6 +10,27 @@ use super::error::WorkloadError;
 /// Windows of a cell.
 pub(super) const WINDOWS: usize = 9;
 
+/// A window: what the clock says that so many units of work take.
+pub(super) fn window(
+    load: &str,
+    work: usize,
+    run: impl FnOnce() -> Result<(), WorkloadError>,
+) -> Result<CostCell, WorkloadError> {
+    let started = Instant::now();
+    run()?;
+    Ok(CostCell {
+        subject: String::new(),
+        load: load.to_owned(),
+        work: work as u64,
+        instructions: started.elapsed().as_nanos() as u64,
+        events: 0,
+        signals: 0,
+        overflows: 0,
+        scan: None,
+        curve: None,
+    })
+}
+
 /// The window of median cost. The kernel's background work falls into a few windows only, so the median does not include it.
 pub(super) fn median(mut windows: Vec<CostCell>) -> CostCell {
     windows.sort_by_key(|window| window.instructions);
