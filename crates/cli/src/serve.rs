@@ -10,8 +10,8 @@ use c10k_event::{Mechanism, OnOverflow};
 use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
-    AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption,
-    RingOptions, Root, Server, Stop, Submission, Workers,
+    AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, DiskOptions, DiskStore, Dispatch, Listen, MODELS,
+    Model, ModelOption, RingOptions, Root, ServeError, Server, Stop, Submission, Workers,
 };
 
 use crate::Outcome;
@@ -60,8 +60,20 @@ pub(crate) struct Args {
     /// Serve the files below this directory at `/`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Offer the resources that studies need: /spin, /echo, /headers and /stats, and /bytes next to the files of --root. They
-    /// let any client use the server's CPU and memory.
+    /// Work on this directory for /file/N, /file/N/cold, /file/N/direct and POST /mail/N (with --lab); what it lacks is made.
+    #[arg(long, value_name = "DIR", requires = "lab")]
+    disk: Option<PathBuf>,
+    /// The number of files below --disk, 1 to 1000000 [default: 10000].
+    #[arg(long, value_name = "N", requires = "disk")]
+    disk_files: Option<u32>,
+    /// Bytes of each of these files, such as `4k`; at most 64k [default: 4k].
+    #[arg(long, value_name = "SIZE", requires = "disk", value_parser = size)]
+    disk_file_size: Option<u32>,
+    /// Let each access to --disk wait that long before it begins, as on a slow disk [default: 0].
+    #[arg(long, value_name = "DURATION", requires = "disk", value_parser = duration)]
+    disk_delay: Option<Duration>,
+    /// Offer the resources that studies need: /spin, /sleep, /echo, /headers and /stats, /bytes next to the files of --root, and
+    /// those of --disk. They let any client use the server's CPU, memory and disk.
     #[arg(long)]
     lab: bool,
     /// Change to this user when the server listens; needs root.
@@ -166,6 +178,7 @@ impl Args {
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
+        config.disk = self.disk()?;
         if self.lab {
             config.resources = Resources::Lab;
         }
@@ -177,6 +190,19 @@ impl Args {
         config.deadlines.idle = self.idle_timeout;
         config.deadlines.drain = self.drain_timeout;
         Ok(config)
+    }
+
+    fn disk(&self) -> Result<Option<DiskStore>, ServeError> {
+        let default = DiskOptions::default();
+        let options = DiskOptions {
+            files: self.disk_files.unwrap_or(default.files),
+            file_size: self.disk_file_size.unwrap_or(default.file_size),
+            delay: self.disk_delay.unwrap_or(default.delay),
+        };
+        self.disk
+            .as_deref()
+            .map(|path| DiskStore::open(path, options))
+            .transpose()
     }
 }
 
@@ -245,6 +271,11 @@ fn one_of<T: Copy>(all: &[(&str, T)], text: &str) -> Result<T, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     c10k_units::duration::parse(text).map_err(|error| error.to_string())
+}
+
+fn size(text: &str) -> Result<u32, String> {
+    let bytes = c10k_units::size::parse(text).map_err(|error| error.to_string())?;
+    u32::try_from(bytes).map_err(|_| "give at most 64k".to_owned())
 }
 
 fn on_overflow(text: &str) -> Result<OnOverflow, String> {

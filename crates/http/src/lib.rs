@@ -28,11 +28,13 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod blocking_work;
 mod body;
 mod class;
 mod date;
 mod file;
 mod head;
+mod host;
 mod limits;
 mod machine;
 mod media_type;
@@ -42,10 +44,12 @@ mod refusal;
 mod route;
 mod target;
 
+pub use blocking_work::{BlockingWork, Cache, WorkFailure, after_sleep};
 pub use date::Date;
 pub use file::{FileFacts, Piece, Unsent};
+pub use host::{Disk, Files, Host, Output, Resources, Stage};
 pub use limits::Limits;
-pub use machine::{Ending, Files, Host, Machine, Output, Phase, Resources, Stage, Step};
+pub use machine::{Ending, Machine, Phase, Step};
 pub use pattern::{MAX_BYTES, pattern};
 
 pub mod reply;

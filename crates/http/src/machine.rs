@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use crate::answer::{self, Content, Length, Manner, Persistence};
+use crate::blocking_work::{self, BlockingWork, WorkFailure};
 use crate::body::{Body, Progress};
 use crate::file::{self, FileFacts, FileReply, Piece, Unsent};
 use crate::head::{self, Expectation, Request, Scan, Version, Wish};
+use crate::host::{Files, Host, Output, Stage};
 use crate::pattern::pattern;
 use crate::refusal::{METHOD_NOT_ALLOWED, NOT_FOUND, OK, REQUEST_TIMEOUT, Refusal, UNAVAILABLE};
 use crate::route::{Method, Route};
-use crate::{Date, Limits};
 
 /// Bodies up to this many bytes are copied behind their heads; longer ones become the tail.
 const INLINE_BODY: u64 = 8 * 1024;
@@ -20,88 +21,6 @@ const FULL_OUTPUT: usize = 64 * 1024;
 const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 const JSON: &str = "Content-Type: application/json\r\nCache-Control: no-store\r\n";
-
-/// The state of the server at the time of a call. The machine knows nothing else of its environment.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// The present second.
-    pub date: Date,
-    /// Caps on requests.
-    pub limits: Limits,
-    /// CPU time to spend on each request in addition to what its route asks for.
-    pub work: Duration,
-    /// Whether connections outlive their reply.
-    pub stage: Stage,
-    /// Whether a path that is not built in may name a file.
-    pub files: Files,
-    /// Which resources are built in.
-    pub resources: Resources,
-}
-
-/// The resources that are built in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resources {
-    /// `/bytes`, and none where there are files to serve.
-    Plain,
-    /// All, those of the lab included. They let any client use the server's CPU and memory.
-    Lab,
-}
-
-/// Whether there are files to serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Files {
-    /// There are none: what is not built in is 404.
-    None,
-    /// The driver opens them: [`Step::Open`].
-    Served,
-}
-
-/// The phases of a server that its replies depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Connections persist if their clients want it.
-    Serving,
-    /// Every reply is the last one of its connection.
-    Draining,
-}
-
-impl Host {
-    /// A serving host with default limits and no extra work.
-    #[must_use]
-    pub fn new(date: Date) -> Host {
-        Host {
-            date,
-            limits: Limits::default(),
-            work: Duration::ZERO,
-            stage: Stage::Serving,
-            files: Files::None,
-            resources: Resources::Plain,
-        }
-    }
-
-    /// The resource of a path, among those that there are.
-    #[inline]
-    fn among_resources(&self, route: Route) -> Route {
-        match (self.resources, self.files, route) {
-            (Resources::Lab, _, route) | (_, Files::None, route @ Route::Bytes(_)) => route,
-            _ => Route::Missing,
-        }
-    }
-}
-
-/// Collects replies and counts them. One output serves any number of machines in turn, as long as its bytes are taken in
-/// between.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// Reply bytes to be sent, before the machine's tail.
-    pub bytes: Vec<u8>,
-    /// Well-formed requests received.
-    pub requests: u64,
-    /// Requests refused as malformed or unsupported.
-    pub refused: u64,
-    /// Replies begun, including refusals.
-    pub replies: u64,
-}
 
 /// What the driver must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +37,9 @@ pub enum Step {
     Stats,
     /// Open the file at [`Machine::file_path`], answer with [`Machine::answer_file`] and do the step that it returns.
     Open,
+    /// Do the work of [`Machine::blocking_work`], which may block, or have it done. Then answer with
+    /// [`Machine::answer_work`] and do the step that it returns; until then feed nothing.
+    Block,
     /// Send the output, then close.
     Close(Ending),
 }
@@ -143,6 +65,8 @@ pub enum Phase {
     Body,
     /// The rest of its own reply.
     Reply,
+    /// What the driver was asked for.
+    Work,
 }
 
 /// The protocol state of one connection; see the contract of the crate.
@@ -172,6 +96,8 @@ struct InProgress {
     tail_left: u64,
     /// A file of which something is to be sent.
     file: Option<FileReply>,
+    /// What the driver is to do, until it takes it.
+    work: Option<BlockingWork>,
 }
 
 impl Machine {
@@ -258,6 +184,28 @@ impl Machine {
                 Err(why) => file::answer_without(&head, why, manner, &host.date, out),
             }
         }
+        self.after_answer(host, output)
+    }
+
+    /// Takes the work that [`Step::Block`] requests; `None` if it was taken.
+    #[must_use]
+    pub fn blocking_work(&mut self) -> Option<BlockingWork> {
+        let work = self.progress.as_mut()?.work.take();
+        self.rest();
+        work
+    }
+
+    /// Answers [`Step::Block`].
+    pub fn answer_work(&mut self, outcome: Result<&[u8], WorkFailure>, host: &Host, output: &mut Output) -> Step {
+        if let Some(manner) = self.asked.take() {
+            output.replies += 1;
+            blocking_work::answer(outcome, manner, &host.date, &mut output.bytes);
+        }
+        self.after_answer(host, output)
+    }
+
+    /// Goes on after the driver has brought what it was asked for.
+    fn after_answer(&mut self, host: &Host, output: &mut Output) -> Step {
         self.rest();
         if host.work > Duration::ZERO {
             return Step::Work(host.work);
@@ -332,10 +280,10 @@ impl Machine {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.progress.as_ref() {
+            _ if self.asked.is_some() => Phase::Work,
             Some(progress) if progress.tail_left > 0 || progress.file.is_some() => Phase::Reply,
             Some(progress) if progress.receiving.is_some() => Phase::Body,
             Some(progress) if !progress.backlog.is_empty() => Phase::Head,
-            _ if self.asked.is_some() => Phase::Reply,
             _ => Phase::Idle,
         }
     }
@@ -441,7 +389,7 @@ impl Machine {
         let Some((request, body)) = progress.receiving.as_mut() else {
             return Ok((0, None));
         };
-        let kept = (request.route == Route::Echo).then_some(&mut progress.kept);
+        let kept = request.route.keeps_body().then_some(&mut progress.kept);
         let (taken, state) = body.take(input, kept, &host.limits)?;
         Ok((taken, if state == Progress::Done { self.received() } else { None }))
     }
@@ -472,7 +420,7 @@ impl Machine {
         let mut work = host.work;
         let out = &mut output.bytes;
         let files = host.files == Files::Served && request.route == Route::Missing;
-        let asks = files || request.route == Route::Stats;
+        let asks = files || request.route.asks();
         if !asks || !request.route.offers(request.method) {
             output.replies += 1;
         }
@@ -508,6 +456,11 @@ impl Machine {
                     self.progress.get_or_insert_default().kept = kept.unwrap_or_default();
                     self.asked = Some(manner);
                     return Some(Step::Open);
+                }
+                Route::File(..) | Route::Mail(_) | Route::Sleep(_) => {
+                    self.progress.get_or_insert_default().work = request.route.work(kept.unwrap_or_default());
+                    self.asked = Some(manner);
+                    return Some(Step::Block);
                 }
                 Route::Echo | Route::Headers => {
                     let fields = if request.route == Route::Echo { OCTETS } else { TEXT };
@@ -580,6 +533,7 @@ impl Machine {
                 && progress.kept.is_empty()
                 && progress.tail_left == 0
                 && progress.file.is_none()
+                && progress.work.is_none()
         };
         if self.progress.as_deref().is_some_and(at_rest) {
             self.progress = None;

@@ -25,9 +25,11 @@ pub(crate) const URI_TOO_LONG: Status = status!("414 URI Too Long");
 pub(crate) const RANGE_NOT_SATISFIABLE: Status = status!("416 Range Not Satisfiable");
 pub(crate) const EXPECTATION_FAILED: Status = status!("417 Expectation Failed");
 pub(crate) const FIELDS_TOO_LARGE: Status = status!("431 Request Header Fields Too Large");
+pub(crate) const FAILED: Status = status!("500 Internal Server Error");
 pub(crate) const NOT_IMPLEMENTED: Status = status!("501 Not Implemented");
 pub(crate) const UNAVAILABLE: Status = status!("503 Service Unavailable");
 pub(crate) const VERSION_NOT_SUPPORTED: Status = status!("505 HTTP Version Not Supported");
+pub(crate) const STORAGE_FULL: Status = status!("507 Insufficient Storage");
 
 /// A request that is refused; the connection is closed after the reply, because where the next request would begin is
 /// not known.

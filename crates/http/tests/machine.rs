@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{Date, Ending, Files, Host, Machine, Output, Phase, Resources, Stage, Step, pattern};
+use c10k_http::{Date, Ending, Files, Host, Machine, Output, Phase, Resources, Stage, Step, after_sleep, pattern};
 
 fn host() -> Host {
     Host {
@@ -32,6 +32,7 @@ fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, host: &Host) -> (String
                 Step::Work(_) => {}
                 Step::Stats => machine.answer_stats(b"{}", host, &mut output),
                 Step::Open => unreachable!("no files are served"),
+                Step::Block => unreachable!("no work is asked for"),
                 Step::Close(_) => {
                     sent.append(&mut output.bytes);
                     return (String::from_utf8_lossy(&sent).into_owned(), true);
@@ -503,7 +504,7 @@ fn expectations_are_a_list() {
 
 #[test]
 fn the_resources_of_the_lab_are_there_if_the_server_offers_them() {
-    let lab = ["/spin/1us", "/echo", "/headers", "/stats"];
+    let lab = ["/spin/1us", "/sleep/1us", "/echo", "/headers", "/stats"];
     for (resources, files, path, there) in lab
         .iter()
         .flat_map(|path| {
@@ -534,6 +535,9 @@ fn the_resources_of_the_lab_are_there_if_the_server_offers_them() {
         if step == Step::Stats {
             machine.answer_stats(b"{}", &host, &mut output);
             step = machine.feed(&[], &host, &mut output);
+        }
+        if step == Step::Block {
+            step = machine.answer_work(Ok(after_sleep()), &host, &mut output);
         }
         let found = match (step, output.bytes.get(9..12)) {
             (Step::Open, _) => "a file",

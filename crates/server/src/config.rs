@@ -5,10 +5,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use c10k_event::Mechanism;
-use c10k_http::{Date, Files, Host, Limits, Resources, Stage};
+use c10k_http::{Date, Disk, Files, Host, Limits, Resources, Stage};
 
 use crate::accept::Listen;
-use crate::{RingOptions, Root};
+use crate::{DiskStore, RingOptions, Root};
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
@@ -39,7 +39,9 @@ pub struct Config {
     pub ring: RingOptions,
     /// The directory whose files are served at `/`. Default none.
     pub root: Option<Root>,
-    /// Whether the resources of the lab are offered: `/spin`, `/echo`, `/headers` and `/stats`, and `/bytes` with a root. Default
+    /// The directory for `/file` and `/mail`, which are resources of the lab. Default none.
+    pub disk: Option<DiskStore>,
+    /// Whether the resources of the lab are offered: `/spin`, `/sleep`, `/echo`, `/headers` and `/stats`, and `/bytes` with a root. Default
     /// [`Resources::Plain`]: a server with a root serves its files only, one without serves `/bytes` only.
     pub resources: Resources,
     /// The most bytes of request bodies that are held for replies, of all connections together. A request beyond is refused
@@ -71,6 +73,7 @@ impl Config {
             submission: Submission::Enter,
             ring: RingOptions::default(),
             root: None,
+            disk: None,
             resources: Resources::Plain,
             held_bodies: 64 << 20,
             user: None,
@@ -87,6 +90,7 @@ impl Config {
             work: self.work,
             stage: Stage::Serving,
             resources: self.resources,
+            disk: if self.disk.is_some() { Disk::Present } else { Disk::None },
             files: if self.root.is_some() {
                 Files::Served
             } else {

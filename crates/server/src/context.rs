@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use c10k_event::Counters;
-use c10k_http::{Date, Step, Unsent};
+use c10k_http::{Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
+use crate::disk;
 use crate::stats::SharedStats;
 use crate::timeout::Clock;
 
@@ -113,5 +114,15 @@ impl WorkerContext {
         };
         let step = connection.answer_file(facts, &mut self.core);
         (step, file.filter(|_| connection.machine.needs_file()))
+    }
+
+    /// Does the work that a connection asks for ([`Step::Block`]), which may block this thread, and answers. Returns the step
+    /// that follows.
+    pub(crate) fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
+        let outcome = match connection.machine.blocking_work() {
+            Some(work) => disk::run(self.server.config.disk.as_ref(), work),
+            None => Err(WorkFailure::Failed),
+        };
+        connection.answer_work(outcome.as_deref().map_err(|failure| *failure), &mut self.core)
     }
 }

@@ -75,6 +75,22 @@ pub enum ServeError {
         /// The kernel's error.
         cause: io::Error,
     },
+    /// The directory of `--disk` cannot be prepared.
+    #[error(
+        "preparing the disk directory {path:?}: {cause}: name a directory with room for the files, which this user may write"
+    )]
+    Disk {
+        /// Its path.
+        path: PathBuf,
+        /// The kernel's error, or what is wrong with an option.
+        cause: io::Error,
+    },
+    /// The process would give up the privileges that the work on its disk needs.
+    #[error("serving {with} with a disk directory: mailboxes could not be written: leave out --disk, or {with}")]
+    DiskConfined {
+        /// The option that gives them up.
+        with: &'static str,
+    },
     /// The process cannot become the user of `--user`.
     #[error("becoming the user '{name}': {reason}")]
     User {
@@ -140,6 +156,8 @@ impl ServeError {
             | Self::OneListener { .. }
             | Self::Inherited { .. }
             | Self::Root { .. }
+            | Self::Disk { .. }
+            | Self::DiskConfined { .. }
             | Self::User { .. }
             | Self::Mechanism(_)
             | Self::Watch(_) => false,

@@ -51,6 +51,7 @@ mod context;
 mod core;
 mod coroutine;
 mod descriptor_limit;
+mod disk;
 mod error;
 mod log;
 mod model;
@@ -70,6 +71,7 @@ mod timeout;
 pub use accept::{Address, Listen};
 pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
 pub use descriptor_limit::raise_descriptor_limit;
+pub use disk::{DiskOptions, DiskStore};
 pub use error::ServeError;
 pub use model::{
     Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers, probe_ring_option,

@@ -10,7 +10,7 @@ use crate::accept::Listeners;
 use crate::context::ServerContext;
 use crate::descriptor_limit::descriptor_limit;
 use crate::stats::SharedStats;
-use crate::{Address, Config, Listen, Model, ServeError, Stop, accept, log, privileges};
+use crate::{Address, Config, Confinement, Listen, Model, ServeError, Stop, accept, log, privileges};
 
 /// A server that listens but does not accept yet. Meanwhile the kernel completes connections.
 #[derive(Debug)]
@@ -51,9 +51,12 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::ModelUnavailable`], [`ServeError::Mechanism`], [`ServeError::Listen`], [`ServeError::ListenUnix`],
-    /// [`ServeError::Inherited`], [`ServeError::OneListener`], [`ServeError::User`], [`ServeError::Confine`].
+    /// [`ServeError::Inherited`], [`ServeError::OneListener`], [`ServeError::User`], [`ServeError::Confine`], [`ServeError::DiskConfined`].
     pub fn bind(model: Model, config: Config) -> Result<Server, ServeError> {
         model.check(&config)?;
+        if config.disk.is_some() {
+            refuse_giving_up(&config)?;
+        }
         let (listeners, address) = accept::open(&config.listen, model.descriptor().listener_count(&config))?;
         let file = SocketFile::of(&config.listen, &address);
         // The kernel lets only one user share a port, so all listeners are open before the user changes.
@@ -102,4 +105,14 @@ impl Server {
         outcome?;
         Ok(server.stats.summary())
     }
+}
+
+/// A server with a disk writes to it, as the user that it is.
+fn refuse_giving_up(config: &Config) -> Result<(), ServeError> {
+    let with = match (&config.user, config.confinement) {
+        (Some(_), _) => "--user",
+        (None, Confinement::Landlock) => "--landlock",
+        (None, Confinement::None) => return Ok(()),
+    };
+    Err(ServeError::DiskConfined { with })
 }

@@ -3,7 +3,7 @@
 mod parser;
 
 use c10k_http::reply::{Progress, ReplyError, ReplyLimits, ReplyParser};
-use c10k_http::{Date, Host, Limits, Machine, Output, Resources, Step, pattern};
+use c10k_http::{BlockingWork, Date, Host, Limits, Machine, Output, Resources, Step, after_sleep, pattern};
 use parser::{Body, Expected};
 
 /// An input up to this long is cut in two at every byte; a longer one at so many places.
@@ -107,6 +107,15 @@ fn drive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> Sen
                     return sent;
                 }
                 Step::Open => unreachable!("no files are served"),
+                Step::Block => {
+                    let work = machine.blocking_work();
+                    assert!(
+                        matches!(work, Some(BlockingWork::Sleep(_))),
+                        "there is no disk: {work:?}"
+                    );
+                    step = machine.answer_work(Ok(after_sleep()), &host, &mut output);
+                    continue;
+                }
                 Step::Write | Step::Work(_) => {}
             }
             step = machine.feed(&[], &host, &mut output);

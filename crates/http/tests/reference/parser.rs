@@ -456,6 +456,7 @@ fn answer(request: &Request<'_>, head: &[u8], received: Vec<u8>) -> Expected {
     let spin = request
         .path
         .strip_prefix("/spin/")
+        .or_else(|| request.path.strip_prefix("/sleep/"))
         .and_then(|text| duration::parse(text).ok())
         .filter(|time| *time <= Duration::from_secs(60));
     let (status, body) = match request.path.as_str() {

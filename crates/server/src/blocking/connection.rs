@@ -97,6 +97,10 @@ impl<'a, S: AsFd, W: Waits> BlockingConnection<'a, S, W> {
                     step = self.waits.worker().answer_stats(&mut self.core);
                     continue;
                 }
+                Step::Block => {
+                    step = self.waits.worker().do_work(&mut self.core);
+                    continue;
+                }
                 Step::Open => {
                     (step, self.file) = self.waits.worker().answer_file(&mut self.core);
                     continue;

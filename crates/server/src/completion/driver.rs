@@ -331,6 +331,7 @@ impl RingLoop {
                     connection.core.feed(&[], &mut self.worker.core)
                 }
                 Step::Stats => self.worker.answer_stats(&mut connection.core),
+                Step::Block => self.worker.do_work(&mut connection.core),
                 Step::Open => {
                     let (step, file) = self.worker.answer_file(&mut connection.core);
                     connection.file = file;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{FileFacts, Machine, Step, Unsent};
+use c10k_http::{FileFacts, Machine, Step, Unsent, WorkFailure};
 
 use super::bodies::BodyShare;
 use super::worker::WorkerCore;
@@ -113,6 +113,14 @@ impl ConnectionCore {
         step
     }
 
+    /// Answers a request for work that may block.
+    pub(crate) fn answer_work(&mut self, outcome: Result<&[u8], WorkFailure>, worker: &mut WorkerCore) -> Step {
+        let requests = worker.output.requests;
+        let step = self.machine.answer_work(outcome, &worker.host, &mut worker.output);
+        self.renewed |= worker.output.requests > requests;
+        step
+    }
+
     /// Answers a request for the statistics.
     pub(crate) fn answer_stats(&mut self, body: &[u8], worker: &mut WorkerCore) -> Step {
         self.machine.answer_stats(body, &worker.host, &mut worker.output);
@@ -185,7 +193,7 @@ impl ConnectionCore {
             }
             TimeoutKind::Grace => Expired::Linger,
             TimeoutKind::Linger => Expired::Close,
-            TimeoutKind::New | TimeoutKind::Idle | TimeoutKind::Send => {
+            TimeoutKind::New | TimeoutKind::Idle | TimeoutKind::Send | TimeoutKind::Work => {
                 worker.stats.timeouts += 1;
                 Expired::Close
             }

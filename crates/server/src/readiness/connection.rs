@@ -211,6 +211,10 @@ impl<S: AsFd> Connection<S> {
                     0
                 }
                 Step::Stats => return NextAction::Stats,
+                Step::Block => {
+                    step = worker.do_work(&mut self.core);
+                    continue;
+                }
                 Step::Open => {
                     (step, self.file) = worker.answer_file(&mut self.core);
                     continue;

@@ -23,6 +23,8 @@ pub(crate) enum TimeoutKind {
     Body,
     /// The client, which has to read its reply.
     Send,
+    /// Work that may block. It has no time limit but that of the drain: its client is not to blame.
+    Work,
     /// A last request, while the server drains.
     Grace,
     /// The client's end of the stream, after the server has closed its half.
@@ -38,6 +40,7 @@ impl TimeoutKind {
             (Phase::Head, _) => TimeoutKind::Head,
             (Phase::Body, _) => TimeoutKind::Body,
             (Phase::Reply, _) => TimeoutKind::Send,
+            (Phase::Work, _) => TimeoutKind::Work,
         }
     }
 
@@ -47,6 +50,7 @@ impl TimeoutKind {
             TimeoutKind::Head => deadlines.head,
             TimeoutKind::Body => deadlines.body,
             TimeoutKind::Send => deadlines.send,
+            TimeoutKind::Work => Duration::MAX,
             TimeoutKind::Grace => GRACE,
             TimeoutKind::Linger => deadlines.linger,
         }
@@ -58,12 +62,13 @@ impl TimeoutKind {
 pub(crate) struct TimeLimits([Ticks; KINDS.len()]);
 
 /// All kinds, in the order of their declaration.
-const KINDS: [TimeoutKind; 7] = [
+const KINDS: [TimeoutKind; 8] = [
     TimeoutKind::New,
     TimeoutKind::Idle,
     TimeoutKind::Head,
     TimeoutKind::Body,
     TimeoutKind::Send,
+    TimeoutKind::Work,
     TimeoutKind::Grace,
     TimeoutKind::Linger,
 ];

@@ -10,6 +10,7 @@
 mod cases;
 mod client;
 mod dialogue;
+mod disk;
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 mod faults;
 mod files;
@@ -37,6 +38,7 @@ type Case = (&'static str, Needs, fn(&Subject));
 const CASES: &[&[Case]] = &[
     cases::CASES,
     files::CASES,
+    disk::CASES,
     overflow::CASES,
     dialogue::CASES,
     hostile::CASES,

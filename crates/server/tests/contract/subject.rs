@@ -11,11 +11,13 @@ use c10k_event::{Mechanism, OnOverflow, Trigger};
 use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
-    AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, ConnectionsIn, Dispatch, Model, ModelOption, Root,
-    Server, Stop, Submission, Workers,
+    AcceptPolicy, AcceptSharing, Concurrency, Config, Confinement, ConnectionsIn, DiskOptions, DiskStore, Dispatch,
+    Model, ModelOption, Root, Server, Stop, Submission, Workers,
 };
 use c10k_sys::spawn::{ChildSetup, on_spawn};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+
+use crate::disk::{FILE_SIZE, FILES};
 
 /// The first argument that makes this executable the server.
 pub(crate) const SERVE: &str = "serve-subject";
@@ -417,6 +419,16 @@ fn print(record: &ServeRecord) {
     println!("{}", serde_json::to_string(record).expect("records are plain data"));
 }
 
+/// A directory to work on, with a few files.
+fn disk(path: &str, delay: Duration) -> DiskStore {
+    let options = DiskOptions {
+        files: FILES,
+        file_size: FILE_SIZE,
+        delay,
+    };
+    DiskStore::open(path.as_ref(), options).expect("a directory")
+}
+
 fn apply(config: &mut Config, name: &str, value: &str) {
     let time = || -> Duration { c10k_units::duration::parse(value).expect("a duration") };
     let number = || -> u64 { value.parse().expect("a number") };
@@ -439,6 +451,8 @@ fn apply(config: &mut Config, name: &str, value: &str) {
         }
         "ring" => config.ring = value.parse().expect("known options"),
         "root" => config.root = Some(Root::open(value.as_ref()).expect("a directory")),
+        "disk" => config.disk = Some(disk(value, Duration::ZERO)),
+        "slow-disk" => config.disk = Some(disk(value, Duration::from_millis(30))),
         "lab" => {
             config.resources = if value == "on" {
                 Resources::Lab
