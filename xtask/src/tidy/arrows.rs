@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("c10k-sys", &[]),
     ("c10k-bpf", &[]),
     ("c10k-competitors", &[]),
+    ("c10k-testbed", &["c10k-sys"]),
     ("c10k-testkit", &[]),
     ("c10k-record", &[]),
     ("c10k-units", &[]),
