@@ -38,6 +38,11 @@ enum Subjects {
         model: &'static str,
         mechanism: &'static str,
     },
+    /// A workload on the server: each model, on one mechanism if it takes one.
+    Models {
+        workload: &'static str,
+        mechanism: &'static str,
+    },
     /// Servers of load curves, with a boot for each cell.
     LoadCurves(&'static Curve),
     /// The ways to use the `/dev/poll` of the module.
@@ -91,6 +96,17 @@ pub static STUDIES: &[Study] = &[
         subjects: Subjects::Servers {
             workload: "request",
             model: "event-loop",
+            mechanism: "epoll-edge",
+        },
+    },
+    Study {
+        name: "vm/blocking-work",
+        question: "How many instructions does a server pay to have a file read in a way that does not block it?",
+        unit: "one request for 4 KiB, from memory or from a file in the page cache, answered; without the client's share",
+        figures: &[],
+        seconds: 60,
+        subjects: Subjects::Models {
+            workload: "file",
             mechanism: "epoll-edge",
         },
     },
@@ -221,6 +237,10 @@ impl Study {
                 model,
                 mechanism,
             } => (workload, servers(models, model, mechanism)),
+            Subjects::Models { workload, mechanism } => {
+                let subjects = models.iter().map(|model| server(model, mechanism));
+                (workload, subjects.collect())
+            }
             Subjects::LoadCurves(curve) => (curve.name, curve.subjects()),
             Subjects::DevPoll => ("dev-poll", workload::dev_poll::subjects()),
             Subjects::Rings => ("batch", workload::batch::subjects()),
@@ -253,13 +273,6 @@ fn mechanisms(is_wanted: fn(&Mechanism) -> bool) -> Vec<Subject> {
 
 /// The bare server, the model `varied` on every mechanism, and every other model, on `mechanism` if it takes one.
 fn servers(models: &[ModelRow], varied: &str, mechanism: &str) -> Vec<Subject> {
-    let server = |model: &ModelRow, mechanism: &str| Subject {
-        name: match model.mechanisms {
-            true => format!("{}/{mechanism}", model.name),
-            false => model.name.clone(),
-        },
-        one_connection_per_worker: model.one_connection_per_worker,
-    };
     let (varied, others): (Vec<_>, Vec<_>) = models.iter().partition(|model| model.name == varied);
     let varied = varied
         .into_iter()
@@ -269,6 +282,16 @@ fn servers(models: &[ModelRow], varied: &str, mechanism: &str) -> Vec<Subject> {
         .chain(varied)
         .chain(others)
         .collect()
+}
+
+fn server(model: &ModelRow, mechanism: &str) -> Subject {
+    Subject {
+        name: match model.mechanisms {
+            true => format!("{}/{mechanism}", model.name),
+            false => model.name.clone(),
+        },
+        one_connection_per_worker: model.one_connection_per_worker,
+    }
 }
 
 fn step(workload: &str, subject: &Subject, filter: &str) -> Step {

@@ -56,7 +56,7 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), WorkloadError> {
         Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason),
     };
-    let reply = Client::first_reply(server.address)?;
+    let reply = Client::first_reply(server.address, REQUEST)?;
     let mut connections = idle_connections(server.address, MOST)?;
     let mut replies = 1;
     for batch in BATCHES {

@@ -27,6 +27,7 @@ impl Connection {
 /// A client of one server.
 pub(super) struct Client {
     address: SocketAddr,
+    request: &'static [u8],
     kept: Option<TcpStream>,
     reply: Vec<u8>,
     /// Replies read so far.
@@ -40,10 +41,11 @@ pub(super) fn idle_connections(address: SocketAddr, count: usize) -> Result<Vec<
 }
 
 impl Client {
-    /// A client that expects replies of the length of `reply`.
-    pub(super) fn new(address: SocketAddr, reply: &[u8]) -> Self {
+    /// A client that sends `request` and expects replies of the length of `reply`.
+    pub(super) fn new(address: SocketAddr, request: &'static [u8], reply: &[u8]) -> Self {
         Self {
             address,
+            request,
             kept: None,
             reply: reply.to_owned(),
             replies: 0,
@@ -51,8 +53,8 @@ impl Client {
     }
 
     /// Sends one request and returns the whole reply, head and body. Every later reply has the same length.
-    pub(super) fn first_reply(address: SocketAddr) -> Result<Vec<u8>, WorkloadError> {
-        reply_to(address, REQUEST)
+    pub(super) fn first_reply(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>, WorkloadError> {
+        reply_to(address, request)
     }
 
     /// Sends one request and reads its reply.
@@ -61,7 +63,7 @@ impl Client {
             Some(kept) => kept,
             None => TcpStream::connect(self.address)?,
         };
-        stream.write_all(REQUEST)?;
+        stream.write_all(self.request)?;
         stream.read_exact(&mut self.reply)?;
         if !self.reply.starts_with(b"HTTP/1.1 200 ") {
             let line = String::from_utf8_lossy(&self.reply);
@@ -128,12 +130,12 @@ mod tests {
         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab";
         let bare = Bare::start(reply).expect("it starts");
         for (_, connection) in Connection::ALL {
-            let mut client = Client::new(bare.address, reply);
+            let mut client = Client::new(bare.address, REQUEST, reply);
             for _ in 0..3 {
                 client.request(connection).expect("it answers");
             }
             assert_eq!(client.replies, 3);
         }
-        assert_eq!(Client::first_reply(bare.address).expect("it answers"), reply);
+        assert_eq!(Client::first_reply(bare.address, REQUEST).expect("it answers"), reply);
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod curve;
 pub(crate) mod dev_poll;
 mod dispatch;
 mod error;
+mod file;
 mod overflow;
 mod pairs;
 mod request;
@@ -91,6 +92,11 @@ const WORKLOADS: &[Workload] = &[
         name: "batch",
         loads: batch::loads,
         run: batch::run,
+    },
+    Workload {
+        name: "file",
+        loads: file::loads,
+        run: file::run,
     },
     Workload {
         name: "request",

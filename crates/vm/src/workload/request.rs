@@ -9,7 +9,7 @@ use c10k_record::CostCell;
 use c10k_sys::scheduling::{Class, enter};
 
 use super::bare::Bare;
-use super::client::{Client, Connection, idle_connections};
+use super::client::{Client, Connection, REQUEST, idle_connections};
 use super::error::WorkloadError;
 use super::server_process::{ServerProcess, Start};
 use super::task::{Subject, Task};
@@ -62,7 +62,7 @@ fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bo
         Start::Unavailable(reason) => return task.unavailable(reason).map(|()| false),
     };
     let silent = idle_connections(server.address, idle)?;
-    let reply = Client::first_reply(server.address)?;
+    let reply = Client::first_reply(server.address, REQUEST)?;
     let mut replies = 1;
     for ((name, connection), _) in Connection::ALL
         .into_iter()
@@ -70,7 +70,7 @@ fn with_idle(task: &mut Task<'_>, idle: usize, selected: [bool; 2]) -> Result<bo
         .filter(|(_, selected)| *selected)
     {
         let share = exchange(&reply, name, connection)?.instructions / 2;
-        let mut client = Client::new(server.address, &reply);
+        let mut client = Client::new(server.address, REQUEST, &reply);
         let mut cell = measure(&mut client, &load(idle, name), connection)?;
         cell.subject = task.subject.name.clone();
         cell.instructions = cell.instructions.saturating_sub(share);
@@ -88,7 +88,7 @@ fn bare(task: &mut Task<'_>) -> Result<(), WorkloadError> {
         Start::Serving(server) => server,
         Start::Unavailable(reason) => return task.unavailable(reason),
     };
-    let reply = Client::first_reply(server.address)?;
+    let reply = Client::first_reply(server.address, REQUEST)?;
     server.stop(1)?;
     for (name, connection) in Connection::ALL {
         // Its one process can have no idle connections: it serves one connection at a time.
@@ -103,13 +103,24 @@ fn bare(task: &mut Task<'_>) -> Result<(), WorkloadError> {
 
 /// Measures an exchange: client and bare server together.
 fn exchange(reply: &[u8], name: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
+    exchange_of(REQUEST, reply, &load(0, name), connection)
+}
+
+/// The same for any request. `load` names the cell.
+pub(super) fn exchange_of(
+    request: &'static [u8],
+    reply: &[u8],
+    load: &str,
+    connection: Connection,
+) -> Result<CostCell, WorkloadError> {
     let bare = Bare::start(reply)?;
-    let mut cell = measure(&mut Client::new(bare.address, reply), &load(0, name), connection)?;
+    let mut cell = measure(&mut Client::new(bare.address, request, reply), load, connection)?;
     cell.subject = BARE.to_owned();
     Ok(cell)
 }
 
-fn measure(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
+/// Measures requests of a client, one after the other.
+pub(super) fn measure(client: &mut Client, load: &str, connection: Connection) -> Result<CostCell, WorkloadError> {
     stable_median(load, &mut || {
         window(load, REQUESTS, || {
             for _ in 0..REQUESTS {
