@@ -197,7 +197,12 @@ impl Machine {
 
     /// Answers [`Step::Block`].
     pub fn answer_work(&mut self, outcome: Result<&[u8], WorkFailure>, host: &Host, output: &mut Output) -> Step {
-        if let Some(manner) = self.asked.take() {
+        if let Some(mut manner) = self.asked.take() {
+            if host.stage == Stage::Draining && manner.persistence != Persistence::Close {
+                // The drain has begun since the request came.
+                manner.persistence = Persistence::Close;
+                self.closing = Some(Ending::Lingering);
+            }
             output.replies += 1;
             blocking_work::answer(outcome, manner, &host.date, &mut output.bytes);
         }

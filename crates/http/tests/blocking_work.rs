@@ -1,6 +1,8 @@
 //! Work that may block: what the machine asks for, and what it replies.
 
-use c10k_http::{BlockingWork, Cache, Date, Disk, Ending, Host, Machine, Output, Phase, Resources, Step, WorkFailure};
+use c10k_http::{
+    BlockingWork, Cache, Date, Disk, Ending, Host, Machine, Output, Phase, Resources, Stage, Step, WorkFailure,
+};
 
 /// A host with a disk.
 fn with_disk() -> Host {
@@ -75,6 +77,22 @@ fn each_failure_of_work_has_its_status() {
         assert_eq!(step, Step::Close(Ending::Agreed));
         assert_eq!(output.bytes.get(9..12), Some(status.as_bytes()), "{failure:?}");
     }
+}
+
+#[test]
+fn a_drain_that_begins_while_work_is_out_makes_its_answer_the_last() {
+    let host = without_disk();
+    let draining = Host {
+        stage: Stage::Draining,
+        ..without_disk()
+    };
+    let (mut machine, mut output) = (Machine::new(), Output::default());
+    let input = b"GET /sleep/1ms HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(machine.feed(input, &host, &mut output), Step::Block);
+    let step = machine.answer_work(Ok(b"."), &draining, &mut output);
+    assert_eq!(step, Step::Close(Ending::Lingering));
+    let text = String::from_utf8_lossy(&output.bytes);
+    assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
 }
 
 #[test]
