@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{FileFacts, Machine, Step, Unsent, WorkFailure};
+use c10k_http::{FileFacts, Machine, Phase, Step, Unsent, WorkFailure};
 
 use super::bodies::BodyShare;
 use super::worker::WorkerCore;
@@ -121,6 +121,11 @@ impl ConnectionCore {
         step
     }
 
+    /// Whether it was asked for something that is not answered yet.
+    pub(crate) fn awaits_work(&self) -> bool {
+        self.machine.phase() == Phase::Work
+    }
+
     /// Answers a request for the statistics.
     pub(crate) fn answer_stats(&mut self, body: &[u8], worker: &mut WorkerCore) -> Step {
         self.machine.answer_stats(body, &worker.host, &mut worker.output);
@@ -143,7 +148,8 @@ impl ConnectionCore {
     #[inline]
     pub(crate) fn all_sent(&mut self, worker: &mut WorkerCore) {
         worker.stats.replies += std::mem::take(&mut self.unsent_replies);
-        if self.body.is_some() && self.machine.kept_of_body() == 0 {
+        // Work that is out has the body, or gives it back.
+        if self.body.is_some() && self.machine.kept_of_body() == 0 && !self.awaits_work() {
             self.body = None;
         }
     }
