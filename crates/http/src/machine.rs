@@ -262,22 +262,24 @@ impl Machine {
         Step::Close(Ending::Lingering)
     }
 
-    /// How much of the body that is being received is kept, in bytes.
+    /// How much of the body is kept that is being received, or that work asks for and the driver has not taken yet. In bytes.
     #[must_use]
     #[inline]
     pub fn kept_of_body(&self) -> usize {
         match &self.progress {
             Some(progress) if progress.receiving.is_some() => progress.kept.len(),
-            _ => 0,
+            Some(progress) => progress.work.as_ref().map_or(0, BlockingWork::kept),
+            None => 0,
         }
     }
 
-    /// Refuses the request whose body is being received, since the server has no memory for more of it.
+    /// Refuses the request whose body is [kept](Machine::kept_of_body), since the server has no memory for more of it.
     pub fn shed(&mut self, host: &Host, output: &mut Output) -> Step {
         let full = Refusal::with(UNAVAILABLE, "the bodies of too many requests are held: try again");
         let content = self.content_of(&[]);
         self.refuse(full, content, host, output);
         self.progress = None;
+        self.asked = None;
         Step::Close(Ending::Lingering)
     }
 

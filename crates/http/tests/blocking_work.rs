@@ -48,17 +48,30 @@ fn a_mailbox_takes_the_body_of_a_post() {
     let (mut machine, mut output) = (Machine::new(), Output::default());
     let input = b"POST /mail/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(machine.feed(input, &host, &mut output), Step::Block);
+    assert_eq!(machine.kept_of_body(), 5, "until the driver takes it");
     let work = BlockingWork::Mail {
         mailbox: 2,
         message: b"hello".to_vec(),
     };
     assert_eq!(machine.blocking_work(), Some(work));
+    assert_eq!(machine.kept_of_body(), 0);
     assert_eq!(machine.answer_work(Ok(b"hello"), &host, &mut output), Step::Read);
     assert!(output.bytes.ends_with(b"\r\n\r\nhello"));
     let get = b"GET /mail/2 HTTP/1.1\r\nHost: a\r\n\r\n";
     output.bytes.clear();
     assert_eq!(machine.feed(get, &host, &mut output), Step::Read);
     assert!(output.bytes.starts_with(b"HTTP/1.1 405 "));
+}
+
+#[test]
+fn a_message_for_which_there_is_no_memory_is_refused() {
+    let (mut machine, mut output) = (Machine::new(), Output::default());
+    let input = b"POST /mail/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(machine.feed(input, &with_disk(), &mut output), Step::Block);
+    assert_eq!(machine.shed(&with_disk(), &mut output), Step::Close(Ending::Lingering));
+    assert!(output.bytes.starts_with(b"HTTP/1.1 503 "));
+    assert_eq!((machine.phase(), output.refused), (Phase::Idle, 1));
+    assert_eq!(machine.blocking_work(), None);
 }
 
 #[test]

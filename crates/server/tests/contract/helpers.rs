@@ -42,6 +42,11 @@ pub(crate) const CASES: &[Case] = &[
         Needs::Helpers,
         answers_before,
     ),
+    (
+        "messages_whose_work_is_out_are_bounded_with_all_bodies",
+        Needs::Helpers,
+        held_messages,
+    ),
     ("a_drain_waits_for_work_that_is_out", Needs::Helpers, drain),
     (
         "a_drain_waits_for_work_until_its_deadline",
@@ -233,6 +238,36 @@ fn answers_before(subject: &Subject) {
     assert!(client.reply().body == pattern(LENGTH));
     is_still_served(&client);
     server.stop();
+}
+
+/// The only helper sleeps, so messages wait in the queue, and count as long as they do.
+fn held_messages(subject: &Subject) {
+    const EACH: usize = 4000;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().to_str().expect("a path in UTF-8");
+    let server = subject.start(&[("helpers", "1"), ("held-bodies", "9000"), ("disk", path)]);
+    let mut sleeping = clients(server.address, 1, LONG);
+    let mut honest = Client::connect(server.address);
+    await_work(&mut honest, 1);
+    let message = "m".repeat(EACH);
+    let post = format!("POST /mail/1 HTTP/1.1\r\nHost: a\r\nContent-Length: {EACH}\r\n\r\n{message}");
+    let mut waiting: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
+    waiting.iter_mut().for_each(|client| client.send(&post));
+    await_work(&mut honest, 3);
+    let mut beyond = Client::connect(server.address);
+    beyond.send(&post);
+    assert_eq!(beyond.reply().status, 503);
+    is_still_served(&sleeping[0]);
+    assert_eq!(sleeping[0].reply().status, 200);
+    // Each is the only one of its connection, and twice.
+    for client in &mut waiting {
+        assert_eq!(client.reply().body, message.as_bytes());
+        client.send(&post);
+        assert_eq!(client.reply().body, message.as_bytes());
+    }
+    drop((sleeping, waiting, beyond, honest));
+    let summary = server.stop();
+    assert_eq!((summary.work_handed_over, summary.work_refused), (5, 0));
 }
 
 fn drain(subject: &Subject) {
