@@ -50,6 +50,12 @@ pub(crate) struct Args {
     /// Poll for events that long before the loop sleeps, such as `50us` [default: 0].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     spin: Option<Duration>,
+    /// Number of threads that do work that may block, for models that hand it over [default: 32].
+    #[arg(long, value_name = "N")]
+    helpers: Option<NonZeroUsize>,
+    /// How much of that work may wait for such a thread; what is beyond is refused (503) [default: 65536].
+    #[arg(long, value_name = "N")]
+    helper_queue: Option<usize>,
     /// How `io-uring` submits requests: `enter`, by the call that waits, `sqpoll`, by a kernel thread for each worker, or
     /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
@@ -137,16 +143,19 @@ impl Args {
         let accept: HasIt = |row| row.options.contains(&ModelOption::Accept);
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
         let spin: HasIt = |row| row.options.contains(&ModelOption::Spin);
+        let helpers: HasIt = |row| row.options.contains(&ModelOption::Helpers);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 9] = [
+        let options: [(&str, bool, HasIt); 11] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
             ("--accept", self.accept.is_some(), accept),
             ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
             ("--spin", self.spin.is_some(), spin),
+            ("--helpers", self.helpers.is_some(), helpers),
+            ("--helper-queue", self.helper_queue.is_some(), helpers),
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
@@ -175,6 +184,8 @@ impl Args {
         config.workers = self.workers;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.spin = self.spin.unwrap_or(config.spin);
+        config.helpers = self.helpers.unwrap_or(config.helpers);
+        config.helper_queue = self.helper_queue.unwrap_or(config.helper_queue);
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
@@ -225,6 +236,14 @@ fn print_summary(summary: &ServeSummary) {
             "spins           {} found events, {} ended in a sleep",
             summary.spins_found,
             summary.spins_slept
+        );
+    }
+    if summary.work_handed_over + summary.work_refused > 0 {
+        outln!(
+            "blocking work   {} handed over, {} waited at once, {} refused",
+            summary.work_handed_over,
+            summary.work_queue_max,
+            summary.work_refused
         );
     }
     if summary.signals > 0 {

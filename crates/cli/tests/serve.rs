@@ -54,7 +54,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 8] = [
+    let options: [(&[&str], HasIt); 10] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -65,6 +65,10 @@ fn an_option_that_the_model_does_not_have_is_refused() {
             row.options.contains(&ModelOption::AcceptSharing)
         }),
         (&["--spin", "1us"], |row| row.options.contains(&ModelOption::Spin)),
+        (&["--helpers", "4"], |row| row.options.contains(&ModelOption::Helpers)),
+        (&["--helper-queue", "4"], |row| {
+            row.options.contains(&ModelOption::Helpers)
+        }),
         (&["--submission", "enter"], |row| {
             row.options.contains(&ModelOption::Submission)
         }),

@@ -31,6 +31,16 @@ pub enum BlockingWork {
     Sleep(Duration),
 }
 
+impl BlockingWork {
+    /// How many bytes of the request it keeps.
+    pub(crate) fn kept(&self) -> usize {
+        match self {
+            BlockingWork::Mail { message, .. } => message.len(),
+            BlockingWork::File { .. } | BlockingWork::Sleep(_) => 0,
+        }
+    }
+}
+
 /// Where the bytes of a file may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {

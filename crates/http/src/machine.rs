@@ -197,7 +197,12 @@ impl Machine {
 
     /// Answers [`Step::Block`].
     pub fn answer_work(&mut self, outcome: Result<&[u8], WorkFailure>, host: &Host, output: &mut Output) -> Step {
-        if let Some(manner) = self.asked.take() {
+        if let Some(mut manner) = self.asked.take() {
+            if host.stage == Stage::Draining && manner.persistence != Persistence::Close {
+                // The drain has begun since the request came.
+                manner.persistence = Persistence::Close;
+                self.closing = Some(Ending::Lingering);
+            }
             output.replies += 1;
             blocking_work::answer(outcome, manner, &host.date, &mut output.bytes);
         }
@@ -257,22 +262,24 @@ impl Machine {
         Step::Close(Ending::Lingering)
     }
 
-    /// How much of the body that is being received is kept, in bytes.
+    /// How much of the body is kept that is being received, or that work asks for and the driver has not taken yet. In bytes.
     #[must_use]
     #[inline]
     pub fn kept_of_body(&self) -> usize {
         match &self.progress {
             Some(progress) if progress.receiving.is_some() => progress.kept.len(),
-            _ => 0,
+            Some(progress) => progress.work.as_ref().map_or(0, BlockingWork::kept),
+            None => 0,
         }
     }
 
-    /// Refuses the request whose body is being received, since the server has no memory for more of it.
+    /// Refuses the request whose body is [kept](Machine::kept_of_body), since the server has no memory for more of it.
     pub fn shed(&mut self, host: &Host, output: &mut Output) -> Step {
         let full = Refusal::with(UNAVAILABLE, "the bodies of too many requests are held: try again");
         let content = self.content_of(&[]);
         self.refuse(full, content, host, output);
         self.progress = None;
+        self.asked = None;
         Step::Close(Ending::Lingering)
     }
 

@@ -1,6 +1,8 @@
 //! Work that may block: what the machine asks for, and what it replies.
 
-use c10k_http::{BlockingWork, Cache, Date, Disk, Ending, Host, Machine, Output, Phase, Resources, Step, WorkFailure};
+use c10k_http::{
+    BlockingWork, Cache, Date, Disk, Ending, Host, Machine, Output, Phase, Resources, Stage, Step, WorkFailure,
+};
 
 /// A host with a disk.
 fn with_disk() -> Host {
@@ -46,17 +48,30 @@ fn a_mailbox_takes_the_body_of_a_post() {
     let (mut machine, mut output) = (Machine::new(), Output::default());
     let input = b"POST /mail/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(machine.feed(input, &host, &mut output), Step::Block);
+    assert_eq!(machine.kept_of_body(), 5, "until the driver takes it");
     let work = BlockingWork::Mail {
         mailbox: 2,
         message: b"hello".to_vec(),
     };
     assert_eq!(machine.blocking_work(), Some(work));
+    assert_eq!(machine.kept_of_body(), 0);
     assert_eq!(machine.answer_work(Ok(b"hello"), &host, &mut output), Step::Read);
     assert!(output.bytes.ends_with(b"\r\n\r\nhello"));
     let get = b"GET /mail/2 HTTP/1.1\r\nHost: a\r\n\r\n";
     output.bytes.clear();
     assert_eq!(machine.feed(get, &host, &mut output), Step::Read);
     assert!(output.bytes.starts_with(b"HTTP/1.1 405 "));
+}
+
+#[test]
+fn a_message_for_which_there_is_no_memory_is_refused() {
+    let (mut machine, mut output) = (Machine::new(), Output::default());
+    let input = b"POST /mail/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(machine.feed(input, &with_disk(), &mut output), Step::Block);
+    assert_eq!(machine.shed(&with_disk(), &mut output), Step::Close(Ending::Lingering));
+    assert!(output.bytes.starts_with(b"HTTP/1.1 503 "));
+    assert_eq!((machine.phase(), output.refused), (Phase::Idle, 1));
+    assert_eq!(machine.blocking_work(), None);
 }
 
 #[test]
@@ -75,6 +90,22 @@ fn each_failure_of_work_has_its_status() {
         assert_eq!(step, Step::Close(Ending::Agreed));
         assert_eq!(output.bytes.get(9..12), Some(status.as_bytes()), "{failure:?}");
     }
+}
+
+#[test]
+fn a_drain_that_begins_while_work_is_out_makes_its_answer_the_last() {
+    let host = without_disk();
+    let draining = Host {
+        stage: Stage::Draining,
+        ..without_disk()
+    };
+    let (mut machine, mut output) = (Machine::new(), Output::default());
+    let input = b"GET /sleep/1ms HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(machine.feed(input, &host, &mut output), Step::Block);
+    let step = machine.answer_work(Ok(b"."), &draining, &mut output);
+    assert_eq!(step, Step::Close(Ending::Lingering));
+    let text = String::from_utf8_lossy(&output.bytes);
+    assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
 }
 
 #[test]

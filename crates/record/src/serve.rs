@@ -86,6 +86,15 @@ pub struct ServeSummary {
     /// Times that it found none, and slept. Polls that a deadline ended are neither.
     #[serde(default)]
     pub spins_slept: u64,
+    /// Works that may block and were handed to helper threads (`--helpers`).
+    #[serde(default)]
+    pub work_handed_over: u64,
+    /// The most of them that waited for a helper at once.
+    #[serde(default)]
+    pub work_queue_max: u64,
+    /// Works that were refused (503) because the queue for helpers was full.
+    #[serde(default)]
+    pub work_refused: u64,
     /// Calls that waited for events, polls included.
     pub waits: u64,
     /// The system calls that its event mechanism waits with, by the kernel's names; empty for models without a mechanism.

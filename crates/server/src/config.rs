@@ -33,6 +33,12 @@ pub struct Config {
     pub accept_sharing: AcceptSharing,
     /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
     pub spin: Duration,
+    /// How many threads do work that may block, for models that hand it over. Default 32 (nginx: `thread_pool`, 32; libuv: 4;
+    /// tokio: 512). A thread that waits for a disk uses no CPU, and a disk needs many requests at once to reach its throughput.
+    pub helpers: NonZeroUsize,
+    /// How much work may wait for one of them. What is beyond is refused (503). Default 65536 (nginx: `max_queue`, 65536; libuv
+    /// and tokio: no limit).
+    pub helper_queue: usize,
     /// How requests of an io_uring are submitted. Default by the call that waits.
     pub submission: Submission,
     /// Options of the rings of an io_uring. Default none.
@@ -70,6 +76,8 @@ impl Config {
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
             spin: Duration::ZERO,
+            helpers: const { NonZeroUsize::new(32).expect("not 0") },
+            helper_queue: 65_536,
             submission: Submission::Enter,
             ring: RingOptions::default(),
             root: None,

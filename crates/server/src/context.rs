@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use c10k_event::Counters;
-use c10k_http::{Date, Step, Unsent, WorkFailure};
+use c10k_http::{BlockingWork, Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
-use crate::disk;
+use crate::disk::{self, WorkOutcome};
+use crate::helpers::{Admitted, WorkLimit};
 use crate::stats::SharedStats;
 use crate::timeout::Clock;
 
@@ -94,6 +95,20 @@ impl WorkerContext {
         self.server.stats.set_event_counters(self.worker, events);
     }
 
+    /// Admits work that may block to the helper threads, and counts it.
+    ///
+    /// # Errors
+    /// How the request is to be answered, if too much work is out.
+    pub(crate) fn admit_work(&mut self, limit: &Arc<WorkLimit>) -> Result<Admitted, WorkFailure> {
+        let Some(admitted) = limit.admit() else {
+            self.core.stats.work_refused += 1;
+            return Err(WorkFailure::Shortage);
+        };
+        self.core.stats.work_handed_over += 1;
+        self.server.stats.work_waits(admitted.waiting);
+        Ok(admitted)
+    }
+
     /// Answers a request for the statistics ([`Step::Stats`]), after a report.
     pub(crate) fn answer_stats(&mut self, connection: &mut ConnectionCore) -> Step {
         self.report();
@@ -120,9 +135,17 @@ impl WorkerContext {
     /// that follows.
     pub(crate) fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
         let outcome = match connection.machine.blocking_work() {
-            Some(work) => disk::run(self.server.config.disk.as_ref(), work),
+            Some(work) => self.run_work(work),
             None => Err(WorkFailure::Failed),
         };
         connection.answer_work(outcome.as_deref().map_err(|failure| *failure), &mut self.core)
+    }
+
+    /// Does work that may block this thread.
+    pub(crate) fn run_work(&mut self, work: BlockingWork) -> WorkOutcome {
+        let outcome = disk::run(self.server.config.disk.as_ref(), work);
+        // Time has passed, and deadlines begin now.
+        self.refresh();
+        outcome
     }
 }

@@ -27,6 +27,8 @@
 //! - **Accepting.** [`AcceptPolicy`] limits how many connections are accepted each time the listener is ready.
 //!   Level-triggered mechanisms report again what is left in the backlog. For the others the loop remembers that more
 //!   connections may wait, handles other events with a zero timeout, and accepts again.
+//! - **Work that may block.** A driver does it where it stands, or has it done by other threads. Until the connection has
+//!   answered it, the connection is not read and nothing else of it is answered.
 //! - **Shortage.** When descriptors or memory are used up, or the limit on connections is reached, the listener leaves the
 //!   interest set until a connection is closed or a tenth of a second ([`Deadlines::back_off`]) has passed. An acceptor
 //!   thread or process waits in the same way, and is woken by the end of a connection in any thread or process. Accepting
@@ -39,8 +41,8 @@
 //! # Structure
 //! What is decided about connections is in `core`, without I/O and without a clock. Six drivers do the I/O: `readiness`,
 //! `shared`, `completion`, `blocking`, `coroutine` and `task`. `accept` has what they share for accepting, `timeout` the clock and
-//! the timing wheel,
-//! `stats` the counters, and `model` the table.
+//! the timing wheel, `stats` the counters, `disk` what is done for requests that may block, `helpers` the threads that do it for
+//! others, and `model` the table.
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -53,6 +55,7 @@ mod coroutine;
 mod descriptor_limit;
 mod disk;
 mod error;
+mod helpers;
 mod log;
 mod model;
 mod privileges;

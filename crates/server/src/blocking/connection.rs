@@ -40,6 +40,9 @@ pub(crate) trait Waits {
 
     /// Adds what the worker's mechanism has counted to the server's statistics, which are about to be answered.
     fn report_mechanism(&mut self);
+
+    /// Does the work that the connection asks for, or has it done, and lets it answer. Returns the step that follows.
+    fn do_work(&mut self, connection: &mut ConnectionCore) -> Step;
 }
 
 /// A connection that is being served.
@@ -79,7 +82,7 @@ impl<'a, S: AsFd, W: Waits> BlockingConnection<'a, S, W> {
     fn serve_requests(&mut self) -> End {
         let mut step = Step::Read;
         loop {
-            if matches!(step, Step::Read | Step::Write | Step::Close(_)) && self.flush().is_err() {
+            if matches!(step, Step::Read | Step::Write | Step::Block | Step::Close(_)) && self.flush().is_err() {
                 return End::Now;
             }
             let taken = match step {
@@ -98,7 +101,7 @@ impl<'a, S: AsFd, W: Waits> BlockingConnection<'a, S, W> {
                     continue;
                 }
                 Step::Block => {
-                    step = self.waits.worker().do_work(&mut self.core);
+                    step = self.waits.do_work(&mut self.core);
                     continue;
                 }
                 Step::Open => {

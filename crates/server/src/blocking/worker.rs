@@ -8,6 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use c10k_http::Step;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, recv};
@@ -111,4 +112,8 @@ impl Waits for BlockingCalls<'_> {
     fn sent(&mut self, _: usize) {}
 
     fn report_mechanism(&mut self) {}
+
+    fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
+        self.worker.do_work(connection)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c10k_http::{FileFacts, Machine, Step, Unsent, WorkFailure};
+use c10k_http::{FileFacts, Machine, Phase, Step, Unsent, WorkFailure};
 
 use super::bodies::BodyShare;
 use super::worker::WorkerCore;
@@ -88,13 +88,19 @@ impl ConnectionCore {
         let requests = worker.output.requests;
         let step = self.machine.feed(input, &worker.host, &mut worker.output);
         self.renewed |= worker.output.requests > requests;
+        self.bounded(step, worker)
+    }
+
+    /// The step of the machine, unless there is no memory for the body that it keeps.
+    #[inline]
+    fn bounded(&mut self, step: Step, worker: &mut WorkerCore) -> Step {
         match self.machine.kept_of_body() {
             0 => step,
             bytes => self.hold_body(bytes, step, worker),
         }
     }
 
-    /// Takes the memory for a body that is being received, or refuses the request.
+    /// Takes the memory for a body that is being received or worked on, or refuses the request.
     #[cold]
     fn hold_body(&mut self, bytes: usize, step: Step, worker: &mut WorkerCore) -> Step {
         let share = self.body.get_or_insert_with(|| Box::new(worker.bodies.share()));
@@ -110,7 +116,7 @@ impl ConnectionCore {
         let requests = worker.output.requests;
         let step = self.machine.answer_file(found, &worker.host, &mut worker.output);
         self.renewed |= worker.output.requests > requests;
-        step
+        self.bounded(step, worker)
     }
 
     /// Answers a request for work that may block.
@@ -118,7 +124,12 @@ impl ConnectionCore {
         let requests = worker.output.requests;
         let step = self.machine.answer_work(outcome, &worker.host, &mut worker.output);
         self.renewed |= worker.output.requests > requests;
-        step
+        self.bounded(step, worker)
+    }
+
+    /// Whether it was asked for something that is not answered yet.
+    pub(crate) fn awaits_work(&self) -> bool {
+        self.machine.phase() == Phase::Work
     }
 
     /// Answers a request for the statistics.
@@ -143,7 +154,8 @@ impl ConnectionCore {
     #[inline]
     pub(crate) fn all_sent(&mut self, worker: &mut WorkerCore) {
         worker.stats.replies += std::mem::take(&mut self.unsent_replies);
-        if self.body.is_some() && self.machine.kept_of_body() == 0 {
+        // Work that is out has the body, or gives it back.
+        if self.body.is_some() && self.machine.kept_of_body() == 0 && !self.awaits_work() {
             self.body = None;
         }
     }

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use c10k_event::Interest;
+use c10k_http::BlockingWork;
 use corosensei::stack::DefaultStack;
 
 use super::thread::{Pause, UserThread, Wakeup};
@@ -12,6 +13,7 @@ use crate::accept::Shortage;
 use crate::blocking::BlockingConnection;
 use crate::context::WorkerContext;
 use crate::core::Awaited;
+use crate::disk::WorkOutcome;
 use crate::readiness::{EofHint, NextAction, TakesTurns};
 use crate::timeout::{Deadline, Tick, TimeoutKind};
 
@@ -23,6 +25,8 @@ pub(super) struct CoroutineConnection {
     awaited: Awaited,
     deadline: Deadline,
     interest: Interest,
+    /// Work that the coroutine wants done.
+    work: Option<Box<BlockingWork>>,
 }
 
 /// What a coroutine waits for that did not say so. It is resumed without an event.
@@ -48,6 +52,7 @@ impl CoroutineConnection {
             awaited: NOTHING,
             deadline: Deadline::default(),
             interest: Interest::READABLE,
+            work: None,
         }
     }
 
@@ -65,6 +70,10 @@ impl CoroutineConnection {
             }
             Pause::Turn => NextAction::Again,
             Pause::Stats => NextAction::Stats,
+            Pause::Block(work) => {
+                self.work = work.map(Box::new);
+                NextAction::Block
+            }
             Pause::Over => NextAction::Close,
         }
     }
@@ -92,6 +101,14 @@ impl TakesTurns for CoroutineConnection {
 
     fn answer_stats(&mut self, worker: &mut CoroutineWorker) -> NextAction {
         self.resume(Wakeup::Ready(EofHint::None), worker)
+    }
+
+    fn start_work(&mut self) -> Option<BlockingWork> {
+        self.work.take().map(|work| *work)
+    }
+
+    fn answer_work(&mut self, outcome: WorkOutcome, worker: &mut CoroutineWorker) -> NextAction {
+        self.resume(Wakeup::Done(outcome), worker)
     }
 
     fn expire(&mut self, worker: &mut CoroutineWorker) -> NextAction {

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use c10k_event::Interest;
+use c10k_http::{BlockingWork, Step};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use super::worker::CoroutineWorker;
 use crate::blocking::Waits;
 use crate::context::WorkerContext;
 use crate::core::{Awaited, ConnectionCore};
+use crate::disk::WorkOutcome;
 use crate::readiness::{EofHint, INPUT_BYTES, TURN_BYTES};
 
 /// A coroutine with a stack of its own. If it is dropped while it is suspended, its stack is unwound.
@@ -30,16 +32,18 @@ struct Suspended {
 }
 
 /// Why a coroutine is resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wakeup {
     /// Its socket is ready, or may be.
     Ready(EofHint),
     /// The deadline that it gave has passed.
     Deadline,
+    /// Its work is done.
+    Done(WorkOutcome),
 }
 
 /// Why a coroutine was suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pause {
     /// It waits for its socket until a deadline.
     Wait(Interest, Awaited),
@@ -47,6 +51,8 @@ pub(super) enum Pause {
     Turn,
     /// It needs the statistics of the loop's mechanism.
     Stats,
+    /// It waits for the outcome of work that may block. `None`: of the work that it gave out before.
+    Block(Option<BlockingWork>),
     /// It has returned.
     Over,
 }
@@ -191,5 +197,17 @@ impl Waits for CoroutineWaits<'_> {
 
     fn report_mechanism(&mut self) {
         self.suspend(Pause::Stats);
+    }
+
+    fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
+        let mut work = connection.machine.blocking_work();
+        let outcome = loop {
+            // Whatever else it is resumed for, it cannot go on.
+            if let Wakeup::Done(outcome) = self.suspend(Pause::Block(work.take())) {
+                break outcome;
+            }
+        };
+        let outcome = outcome.as_deref().map_err(|failure| *failure);
+        connection.answer_work(outcome, &mut self.worker().core)
     }
 }

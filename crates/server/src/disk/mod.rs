@@ -7,4 +7,4 @@ mod store;
 mod work;
 
 pub use store::{DiskOptions, DiskStore};
-pub(crate) use work::run;
+pub(crate) use work::{WorkOutcome, run};

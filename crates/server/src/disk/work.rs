@@ -13,11 +13,11 @@ use super::store::{DiskStore, MAX_FILE_SIZE, drop_pages};
 /// What a buffer for a read past the page cache is aligned to, and its length a multiple of.
 const BLOCK: usize = 4096;
 
-/// Does the work, and blocks the calling thread meanwhile. Returns the bytes of the answer.
-///
-/// # Errors
-/// Why it could not be done.
-pub(crate) fn run(disk: Option<&DiskStore>, work: BlockingWork) -> Result<Vec<u8>, WorkFailure> {
+/// The bytes of the answer, or why the work could not be done.
+pub(crate) type WorkOutcome = Result<Vec<u8>, WorkFailure>;
+
+/// Does the work, and blocks the calling thread meanwhile.
+pub(crate) fn run(disk: Option<&DiskStore>, work: BlockingWork) -> WorkOutcome {
     match (work, disk) {
         (BlockingWork::Sleep(time), _) => {
             sleep(time);

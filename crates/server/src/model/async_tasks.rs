@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, PortSharing, Workers};
+use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, PortSharing, Workers};
 use crate::accept::Listeners;
 use crate::context::ServerContext;
 use crate::{ServeError, Stop, task};
@@ -13,7 +13,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Own,
     workers: Workers::Runtime(1),
     concurrency: Concurrency::Many,
-    options: &[],
+    options: &[ModelOption::Helpers],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),

@@ -91,6 +91,8 @@ pub enum ModelOption {
     AcceptSharing,
     /// [`Config::spin`].
     Spin,
+    /// [`Config::helpers`] and [`Config::helper_queue`].
+    Helpers,
     /// [`Config::submission`].
     Submission,
     /// [`Config::ring`].
@@ -136,10 +138,18 @@ impl Descriptor {
         }
     }
 
+    /// How many files helper threads may have open at once.
+    fn helper_descriptors(&self, config: &Config) -> usize {
+        let opens_files = config.disk.is_some() && self.options.contains(&ModelOption::Helpers);
+        if opens_files { config.helpers.get() } else { 0 }
+    }
+
     /// How many connections the limit on descriptors allows.
     pub(crate) fn room(&self, config: &Config) -> usize {
         match self.connections_in {
-            ConnectionsIn::Server => core::room(descriptor_limit(), self.loops(config)),
+            ConnectionsIn::Server => {
+                core::room(descriptor_limit(), self.loops(config)).saturating_sub(self.helper_descriptors(config))
+            }
             ConnectionsIn::Children => usize::MAX,
         }
     }
@@ -154,12 +164,15 @@ impl Descriptor {
 
     /// Refuses a limit on descriptors that leaves next to nothing for connections.
     pub(crate) fn check_descriptors(&self, config: &Config) -> Result<(), String> {
-        let (limit, least) = (descriptor_limit(), core::least_limit(self.loops(config)));
+        let for_helpers = self.helper_descriptors(config);
+        let limit = descriptor_limit();
+        let least = core::least_limit(self.loops(config)).saturating_add(for_helpers as u64);
         if limit >= least {
             return Ok(());
         }
+        let fewer = if for_helpers > 0 { "--helpers" } else { "--workers" };
         Err(format!(
-            "the limit on open descriptors is {limit}: raise it to {least} or more (ulimit -n), or give --workers fewer"
+            "the limit on open descriptors is {limit}: raise it to {least} or more (ulimit -n), or give {fewer} fewer"
         ))
     }
 

@@ -10,6 +10,7 @@ mod fork_per_connection;
 mod io_uring;
 mod leader_follower;
 mod loop_per_core;
+mod loop_with_helpers;
 mod preforked;
 mod shared_queue;
 mod table;

@@ -9,14 +9,15 @@ use super::descriptor::{Concurrency, Descriptor, Dispatch};
 #[cfg(feature = "fake-rows")]
 use super::fake;
 use super::{
-    async_tasks, event_loop, fork_per_connection, io_uring, leader_follower, loop_per_core, preforked, shared_queue,
-    thread_per_connection, thread_pool, user_threads,
+    async_tasks, event_loop, fork_per_connection, io_uring, leader_follower, loop_per_core, loop_with_helpers,
+    preforked, shared_queue, thread_per_connection, thread_pool, user_threads,
 };
 use crate::{Config, ServeError};
 
 /// Every concurrency model, in the order in which lists show them.
 pub static MODELS: &[Descriptor] = &[
     event_loop::ROW,
+    loop_with_helpers::ROW,
     loop_per_core::ROW,
     shared_queue::ROW,
     leader_follower::ROW,

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use c10k_event::Interest;
-use c10k_http::{Ending, Step};
+use c10k_http::{BlockingWork, Ending, Step};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
@@ -12,6 +12,7 @@ use super::turn::{EofHint, INPUT_BYTES, NextAction, TURN_BYTES, TakesTurns};
 use crate::accept::Shortage;
 use crate::context::WorkerContext;
 use crate::core::{Awaited, ConnectionCore, Expired, Output};
+use crate::disk::WorkOutcome;
 use crate::send::send_next;
 use crate::spin::spin;
 use crate::timeout::{Deadline, TimeoutKind};
@@ -72,6 +73,14 @@ impl TakesTurns for Connection {
         Connection::answer_stats(self, worker)
     }
 
+    fn start_work(&mut self) -> Option<BlockingWork> {
+        Connection::start_work(self)
+    }
+
+    fn answer_work(&mut self, outcome: WorkOutcome, worker: &mut Self::Worker) -> NextAction {
+        Connection::answer_work(self, &outcome, worker)
+    }
+
     fn expire(&mut self, worker: &mut Self::Worker) -> NextAction {
         Connection::expire(self, worker)
     }
@@ -121,7 +130,14 @@ impl<S: AsFd> Connection<S> {
         if self.core.is_lingering() {
             return self.linger(worker);
         }
-        self.proceed(if self.is_blocked() { Step::Write } else { Step::Read }, worker)
+        let step = if self.core.awaits_work() {
+            Step::Block
+        } else if self.is_blocked() {
+            Step::Write
+        } else {
+            Step::Read
+        };
+        self.proceed(step, worker)
     }
 
     /// Whether it has output that the socket has not taken yet.
@@ -141,6 +157,24 @@ impl<S: AsFd> Connection<S> {
     /// Follows [`NextAction::Stats`].
     pub(crate) fn answer_stats(&mut self, worker: &mut WorkerContext) -> NextAction {
         let step = worker.answer_stats(&mut self.core);
+        self.proceed(step, worker)
+    }
+
+    /// Follows [`NextAction::Block`]: what is to be done. `None` if it was given out already.
+    pub(crate) fn start_work(&mut self) -> Option<BlockingWork> {
+        self.core.machine.blocking_work()
+    }
+
+    /// Follows [`start_work`](Connection::start_work), in this turn or another one.
+    pub(crate) fn answer_work(&mut self, outcome: &WorkOutcome, worker: &mut WorkerContext) -> NextAction {
+        let outcome = outcome.as_deref().map_err(|failure| *failure);
+        let step = self.core.answer_work(outcome, &mut worker.core);
+        self.proceed(step, worker)
+    }
+
+    /// Follows [`NextAction::Block`] where the thread that serves the connection does the work itself.
+    pub(crate) fn do_work(&mut self, worker: &mut WorkerContext) -> NextAction {
+        let step = worker.do_work(&mut self.core);
         self.proceed(step, worker)
     }
 
@@ -184,7 +218,7 @@ impl<S: AsFd> Connection<S> {
         let mut budget = TURN_BYTES;
         let mut emptied = false;
         loop {
-            if matches!(step, Step::Read | Step::Write | Step::Close(_)) {
+            if matches!(step, Step::Read | Step::Write | Step::Block | Step::Close(_)) {
                 match self.flush(&mut budget, worker) {
                     Flush::Done => {}
                     Flush::Blocked => return NextAction::Wait(Interest::WRITABLE),
@@ -211,10 +245,7 @@ impl<S: AsFd> Connection<S> {
                     0
                 }
                 Step::Stats => return NextAction::Stats,
-                Step::Block => {
-                    step = worker.do_work(&mut self.core);
-                    continue;
-                }
+                Step::Block => return NextAction::Block,
                 Step::Open => {
                     (step, self.file) = worker.answer_file(&mut self.core);
                     continue;

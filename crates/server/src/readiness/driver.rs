@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use c10k_event::{Events, Interest, InterestSet, Key, Trigger, Watch, WithdrawError};
 
 use super::connection::Connection;
+use super::helpers::Helpers;
 use super::turn::{EofHint, INPUT_BYTES, NextAction, TakesTurns};
 use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
 use crate::config::AcceptPolicy;
@@ -42,17 +43,23 @@ pub(crate) fn run(
     run_as::<Connection>(Box::new(worker), source, stop)
 }
 
+/// The same for the only loop of a server, which gives work that may block to helpers.
+pub(crate) fn run_with_helpers(
+    server: &Arc<ServerContext>,
+    source: AcceptSource,
+    helpers: Helpers,
+    stop: &Stop,
+) -> Result<(), ServeError> {
+    let worker = WorkerContext::new(Arc::clone(server), 0, server.max_connections(), INPUT_BYTES);
+    let mut driver = EventLoop::<Connection>::open(Box::new(worker), source, stop)?;
+    helpers.wakes(driver.set.waker()?);
+    driver.helpers = Some(helpers);
+    driver.run(stop)
+}
+
 /// The same with connections of another kind.
 pub(crate) fn run_as<C: TakesTurns>(worker: C::Worker, source: AcceptSource, stop: &Stop) -> Result<(), ServeError> {
-    let mut events = Events::with_capacity(EVENTS_PER_WAIT);
-    let mut driver = EventLoop::<C>::open(worker, source, stop)?;
-    loop {
-        driver.turn(&mut events, stop)?;
-        if driver.is_over() {
-            driver.report();
-            return Ok(());
-        }
-    }
+    EventLoop::<C>::open(worker, source, stop)?.run(stop)
 }
 
 /// A source of the interest set.
@@ -105,6 +112,8 @@ struct EventLoop<C: TakesTurns> {
     /// Whether the listener may have more connections, of which no event will come.
     more_to_accept: bool,
     wheel: Wheel<Key>,
+    /// Who does work that may block; `None`: the loop.
+    helpers: Option<Helpers>,
     /// Connections that are to have another turn.
     again: Vec<Key>,
     /// Whether the last turn had nothing to do, so that nothing is left to be reported.
@@ -139,10 +148,23 @@ impl<C: TakesTurns> EventLoop<C> {
             listener,
             more_to_accept: false,
             wheel: Wheel::new(),
+            helpers: None,
             again: Vec::new(),
             idle: false,
             rescans: 0,
         })
+    }
+
+    /// Turns until the server is over.
+    fn run(mut self, stop: &Stop) -> Result<(), ServeError> {
+        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        loop {
+            self.turn(&mut events, stop)?;
+            if self.is_over() {
+                self.report();
+                return Ok(());
+            }
+        }
     }
 
     /// Waits once, and handles what the wait returns.
@@ -186,9 +208,10 @@ impl<C: TakesTurns> EventLoop<C> {
         for key in again {
             self.serve(key, EofHint::None);
         }
-        // The acceptor may have failed to wake the loop, so it also looks by itself.
+        // The acceptor or a helper may have failed to wake the loop, so it also looks by itself.
         if events.woken() || tick_has_passed {
             self.drain_handoff();
+            self.answer_done();
         }
         self.expire();
         self.watch_listener_again();
@@ -307,15 +330,41 @@ impl<C: TakesTurns> EventLoop<C> {
         self.finish_turn(key, action);
     }
 
-    /// Does what a connection's turn asks for.
-    fn finish_turn(&mut self, key: Key, mut action: NextAction) {
-        while action == NextAction::Stats {
-            self.report();
-            let Some(Source::Connection(connection)) = self.set.get_mut(key) else {
-                return;
-            };
-            action = connection.answer_stats(&mut self.worker);
+    /// Lets connections answer whose work the helpers have done.
+    fn answer_done(&mut self) {
+        let Some(helpers) = &self.helpers else {
+            return;
+        };
+        for (key, outcome) in helpers.take_done() {
+            self.idle = false;
+            // If the connection is gone, its key names nothing: not the one that has its place.
+            if let Some(Source::Connection(connection)) = self.set.get_mut(key) {
+                let action = connection.answer_work(outcome, &mut self.worker);
+                self.finish_turn(key, action);
+            }
         }
+    }
+
+    /// Brings what a connection needs to continue its turn. Returns what the turn asks for then.
+    fn supply(&mut self, key: Key, mut action: NextAction) -> NextAction {
+        loop {
+            if action == NextAction::Stats {
+                self.report();
+            }
+            let Some(Source::Connection(connection)) = self.set.get_mut(key) else {
+                return action;
+            };
+            action = match action {
+                NextAction::Stats => connection.answer_stats(&mut self.worker),
+                NextAction::Block => block(connection, key, self.helpers.as_ref(), &mut self.worker),
+                NextAction::Wait(_) | NextAction::Again | NextAction::Close => return action,
+            };
+        }
+    }
+
+    /// Does what a connection's turn asks for.
+    fn finish_turn(&mut self, key: Key, action: NextAction) {
+        let action = self.supply(key, action);
         if action == NextAction::Close {
             return self.close(key);
         }
@@ -325,6 +374,8 @@ impl<C: TakesTurns> EventLoop<C> {
         connection.renew_deadline(&self.worker);
         self.wheel.schedule(key, connection.deadline());
         match action {
+            // With other triggers its socket is silent already, or after one more event.
+            NextAction::Wait(Interest::NONE) if self.trigger != Trigger::Level => {}
             NextAction::Wait(interest) if *connection.interest() != interest => {
                 *connection.interest() = interest;
                 self.modify(key, interest);
@@ -332,7 +383,7 @@ impl<C: TakesTurns> EventLoop<C> {
             // A oneshot source is silent until it is armed again.
             NextAction::Wait(interest) if self.trigger == Trigger::Oneshot => self.modify(key, interest),
             NextAction::Again => self.again.push(key),
-            NextAction::Wait(_) | NextAction::Stats | NextAction::Close => {}
+            NextAction::Wait(_) | NextAction::Stats | NextAction::Block | NextAction::Close => {}
         }
     }
 
@@ -472,6 +523,21 @@ impl<C: TakesTurns> Accept for EventLoop<C> {
     fn stats(&mut self) -> &mut WorkerStats {
         &mut self.worker.core.stats
     }
+}
+
+/// Has a connection's work done, or does it.
+fn block<C: TakesTurns>(connection: &mut C, key: Key, helpers: Option<&Helpers>, worker: &mut C::Worker) -> NextAction {
+    let Some(work) = connection.start_work() else {
+        return NextAction::Wait(Interest::NONE);
+    };
+    let outcome = match helpers {
+        None => worker.run_work(work),
+        Some(helpers) => match helpers.hand_over(key, work, worker) {
+            Ok(()) => return NextAction::Wait(Interest::NONE),
+            Err(failure) => Err(failure),
+        },
+    };
+    connection.answer_work(outcome, worker)
 }
 
 fn declare<C: TakesTurns>(

@@ -4,10 +4,12 @@ use std::ops::DerefMut;
 use std::os::fd::{AsFd, OwnedFd};
 
 use c10k_event::Interest;
+use c10k_http::BlockingWork;
 
 use crate::accept::Shortage;
 use crate::context::WorkerContext;
 use crate::core::Awaited;
+use crate::disk::WorkOutcome;
 use crate::timeout::Deadline;
 
 /// The size of the read buffer, which all connections of a worker share.
@@ -19,12 +21,14 @@ pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// What a driver has to do after a connection's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextAction {
-    /// Wait for this.
+    /// Wait for this. [`Interest::NONE`]: for nothing but the outcome of its work.
     Wait(Interest),
     /// Give it another turn, after other connections have had theirs.
     Again,
     /// Report the statistics, and then let it answer them.
     Stats,
+    /// Do its work that may block, or have it done. Until it has answered that, it waits for nothing else.
+    Block,
     /// Close it.
     Close,
 }
@@ -60,6 +64,12 @@ pub(crate) trait TakesTurns: AsFd + Sized {
 
     /// Follows [`NextAction::Stats`].
     fn answer_stats(&mut self, worker: &mut Self::Worker) -> NextAction;
+
+    /// Follows [`NextAction::Block`]: what is to be done. `None` if it was given out already.
+    fn start_work(&mut self) -> Option<BlockingWork>;
+
+    /// Follows [`start_work`](TakesTurns::start_work), in this turn or another one.
+    fn answer_work(&mut self, outcome: WorkOutcome, worker: &mut Self::Worker) -> NextAction;
 
     /// A turn after its deadline has passed.
     fn expire(&mut self, worker: &mut Self::Worker) -> NextAction;

@@ -96,15 +96,18 @@ impl Dispatch {
         let Source::Connection(served) = &mut *held else {
             return;
         };
-        while action == NextAction::Stats {
-            self.report_events();
-            action = served.connection.answer_stats(worker);
-        }
-        let interest = match action {
-            NextAction::Close => return self.close(held, worker),
-            NextAction::Wait(interest) => interest,
-            // The event that continues the turn comes behind those of all connections that are ready.
-            NextAction::Again | NextAction::Stats => served.connection.continues_when(),
+        let interest = loop {
+            action = match action {
+                NextAction::Stats => {
+                    self.report_events();
+                    served.connection.answer_stats(worker)
+                }
+                NextAction::Block => served.connection.do_work(worker),
+                NextAction::Close => return self.close(held, worker),
+                NextAction::Wait(interest) => break interest,
+                // The event that continues the turn comes behind those of all connections that are ready.
+                NextAction::Again => break served.connection.continues_when(),
+            };
         };
         served.connection.renew_deadline(worker);
         let deadline = served.connection.awaited().until;

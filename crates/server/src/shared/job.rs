@@ -52,8 +52,11 @@ impl Job {
             Occasion::Ready(hint) => connection.turn(hint, worker),
             Occasion::Deadline => connection.expire(worker),
         };
-        while action == NextAction::Stats {
-            action = connection.answer_stats(worker);
+        while let NextAction::Stats | NextAction::Block = action {
+            action = match action {
+                NextAction::Block => connection.do_work(worker),
+                _ => connection.answer_stats(worker),
+            };
         }
         if action == NextAction::Close {
             worker.core.output.bytes.clear();

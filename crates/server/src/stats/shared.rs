@@ -23,7 +23,9 @@ const SHORTAGE_REPORTED: usize = 3;
 const AWAITED: usize = 4;
 /// Bytes of request bodies that are held.
 const HELD_BODIES: usize = 5;
-const WORKERS: usize = 6;
+/// The most works that waited for a helper thread at once.
+const WORK_QUEUE_MAX: usize = 6;
+const WORKERS: usize = 7;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -82,6 +84,11 @@ impl SharedStats {
 
     pub(crate) fn open_connections(&self) -> usize {
         usize::try_from(self.cells[OPEN].load(Ordering::SeqCst)).unwrap_or(usize::MAX)
+    }
+
+    /// Notes how many works wait for a helper thread.
+    pub(crate) fn work_waits(&self, waiting: usize) {
+        self.cells[WORK_QUEUE_MAX].fetch_max(waiting as u64, Ordering::Relaxed);
     }
 
     /// The bytes of request bodies that all workers hold, children included.
@@ -184,6 +191,7 @@ impl SharedStats {
             model: self.model.to_owned(),
             open_connections: self.cells[OPEN].load(Ordering::Relaxed),
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
+            work_queue_max: self.cells[WORK_QUEUE_MAX].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
             cpu_system_ns: usage.system_ns,
             context_switches_voluntary: usage.voluntary_switches,
@@ -203,6 +211,8 @@ impl SharedStats {
             summary.evicted += stats.evicted;
             summary.spins_found += stats.spins_found;
             summary.spins_slept += stats.spins_slept;
+            summary.work_handed_over += stats.work_handed_over;
+            summary.work_refused += stats.work_refused;
             summary.waits += stats.waits;
             summary.events += stats.events;
             summary.overflows += stats.overflows;

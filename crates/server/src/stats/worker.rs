@@ -56,6 +56,10 @@ worker_stats! {
     spins_found,
     /// Times that it found none, and slept.
     spins_slept,
+    /// Works that may block and were handed to helper threads.
+    work_handed_over,
+    /// Works that were refused because the queue for helpers was full.
+    work_refused,
     /// Waits of models that are not driven by an event mechanism.
     waits,
     /// Completions that these waits returned.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use c10k_event::Interest as Wanted;
+use c10k_http::WorkFailure;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -14,8 +15,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::runtime_failure;
+use super::work::{self, Work};
 use crate::accept::{Accept, Accepted, BatchEnd, Shortage, accept_batch, accept_nonblocking};
 use crate::context::{ServerContext, WorkerContext};
+use crate::disk::{self, WorkOutcome};
+use crate::helpers::WorkLimit;
 use crate::readiness::{Connection, EofHint, INPUT_BYTES, NextAction};
 use crate::stats::WorkerStats;
 use crate::{ServeError, Stop};
@@ -32,9 +36,10 @@ pub(crate) fn run(
     threads: usize,
     stop: &Stop,
 ) -> Result<(), ServeError> {
-    let runtime = runtime(threads).map_err(failed("epoll_create1"))?;
+    let helpers = server.config.helpers.get();
+    let runtime = runtime(threads, helpers).map_err(failed("epoll_create1"))?;
     // A turn has borrowed what connections share.
-    let in_turn = || WORKER.try_with(|worker| worker.try_borrow_mut().is_err()) == Ok(true);
+    let in_turn = || WORKER.try_with(|worker| worker.try_borrow_mut().is_err()) == Ok(true) || work::is_worker();
     // What has not ended by the drain deadline ends with the runtime.
     runtime_failure::block_on(runtime, in_turn, serve(listener, Arc::clone(server), stop))
 }
@@ -49,11 +54,13 @@ fn watch_socket(socket: OwnedFd) -> io::Result<TcpStream> {
     TcpStream::from_std(socket.into())
 }
 
-fn runtime(threads: usize) -> io::Result<Runtime> {
-    match threads {
-        1 => Builder::new_current_thread().enable_all().build(),
-        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
-    }
+fn runtime(threads: usize, helpers: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).max_blocking_threads(helpers);
+    builder.enable_all().build()
 }
 
 async fn serve(listener: OwnedFd, server: Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
@@ -61,12 +68,15 @@ async fn serve(listener: OwnedFd, server: Arc<ServerContext>, stop: &Stop) -> Re
     let stopped = Arc::new(Notify::new());
     stop.notifies(Arc::clone(&stopped));
     let most = server.max_connections().min(Semaphore::MAX_PERMITS);
+    let config = &server.config;
+    let helpers = WorkLimit::new(config.helpers.get(), config.helper_queue);
     let (draining, drain) = watch::channel(());
     let (present, mut all_gone) = mpsc::channel::<()>(1);
     let mut acceptor = TaskAcceptor {
         room: Some(Arc::new(Semaphore::new(most))),
         permit: None,
         server: Arc::clone(&server),
+        helpers: Arc::new(helpers),
         drain,
         present,
         stats: WorkerStats::default(),
@@ -92,6 +102,8 @@ struct TaskAcceptor {
     /// The permit of the next connection.
     permit: Option<OwnedSemaphorePermit>,
     server: Arc<ServerContext>,
+    /// The bound on work that may block.
+    helpers: Arc<WorkLimit>,
     drain: watch::Receiver<()>,
     /// Each task has a copy until it ends.
     present: mpsc::Sender<()>,
@@ -170,6 +182,7 @@ impl Accept for Batch<'_> {
         let TaskAcceptor {
             permit,
             server,
+            helpers,
             drain,
             present,
             stats,
@@ -178,8 +191,9 @@ impl Accept for Batch<'_> {
         stats.accepted += 1;
         server.stats.opened();
         let (permit, server, drain, present) = (permit.take(), Arc::clone(server), drain.clone(), present.clone());
+        let helpers = Arc::clone(helpers);
         tokio::spawn(async move {
-            serve_connection(socket, &server, drain).await;
+            serve_connection(socket, &server, &helpers, drain).await;
             let mut stats = WorkerStats::default();
             stats.calls.close = 1;
             server.stats.add(0, &mut stats);
@@ -195,7 +209,6 @@ impl Accept for Batch<'_> {
 }
 
 /// What a task wakes up for.
-#[derive(Clone, Copy)]
 enum Wakeup {
     /// The connection is new.
     Start,
@@ -205,47 +218,65 @@ enum Wakeup {
     Again,
     /// The deadline has passed.
     Deadline,
+    /// The work that it had given out is done.
+    Done(WorkOutcome),
     /// The server drains.
     Drain,
 }
 
+/// How a turn ends.
+enum TurnEnd {
+    /// With what follows. A wait may last that long.
+    Action(NextAction, Duration),
+    /// With work that has to be done before the connection goes on.
+    Work(Work),
+}
+
 /// Serves one connection until it is over.
-async fn serve_connection(socket: TcpStream, server: &Arc<ServerContext>, mut drain: watch::Receiver<()>) {
+async fn serve_connection(
+    socket: TcpStream,
+    server: &Arc<ServerContext>,
+    helpers: &Arc<WorkLimit>,
+    mut drain: watch::Receiver<()>,
+) {
     let socket = Arc::new(socket);
     let mut connection = Connection::new(Arc::clone(&socket));
     // A connection that was accepted after the drain began sees that in its first turn.
     let mut serving = !server.stats.is_draining();
     let (mut wakeup, mut interest, mut time_left) = (Wakeup::Start, Interest::READABLE, Duration::ZERO);
     loop {
-        let mut outcome = None;
-        if let Wakeup::Ready(_) = wakeup {
+        let is_ready = matches!(wakeup, Wakeup::Ready(_));
+        let turn = || take_turn(&mut connection, wakeup, server, helpers);
+        let mut end = None;
+        if is_ready {
             // WouldBlock makes the runtime wait until the socket is ready again.
-            let _ = socket.try_io(interest, || {
-                let (action, time_left) = take_turn(&mut connection, wakeup, server);
-                outcome = Some((action, time_left));
-                if action == NextAction::Wait(of_tokio(interest)) {
+            let _ = socket.try_io(interest, || match end.insert(turn()) {
+                TurnEnd::Action(NextAction::Wait(wants), _) if *wants == of_tokio(interest) => {
                     Err(ErrorKind::WouldBlock.into())
-                } else {
-                    Ok(())
                 }
+                _ => Ok(()),
             });
         } else {
-            outcome = Some(take_turn(&mut connection, wakeup, server));
+            end = Some(turn());
         }
-        match outcome {
-            Some((NextAction::Close, _)) => return,
-            Some((NextAction::Again | NextAction::Stats, _)) => {
-                wakeup = Wakeup::Again;
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Some((NextAction::Wait(wants), left)) => {
+        match end {
+            Some(TurnEnd::Action(NextAction::Wait(wants), left)) => {
                 interest = if wants == Wanted::WRITABLE {
                     Interest::WRITABLE
                 } else {
                     Interest::READABLE
                 };
                 time_left = left;
+            }
+            Some(TurnEnd::Action(NextAction::Close, _)) => return,
+            Some(TurnEnd::Action(NextAction::Again | NextAction::Stats | NextAction::Block, _)) => {
+                wakeup = Wakeup::Again;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Some(TurnEnd::Work(work)) => {
+                wakeup = Wakeup::Done(work.outcome().await);
+                continue;
             }
             // The socket was not ready after all.
             None => {}
@@ -273,12 +304,13 @@ fn of_tokio(interest: Interest) -> Wanted {
     }
 }
 
-/// Does all that can be done without waiting. Returns what follows, and how long a wait may last.
+/// Does all that can be done without waiting.
 fn take_turn(
     connection: &mut Connection<Arc<TcpStream>>,
     wakeup: Wakeup,
     server: &Arc<ServerContext>,
-) -> (NextAction, Duration) {
+    helpers: &Arc<WorkLimit>,
+) -> TurnEnd {
     WORKER.with_borrow_mut(|worker| {
         // The semaphore sees to the limit on connections.
         let worker = worker.get_or_insert_with(|| WorkerContext::new(Arc::clone(server), 0, usize::MAX, INPUT_BYTES));
@@ -292,13 +324,34 @@ fn take_turn(
             Wakeup::Again => connection.turn(EofHint::None, worker),
             Wakeup::Drain => connection.turn(EofHint::Possible, worker),
             Wakeup::Deadline => connection.expire(worker),
+            Wakeup::Done(outcome) => connection.answer_work(&outcome, worker),
         };
-        while action == NextAction::Stats {
-            action = connection.answer_stats(worker);
-        }
+        let work = loop {
+            action = match action {
+                NextAction::Stats => connection.answer_stats(worker),
+                NextAction::Block => match start_work(connection, worker, helpers) {
+                    Ok(work) => break Some(work),
+                    Err(failure) => connection.answer_work(&Err(failure), worker),
+                },
+                NextAction::Wait(_) | NextAction::Again | NextAction::Close => break None,
+            };
+        };
         connection.renew_deadline(worker);
         worker.core.output.bytes.clear();
         worker.report();
-        (action, connection.time_left(worker))
+        work.map_or_else(|| TurnEnd::Action(action, connection.time_left(worker)), TurnEnd::Work)
     })
+}
+
+/// Hands over what a connection wants done.
+fn start_work(
+    connection: &mut Connection<Arc<TcpStream>>,
+    worker: &mut WorkerContext,
+    helpers: &Arc<WorkLimit>,
+) -> Result<Work, WorkFailure> {
+    // It has no turn before its work is done, so the work was not given out before.
+    let work = connection.start_work().ok_or(WorkFailure::Failed)?;
+    let admitted = worker.admit_work(helpers)?;
+    let store = worker.server.config.disk.clone();
+    Ok(Work::start(admitted, move || disk::run(store.as_ref(), work)))
 }

@@ -2,5 +2,6 @@
 
 mod driver;
 mod runtime_failure;
+mod work;
 
 pub(crate) use driver::run;

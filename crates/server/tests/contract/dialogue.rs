@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use c10k_http::{Date, Ending, Host, Machine, Output, Resources, Step};
+use c10k_http::{BlockingWork, Date, Ending, Host, Machine, Output, Resources, Step, after_sleep};
 
 use crate::Case;
 use crate::client::PATIENCE;
@@ -70,10 +70,10 @@ impl Dialogue {
                 loop {
                     match step {
                         Step::Close(Ending::Agreed | Ending::Lingering) => ending = Expectation::Ends,
-                        Step::Read | Step::Write | Step::Work(_) => {}
+                        Step::Read | Step::Write | Step::Work(_) | Step::Block => {}
                         other => panic!("a dialogue needs no {other:?}"),
                     }
-                    if !matches!(step, Step::Work(_)) {
+                    if !matches!(step, Step::Work(_) | Step::Block) {
                         sent.append(&mut output.bytes);
                         while !machine.tail().is_empty() {
                             let tail = machine.tail();
@@ -84,7 +84,16 @@ impl Dialogue {
                     if matches!(step, Step::Read | Step::Close(_)) {
                         return masked(sent);
                     }
-                    step = machine.feed(&[], &host, &mut output);
+                    step = if step == Step::Block {
+                        let asked = machine.blocking_work();
+                        assert!(
+                            matches!(asked, Some(BlockingWork::Sleep(_))),
+                            "a dialogue has no {asked:?}"
+                        );
+                        machine.answer_work(Ok(after_sleep()), &host, &mut output)
+                    } else {
+                        machine.feed(&[], &host, &mut output)
+                    };
                 }
             })
             .collect();
@@ -214,6 +223,13 @@ pub(crate) fn script() -> Vec<Dialogue> {
             &["GET /bytes/6m HTTP/1.1\r\nHost: a\r\n\r\n", GET],
         ),
         Dialogue::new("a refusal", &[GET, "GET /bytes/5 HTTP/1.1\nHost: a\r\n\r\nand more"]),
+        Dialogue::new(
+            "work that blocks, before and behind other requests",
+            &[
+                "GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\nGET /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/7 HTTP/1.1\r\nHost: a\r\n\r\n",
+                "HEAD /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\n",
+            ],
+        ),
         Dialogue::new("HTTP/1.0", &["GET /bytes/9 HTTP/1.0\r\n\r\n"]),
         Dialogue::new("half a request, then the end", &[GET, "GET /bytes/5 HT"]),
     ]

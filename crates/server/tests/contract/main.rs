@@ -14,6 +14,7 @@ mod disk;
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 mod faults;
 mod files;
+mod helpers;
 mod hostile;
 mod limits;
 mod overflow;
@@ -45,6 +46,7 @@ const CASES: &[&[Case]] = &[
     limits::CASES,
     sharing::CASES,
     spin::CASES,
+    helpers::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

@@ -47,6 +47,8 @@ pub(crate) enum Needs {
     Events,
     /// A loop that can poll before it sleeps.
     Spin,
+    /// Threads to which work that may block is handed over.
+    Helpers,
     /// A bounded queue of signals.
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
@@ -100,7 +102,7 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept | ModelOption::Spin => {}
+                ModelOption::Accept | ModelOption::Spin | ModelOption::Helpers => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -167,6 +169,7 @@ impl Subject {
             Needs::Sharing => matches!(row.workers, Workers::Sharing),
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
+            Needs::Helpers => row.options.contains(&ModelOption::Helpers),
             Needs::SignalQueue => {
                 many && one_worker
                     && self
@@ -445,6 +448,8 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             config.accept_sharing = sharing.expect("a known sharing").1;
         }
         "spin" => config.spin = time(),
+        "helpers" => config.helpers = value.parse().expect("a number from 1"),
+        "helper-queue" => config.helper_queue = usize::try_from(number()).expect("a number"),
         "submission" => {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;
