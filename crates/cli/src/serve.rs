@@ -1,7 +1,7 @@
 //! `c10k serve`.
 
 use std::error::Error;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption,
-    RingOptions, Root, Server, Stop, Submission, Workers,
+    RingOptions, Root, Server, Spin, Stop, Submission, Workers,
 };
 
 use crate::Outcome;
@@ -47,9 +47,13 @@ pub(crate) struct Args {
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
-    /// Poll for events that long before the loop sleeps, such as `50us` [default: 0].
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    spin: Option<Duration>,
+    /// Poll for events that long before the loop sleeps, such as `50us`; or `adaptive`: 200us, or MOST, while half of the
+    /// last events or more came within that time, and not at all otherwise [default: 0].
+    #[arg(long, value_name = "DURATION|adaptive[:MOST]")]
+    spin: Option<Spin>,
+    /// The most events that a loop fetches in one wait, 1 to 4096 [default: 512].
+    #[arg(long, value_name = "N", value_parser = events_per_wait)]
+    events_per_wait: Option<NonZeroU16>,
     /// How `io-uring` submits requests: `enter`, by the call that waits, `sqpoll`, by a kernel thread for each worker, or
     /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
@@ -125,16 +129,18 @@ impl Args {
         let accept: HasIt = |row| row.options.contains(&ModelOption::Accept);
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
         let spin: HasIt = |row| row.options.contains(&ModelOption::Spin);
+        let events_per_wait: HasIt = |row| row.options.contains(&ModelOption::EventsPerWait);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 9] = [
+        let options: [(&str, bool, HasIt); 10] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
             ("--accept", self.accept.is_some(), accept),
             ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
             ("--spin", self.spin.is_some(), spin),
+            ("--events-per-wait", self.events_per_wait.is_some(), events_per_wait),
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
@@ -163,6 +169,7 @@ impl Args {
         config.workers = self.workers;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.spin = self.spin.unwrap_or(config.spin);
+        config.events_per_wait = self.events_per_wait.unwrap_or(config.events_per_wait);
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
@@ -222,6 +229,13 @@ fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {
             .map(AcceptPolicy::UpTo)
             .map_err(|_| "give `one`, `all`, or a number from 1".to_owned()),
     }
+}
+
+fn events_per_wait(text: &str) -> Result<NonZeroU16, String> {
+    let number = text.parse::<NonZeroU16>().ok();
+    number
+        .filter(|number| number.get() <= 4096)
+        .ok_or_else(|| "give a number from 1 to 4096".to_owned())
 }
 
 fn accept_sharing(text: &str) -> Result<AcceptSharing, String> {

@@ -41,6 +41,9 @@ fn mistakes_end_with_one_line_and_code_2() {
         (["--accept", "0"], "--accept"),
         (["--accept", "some"], "--accept"),
         (["--work", "5"], "--work"),
+        (["--spin", "adaptive:0"], "--spin"),
+        (["--events-per-wait", "0"], "--events-per-wait"),
+        (["--events-per-wait", "4097"], "--events-per-wait"),
         (["--on-overflow", "cry"], "--on-overflow"),
         (["--signal-queue", "many"], "--signal-queue"),
     ] {
@@ -54,7 +57,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 8] = [
+    let options: [(&[&str], HasIt); 9] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -65,6 +68,9 @@ fn an_option_that_the_model_does_not_have_is_refused() {
             row.options.contains(&ModelOption::AcceptSharing)
         }),
         (&["--spin", "1us"], |row| row.options.contains(&ModelOption::Spin)),
+        (&["--events-per-wait", "8"], |row| {
+            row.options.contains(&ModelOption::EventsPerWait)
+        }),
         (&["--submission", "enter"], |row| {
             row.options.contains(&ModelOption::Submission)
         }),

@@ -68,7 +68,7 @@ mod task;
 mod timeout;
 
 pub use accept::{Address, Listen};
-pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
+pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Spin, SpinError, Submission};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use error::ServeError;
 pub use model::{

@@ -91,6 +91,8 @@ pub enum ModelOption {
     AcceptSharing,
     /// [`Config::spin`].
     Spin,
+    /// [`Config::events_per_wait`].
+    EventsPerWait,
     /// [`Config::submission`].
     Submission,
     /// [`Config::ring`].

@@ -20,7 +20,12 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::PerCpu,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept, ModelOption::AcceptSharing, ModelOption::Spin],
+    options: &[
+        ModelOption::Accept,
+        ModelOption::AcceptSharing,
+        ModelOption::Spin,
+        ModelOption::EventsPerWait,
+    ],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::ByAcceptSharing,
     probe: || Ok(()),

@@ -11,13 +11,10 @@ use super::turn::{EofHint, INPUT_BYTES, NextAction, TakesTurns};
 use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
 use crate::config::AcceptPolicy;
 use crate::context::{ServerContext, WorkerContext};
-use crate::core::evict;
+use crate::core::{SpinLimit, evict};
 use crate::stats::WorkerStats;
 use crate::timeout::{Deadline, Deadlined, Wheel};
 use crate::{ServeError, Stop};
-
-/// Events fetched in one wait.
-const EVENTS_PER_WAIT: usize = 512;
 
 /// Where a loop's connections come from.
 #[derive(Debug)]
@@ -44,7 +41,7 @@ pub(crate) fn run(
 
 /// The same with connections of another kind.
 pub(crate) fn run_as<C: TakesTurns>(worker: C::Worker, source: AcceptSource, stop: &Stop) -> Result<(), ServeError> {
-    let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+    let mut events = Events::with_capacity(worker.server.config.events_per_wait.get().into());
     let mut driver = EventLoop::<C>::open(worker, source, stop)?;
     loop {
         driver.turn(&mut events, stop)?;
@@ -100,7 +97,7 @@ struct EventLoop<C: TakesTurns> {
     watch: Watch,
     policy: AcceptPolicy,
     /// How long the loop polls before it sleeps.
-    spin: Duration,
+    spin: SpinLimit,
     listener: ListenerState,
     /// Whether the listener may have more connections, of which no event will come.
     more_to_accept: bool,
@@ -131,7 +128,7 @@ impl<C: TakesTurns> EventLoop<C> {
         };
         Ok(EventLoop {
             policy: config.accept,
-            spin: config.spin,
+            spin: SpinLimit::new(config.spin),
             worker,
             set,
             trigger,
@@ -148,13 +145,10 @@ impl<C: TakesTurns> EventLoop<C> {
     /// Waits once, and handles what the wait returns.
     fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
         let timeout = self.timeout();
-        let sleep = if self.spin.is_zero() {
-            Some(timeout)
+        if self.spin.is_never() || timeout.is_zero() {
+            self.set.next_events(events, Some(timeout))?;
         } else {
-            self.spin(events, timeout)?
-        };
-        if let Some(longest) = sleep {
-            self.set.next_events(events, Some(longest))?;
+            self.spin_or_sleep(events, timeout)?;
         }
         self.worker.refresh();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
@@ -195,27 +189,36 @@ impl<C: TakesTurns> EventLoop<C> {
         Ok(())
     }
 
-    /// Polls for events. Returns how long the loop may sleep after that; `None` if there are events, or the time is up.
+    /// Polls for events as long as the limit says, and then sleeps, for at most `timeout` in all.
     #[inline(never)]
-    fn spin(&mut self, events: &mut Events, timeout: Duration) -> Result<Option<Duration>, ServeError> {
-        if timeout.is_zero() {
-            return Ok(Some(timeout));
-        }
+    fn spin_or_sleep(&mut self, events: &mut Events, timeout: Duration) -> Result<(), ServeError> {
         let start = Instant::now();
-        loop {
-            if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
-                self.worker.core.stats.spins_found += 1;
-                return Ok(None);
+        let limit = self.spin.now();
+        let mut spun = Duration::ZERO;
+        if !limit.is_zero() {
+            loop {
+                if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
+                    self.worker.core.stats.spins_found += 1;
+                    self.spin.learn(start.elapsed());
+                    return Ok(());
+                }
+                spun = start.elapsed();
+                if spun >= timeout {
+                    self.spin.learn_none();
+                    return Ok(());
+                }
+                if spun >= limit {
+                    break;
+                }
             }
-            let spun = start.elapsed();
-            if spun >= timeout {
-                return Ok(None);
-            }
-            if spun >= self.spin {
-                self.worker.core.stats.spins_slept += 1;
-                return Ok(Some(timeout - spun));
-            }
+            self.worker.core.stats.spins_slept += 1;
         }
+        if self.set.next_events(events, Some(timeout - spun))? > 0 || events.woken() {
+            self.spin.learn(start.elapsed());
+        } else {
+            self.spin.learn_none();
+        }
+        Ok(())
     }
 
     /// How long the next wait may last.

@@ -7,6 +7,7 @@
 //! name in that list, it fails.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod cases;
 mod client;
 mod dialogue;
@@ -43,6 +44,7 @@ const CASES: &[&[Case]] = &[
     limits::CASES,
     sharing::CASES,
     spin::CASES,
+    batches::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

@@ -45,6 +45,8 @@ pub(crate) enum Needs {
     Events,
     /// A loop that can poll before it sleeps.
     Spin,
+    /// A loop whose waits fetch several events.
+    Batches,
     /// A bounded queue of signals.
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
@@ -98,7 +100,7 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept | ModelOption::Spin => {}
+                ModelOption::Accept | ModelOption::Spin | ModelOption::EventsPerWait => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -165,6 +167,7 @@ impl Subject {
             Needs::Sharing => matches!(row.workers, Workers::Sharing),
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
+            Needs::Batches => row.options.contains(&ModelOption::EventsPerWait),
             Needs::SignalQueue => {
                 many && one_worker
                     && self
@@ -432,7 +435,8 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
         }
-        "spin" => config.spin = time(),
+        "spin" => config.spin = value.parse().expect("a spin"),
+        "events-per-wait" => config.events_per_wait = value.parse().expect("a number from 1"),
         "submission" => {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;
