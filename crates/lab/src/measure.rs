@@ -183,6 +183,15 @@ static MEASURES: &[Measure] = &[
     measure("response-ms-p99", "response time, 99th percentile", "ms", |record| {
         answered(record, |load| load.latency_ns.p99 as f64 / 1e6)
     }),
+    measure(
+        "response-p99-to-p50",
+        "response time, 99th percentile ÷ median",
+        "",
+        |record| {
+            let load = record.load.as_ref().filter(|load| load.completed > 0)?;
+            ratio(load.latency_ns.p99 as f64, load.latency_ns.p50 as f64)
+        },
+    ),
     measure("service-ms", "service time, mean", "ms", |record| {
         answered(record, |load| load.service_ns.mean / 1e6)
     }),

@@ -42,6 +42,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("today/io-uring"),
     built_in!("today/io-uring-ladder"),
     built_in!("today/spin-or-sleep"),
+    built_in!("today/batch-size"),
     built_in!("today/accept-sharing"),
     built_in!("today/shared-or-sharded"),
     built_in!("today/slow-request"),
