@@ -11,7 +11,7 @@ use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, Dispatch, Listen, MODELS, Model, ModelOption,
-    RingOptions, Root, Server, Spin, Stop, Submission, Workers,
+    Recycle, RingOptions, Root, Server, Spin, Stop, Submission, Workers,
 };
 
 use crate::Outcome;
@@ -51,6 +51,10 @@ pub(crate) struct Args {
     /// last events or more came within that time, and not at all otherwise [default: 0].
     #[arg(long, value_name = "DURATION|adaptive[:MOST]")]
     spin: Option<Spin>,
+    /// Replace each worker of `loop-per-core` after that time, one after the other, while the server goes on; with `:abandon`
+    /// it closes its listener without accepting what waits [default: never].
+    #[arg(long, value_name = "TIME[:abandon]")]
+    recycle: Option<Recycle>,
     /// The most events that a loop fetches in one wait, 1 to 4096 [default: 512].
     #[arg(long, value_name = "N", value_parser = events_per_wait)]
     events_per_wait: Option<NonZeroU16>,
@@ -130,10 +134,11 @@ impl Args {
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
         let spin: HasIt = |row| row.options.contains(&ModelOption::Spin);
         let events_per_wait: HasIt = |row| row.options.contains(&ModelOption::EventsPerWait);
+        let recycle: HasIt = |row| row.options.contains(&ModelOption::Recycle);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 10] = [
+        let options: [(&str, bool, HasIt); 11] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
@@ -141,6 +146,7 @@ impl Args {
             ("--accept-sharing", self.accept_sharing.is_some(), accept_sharing),
             ("--spin", self.spin.is_some(), spin),
             ("--events-per-wait", self.events_per_wait.is_some(), events_per_wait),
+            ("--recycle", self.recycle.is_some(), recycle),
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
@@ -170,6 +176,7 @@ impl Args {
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.spin = self.spin.unwrap_or(config.spin);
         config.events_per_wait = self.events_per_wait.unwrap_or(config.events_per_wait);
+        config.recycle = self.recycle;
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
@@ -207,6 +214,9 @@ fn print_summary(summary: &ServeSummary) {
             summary.spins_found,
             summary.spins_slept
         );
+    }
+    if summary.recycled > 0 {
+        outln!("workers         {} replaced", summary.recycled);
     }
     if summary.signals > 0 {
         outln!(

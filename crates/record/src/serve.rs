@@ -86,6 +86,9 @@ pub struct ServeSummary {
     /// Times that it found none, and slept. Polls that a deadline ended are neither.
     #[serde(default)]
     pub spins_slept: u64,
+    /// Workers that were replaced while the server went on (`--recycle`).
+    #[serde(default)]
+    pub recycled: u64,
     /// Calls that waited for events, polls included.
     pub waits: u64,
     /// The system calls that its event mechanism waits with, by the kernel's names; empty for models without a mechanism.

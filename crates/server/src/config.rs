@@ -9,7 +9,7 @@ use c10k_event::Mechanism;
 use c10k_http::{Date, Files, Host, Limits, Resources, Stage};
 
 use crate::accept::Listen;
-use crate::{RingOptions, Root};
+use crate::{Recycle, RingOptions, Root};
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub accept_sharing: AcceptSharing,
     /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
     pub spin: Spin,
+    /// When workers are replaced. Default never.
+    pub recycle: Option<Recycle>,
     /// The most events that a loop fetches in one wait. Default 512 (nginx: `epoll_events` 512).
     pub events_per_wait: NonZeroU16,
     /// How requests of an io_uring are submitted. Default by the call that waits.
@@ -71,6 +73,7 @@ impl Config {
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
             spin: Spin::For(Duration::ZERO),
+            recycle: None,
             events_per_wait: const { NonZeroU16::new(512).unwrap() },
             submission: Submission::Enter,
             ring: RingOptions::default(),

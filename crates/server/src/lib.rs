@@ -56,6 +56,7 @@ mod log;
 mod model;
 mod privileges;
 mod readiness;
+mod recycle;
 mod ring_options;
 mod root;
 mod send;
@@ -74,6 +75,7 @@ pub use error::ServeError;
 pub use model::{
     Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers, probe_ring_option,
 };
+pub use recycle::{Backlog, Recycle, RecycleError};
 pub use ring_options::{RING_OPTIONS, RingOption, RingOptions, RingOptionsError};
 pub use root::Root;
 pub use server::Server;

@@ -93,6 +93,8 @@ pub enum ModelOption {
     Spin,
     /// [`Config::events_per_wait`].
     EventsPerWait,
+    /// [`Config::recycle`].
+    Recycle,
     /// [`Config::submission`].
     Submission,
     /// [`Config::ring`].
@@ -133,6 +135,8 @@ impl Descriptor {
     fn loops(&self, config: &Config) -> usize {
         match (self.concurrency, self.workers) {
             (Concurrency::Many, Workers::Sharing) => 1,
+            // A place has the worker that leaves, too.
+            (Concurrency::Many, _) if config.recycle.is_some() => 2 * self.counted_workers(config),
             (Concurrency::Many, _) => self.counted_workers(config),
             (Concurrency::OnePerWorker | Concurrency::WorkerPerConnection(_), _) => 1,
         }

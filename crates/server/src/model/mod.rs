@@ -11,6 +11,7 @@ mod io_uring;
 mod leader_follower;
 mod loop_per_core;
 mod preforked;
+mod recycling;
 mod shared_queue;
 mod table;
 mod thread_per_connection;

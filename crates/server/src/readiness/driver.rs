@@ -14,7 +14,7 @@ use crate::context::{ServerContext, WorkerContext};
 use crate::core::{SpinLimit, evict};
 use crate::stats::WorkerStats;
 use crate::timeout::{Deadline, Deadlined, Wheel};
-use crate::{ServeError, Stop};
+use crate::{Backlog, Recycle, ServeError, Stop};
 
 /// Where a loop's connections come from.
 #[derive(Debug)]
@@ -413,8 +413,10 @@ impl<C: TakesTurns> EventLoop<C> {
         if !self.worker.core.start_drain() {
             return;
         }
-        self.policy = AcceptPolicy::All;
-        self.accept();
+        if !self.abandons_backlog() {
+            self.policy = AcceptPolicy::All;
+            self.accept();
+        }
         self.more_to_accept = false;
         match std::mem::replace(&mut self.listener, ListenerState::Closed) {
             ListenerState::Watched(key) => drop(self.set.withdraw(key)),
@@ -426,6 +428,13 @@ impl<C: TakesTurns> EventLoop<C> {
         for key in keys {
             self.serve(key, EofHint::Possible);
         }
+    }
+
+    /// Whether the loop leaves while the server goes on, and is to close its listener with what waits.
+    fn abandons_backlog(&self) -> bool {
+        let server = &self.worker.server;
+        let abandons = |recycle: Recycle| recycle.backlog == Backlog::Abandon;
+        server.config.recycle.is_some_and(abandons) && !server.stats.is_draining()
     }
 
     /// Closes connections that have been idle for long.

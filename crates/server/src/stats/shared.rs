@@ -23,7 +23,9 @@ const SHORTAGE_REPORTED: usize = 3;
 const AWAITED: usize = 4;
 /// Bytes of request bodies that are held.
 const HELD_BODIES: usize = 5;
-const WORKERS: usize = 6;
+/// Workers that were replaced.
+const RECYCLED: usize = 6;
+const WORKERS: usize = 7;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -148,6 +150,11 @@ impl SharedStats {
         self.cells[DRAINING].load(Ordering::Acquire) != 0
     }
 
+    /// Counts a worker that was replaced.
+    pub(crate) fn recycled(&self) {
+        self.cells[RECYCLED].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds counters to those of a worker, and sets them to 0. Any number of threads and processes may report as the same
     /// worker.
     pub(crate) fn add(&self, worker: usize, stats: &mut WorkerStats) {
@@ -156,6 +163,12 @@ impl SharedStats {
                 cell.fetch_add(value, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Adds to the counters of a worker's interest set. Several may report as the same worker.
+    pub(crate) fn add_event_counters(&self, worker: usize, counters: &Counters) {
+        let mut events = self.events[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        *events = events.plus(counters);
     }
 
     /// Replaces the counters of a worker's interest set.
@@ -184,6 +197,7 @@ impl SharedStats {
             model: self.model.to_owned(),
             open_connections: self.cells[OPEN].load(Ordering::Relaxed),
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
+            recycled: self.cells[RECYCLED].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
             cpu_system_ns: usage.system_ns,
             context_switches_voluntary: usage.voluntary_switches,

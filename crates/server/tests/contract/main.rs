@@ -17,6 +17,7 @@ mod files;
 mod hostile;
 mod limits;
 mod overflow;
+mod recycling;
 mod sharing;
 mod spin;
 mod subject;
@@ -45,6 +46,7 @@ const CASES: &[&[Case]] = &[
     sharing::CASES,
     spin::CASES,
     batches::CASES,
+    recycling::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

@@ -47,6 +47,8 @@ pub(crate) enum Needs {
     Spin,
     /// A loop whose waits fetch several events.
     Batches,
+    /// Workers that can be replaced.
+    Recycling,
     /// A bounded queue of signals.
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
@@ -100,7 +102,7 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept | ModelOption::Spin | ModelOption::EventsPerWait => {}
+                ModelOption::Accept | ModelOption::Spin | ModelOption::EventsPerWait | ModelOption::Recycle => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -167,6 +169,7 @@ impl Subject {
             Needs::Sharing => matches!(row.workers, Workers::Sharing),
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
+            Needs::Recycling => row.options.contains(&ModelOption::Recycle),
             Needs::Batches => row.options.contains(&ModelOption::EventsPerWait),
             Needs::SignalQueue => {
                 many && one_worker
@@ -175,6 +178,13 @@ impl Subject {
                         .is_some_and(|mechanism| mechanism.name().starts_with("rt-signal"))
             }
         }
+    }
+
+    /// Whether each worker has a listener of its own.
+    pub(crate) fn has_listeners_of_their_own(&self) -> bool {
+        self.options
+            .iter()
+            .all(|(name, value)| *name != "accept-sharing" || *value == "reuseport")
     }
 
     /// How its workers serve connections.
@@ -436,6 +446,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             config.accept_sharing = sharing.expect("a known sharing").1;
         }
         "spin" => config.spin = value.parse().expect("a spin"),
+        "recycle" => config.recycle = Some(value.parse().expect("a time")),
         "events-per-wait" => config.events_per_wait = value.parse().expect("a number from 1"),
         "submission" => {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
