@@ -267,6 +267,21 @@ static MEASURES: &[Measure] = &[
     by_name!("write"),
     by_name!("writev"),
     count(
+        Law::Rate,
+        "lost-connections",
+        "connections lost: refused, reset or cut off",
+        |record| Counted::new(lost(record.load.as_ref()?), 1.0),
+    ),
+    count(
+        Law::Share,
+        "lost-share",
+        "share of requests whose connection was lost",
+        |record| {
+            let load = record.load.as_ref()?;
+            Counted::new(lost(load), load.intended as f64)
+        },
+    ),
+    count(
         Law::Share,
         "failed-share",
         "share of requests without a good reply",
@@ -279,6 +294,15 @@ static MEASURES: &[Measure] = &[
         },
     ),
 ];
+
+/// The kinds of failure that a connection has if the listener, or the process behind it, goes away.
+const LOST: [&str; 3] = ["connrefused", "connreset", "truncated"];
+
+/// Requests that failed because their connection was lost.
+fn lost(load: &LoadSummary) -> f64 {
+    let lost: u64 = LOST.iter().filter_map(|kind| load.errors.get(*kind)).sum();
+    lost as f64
+}
 
 /// What needs the end of a server: its own counts until then, and the memory that it holds with all its connections. A window
 /// of a server that runs on has none of it.

@@ -16,6 +16,7 @@ pub mod fork;
 pub mod limit;
 pub mod local_port_range;
 pub mod loopback;
+pub mod network_namespace;
 pub mod poll;
 #[cfg(feature = "io-uring")]
 pub mod poll_ring;

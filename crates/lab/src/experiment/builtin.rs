@@ -44,6 +44,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("today/spin-or-sleep"),
     built_in!("today/batch-size"),
     built_in!("today/accept-sharing"),
+    built_in!("today/restart-under-load"),
     built_in!("today/shared-or-sharded"),
     built_in!("today/slow-request"),
     built_in!("today/saturation"),

@@ -100,6 +100,8 @@ static OPTIONS: &[OptionRow] = &[
         Words::Adaptive,
         row("spin", Side::Server, Kind::Duration, "spin before a sleep"),
     ),
+    row("recycle", Side::Server, Kind::Word, "time of a worker"),
+    row("tcp-migrate-req", Side::Server, Kind::Count, "tcp_migrate_req"),
     above_zero("events-per-wait", Side::Server, Kind::Count, "events per wait"),
     row("submission", Side::Server, Kind::Word, "submission"),
     row("ring", Side::Server, Kind::Word, "ring options"),
@@ -151,6 +153,10 @@ static OPTIONS: &[OptionRow] = &[
 /// Options of `[load]` that are for the background load and not for the measured generator: its rate, and the CPU time of
 /// each of its requests.
 pub(crate) const BACKGROUND: [&str; 2] = ["background-rate", "background-spin"];
+
+/// Options of `[server]` that are settings of the network in which a cell runs, and not of the server: with their paths below
+/// `/proc/sys/net`.
+pub(crate) const NETWORK: [(&str, &str); 1] = [("tcp-migrate-req", "ipv4/tcp_migrate_req")];
 
 /// Former names, which the experiments of stored studies still use.
 const FORMER: [(&str, &str); 2] = [("beside-rate", BACKGROUND[0]), ("beside-spin", BACKGROUND[1])];
