@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// last events or more came within that time, and not at all otherwise [default: 0].
     #[arg(long, value_name = "DURATION|adaptive[:MOST]")]
     spin: Option<Spin>,
-    /// Replace each worker of `loop-per-core` after that time, one after the other, while the server goes on; with `:abandon`
+    /// Replace each worker of `loop-per-core` after that time, one after the other, while the server runs; with `:abandon`
     /// it closes its listener without accepting what waits [default: never].
     #[arg(long, value_name = "TIME[:abandon]")]
     recycle: Option<Recycle>,

@@ -19,7 +19,7 @@ pub(crate) enum Side {
 }
 
 /// One option.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionRow {
     /// Its name in the file and, with two dashes, on the command line.
     pub(crate) name: &'static str,
