@@ -269,13 +269,13 @@ static MEASURES: &[Measure] = &[
     count(
         Law::Rate,
         "lost-connections",
-        "connections lost: refused, reset or cut off",
+        "connections refused, reset or cut off",
         |record| Counted::new(lost(record.load.as_ref()?), 1.0),
     ),
     count(
         Law::Share,
         "lost-share",
-        "share of requests whose connection was lost",
+        "share of requests refused or cut off",
         |record| {
             let load = record.load.as_ref()?;
             Counted::new(lost(load), load.intended as f64)
