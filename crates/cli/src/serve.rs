@@ -1,7 +1,7 @@
 //! `c10k serve`.
 
 use std::error::Error;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use c10k_http::Resources;
 use c10k_record::{ServeRecord, ServeSummary};
 use c10k_server::{
     AcceptPolicy, AcceptSharing, Config, Confinement, Descriptor, DiskOptions, DiskStore, Dispatch, Listen, MODELS,
-    Model, ModelOption, RingOptions, Root, ServeError, Server, Stop, Submission, Workers,
+    Model, ModelOption, Recycle, RingOptions, Root, ServeError, Server, Spin, Stop, Submission, Workers,
 };
 
 use crate::Outcome;
@@ -47,15 +47,23 @@ pub(crate) struct Args {
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
-    /// Poll for events that long before the loop sleeps, such as `50us` [default: 0].
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    spin: Option<Duration>,
     /// Number of threads that do work that may block, for models that hand it over [default: 32].
     #[arg(long, value_name = "N")]
     helpers: Option<NonZeroUsize>,
     /// How much of that work may wait for such a thread; what is beyond is refused (503) [default: 65536].
     #[arg(long, value_name = "N")]
     helper_queue: Option<usize>,
+    /// Poll for events that long before the loop sleeps, such as `50us`; or `adaptive`: 200us, or MOST, while half of the
+    /// last events or more came within that time, and not at all otherwise [default: 0].
+    #[arg(long, value_name = "DURATION|adaptive[:MOST]")]
+    spin: Option<Spin>,
+    /// Replace each worker of `loop-per-core` after that time, one after the other, while the server runs; with `:abandon`
+    /// it closes its listener without accepting what waits [default: never].
+    #[arg(long, value_name = "TIME[:abandon]")]
+    recycle: Option<Recycle>,
+    /// The most events that a loop fetches in one wait, 1 to 4096 [default: 512].
+    #[arg(long, value_name = "N", value_parser = events_per_wait)]
+    events_per_wait: Option<NonZeroU16>,
     /// How `io-uring` submits requests: `enter`, by the call that waits, `sqpoll`, by a kernel thread for each worker, or
     /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
@@ -144,6 +152,8 @@ impl Args {
         let accept_sharing: HasIt = |row| row.options.contains(&ModelOption::AcceptSharing);
         let spin: HasIt = |row| row.options.contains(&ModelOption::Spin);
         let helpers: HasIt = |row| row.options.contains(&ModelOption::Helpers);
+        let events_per_wait: HasIt = |row| row.options.contains(&ModelOption::EventsPerWait);
+        let recycle: HasIt = |row| row.options.contains(&ModelOption::Recycle);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
@@ -156,6 +166,8 @@ impl Args {
             ("--spin", self.spin.is_some(), spin),
             ("--helpers", self.helpers.is_some(), helpers),
             ("--helper-queue", self.helper_queue.is_some(), helpers),
+            ("--events-per-wait", self.events_per_wait.is_some(), events_per_wait),
+            ("--recycle", self.recycle.is_some(), recycle),
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
@@ -186,6 +198,8 @@ impl Args {
         config.spin = self.spin.unwrap_or(config.spin);
         config.helpers = self.helpers.unwrap_or(config.helpers);
         config.helper_queue = self.helper_queue.unwrap_or(config.helper_queue);
+        config.events_per_wait = self.events_per_wait.unwrap_or(config.events_per_wait);
+        config.recycle = self.recycle;
         config.submission = self.submission.unwrap_or(config.submission);
         config.ring = self.ring.clone().unwrap_or_default();
         config.root = self.root.as_deref().map(Root::open).transpose()?;
@@ -246,6 +260,9 @@ fn print_summary(summary: &ServeSummary) {
             summary.work_refused
         );
     }
+    if summary.recycled > 0 {
+        outln!("workers         {} replaced", summary.recycled);
+    }
     if summary.signals > 0 {
         outln!(
             "signals         {}, {} overflows, {} rescans",
@@ -267,6 +284,13 @@ fn accept_policy(text: &str) -> Result<AcceptPolicy, String> {
             .map(AcceptPolicy::UpTo)
             .map_err(|_| "give `one`, `all`, or a number from 1".to_owned()),
     }
+}
+
+fn events_per_wait(text: &str) -> Result<NonZeroU16, String> {
+    let number = text.parse::<NonZeroU16>().ok();
+    number
+        .filter(|number| number.get() <= 4096)
+        .ok_or_else(|| "give a number from 1 to 4096".to_owned())
 }
 
 fn accept_sharing(text: &str) -> Result<AcceptSharing, String> {

@@ -41,6 +41,10 @@ fn mistakes_end_with_one_line_and_code_2() {
         (["--accept", "0"], "--accept"),
         (["--accept", "some"], "--accept"),
         (["--work", "5"], "--work"),
+        (["--spin", "adaptive:0"], "--spin"),
+        (["--recycle", "9ms"], "--recycle"),
+        (["--events-per-wait", "0"], "--events-per-wait"),
+        (["--events-per-wait", "4097"], "--events-per-wait"),
         (["--on-overflow", "cry"], "--on-overflow"),
         (["--signal-queue", "many"], "--signal-queue"),
     ] {
@@ -54,7 +58,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 10] = [
+    let options: [(&[&str], HasIt); 12] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -69,6 +73,10 @@ fn an_option_that_the_model_does_not_have_is_refused() {
         (&["--helper-queue", "4"], |row| {
             row.options.contains(&ModelOption::Helpers)
         }),
+        (&["--events-per-wait", "8"], |row| {
+            row.options.contains(&ModelOption::EventsPerWait)
+        }),
+        (&["--recycle", "1s"], |row| row.options.contains(&ModelOption::Recycle)),
         (&["--submission", "enter"], |row| {
             row.options.contains(&ModelOption::Submission)
         }),

@@ -88,6 +88,26 @@ impl Counters {
             .unwrap_or(0)
     }
 
+    /// What was counted since `earlier`, which are former counters of the same set.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut values = self.values();
+        for (value, before) in values.iter_mut().zip(earlier.values()) {
+            *value = value.saturating_sub(before);
+        }
+        Self::of(values)
+    }
+
+    /// The sums of these and other counters, such as those of another set.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut values = self.values();
+        for (value, more) in values.iter_mut().zip(other.values()) {
+            *value += more;
+        }
+        Self::of(values)
+    }
+
     #[inline]
     pub(crate) const fn count(&mut self, call: Call) {
         self.calls[call as usize] += 1;
@@ -154,6 +174,23 @@ mod tests {
             *value = number;
         }
         assert_eq!(Counters::of(values).values(), values);
+    }
+
+    #[test]
+    fn what_was_counted_since_and_before_is_all() {
+        let mut before = Counters {
+            waits: 3,
+            ..Counters::default()
+        };
+        before.count(Call::Read);
+        let mut now = before.clone();
+        now.waits = 10;
+        now.events = 2;
+        now.count(Call::Read);
+        now.count(Call::Write);
+        let since = now.since(&before);
+        assert_eq!((since.waits, since.events, since.syscall("read")), (7, 2, 1));
+        assert_eq!(before.plus(&since), now);
     }
 
     #[test]

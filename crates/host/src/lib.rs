@@ -11,3 +11,4 @@ pub mod doctor;
 pub mod facts;
 pub mod guard;
 pub mod meter;
+pub mod network;

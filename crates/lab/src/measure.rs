@@ -183,6 +183,15 @@ static MEASURES: &[Measure] = &[
     measure("response-ms-p99", "response time, 99th percentile", "ms", |record| {
         answered(record, |load| load.latency_ns.p99 as f64 / 1e6)
     }),
+    measure(
+        "response-p99-to-p50",
+        "response time, 99th percentile ÷ median",
+        "",
+        |record| {
+            let load = record.load.as_ref().filter(|load| load.completed > 0)?;
+            ratio(load.latency_ns.p99 as f64, load.latency_ns.p50 as f64)
+        },
+    ),
     measure("service-ms", "service time, mean", "ms", |record| {
         answered(record, |load| load.service_ns.mean / 1e6)
     }),
@@ -258,6 +267,21 @@ static MEASURES: &[Measure] = &[
     by_name!("write"),
     by_name!("writev"),
     count(
+        Law::Rate,
+        "lost-connections",
+        "connections refused, reset or cut off",
+        |record| Counted::new(lost(record.load.as_ref()?), 1.0),
+    ),
+    count(
+        Law::Share,
+        "lost-share",
+        "share of requests refused or cut off",
+        |record| {
+            let load = record.load.as_ref()?;
+            Counted::new(lost(load), load.intended as f64)
+        },
+    ),
+    count(
         Law::Share,
         "failed-share",
         "share of requests without a good reply",
@@ -270,6 +294,15 @@ static MEASURES: &[Measure] = &[
         },
     ),
 ];
+
+/// The kinds of failure that a connection has if the listener, or the process behind it, goes away.
+const LOST: [&str; 3] = ["connrefused", "connreset", "truncated"];
+
+/// Requests that failed because their connection was lost.
+fn lost(load: &LoadSummary) -> f64 {
+    let lost: u64 = LOST.iter().filter_map(|kind| load.errors.get(*kind)).sum();
+    lost as f64
+}
 
 /// What needs the end of a server: its own counts until then, and the memory that it holds with all its connections. A window
 /// of a server that runs on has none of it.

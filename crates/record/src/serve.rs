@@ -95,6 +95,9 @@ pub struct ServeSummary {
     /// Works that were refused (503) because the queue for helpers was full.
     #[serde(default)]
     pub work_refused: u64,
+    /// Workers that were replaced while the server went on (`--recycle`).
+    #[serde(default)]
+    pub recycled: u64,
     /// Calls that waited for events, polls included.
     pub waits: u64,
     /// The system calls that its event mechanism waits with, by the kernel's names; empty for models without a mechanism.

@@ -1,14 +1,15 @@
 //! The settings of a server.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
 use std::time::Duration;
 
 use c10k_event::Mechanism;
 use c10k_http::{Date, Disk, Files, Host, Limits, Resources, Stage};
 
 use crate::accept::Listen;
-use crate::{DiskStore, RingOptions, Root};
+use crate::{DiskStore, Recycle, RingOptions, Root};
 
 /// Everything that can be chosen about a server.
 #[derive(Debug, Clone)]
@@ -31,14 +32,18 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// How event loops in several threads share connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
-    /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
-    pub spin: Duration,
     /// How many threads do work that may block, for models that hand it over. Default 32 (nginx: `thread_pool`, 32; libuv: 4;
     /// tokio: 512). A thread that waits for a disk uses no CPU, and a disk needs many requests at once to reach its throughput.
     pub helpers: NonZeroUsize,
     /// How much work may wait for one of them. What is beyond is refused (503). Default 65536 (nginx: `max_queue`, 65536; libuv
     /// and tokio: no limit).
     pub helper_queue: usize,
+    /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
+    pub spin: Spin,
+    /// When workers are replaced. Default never.
+    pub recycle: Option<Recycle>,
+    /// The most events that a loop fetches in one wait. Default 512 (nginx: `epoll_events` 512).
+    pub events_per_wait: NonZeroU16,
     /// How requests of an io_uring are submitted. Default by the call that waits.
     pub submission: Submission,
     /// Options of the rings of an io_uring. Default none.
@@ -75,9 +80,11 @@ impl Config {
             limits: Limits::default(),
             workers: None,
             accept_sharing: AcceptSharing::Reuseport,
-            spin: Duration::ZERO,
             helpers: const { NonZeroUsize::new(32).expect("not 0") },
             helper_queue: 65_536,
+            spin: Spin::For(Duration::ZERO),
+            recycle: None,
+            events_per_wait: const { NonZeroU16::new(512).unwrap() },
             submission: Submission::Enter,
             ring: RingOptions::default(),
             root: None,
@@ -152,6 +159,46 @@ impl AcceptSharing {
     ];
 }
 
+/// How long a loop polls for events before it sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spin {
+    /// That long each time; 0 is not at all.
+    For(Duration),
+    /// That long while at least half of the last events came within that time, and not at all otherwise.
+    Adaptive(Duration),
+}
+
+impl Spin {
+    /// How long an adaptive spin is unless something else is given: 200 µs, as long as the kernel polls in a guest before it
+    /// halts the CPU (`guest_halt_poll_ns`). A longer sleep than this costs little in comparison; waking a thread takes a few
+    /// microseconds, and tens of them if its CPU sleeps too.
+    pub const ADAPTIVE_MOST: Duration = Duration::from_micros(200);
+}
+
+/// Why a text says nothing about how long to poll.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("give a duration such as 50us, `adaptive`, or `adaptive:` with a duration above 0, such as adaptive:200us")]
+#[non_exhaustive]
+pub struct SpinError;
+
+impl FromStr for Spin {
+    type Err = SpinError;
+
+    /// Reads `50us`, `adaptive` or `adaptive:200us`.
+    fn from_str(text: &str) -> Result<Spin, SpinError> {
+        let time = |text| c10k_units::duration::parse(text).map_err(|_| SpinError);
+        match text.split_once(':') {
+            None if text == "adaptive" => Ok(Spin::Adaptive(Spin::ADAPTIVE_MOST)),
+            None => time(text).map(Spin::For),
+            Some(("adaptive", most)) => match time(most)? {
+                Duration::ZERO => Err(SpinError),
+                most => Ok(Spin::Adaptive(most)),
+            },
+            Some(_) => Err(SpinError),
+        }
+    }
+}
+
 /// How requests of an io_uring are submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
@@ -220,6 +267,34 @@ impl Default for Deadlines {
             back_off: Duration::from_millis(100),
             linger: Duration::from_secs(2),
             drain: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spin_is_a_duration_or_adaptive() {
+        for (text, expected) in [
+            ("0", Spin::For(Duration::ZERO)),
+            ("50us", Spin::For(Duration::from_micros(50))),
+            ("adaptive", Spin::Adaptive(Duration::from_micros(200))),
+            ("adaptive:1ms", Spin::Adaptive(Duration::from_millis(1))),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "adaptive:",
+            "adaptive:0",
+            "adaptive:5",
+            "fixed:5us",
+            "adaptive:1us:2us",
+        ] {
+            assert_eq!(text.parse::<Spin>(), Err(SpinError), "{text}");
         }
     }
 }

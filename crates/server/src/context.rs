@@ -43,6 +43,8 @@ pub(crate) struct WorkerContext {
     pub(crate) server: Arc<ServerContext>,
     worker: usize,
     clock: Clock,
+    /// The counters of the worker's interest set, as of its last report.
+    reported: Counters,
 }
 
 impl WorkerContext {
@@ -62,6 +64,7 @@ impl WorkerContext {
             server,
             worker,
             clock,
+            reported: Counters::default(),
         }
     }
 
@@ -92,7 +95,10 @@ impl WorkerContext {
     /// The same, with the counters of the worker's interest set.
     pub(crate) fn report_with(&mut self, events: &Counters) {
         self.report();
-        self.server.stats.set_event_counters(self.worker, events);
+        self.server
+            .stats
+            .add_event_counters(self.worker, &events.since(&self.reported));
+        self.reported.clone_from(events);
     }
 
     /// Admits work that may block to the helper threads, and counts it.

@@ -60,6 +60,7 @@ mod log;
 mod model;
 mod privileges;
 mod readiness;
+mod recycle;
 mod ring_options;
 mod root;
 mod send;
@@ -72,13 +73,14 @@ mod task;
 mod timeout;
 
 pub use accept::{Address, Listen};
-pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Submission};
+pub use config::{AcceptPolicy, AcceptSharing, Config, Confinement, Deadlines, Spin, SpinError, Submission};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use disk::{DiskOptions, DiskStore};
 pub use error::ServeError;
 pub use model::{
     Concurrency, ConnectionsIn, Descriptor, Dispatch, MODELS, Model, ModelOption, Workers, probe_ring_option,
 };
+pub use recycle::{Backlog, Recycle, RecycleError};
 pub use ring_options::{RING_OPTIONS, RingOption, RingOptions, RingOptionsError};
 pub use root::Root;
 pub use server::Server;

@@ -21,6 +21,13 @@ pub(crate) fn full(workers: usize, what: &str, elsewhere: &str) {
     );
 }
 
+/// A worker was to be replaced, and the next one cannot start.
+pub(crate) fn not_replaced(worker: usize, error: &impl Display) {
+    eprintln!(
+        "c10k serve: worker {worker} is not replaced: {error}: it goes on, and the next try is when its time has passed again"
+    );
+}
+
 /// A worker process has died unexpectedly.
 pub(crate) fn lost_child(worker: usize) {
     eprintln!("c10k serve: worker process {worker} has died: see the kernel's log");

@@ -45,6 +45,21 @@ pub fn enter_network(namespace: impl AsFd) -> io::Result<()> {
     )?)
 }
 
+/// Moves the calling thread into a network namespace of its own, whose loopback interface is up.
+///
+/// Sockets that the thread makes from then on, and those of threads and processes that it starts, are there. The namespace has an empty
+/// port space and the kernel's defaults for `net.*` settings. It ends with the last process and socket in it. Other threads stay where
+/// they are. The thread cannot return; let it end.
+///
+/// # Errors
+/// Those of [`new_network`]; `EINVAL` where the kernel has no network namespaces.
+pub fn enter_new_network() -> io::Result<()> {
+    // SAFETY: of the flags, only those that unshare the table of descriptors could break what other code relies on, that a
+    // descriptor is the same in all threads. This one leaves the table alone.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET)? };
+    crate::loopback::bring_up()
+}
+
 /// Runs `work` in a thread inside of a network namespace, and waits for it.
 ///
 /// # Errors

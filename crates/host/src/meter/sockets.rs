@@ -1,16 +1,16 @@
-//! Sockets of this network namespace.
+//! Sockets of the network namespace of a thread.
 
 use std::fs;
 use std::io;
 
-/// TCP sockets in use, IPv4 and IPv6, without those in TIME-WAIT (`/proc/net/sockstat`, `inuse`). On loopback both ends
-/// of a connection count.
+/// TCP sockets in use in the network namespace of the calling thread, IPv4 and IPv6, without those in TIME-WAIT
+/// (`/proc/thread-self/net/sockstat`, `inuse`). On loopback both ends of a connection count.
 ///
 /// # Errors
-/// When `/proc/net/sockstat` cannot be read.
+/// When `/proc/thread-self/net/sockstat` cannot be read.
 pub fn tcp_sockets() -> io::Result<u64> {
-    let four = in_use(&fs::read_to_string("/proc/net/sockstat")?, "TCP:");
-    let six = fs::read_to_string("/proc/net/sockstat6").map_or(0, |text| in_use(&text, "TCP6:"));
+    let four = in_use(&fs::read_to_string("/proc/thread-self/net/sockstat")?, "TCP:");
+    let six = fs::read_to_string("/proc/thread-self/net/sockstat6").map_or(0, |text| in_use(&text, "TCP6:"));
     Ok(four + six)
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use c10k_record::OptionKind;
 
-use super::value::Kind;
+use super::value::{Kind, Value};
 use crate::rows;
 
 /// The process that takes an option.
@@ -19,16 +19,42 @@ pub(crate) enum Side {
 }
 
 /// One option.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionRow {
     /// Its name in the file and, with two dashes, on the command line.
     pub(crate) name: &'static str,
     pub(crate) side: Side,
     pub(crate) kind: Kind,
+    /// The words that the process takes as well.
+    pub(crate) words: Words,
     /// The smallest number that the process takes.
     pub(crate) smallest: Smallest,
     /// Its label where it is an axis, with its unit; durations have theirs with each number.
     pub(crate) label: &'static str,
+}
+
+/// The words that an option takes as well as values of its kind. A value of an axis is never a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    None,
+    /// `max`: as many as the server answers.
+    Max,
+    /// `adaptive`, or `adaptive:` and a duration.
+    Adaptive,
+}
+
+impl Words {
+    /// Whether the text is one of them.
+    pub(crate) fn contain(self, text: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Max => text == "max",
+            Self::Adaptive => match text.split_once(':') {
+                None => text == "adaptive",
+                Some((word, most)) => word == "adaptive" && Value::parse(Kind::Duration, most).is_ok(),
+            },
+        }
+    }
 }
 
 /// The smallest number that an option takes.
@@ -43,6 +69,10 @@ const fn row(name: &'static str, side: Side, kind: Kind, label: &'static str) ->
         name,
         side,
         kind,
+        words: match kind {
+            Kind::Rate => Words::Max,
+            _ => Words::None,
+        },
         smallest: Smallest::Zero,
         label,
     }
@@ -56,12 +86,23 @@ const fn above_zero(name: &'static str, side: Side, kind: Kind, label: &'static 
     }
 }
 
+/// A row that takes words as well.
+const fn or_words(words: Words, row: OptionRow) -> OptionRow {
+    OptionRow { words, ..row }
+}
+
 static OPTIONS: &[OptionRow] = &[
     row("model", Side::Server, Kind::Word, "model"),
     row("mechanism", Side::Server, Kind::Word, "mechanism"),
     row("accept", Side::Server, Kind::Word, "accept policy"),
     row("accept-sharing", Side::Server, Kind::Word, "accept sharing"),
-    row("spin", Side::Server, Kind::Duration, "spin before a sleep"),
+    or_words(
+        Words::Adaptive,
+        row("spin", Side::Server, Kind::Duration, "spin before a sleep"),
+    ),
+    row("recycle", Side::Server, Kind::Word, "time of a worker"),
+    row("tcp-migrate-req", Side::Server, Kind::Count, "tcp_migrate_req"),
+    above_zero("events-per-wait", Side::Server, Kind::Count, "events per wait"),
     row("submission", Side::Server, Kind::Word, "submission"),
     row("ring", Side::Server, Kind::Word, "ring options"),
     above_zero("workers", Side::Server, Kind::Count, "workers"),
@@ -112,6 +153,10 @@ static OPTIONS: &[OptionRow] = &[
 /// Options of `[load]` that are for the background load and not for the measured generator: its rate, and the CPU time of
 /// each of its requests.
 pub(crate) const BACKGROUND: [&str; 2] = ["background-rate", "background-spin"];
+
+/// Options of `[server]` that are settings of the network in which a cell runs, and not of the server: with their paths below
+/// `/proc/sys/net`.
+pub(crate) const NETWORK: [(&str, &str); 1] = [("tcp-migrate-req", "ipv4/tcp_migrate_req")];
 
 /// Former names, which the experiments of stored studies still use.
 const FORMER: [(&str, &str); 2] = [("beside-rate", BACKGROUND[0]), ("beside-spin", BACKGROUND[1])];

@@ -102,6 +102,25 @@ fn shares_of_the_rate_and_of_the_last_quarter_and_the_two_sides_of_littles_law()
 }
 
 #[test]
+fn a_lost_connection_is_one_that_was_refused_reset_or_cut_off() {
+    let mut record = record("a", 0, 0.2);
+    let load = record.load.as_mut().expect("it has one");
+    load.intended = 1000;
+    load.errors = [
+        ("connrefused", 1),
+        ("connreset", 2),
+        ("truncated", 4),
+        ("bad-status", 8),
+    ]
+    .map(|(kind, count)| (kind.to_owned(), count))
+    .into();
+    (load.latency_ns.p50, load.latency_ns.p99) = (2_000, 5_000);
+    assert_eq!(value("lost-connections", &record), Some(7.0));
+    assert_eq!(value("lost-share", &record), Some(0.007));
+    assert_eq!(value("response-p99-to-p50", &record), Some(2.5));
+}
+
+#[test]
 fn names_are_unique() {
     let mut names: Vec<&str> = all().map(|measure| measure.name).collect();
     names.sort_unstable();

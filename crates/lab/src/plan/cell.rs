@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use c10k_host::network::NetworkSetting;
 use c10k_record::ProbeOption;
 use c10k_units::duration;
 
 use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
+use super::network;
 use super::variant::Variant;
 use crate::experiment::options::Side;
 use crate::rows;
@@ -26,6 +28,8 @@ pub(crate) struct Cell {
     pub(crate) path: String,
     /// The requests of a second generator, which disturb and are not measured.
     pub(crate) background: Option<BackgroundLoad>,
+    /// Settings of the network namespace in which the cell runs; that of the lab if there are none.
+    pub(crate) network: Vec<NetworkSetting>,
     /// The probe that runs in place of a server and a generator.
     pub(crate) probe: Option<String>,
     /// Flags of the probe, without `--json` and `--cpus`.
@@ -111,6 +115,7 @@ pub(super) fn cell(
         };
         side.insert(axis.row.name.to_owned(), level.flag.clone());
     }
+    let network = network::take_from(&mut server);
     let background = background::take_from(&mut load);
     let path = match (load.remove("path"), load.remove("reply")) {
         (Some(path), _) => path,
@@ -144,6 +149,7 @@ pub(super) fn cell(
         load_flags: flags(&load),
         path,
         background,
+        network,
         probe: name,
         probe_flags: flags(&probe),
         window,

@@ -7,6 +7,7 @@ mod axis;
 mod background;
 mod cell;
 mod choices;
+mod network;
 mod resolve;
 mod variant;
 

@@ -1,11 +1,13 @@
 //! One cell: a server and a generator as processes, and the meters read between two phases of the generator.
 
+use std::thread;
 use std::time::Instant;
 
 use c10k_host::calls::CallCounting;
 use c10k_host::child::OnParentDeath;
 use c10k_host::guard::Strays;
 use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
+use c10k_host::network;
 use c10k_record::{CellRecord, CellStatus, SCHEMA};
 
 use super::context::RunContext;
@@ -33,7 +35,8 @@ pub(super) fn run(
     let external = plan.variants[cell.variant].external.as_ref();
     recorded(plan, cell, context, |seed, record| match &cell.probe {
         Some(name) => probe::carry_out(testbed, cell, name, record),
-        None => carry_out(testbed, cell, external, seed, record, counting),
+        None if cell.network.is_empty() => carry_out(testbed, cell, external, seed, record, counting),
+        None => in_own_network(cell, || carry_out(testbed, cell, external, seed, record, counting)),
     })
 }
 
@@ -97,6 +100,19 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
         probe: None,
         calls: None,
     }
+}
+
+/// Runs a cell in a network namespace of its own. A thread cannot leave that again, so it is one that ends with the cell. All
+/// processes are started from it, and so are in the same network.
+fn in_own_network(cell: &Cell, carry_out: impl FnOnce() -> Result<(), CellFailure> + Send) -> Result<(), CellFailure> {
+    let run = || {
+        network::enter_own(&cell.network).map_err(skipped)?;
+        carry_out()
+    };
+    thread::scope(|scope| {
+        let ran = scope.spawn(run).join();
+        ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn carry_out(

@@ -48,9 +48,7 @@ pub(crate) fn open(wanted: &Listen, count: usize) -> Result<(Listeners, Address)
         }
     };
     let (first, address) = open_first_of(addresses, count)?;
-    let others = (1..count)
-        .map(|_| join(address).map_err(listen_failed(address)))
-        .collect::<Result<_, _>>()?;
+    let others = (1..count).map(|_| join(address)).collect::<Result<_, _>>()?;
     Ok((Listeners { first, others }, Address::Internet(address)))
 }
 
@@ -98,13 +96,27 @@ fn open_internet(address: SocketAddr, count: usize) -> Result<(OwnedFd, SocketAd
     Ok((listener, bound))
 }
 
-/// Opens a listener on a port that is shared.
-fn join(address: SocketAddr) -> Result<OwnedFd, Errno> {
+/// Opens another listener on a port that is shared.
+pub(crate) fn join(address: SocketAddr) -> Result<OwnedFd, ServeError> {
+    try_join(address).map_err(listen_failed(address))
+}
+
+fn try_join(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let listener = internet_socket(address)?;
     sockopt::set_socket_reuseport(&listener, true)?;
     bind(&listener, &address)?;
     listen(&listener, BACKLOG)?;
     Ok(listener)
+}
+
+/// Where a listener of a port that is shared listens.
+pub(crate) fn address_of(listener: &OwnedFd) -> Result<SocketAddr, ServeError> {
+    getsockname(listener)
+        .and_then(SocketAddr::try_from)
+        .map_err(|errno| ServeError::System {
+            call: "getsockname",
+            cause: errno.into(),
+        })
 }
 
 fn internet_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
@@ -186,7 +198,7 @@ fn share_inherited(first: &OwnedFd, address: &Address, count: usize) -> Result<V
     }
     (1..count)
         .map(|_| {
-            join(address).map_err(|errno| ServeError::Inherited {
+            try_join(address).map_err(|errno| ServeError::Inherited {
                 cause: io::Error::other(format!("another listener cannot share its port ({errno})")),
             })
         })

@@ -10,4 +10,4 @@ pub(crate) use acceptor::{AcceptSink, Acceptor};
 pub use address::{Address, Listen};
 pub(crate) use batch::{Accept, BatchEnd, Shortage, accept_batch};
 pub(crate) use handoff::HandoffQueue;
-pub(crate) use listener::{Accepted, Listeners, accept_blocking, accept_nonblocking, open};
+pub(crate) use listener::{Accepted, Listeners, accept_blocking, accept_nonblocking, address_of, join, open};

@@ -12,6 +12,7 @@ mod bodies;
 mod connection;
 mod descriptors;
 mod eviction;
+mod spin_limit;
 mod worker;
 
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub(crate) use bodies::BodyBudget;
 pub(crate) use connection::{Awaited, ConnectionCore, Expired, Output};
 pub(crate) use descriptors::{least_limit, room};
 pub(crate) use eviction::{evict, evict_visited};
+pub(crate) use spin_limit::SpinLimit;
 pub(crate) use worker::WorkerCore;

@@ -93,6 +93,10 @@ pub enum ModelOption {
     Spin,
     /// [`Config::helpers`] and [`Config::helper_queue`].
     Helpers,
+    /// [`Config::events_per_wait`].
+    EventsPerWait,
+    /// [`Config::recycle`].
+    Recycle,
     /// [`Config::submission`].
     Submission,
     /// [`Config::ring`].
@@ -133,6 +137,8 @@ impl Descriptor {
     fn loops(&self, config: &Config) -> usize {
         match (self.concurrency, self.workers) {
             (Concurrency::Many, Workers::Sharing) => 1,
+            // A place has the worker that leaves, too.
+            (Concurrency::Many, _) if config.recycle.is_some() => 2 * self.counted_workers(config),
             (Concurrency::Many, _) => self.counted_workers(config),
             (Concurrency::OnePerWorker | Concurrency::WorkerPerConnection(_), _) => 1,
         }

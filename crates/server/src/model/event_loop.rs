@@ -14,7 +14,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::One,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept, ModelOption::Spin],
+    options: &[ModelOption::Accept, ModelOption::Spin, ModelOption::EventsPerWait],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),

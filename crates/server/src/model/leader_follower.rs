@@ -18,7 +18,7 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::Sharing,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept],
+    options: &[ModelOption::Accept, ModelOption::EventsPerWait],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),

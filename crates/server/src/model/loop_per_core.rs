@@ -7,8 +7,9 @@ use c10k_event::{MECHANISMS, Wakeup};
 use rustix::io::ioctl_fionbio;
 
 use super::descriptor::{Concurrency, ConnectionsIn, Descriptor, Dispatch, ModelOption, PortSharing, Workers};
+use super::recycling::{self, Queues, Supply};
 use super::workers;
-use crate::accept::{AcceptSink, Acceptor, HandoffQueue, Listeners, Shortage};
+use crate::accept::{AcceptSink, Acceptor, Listeners, Shortage, address_of};
 use crate::context::ServerContext;
 use crate::readiness::{self, AcceptSource};
 use crate::stats::WorkerStats;
@@ -20,7 +21,13 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::PerCpu,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept, ModelOption::AcceptSharing, ModelOption::Spin],
+    options: &[
+        ModelOption::Accept,
+        ModelOption::AcceptSharing,
+        ModelOption::Spin,
+        ModelOption::EventsPerWait,
+        ModelOption::Recycle,
+    ],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::ByAcceptSharing,
     probe: || Ok(()),
@@ -29,6 +36,7 @@ pub(super) const ROW: Descriptor = Descriptor {
 };
 
 fn check(config: &Config) -> Result<(), String> {
+    check_recycling(config)?;
     let name = config.mechanism.name();
     let exclusive = MECHANISMS
         .iter()
@@ -44,23 +52,78 @@ fn check(config: &Config) -> Result<(), String> {
     ))
 }
 
+/// Whether new listeners can be opened for the workers that come later, if each has its own.
+fn check_recycling(config: &Config) -> Result<(), String> {
+    if config.recycle.is_none() || config.accept_sharing != AcceptSharing::Reuseport {
+        return Ok(());
+    }
+    let remedy = "use --accept-sharing exclusive, shared or handoff";
+    if config.user.is_some() {
+        return Err(format!(
+            "--recycle opens listeners later, and the kernel lets only one user share a port, which is not --user: {remedy}"
+        ));
+    }
+    if ROW.worker_count(config) == 1 {
+        return Err(format!(
+            "--recycle needs a port that listeners share, and one worker has the port alone: give --workers 2 or more, or {remedy}"
+        ));
+    }
+    Ok(())
+}
+
 fn run(listeners: Listeners, server: &Arc<ServerContext>, stop: &Stop) -> Result<(), ServeError> {
     let loops = ROW.worker_count(&server.config);
+    let sharing = server.config.accept_sharing;
+    if sharing == AcceptSharing::Handoff {
+        return run_with_acceptor(listeners.first, loops, server, stop);
+    }
+    if let Some(recycle) = server.config.recycle {
+        let supply = match sharing {
+            // A copy would keep the listener of a worker that has left.
+            AcceptSharing::Reuseport => Supply::OwnListener(address_of(&listeners.first)?),
+            AcceptSharing::Exclusive | AcceptSharing::Shared | AcceptSharing::Handoff => {
+                let copy = listeners.first.try_clone().map_err(failed_copy)?;
+                Supply::Copies(copy, source_of(sharing))
+            }
+        };
+        let first = sources(listeners, sharing, loops)?;
+        return recycling::run(first, supply, server, recycle, stop);
+    }
     let max_connections = server.max_connections_of_each(loops);
     let work = |worker, source| readiness::run(server, source, worker, max_connections, stop);
-    if server.config.accept_sharing == AcceptSharing::Handoff {
-        let queues: Vec<Arc<HandoffQueue>> = (0..loops).map(|_| Arc::default()).collect();
-        let sources = queues.iter().map(|queue| AcceptSource::Handoff(Arc::clone(queue)));
-        return workers::run_all(sources.collect(), stop, work, || {
-            hand_off(listeners.first, &queues, server, stop)
-        });
+    workers::run_all(sources(listeners, sharing, loops)?, stop, work, || Ok(()))
+}
+
+/// One thread accepts, and the loops get their connections from queues.
+fn run_with_acceptor(
+    listener: OwnedFd,
+    loops: usize,
+    server: &Arc<ServerContext>,
+    stop: &Stop,
+) -> Result<(), ServeError> {
+    let queues = Queues::new(loops);
+    let first: Vec<AcceptSource> = (0..loops)
+        .map(|place| AcceptSource::Handoff(queues.of(place)))
+        .collect();
+    let Some(recycle) = server.config.recycle else {
+        let max_connections = server.max_connections_of_each(loops);
+        let work = |worker, source| readiness::run(server, source, worker, max_connections, stop);
+        return workers::run_all(first, stop, work, || hand_off(listener, &queues, server, stop));
+    };
+    let replace = |_, first| recycling::run(first, Supply::Queues(&queues), server, recycle, stop);
+    workers::run_all(vec![first], stop, replace, || hand_off(listener, &queues, server, stop))
+}
+
+fn failed_copy(cause: std::io::Error) -> ServeError {
+    ServeError::System { call: "fcntl", cause }
+}
+
+/// How a loop uses a listener that it shares.
+fn source_of(sharing: AcceptSharing) -> fn(OwnedFd) -> AcceptSource {
+    match sharing {
+        AcceptSharing::Exclusive => AcceptSource::Exclusive,
+        AcceptSharing::Reuseport | AcceptSharing::Shared | AcceptSharing::Handoff => AcceptSource::Listener,
     }
-    workers::run_all(
-        sources(listeners, server.config.accept_sharing, loops)?,
-        stop,
-        work,
-        || Ok(()),
-    )
 }
 
 /// What each loop accepts from.
@@ -71,24 +134,13 @@ fn sources(listeners: Listeners, sharing: AcceptSharing, loops: usize) -> Result
     }
     // Each loop closes its own copy when it drains.
     (0..loops)
-        .map(|_| listeners.first.try_clone())
-        .map(|copy| copy.map_err(|cause| ServeError::System { call: "fcntl", cause }))
-        .map(|copy| match sharing {
-            AcceptSharing::Exclusive => copy.map(AcceptSource::Exclusive),
-            AcceptSharing::Reuseport | AcceptSharing::Shared | AcceptSharing::Handoff => {
-                copy.map(AcceptSource::Listener)
-            }
-        })
+        .map(|_| listeners.first.try_clone().map_err(failed_copy))
+        .map(|copy| copy.map(source_of(sharing)))
         .collect()
 }
 
 /// Accepts for all loops.
-fn hand_off(
-    listener: OwnedFd,
-    queues: &[Arc<HandoffQueue>],
-    server: &ServerContext,
-    stop: &Stop,
-) -> Result<(), ServeError> {
+fn hand_off(listener: OwnedFd, queues: &Queues, server: &ServerContext, stop: &Stop) -> Result<(), ServeError> {
     let acceptor = Acceptor {
         listener,
         server,
@@ -102,13 +154,13 @@ fn hand_off(
         stats: WorkerStats::default(),
     };
     let outcome = acceptor.run(stop).map(drop);
-    queues.iter().for_each(|queue| queue.close());
+    queues.close();
     outcome
 }
 
 /// Hands connections to the loops in turn.
 struct RoundRobin<'a> {
-    queues: &'a [Arc<HandoffQueue>],
+    queues: &'a Queues,
     next: usize,
     server: &'a ServerContext,
 }
@@ -118,7 +170,7 @@ impl AcceptSink for RoundRobin<'_> {
     fn take(&mut self, connection: OwnedFd, _: &mut WorkerStats) -> Result<(), Shortage> {
         ioctl_fionbio(&connection, true).map_err(|errno| Shortage::Call("ioctl", errno.into()))?;
         self.server.stats.opened();
-        self.queues[self.next].put(connection);
+        self.queues.put(self.next, connection);
         self.next = (self.next + 1) % self.queues.len();
         Ok(())
     }

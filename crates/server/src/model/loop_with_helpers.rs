@@ -15,7 +15,12 @@ pub(super) const ROW: Descriptor = Descriptor {
     dispatch: Dispatch::Mechanism,
     workers: Workers::One,
     concurrency: Concurrency::Many,
-    options: &[ModelOption::Accept, ModelOption::Spin, ModelOption::Helpers],
+    options: &[
+        ModelOption::Accept,
+        ModelOption::Spin,
+        ModelOption::EventsPerWait,
+        ModelOption::Helpers,
+    ],
     connections_in: ConnectionsIn::Server,
     port: PortSharing::OneListener,
     probe: || Ok(()),

@@ -12,6 +12,7 @@ mod leader_follower;
 mod loop_per_core;
 mod loop_with_helpers;
 mod preforked;
+mod recycling;
 mod shared_queue;
 mod table;
 mod thread_per_connection;

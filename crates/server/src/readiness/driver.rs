@@ -12,13 +12,10 @@ use super::turn::{EofHint, INPUT_BYTES, NextAction, TakesTurns};
 use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
 use crate::config::AcceptPolicy;
 use crate::context::{ServerContext, WorkerContext};
-use crate::core::evict;
+use crate::core::{SpinLimit, evict};
 use crate::stats::WorkerStats;
 use crate::timeout::{Deadline, Deadlined, Wheel};
-use crate::{ServeError, Stop};
-
-/// Events fetched in one wait.
-const EVENTS_PER_WAIT: usize = 512;
+use crate::{Backlog, Recycle, ServeError, Stop};
 
 /// Where a loop's connections come from.
 #[derive(Debug)]
@@ -107,7 +104,7 @@ struct EventLoop<C: TakesTurns> {
     watch: Watch,
     policy: AcceptPolicy,
     /// How long the loop polls before it sleeps.
-    spin: Duration,
+    spin: SpinLimit,
     listener: ListenerState,
     /// Whether the listener may have more connections, of which no event will come.
     more_to_accept: bool,
@@ -140,7 +137,7 @@ impl<C: TakesTurns> EventLoop<C> {
         };
         Ok(EventLoop {
             policy: config.accept,
-            spin: config.spin,
+            spin: SpinLimit::new(config.spin),
             worker,
             set,
             trigger,
@@ -157,7 +154,7 @@ impl<C: TakesTurns> EventLoop<C> {
 
     /// Turns until the server is over.
     fn run(mut self, stop: &Stop) -> Result<(), ServeError> {
-        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        let mut events = Events::with_capacity(self.worker.server.config.events_per_wait.get().into());
         loop {
             self.turn(&mut events, stop)?;
             if self.is_over() {
@@ -170,13 +167,10 @@ impl<C: TakesTurns> EventLoop<C> {
     /// Waits once, and handles what the wait returns.
     fn turn(&mut self, events: &mut Events, stop: &Stop) -> Result<(), ServeError> {
         let timeout = self.timeout();
-        let sleep = if self.spin.is_zero() {
-            Some(timeout)
+        if self.spin.is_never() || timeout.is_zero() {
+            self.set.next_events(events, Some(timeout))?;
         } else {
-            self.spin(events, timeout)?
-        };
-        if let Some(longest) = sleep {
-            self.set.next_events(events, Some(longest))?;
+            self.spin_or_sleep(events, timeout)?;
         }
         self.worker.refresh();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
@@ -218,27 +212,36 @@ impl<C: TakesTurns> EventLoop<C> {
         Ok(())
     }
 
-    /// Polls for events. Returns how long the loop may sleep after that; `None` if there are events, or the time is up.
+    /// Polls for events as long as the limit says, and then sleeps, for at most `timeout` in all.
     #[inline(never)]
-    fn spin(&mut self, events: &mut Events, timeout: Duration) -> Result<Option<Duration>, ServeError> {
-        if timeout.is_zero() {
-            return Ok(Some(timeout));
-        }
+    fn spin_or_sleep(&mut self, events: &mut Events, timeout: Duration) -> Result<(), ServeError> {
         let start = Instant::now();
-        loop {
-            if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
-                self.worker.core.stats.spins_found += 1;
-                return Ok(None);
+        let limit = self.spin.now();
+        let mut spun = Duration::ZERO;
+        if !limit.is_zero() {
+            loop {
+                if self.set.next_events(events, Some(Duration::ZERO))? > 0 || events.woken() {
+                    self.worker.core.stats.spins_found += 1;
+                    self.spin.learn(start.elapsed());
+                    return Ok(());
+                }
+                spun = start.elapsed();
+                if spun >= timeout {
+                    self.spin.learn_none();
+                    return Ok(());
+                }
+                if spun >= limit {
+                    break;
+                }
             }
-            let spun = start.elapsed();
-            if spun >= timeout {
-                return Ok(None);
-            }
-            if spun >= self.spin {
-                self.worker.core.stats.spins_slept += 1;
-                return Ok(Some(timeout - spun));
-            }
+            self.worker.core.stats.spins_slept += 1;
         }
+        if self.set.next_events(events, Some(timeout - spun))? > 0 || events.woken() {
+            self.spin.learn(start.elapsed());
+        } else {
+            self.spin.learn_none();
+        }
+        Ok(())
     }
 
     /// How long the next wait may last.
@@ -461,8 +464,10 @@ impl<C: TakesTurns> EventLoop<C> {
         if !self.worker.core.start_drain() {
             return;
         }
-        self.policy = AcceptPolicy::All;
-        self.accept();
+        if !self.abandons_backlog() {
+            self.policy = AcceptPolicy::All;
+            self.accept();
+        }
         self.more_to_accept = false;
         match std::mem::replace(&mut self.listener, ListenerState::Closed) {
             ListenerState::Watched(key) => drop(self.set.withdraw(key)),
@@ -474,6 +479,13 @@ impl<C: TakesTurns> EventLoop<C> {
         for key in keys {
             self.serve(key, EofHint::Possible);
         }
+    }
+
+    /// Whether the loop leaves while the server goes on, and is to close its listener with what waits.
+    fn abandons_backlog(&self) -> bool {
+        let server = &self.worker.server;
+        let abandons = |recycle: Recycle| recycle.backlog == Backlog::Abandon;
+        server.config.recycle.is_some_and(abandons) && !server.stats.is_draining()
     }
 
     /// Closes connections that have been idle for long.

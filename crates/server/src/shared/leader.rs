@@ -23,9 +23,6 @@ use crate::stats::WorkerStats;
 use crate::timeout::{Deadline, Deadlined, TICK, Tick, Wheel};
 use crate::{ServeError, Stop};
 
-/// Events fetched in one wait. They stay with the set until a leader takes them, one at a time.
-const EVENTS_PER_WAIT: usize = 512;
-
 /// What the threads that serve connections tell the leader, and what the leader tells them.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
@@ -134,7 +131,8 @@ impl Leader {
             // It serves no connection, so it needs no buffer.
             group: WorkerContext::new(Arc::clone(server), 0, server.max_connections(), 0),
             set,
-            events: Events::with_capacity(EVENTS_PER_WAIT),
+            // They stay with the set until a leader takes them, one at a time.
+            events: Events::with_capacity(config.events_per_wait.get().into()),
             trigger,
             policy: config.accept,
             listener: ListenerState::Watched(listener),

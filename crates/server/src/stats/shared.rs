@@ -25,7 +25,9 @@ const AWAITED: usize = 4;
 const HELD_BODIES: usize = 5;
 /// The most works that waited for a helper thread at once.
 const WORK_QUEUE_MAX: usize = 6;
-const WORKERS: usize = 7;
+/// Workers that were replaced.
+const RECYCLED: usize = 7;
+const WORKERS: usize = 8;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -155,6 +157,11 @@ impl SharedStats {
         self.cells[DRAINING].load(Ordering::Acquire) != 0
     }
 
+    /// Counts a worker that was replaced.
+    pub(crate) fn recycled(&self) {
+        self.cells[RECYCLED].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds counters to those of a worker, and sets them to 0. Any number of threads and processes may report as the same
     /// worker.
     pub(crate) fn add(&self, worker: usize, stats: &mut WorkerStats) {
@@ -163,6 +170,12 @@ impl SharedStats {
                 cell.fetch_add(value, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Adds to the counters of a worker's interest set. Several may report as the same worker.
+    pub(crate) fn add_event_counters(&self, worker: usize, counters: &Counters) {
+        let mut events = self.events[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        *events = events.plus(counters);
     }
 
     /// Replaces the counters of a worker's interest set.
@@ -192,6 +205,7 @@ impl SharedStats {
             open_connections: self.cells[OPEN].load(Ordering::Relaxed),
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
             work_queue_max: self.cells[WORK_QUEUE_MAX].load(Ordering::Relaxed),
+            recycled: self.cells[RECYCLED].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
             cpu_system_ns: usage.system_ns,
             context_switches_voluntary: usage.voluntary_switches,

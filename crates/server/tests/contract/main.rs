@@ -7,6 +7,7 @@
 //! name in that list, it fails.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod cases;
 mod client;
 mod dialogue;
@@ -18,6 +19,7 @@ mod helpers;
 mod hostile;
 mod limits;
 mod overflow;
+mod recycling;
 mod sharing;
 mod spin;
 mod subject;
@@ -47,6 +49,8 @@ const CASES: &[&[Case]] = &[
     sharing::CASES,
     spin::CASES,
     helpers::CASES,
+    batches::CASES,
+    recycling::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,
 ];

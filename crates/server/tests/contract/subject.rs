@@ -49,6 +49,10 @@ pub(crate) enum Needs {
     Spin,
     /// Threads to which work that may block is handed over.
     Helpers,
+    /// A loop whose waits fetch several events.
+    Batches,
+    /// Workers that can be replaced.
+    Recycling,
     /// A bounded queue of signals.
     SignalQueue,
     /// A limit on descriptors that bounds its connections.
@@ -102,7 +106,11 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept | ModelOption::Spin | ModelOption::Helpers => {}
+                ModelOption::Accept
+                | ModelOption::Spin
+                | ModelOption::Helpers
+                | ModelOption::EventsPerWait
+                | ModelOption::Recycle => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -170,6 +178,8 @@ impl Subject {
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
             Needs::Helpers => row.options.contains(&ModelOption::Helpers),
+            Needs::Recycling => row.options.contains(&ModelOption::Recycle),
+            Needs::Batches => row.options.contains(&ModelOption::EventsPerWait),
             Needs::SignalQueue => {
                 many && one_worker
                     && self
@@ -177,6 +187,13 @@ impl Subject {
                         .is_some_and(|mechanism| mechanism.name().starts_with("rt-signal"))
             }
         }
+    }
+
+    /// Whether each worker has a listener of its own.
+    pub(crate) fn has_listeners_of_their_own(&self) -> bool {
+        self.options
+            .iter()
+            .all(|(name, value)| *name != "accept-sharing" || *value == "reuseport")
     }
 
     /// How its workers serve connections.
@@ -447,9 +464,11 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
         }
-        "spin" => config.spin = time(),
         "helpers" => config.helpers = value.parse().expect("a number from 1"),
         "helper-queue" => config.helper_queue = usize::try_from(number()).expect("a number"),
+        "spin" => config.spin = value.parse().expect("a spin"),
+        "recycle" => config.recycle = Some(value.parse().expect("a time")),
+        "events-per-wait" => config.events_per_wait = value.parse().expect("a number from 1"),
         "submission" => {
             let submission = Submission::ALL.iter().find(|(name, _)| *name == value);
             config.submission = submission.expect("a known way to submit").1;

@@ -53,12 +53,18 @@ impl Checker<'_> {
             .flat_map(|load| load.keys())
             .chain(experiment.axes.keys())
             .find(|name| options::BACKGROUND.contains(&options::current(name.get_ref())));
-        match varied.or(background) {
+        let servers =
+            std::iter::once(&experiment.server).chain(experiment.variants.iter().map(|variant| &variant.server));
+        let network = servers
+            .flat_map(|server| server.keys())
+            .chain(experiment.axes.keys())
+            .find(|name| options::NETWORK.iter().any(|(setting, _)| name.get_ref() == setting));
+        match varied.or(background).or(network) {
             None => Ok(()),
             Some(name) => Err(self.source.error(
                 &name.span(),
                 format!(
-                    "[interleaved] gives every window the same times and no background load, and '{}' varies them",
+                    "[interleaved] gives every window the same times and network and no background load, and '{}' varies them",
                     name.get_ref()
                 ),
                 "leave out one of the two",

@@ -247,6 +247,21 @@ fn a_control_runs_at_levels_that_exist_and_advice_rests_on_claims_that_do() {
 }
 
 #[test]
+fn a_spin_is_a_duration_or_adaptive() {
+    let with = |spin: &str| parse(&GOOD.replacen("mechanism = \"poll\"", &format!("spin = \"{spin}\""), 1)).map(|_| ());
+    for right in ["50us", "adaptive", "adaptive:1ms"] {
+        assert_eq!(with(right).map_err(|error| error.to_string()), Ok(()), "{right}");
+    }
+    for wrong in ["5", "adaptive:", "adaptive:5", "max"] {
+        let error = with(wrong).expect_err(wrong).to_string();
+        assert!(
+            error.starts_with("t.toml:14:") && error.contains("is not a duration"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_a_window_does_not_have_is_refused() {
     let windows = "[interleaved]\nduration = \"100ms\"\nwarmup = \"20ms\"\n";
     let with = |windows: &str, from: &str, to: &str| {
@@ -281,6 +296,12 @@ fn what_a_window_does_not_have_is_refused() {
             "rate = 100",
             "rate = 100\nbackground-rate = 7",
             "'background-rate' varies them",
+        ),
+        (
+            windows,
+            "mechanism = \"poll\"",
+            "mechanism = \"poll\", tcp-migrate-req = 1",
+            "'tcp-migrate-req' varies them",
         ),
         (
             windows,

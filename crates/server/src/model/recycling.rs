@@ -1,0 +1,211 @@
+//! Loops in threads that are replaced one after the other while the server goes on.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::accept::{self, HandoffQueue};
+use crate::context::ServerContext;
+use crate::readiness::AcceptSource;
+use crate::{Recycle, ServeError, Stop, log, readiness};
+
+/// The queue of each place, which belongs to the worker that has it now.
+#[derive(Debug)]
+pub(super) struct Queues {
+    places: Vec<Mutex<Arc<HandoffQueue>>>,
+    /// Whether no more connections will come, for queues that are made later too.
+    closed: AtomicBool,
+}
+
+impl Queues {
+    pub(super) fn new(places: usize) -> Queues {
+        Queues {
+            places: (0..places).map(|_| Mutex::default()).collect(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// How many places there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The queue of a place.
+    pub(super) fn of(&self, place: usize) -> Arc<HandoffQueue> {
+        Arc::clone(&self.lock(place))
+    }
+
+    /// Hands a connection to the worker of a place.
+    pub(super) fn put(&self, place: usize, connection: OwnedFd) {
+        // Under the lock: nothing is put into a queue that was replaced.
+        self.lock(place).put(connection);
+    }
+
+    /// Gives a place a new queue, and closes the old one.
+    fn replace(&self, place: usize) -> Arc<HandoffQueue> {
+        let new: Arc<HandoffQueue> = Arc::default();
+        let mut queue = self.lock(place);
+        std::mem::replace(&mut *queue, Arc::clone(&new)).close();
+        if self.closed.load(Ordering::SeqCst) {
+            new.close();
+        }
+        new
+    }
+
+    /// Closes all queues.
+    pub(super) fn close(&self) {
+        // Before the locks are taken: a queue that is made after that sees it.
+        self.closed.store(true, Ordering::SeqCst);
+        (0..self.len()).for_each(|place| self.lock(place).close());
+    }
+
+    fn lock(&self, place: usize) -> MutexGuard<'_, Arc<HandoffQueue>> {
+        self.places[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the next worker of a place gets its connections.
+pub(super) enum Supply<'a> {
+    /// From a new listener on this port, which others share.
+    OwnListener(SocketAddr),
+    /// From a copy of this listener.
+    Copies(OwnedFd, fn(OwnedFd) -> AcceptSource),
+    /// From a queue.
+    Queues(&'a Queues),
+}
+
+impl Supply<'_> {
+    fn next(&self, place: usize) -> Result<AcceptSource, ServeError> {
+        match self {
+            Supply::OwnListener(address) => accept::join(*address).map(AcceptSource::Listener),
+            Supply::Copies(listener, source) => {
+                let copy = listener.try_clone();
+                copy.map(source)
+                    .map_err(|cause| ServeError::System { call: "fcntl", cause })
+            }
+            Supply::Queues(queues) => Ok(AcceptSource::Handoff(queues.replace(place))),
+        }
+    }
+}
+
+/// One worker of a place, and the one before it.
+struct Place<'scope> {
+    stop: Stop,
+    thread: Worker<'scope>,
+    leaving: Option<Worker<'scope>>,
+    leaves_at: Instant,
+}
+
+type Worker<'scope> = ScopedJoinHandle<'scope, Result<(), ServeError>>;
+
+/// Runs a loop for each of the first sources in a thread of its own, and replaces them as `recycle` says until the stop is
+/// requested. A worker that fails requests it.
+pub(super) fn run(
+    first: Vec<AcceptSource>,
+    supply: Supply<'_>,
+    server: &Arc<ServerContext>,
+    recycle: Recycle,
+    stop: &Stop,
+) -> Result<(), ServeError> {
+    let places = first.len();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let spawn = |place, source| spawn(scope, server, places, place, source, stop);
+        let mut workers: Vec<Place<'_>> = Vec::with_capacity(places);
+        let mut outcome = Ok(());
+        for (number, source) in (0_u32..).zip(first) {
+            let place = number as usize;
+            match spawn(place, source) {
+                Ok((own_stop, thread)) => workers.push(Place {
+                    stop: own_stop,
+                    thread,
+                    leaving: None,
+                    leaves_at: start + recycle.after * (number + 1) / u32::try_from(places).unwrap_or(u32::MAX),
+                }),
+                Err(error) => {
+                    outcome = Err(error);
+                    stop.request();
+                    break;
+                }
+            }
+        }
+        while outcome.is_ok() && !stop.is_requested() {
+            let next = workers.iter().map(|worker| worker.leaves_at).min();
+            outcome = wait(stop, next).inspect_err(|_| stop.request());
+            for (place, worker) in workers.iter_mut().enumerate() {
+                if stop.is_requested() || Instant::now() < worker.leaves_at {
+                    continue;
+                }
+                worker.leaves_at = Instant::now() + recycle.after;
+                if worker.leaving.as_ref().is_some_and(|former| !former.is_finished()) {
+                    continue;
+                }
+                outcome = outcome.and(worker.leaving.take().map_or(Ok(()), join));
+                match supply.next(place).and_then(|source| spawn(place, source)) {
+                    Ok((own_stop, thread)) => {
+                        std::mem::replace(&mut worker.stop, own_stop).request();
+                        worker.leaving = Some(std::mem::replace(&mut worker.thread, thread));
+                        server.stats.recycled();
+                    }
+                    // The worker stays, and the next try is after the same time again.
+                    Err(error) => log::not_replaced(place, &error),
+                }
+            }
+        }
+        // Otherwise the listener would outlive the workers' copies, and connections would wait in it for nobody.
+        drop(supply);
+        server.stats.start_drain();
+        workers.iter().for_each(|worker| worker.stop.request());
+        workers
+            .into_iter()
+            .flat_map(|worker| [Some(worker.thread), worker.leaving])
+            .flatten()
+            .map(join)
+            .fold(outcome, Result::and)
+    })
+}
+
+/// Starts a worker. Returns what asks it to leave.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    server: &'scope Arc<ServerContext>,
+    places: usize,
+    place: usize,
+    source: AcceptSource,
+    stop: &'scope Stop,
+) -> Result<(Stop, Worker<'scope>), ServeError> {
+    // The one that leaves has connections too.
+    let max_connections = server.max_connections_of_each(2 * places);
+    let own_stop = Stop::new();
+    let leave = own_stop.clone();
+    let work = move || readiness::run(server, source, place, max_connections, &leave).inspect_err(|_| stop.request());
+    let thread = Builder::new().spawn_scoped(scope, work);
+    let thread = thread.map_err(|cause| ServeError::System { call: "clone", cause })?;
+    Ok((own_stop, thread))
+}
+
+fn join(worker: Worker<'_>) -> Result<(), ServeError> {
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Waits for the stop, or until then.
+fn wait(stop: &Stop, until: Option<Instant>) -> Result<(), ServeError> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    // A moment too early would be a wait of zero next.
+    let left = left.map(|left| left + Duration::from_micros(50));
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let mut stopped = [PollFd::from_borrowed_fd(stop.event()?, PollFlags::IN)];
+    match poll(&mut stopped, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(ServeError::System {
+            call: "poll",
+            cause: errno.into(),
+        }),
+    }
+}
