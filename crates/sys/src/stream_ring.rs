@@ -1,5 +1,5 @@
-//! An io_uring that accepts, receives and sends. It uses multishot accept and receive, and provided buffers. The ring
-//! owns the memory of a send until the send has completed.
+//! An io_uring that accepts, receives and sends, and that works on files. It uses multishot accept and receive, and
+//! provided buffers. The ring owns the memory of a request until the request has completed.
 //!
 //! Descriptors are passed as numbers. A queued request applies to the file that has the number when the kernel
 //! takes the request, so close a socket only after its requests have ended.
@@ -8,24 +8,28 @@ mod completion;
 mod parcel;
 mod registered;
 mod shape;
+mod socket;
+mod work;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 use rustix::io::{Errno, Result};
 
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
-use parcel::{Parcel, State, part};
+use parcel::{Held, Parcel, State, part, size_in};
 use registered::Registered;
 
 pub use crate::provided_buffers::{Received, Rest};
 pub use completion::{Completion, Notifications, SendId, Sent};
 pub use shape::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Submission, TaskWork};
+pub use socket::{Direct, Socket, Sockets, Target};
+pub use work::SleepId;
 
 /// The kind of a request, in the upper half of its user data. The lower half is the number of the caller or the index
 /// of a parcel.
@@ -36,7 +40,12 @@ enum Kind {
     Receive,
     Send,
     Read,
+    Open,
+    Size,
+    Work,
     Poll,
+    ShutDown,
+    Close,
     Cancel,
 }
 
@@ -46,8 +55,24 @@ impl Kind {
     }
 
     fn of(data: u64) -> Kind {
-        let kinds = [Kind::Accept, Kind::Receive, Kind::Send, Kind::Read, Kind::Poll];
-        kinds.get((data >> 32) as usize).copied().unwrap_or(Kind::Cancel)
+        const KINDS: [Kind; 10] = [
+            Kind::Accept,
+            Kind::Receive,
+            Kind::Send,
+            Kind::Read,
+            Kind::Open,
+            Kind::Size,
+            Kind::Work,
+            Kind::Poll,
+            Kind::ShutDown,
+            Kind::Close,
+        ];
+        KINDS.get((data >> 32) as usize).copied().unwrap_or(Kind::Cancel)
+    }
+
+    /// Whether a request of this kind has a parcel.
+    fn has_memory(self) -> bool {
+        matches!(self, Kind::Send | Kind::Read | Kind::Open | Kind::Size | Kind::Work)
     }
 }
 
@@ -70,13 +95,14 @@ pub struct StreamRing {
     ring: IoUring,
     registered: Option<Registered>,
     submission: Submission,
+    sockets: Sockets,
     placement: Placement,
     send_memory: SendMemory,
     min_wait: MinWait,
     notifications: Notifications,
     /// `None` only while the ring is being dropped.
     buffers: Option<ProvidedBuffers>,
-    /// A parcel is `Some` only from its send or read until the completion.
+    /// A parcel is `Some` only from its request until the completion.
     parcels: Vec<Option<Box<Parcel>>>,
     /// Boxes of completed parcels.
     #[allow(clippy::vec_box, reason = "a parcel in use must not move, and its box is reused")]
@@ -115,11 +141,16 @@ impl StreamRing {
         if shape.send_memory == SendMemory::ZeroCopy {
             require(&ring, opcode::SendMsgZc::CODE)?;
         }
+        if let Sockets::Direct { places } = shape.sockets {
+            require(&ring, opcode::Shutdown::CODE)?;
+            socket::register_table(&ring, places)?;
+        }
         let buffers = ProvidedBuffers::register(&ring, shape.buffers, shape.buffer_size, shape.placement)?;
         let mut ring = Self {
             ring,
             registered: None,
             submission: shape.submission,
+            sockets: shape.sockets,
             placement: shape.placement,
             send_memory: shape.send_memory,
             min_wait: shape.min_wait,
@@ -138,10 +169,14 @@ impl StreamRing {
 
     /// Queues an accept on a listener that must block (with `O_NONBLOCK` it fails instead of waiting).
     pub fn accept(&mut self, listener: RawFd, shots: Shots, data: u32) {
-        let flags = libc::SOCK_CLOEXEC;
+        let (place, flags) = self.sockets.destination();
         let entry = match shots {
-            Shots::Many => opcode::AcceptMulti::new(Fd(listener)).flags(flags).build(),
+            Shots::Many => opcode::AcceptMulti::new(Fd(listener))
+                .allocate_file_index(place.is_some())
+                .flags(flags)
+                .build(),
             Shots::One => opcode::Accept::new(Fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
+                .file_index(place)
                 .flags(flags)
                 .build(),
         };
@@ -149,12 +184,13 @@ impl StreamRing {
     }
 
     /// Queues a multishot receive from a socket that must block.
-    pub fn receive(&mut self, socket: RawFd, data: u32) {
+    pub fn receive(&mut self, socket: impl Into<Target>, data: u32) {
+        let target = socket.into();
         let entry = match self.placement {
-            Placement::Bundle => opcode::RecvMultiBundle::new(Fd(socket), GROUP).build(),
-            Placement::Whole | Placement::Incremental => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
+            Placement::Bundle => opcode::RecvMultiBundle::new(target.number(), GROUP).build(),
+            Placement::Whole | Placement::Incremental => opcode::RecvMulti::new(target.number(), GROUP).build(),
         };
-        self.queue(entry.user_data(Kind::Receive.with(data)));
+        self.queue(target.mark(entry).user_data(Kind::Receive.with(data)));
     }
 
     /// Queues a single poll for input.
@@ -169,19 +205,27 @@ impl StreamRing {
     ///
     /// # Panics
     /// If `from` is beyond the end of `head`.
-    pub fn send(&mut self, socket: RawFd, head: Vec<u8>, from: usize, tail: &'static [u8], data: u32) -> SendId {
+    pub fn send(
+        &mut self,
+        socket: impl Into<Target>,
+        head: Vec<u8>,
+        from: usize,
+        tail: &'static [u8],
+        data: u32,
+    ) -> SendId {
+        let target = socket.into();
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
         (parcel.data, parcel.head, parcel.from, parcel.state) = (data, head, from, State::InFlight);
         let first = &parcel.head[from..];
         let entry = if first.is_empty() || tail.is_empty() {
             let single = if first.is_empty() { tail } else { first };
-            self.send_memory.entry_of_one(Fd(socket), single)
+            self.send_memory.entry_of_one(target, single)
         } else {
             parcel.parts = [part(first), part(tail)];
             parcel.message.msg_iov = parcel.parts.as_mut_ptr();
             parcel.message.msg_iovlen = parcel.parts.len() as _;
-            self.send_memory.entry_of_several(Fd(socket), &raw const parcel.message)
+            self.send_memory.entry_of_several(target, &raw const parcel.message)
         };
         // The kernel reads what the entry points to until the completion, and only the completion clears this place.
         self.parcels[index as usize] = Some(parcel);
@@ -192,18 +236,28 @@ impl StreamRing {
     /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
     /// owns the memory until the completion returns it.
     pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
-        let index = self.place();
-        let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
         bytes.reserve(length);
-        (parcel.data, parcel.head, parcel.from, parcel.state) = (data, bytes, 0, State::InFlight);
-        let room = parcel.head.spare_capacity_mut();
+        let room = bytes.spare_capacity_mut();
         let length = u32::try_from(length.min(room.len())).unwrap_or(u32::MAX);
         let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
             .offset(offset)
             .build();
-        // The kernel writes where the entry points to until the completion, and only the completion clears this place.
-        self.parcels[index as usize] = Some(parcel);
-        self.queue(entry.user_data(Kind::Read.with(index)));
+        self.queue_with_memory(Kind::Read, entry, data, bytes, Held::Nothing);
+    }
+
+    /// Queues the end of the sending half of a direct socket (`IORING_OP_SHUTDOWN`, Linux 5.11). The completion is
+    /// [`Completion::ShutDown`].
+    pub fn shutdown(&mut self, socket: Direct, data: u32) {
+        let target = Target::Direct(socket);
+        let entry = opcode::Shutdown::new(target.number(), libc::SHUT_WR).build();
+        self.queue(target.mark(entry).user_data(Kind::ShutDown.with(data)));
+    }
+
+    /// Queues the close of a direct socket (`IORING_OP_CLOSE` with a file index, Linux 5.15), after all of its requests have completed. The
+    /// completion is [`Completion::Closed`]; then its place is free.
+    pub fn close_direct(&mut self, socket: Direct, data: u32) {
+        let entry = opcode::Close::new(Fixed(socket.0)).build();
+        self.queue(entry.user_data(Kind::Close.with(data)));
     }
 
     /// Queues the cancellation of all accepts with this number. Each ends with its own completion: `ECANCELED`, or
@@ -297,9 +351,7 @@ impl StreamRing {
             let more = cqueue::more(entry.flags());
             return Some(match Kind::of(entry.user_data()) {
                 Kind::Accept => Completion::Accepted {
-                    // SAFETY: the result of an accept is a descriptor that the kernel has just created, and
-                    // this completion is its only owner; no other request has user data of this kind.
-                    connection: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+                    connection: result.map(|number| self.accepted(number)),
                     more,
                 },
                 Kind::Receive => {
@@ -325,7 +377,17 @@ impl StreamRing {
                     Some(read) => read,
                     None => continue,
                 },
+                Kind::Open => match self.opened(data, result) {
+                    Some(opened) => opened,
+                    None => continue,
+                },
+                kind @ (Kind::Size | Kind::Work) => match self.worked(kind, data, result) {
+                    Some(worked) => worked,
+                    None => continue,
+                },
                 Kind::Poll => Completion::Polled { data },
+                Kind::ShutDown => Completion::ShutDown { data },
+                Kind::Close => Completion::Closed { data },
                 Kind::Cancel => continue,
             });
         }
@@ -359,7 +421,7 @@ impl StreamRing {
     fn end_all(&mut self) -> bool {
         for entry in std::mem::take(&mut self.waiting) {
             // The kernel has not taken this request.
-            if matches!(Kind::of(entry.get_user_data()), Kind::Send | Kind::Read) {
+            if Kind::of(entry.get_user_data()).has_memory() {
                 self.parcels[entry.get_user_data() as u32 as usize] = None;
             }
         }
@@ -384,6 +446,16 @@ impl StreamRing {
             self.parcels.push(None);
             u32::try_from(self.parcels.len() - 1).expect("requests in flight are fewer than 2³²")
         })
+    }
+
+    /// The socket that an accept has made.
+    fn accepted(&self, number: u32) -> Socket {
+        match self.sockets {
+            // SAFETY: the result of an accept is a descriptor that the kernel has just created, and this completion is
+            // its only owner: `pop` calls this once for each, and no other request has user data of this kind.
+            Sockets::Descriptors => Socket::Open(unsafe { OwnedFd::from_raw_fd(number as RawFd) }),
+            Sockets::Direct { .. } => Socket::Direct(Direct(number)),
+        }
     }
 
     /// The buffers of a completed receive.
@@ -438,6 +510,27 @@ impl StreamRing {
         Some(Completion::Read { data, outcome, bytes })
     }
 
+    fn opened(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
+        let (data, ..) = self.take_parcel(index)?;
+        // SAFETY: the result of an open is a descriptor that the kernel has just created, and this completion is its only
+        // owner: its parcel was taken just now, and no other request has user data of this kind.
+        let file = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
+        Some(Completion::Opened { data, file })
+    }
+
+    fn worked(&mut self, kind: Kind, index: u32, result: Result<u32>) -> Option<Completion> {
+        let parcel = self.parcels.get_mut(index as usize)?.as_mut()?;
+        std::mem::replace(&mut parcel.held, Held::Nothing).over(result != Err(Errno::CANCELED));
+        let (data, bytes, _) = self.take_parcel(index)?;
+        let outcome = match (kind, result) {
+            (Kind::Size, Ok(_)) => Ok(size_in(&bytes)),
+            // A sleep has lasted as long as it was to.
+            (_, Err(Errno::TIME)) => Ok(0),
+            (_, result) => result.map(u64::from),
+        };
+        Some(Completion::Worked { data, outcome, bytes })
+    }
+
     /// Takes the parcel of a completed request.
     fn take_parcel(&mut self, index: u32) -> Option<(u32, Vec<u8>, usize)> {
         let mut parcel = self.parcels.get_mut(index as usize)?.take()?;
@@ -452,6 +545,20 @@ impl StreamRing {
     fn cancel(&mut self, data: u64) {
         let entry = opcode::AsyncCancel::new(data).build();
         self.queue(entry.user_data(Kind::Cancel.with(0)));
+    }
+
+    /// Queues a request that refers to the memory of `bytes`, or to what is `held`, or to nothing. Returns the index of its
+    /// parcel.
+    fn queue_with_memory(&mut self, kind: Kind, entry: squeue::Entry, data: u32, bytes: Vec<u8>, held: Held) -> u32 {
+        let index = self.place();
+        let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
+        (parcel.data, parcel.head, parcel.from) = (data, bytes, 0);
+        (parcel.state, parcel.held) = (State::InFlight, held);
+        // The kernel reads or writes what the entry points to until the completion, and only the completion clears this
+        // place.
+        self.parcels[index as usize] = Some(parcel);
+        self.queue(entry.user_data(kind.with(index)));
+        index
     }
 
     /// Queues a request after those that already wait.
@@ -473,8 +580,8 @@ impl StreamRing {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved
-        // and unchanged, until the request's completion was seen, or is never freed (`drop`); the other requests refer
+        // SAFETY: what a request points to is static or owned by its parcel, which stays in `parcels`, unmoved
+        // and unchanged, until the request's completion was seen, or is never freed (`drop`); requests without a parcel refer
         // to no memory of this process but the provided buffers, which outlive the ring's requests
         // (`ProvidedBuffers::release`). Descriptors are numbers that the kernel checks.
         unsafe { self.ring.submission().push(entry) }.is_ok()
@@ -496,6 +603,10 @@ impl Drop for StreamRing {
         }
         if let Some(buffers) = self.buffers.take() {
             buffers.release(&self.ring);
+        }
+        if let Sockets::Direct { .. } = self.sockets {
+            // The kernel would close the sockets some time after the ring.
+            let _ = self.ring.submitter().unregister_files();
         }
         if let Some(registered) = &self.registered {
             registered.unregister();

@@ -3,9 +3,10 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use io_uring::types::Fd;
 use io_uring::{Builder, IoUring, opcode, squeue};
 use rustix::thread::{CpuSet, sched_getaffinity};
+
+use super::socket::{Sockets, Target};
 
 /// A peer that has closed its end is an error and no signal.
 const FLAGS: i32 = libc::MSG_NOSIGNAL;
@@ -100,6 +101,8 @@ pub struct Shape {
     pub task_work: TaskWork,
     /// How calls name the ring.
     pub descriptor: RingDescriptor,
+    /// Where accepted sockets go.
+    pub sockets: Sockets,
     /// How received bytes are placed.
     pub placement: Placement,
     /// Whose memory sends are made from.
@@ -141,26 +144,28 @@ impl Shape {
 
 impl SendMemory {
     /// A send of one part.
-    pub(super) fn entry_of_one(self, socket: Fd, bytes: &[u8]) -> squeue::Entry {
+    pub(super) fn entry_of_one(self, target: Target, bytes: &[u8]) -> squeue::Entry {
+        let socket = target.number();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        match self {
+        target.mark(match self {
             SendMemory::Copied => opcode::Send::new(socket, bytes.as_ptr(), length).flags(FLAGS).build(),
             SendMemory::ZeroCopy => opcode::SendZc::new(socket, bytes.as_ptr(), length)
                 .flags(FLAGS)
                 .zc_flags(REPORT_USAGE)
                 .build(),
-        }
+        })
     }
 
     /// A send of the parts that a message points to.
-    pub(super) fn entry_of_several(self, socket: Fd, message: *const libc::msghdr) -> squeue::Entry {
-        match self {
+    pub(super) fn entry_of_several(self, target: Target, message: *const libc::msghdr) -> squeue::Entry {
+        let socket = target.number();
+        target.mark(match self {
             SendMemory::Copied => opcode::SendMsg::new(socket, message).flags(FLAGS as u32).build(),
             SendMemory::ZeroCopy => opcode::SendMsgZc::new(socket, message)
                 .flags(FLAGS as u32)
                 .ioprio(REPORT_USAGE)
                 .build(),
-        }
+        })
     }
 }
 
