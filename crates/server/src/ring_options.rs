@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use c10k_sys::stream_ring::{MinWait, Placement, RingDescriptor, SendMemory, Shape, TaskWork};
+use c10k_sys::stream_ring::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Sockets, TaskWork};
 
 /// One option of a ring.
 pub struct RingOption {
@@ -24,6 +24,7 @@ pub struct RingOption {
 enum Kind {
     TaskWork,
     Descriptor,
+    Sockets,
     Placement,
     SendMemory,
     MinWait,
@@ -87,6 +88,13 @@ pub static RING_OPTIONS: &[RingOption] = &[
         Kind::Descriptor,
         |shape| shape.descriptor = RingDescriptor::Registered,
         "calls name the ring by an index instead of its descriptor",
+    ),
+    flag(
+        "direct",
+        "6.13",
+        Kind::Sockets,
+        |shape| shape.sockets = Sockets::Direct { places: 1 },
+        "sockets are places in a table of the ring, and no descriptors of the process",
     ),
     flag(
         "recv-bundle",

@@ -22,7 +22,7 @@ use rustix::io::{Errno, Result};
 
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
-use parcel::{Held, Parcel, State, part, size_in};
+use parcel::{Parcel, State, part};
 use registered::Registered;
 
 pub use crate::provided_buffers::{Received, Rest};
@@ -231,18 +231,6 @@ impl StreamRing {
         self.parcels[index as usize] = Some(parcel);
         self.queue(entry.user_data(Kind::Send.with(index)));
         SendId(index)
-    }
-
-    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
-    /// owns the memory until the completion returns it.
-    pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
-        bytes.reserve(length);
-        let room = bytes.spare_capacity_mut();
-        let length = u32::try_from(length.min(room.len())).unwrap_or(u32::MAX);
-        let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
-            .offset(offset)
-            .build();
-        self.queue_with_memory(Kind::Read, entry, data, bytes, Held::Nothing);
     }
 
     /// Queues the end of the sending half of a direct socket (`IORING_OP_SHUTDOWN`, Linux 5.11). The completion is
@@ -502,35 +490,6 @@ impl StreamRing {
         }
     }
 
-    fn read_over(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
-        let (data, mut bytes, _) = self.take_parcel(index)?;
-        let outcome = result.map(|read| (read as usize).min(bytes.capacity() - bytes.len()));
-        // SAFETY: the kernel has appended this many bytes, within the capacity.
-        unsafe { bytes.set_len(bytes.len() + outcome.unwrap_or(0)) };
-        Some(Completion::Read { data, outcome, bytes })
-    }
-
-    fn opened(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
-        let (data, ..) = self.take_parcel(index)?;
-        // SAFETY: the result of an open is a descriptor that the kernel has just created, and this completion is its only
-        // owner: its parcel was taken just now, and no other request has user data of this kind.
-        let file = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
-        Some(Completion::Opened { data, file })
-    }
-
-    fn worked(&mut self, kind: Kind, index: u32, result: Result<u32>) -> Option<Completion> {
-        let parcel = self.parcels.get_mut(index as usize)?.as_mut()?;
-        std::mem::replace(&mut parcel.held, Held::Nothing).over(result != Err(Errno::CANCELED));
-        let (data, bytes, _) = self.take_parcel(index)?;
-        let outcome = match (kind, result) {
-            (Kind::Size, Ok(_)) => Ok(size_in(&bytes)),
-            // A sleep has lasted as long as it was to.
-            (_, Err(Errno::TIME)) => Ok(0),
-            (_, result) => result.map(u64::from),
-        };
-        Some(Completion::Worked { data, outcome, bytes })
-    }
-
     /// Takes the parcel of a completed request.
     fn take_parcel(&mut self, index: u32) -> Option<(u32, Vec<u8>, usize)> {
         let mut parcel = self.parcels.get_mut(index as usize)?.take()?;
@@ -545,20 +504,6 @@ impl StreamRing {
     fn cancel(&mut self, data: u64) {
         let entry = opcode::AsyncCancel::new(data).build();
         self.queue(entry.user_data(Kind::Cancel.with(0)));
-    }
-
-    /// Queues a request that refers to the memory of `bytes`, or to what is `held`, or to nothing. Returns the index of its
-    /// parcel.
-    fn queue_with_memory(&mut self, kind: Kind, entry: squeue::Entry, data: u32, bytes: Vec<u8>, held: Held) -> u32 {
-        let index = self.place();
-        let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
-        (parcel.data, parcel.head, parcel.from) = (data, bytes, 0);
-        (parcel.state, parcel.held) = (State::InFlight, held);
-        // The kernel reads or writes what the entry points to until the completion, and only the completion clears this
-        // place.
-        self.parcels[index as usize] = Some(parcel);
-        self.queue(entry.user_data(kind.with(index)));
-        index
     }
 
     /// Queues a request after those that already wait.

@@ -11,7 +11,7 @@ use super::mailbox;
 use super::store::{DiskStore, MAX_FILE_SIZE, drop_pages};
 
 /// What a buffer for a read past the page cache is aligned to, and its length a multiple of.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// Does the work, and blocks the calling thread meanwhile. Returns the bytes of the answer.
 ///

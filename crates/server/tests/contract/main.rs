@@ -17,6 +17,7 @@ mod files;
 mod hostile;
 mod limits;
 mod overflow;
+mod ring_work;
 mod sharing;
 mod spin;
 mod subject;
@@ -39,6 +40,7 @@ const CASES: &[&[Case]] = &[
     cases::CASES,
     files::CASES,
     disk::CASES,
+    ring_work::CASES,
     overflow::CASES,
     dialogue::CASES,
     hostile::CASES,
