@@ -6,28 +6,27 @@
 
 mod completion;
 mod parcel;
-mod registered;
 mod shape;
 mod socket;
 mod work;
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
+use io_uring::types::{CancelBuilder, Fd, Fixed, Timespec};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::io::{Errno, Result};
 
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
+use crate::ring::{Queue, Ring, Wanted, errno};
 use parcel::{Parcel, State, part};
-use registered::Registered;
 
 pub use crate::provided_buffers::{Received, Rest};
+pub use crate::ring::{MinWait, RingDescriptor, Setup, Submission, TaskWork};
 pub use completion::{Completion, Notifications, SendId, Sent};
-pub use shape::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Submission, TaskWork};
+pub use shape::{Placement, SendMemory, Shape};
 pub use socket::{Direct, Socket, Sockets, Target};
 pub use work::SleepId;
 
@@ -76,9 +75,6 @@ impl Kind {
     }
 }
 
-/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
-
 /// In the result of a notification: the kernel has copied the bytes (`IORING_NOTIF_USAGE_ZC_COPIED`).
 const USAGE_COPIED: u32 = 1 << 31;
 
@@ -92,13 +88,10 @@ const DRAIN_WAIT: Duration = Duration::from_millis(10);
 /// A ring. It belongs to the thread that opened it. Calls of other threads fail with `EEXIST`
 /// (`IORING_SETUP_SINGLE_ISSUER`), unless its work is done as [`TaskWork::Interrupt`] or [`TaskWork::Cooperative`] says.
 pub struct StreamRing {
-    ring: IoUring,
-    registered: Option<Registered>,
-    submission: Submission,
+    ring: Ring,
     sockets: Sockets,
     placement: Placement,
     send_memory: SendMemory,
-    min_wait: MinWait,
     notifications: Notifications,
     /// `None` only while the ring is being dropped.
     buffers: Option<ProvidedBuffers>,
@@ -129,42 +122,32 @@ impl StreamRing {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(shape: Shape, other: Option<BorrowedFd<'_>>) -> Result<Self> {
-        let ring = shape
-            .builder(other)
-            .build(shape.submissions)
-            .map_err(|error| errno(&error))?;
-        let kernel = ring.params();
-        let has_bundles = shape.placement != Placement::Bundle || kernel.is_feature_recvsend_bundle();
-        if !has_bundles || (!shape.min_wait.time.is_zero() && !kernel.is_feature_min_timeout()) {
+        let completions = shape.completions.max(shape.submissions);
+        let ring = Ring::open(shape.setup, shape.submissions, completions, other)?;
+        let queues = &ring.queues;
+        if shape.placement == Placement::Bundle && !queues.params().is_feature_recvsend_bundle() {
             return Err(Errno::INVAL);
         }
         if shape.send_memory == SendMemory::ZeroCopy {
-            require(&ring, opcode::SendMsgZc::CODE)?;
+            require(queues, opcode::SendMsgZc::CODE)?;
         }
         if let Sockets::Direct { places } = shape.sockets {
-            require(&ring, opcode::Shutdown::CODE)?;
-            socket::register_table(&ring, places)?;
+            require(queues, opcode::Shutdown::CODE)?;
+            socket::register_table(queues, places)?;
         }
-        let buffers = ProvidedBuffers::register(&ring, shape.buffers, shape.buffer_size, shape.placement)?;
-        let mut ring = Self {
+        let buffers = ProvidedBuffers::register(queues, shape.buffers, shape.buffer_size, shape.placement)?;
+        Ok(Self {
             ring,
-            registered: None,
-            submission: shape.submission,
             sockets: shape.sockets,
             placement: shape.placement,
             send_memory: shape.send_memory,
-            min_wait: shape.min_wait,
             notifications: Notifications::default(),
             buffers: Some(buffers),
             parcels: Vec::new(),
             spare: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
-        };
-        if shape.descriptor == RingDescriptor::Registered {
-            ring.registered = Some(Registered::register(&ring.ring)?);
-        }
-        Ok(ring)
+        })
     }
 
     /// Queues an accept on a listener that must block (with `O_NONBLOCK` it fails instead of waiting).
@@ -279,57 +262,18 @@ impl StreamRing {
     /// thread than the opener.
     pub fn enter(&mut self, timeout: Option<Duration>) -> Result<bool> {
         self.queue_waiting();
-        let waits = timeout != Some(Duration::ZERO);
-        let timeout = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
-        let mut arguments = match &timeout {
-            Some(timeout) => SubmitArgs::new().timespec(timeout),
-            None => SubmitArgs::new(),
-        };
-        let wanted = if waits && !self.min_wait.time.is_zero() {
-            arguments = arguments.min_wait_usec(u32::try_from(self.min_wait.time.as_micros()).unwrap_or(u32::MAX));
-            self.min_wait.completions
+        let queue = if self.waiting.is_empty() {
+            Queue::Room
         } else {
-            u32::from(waits)
+            Queue::Full
         };
-        let mut flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
-        let queued = match self.submission {
-            Submission::Enter => u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX),
-            Submission::KernelThread { .. } => {
-                let asleep = self.ring.submission().need_wakeup();
-                if asleep {
-                    flags |= EnterFlags::SQ_WAKEUP;
-                }
-                if !self.waiting.is_empty() {
-                    flags |= EnterFlags::SQ_WAIT;
-                }
-                let ready = !self.ring.completion().is_empty();
-                if !asleep && self.waiting.is_empty() && (ready || !waits) && !self.overflowed() {
-                    return Ok(false);
-                }
-                0
-            }
-        };
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
-        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
-        // until the call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
-        let entered = unsafe {
-            match &self.registered {
-                Some(registered) => registered.enter(queued, wanted, flags, &arguments),
-                None => self
-                    .ring
-                    .submitter()
-                    .enter(queued, wanted, flags.bits(), Some(&arguments))
-                    .map(drop)
-                    .map_err(|error| errno(&error)),
-            }
-        };
-        entered.map(|()| true)
+        self.ring.enter(Wanted::Several, timeout, queue)
     }
 
     /// Takes one completion from the ring. Makes no system call.
     pub fn pop(&mut self) -> Option<Completion> {
         loop {
-            let entry = self.ring.completion().next()?;
+            let entry = self.ring.queues.completion().next()?;
             let data = entry.user_data() as u32;
             if cqueue::notif(entry.flags()) {
                 self.notified(data, entry.result());
@@ -402,7 +346,7 @@ impl StreamRing {
     /// Whether completions wait in the kernel for space in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
     /// [`enter`](Self::enter) fetches them.
     pub fn overflowed(&mut self) -> bool {
-        self.ring.submission().cq_overflow()
+        self.ring.overflowed()
     }
 
     /// Ends all requests and takes their completions. Returns whether the kernel has released all memory.
@@ -418,7 +362,11 @@ impl StreamRing {
             // latter.
             let _ = self.enter(Some(Duration::ZERO));
             let wait = Some(Timespec::from(DRAIN_WAIT));
-            let _ = self.ring.submitter().register_sync_cancel(wait, CancelBuilder::any());
+            let _ = self
+                .ring
+                .queues
+                .submitter()
+                .register_sync_cancel(wait, CancelBuilder::any());
             let _ = self.enter(Some(Duration::ZERO));
             while self.pop().is_some() {}
             if self.parcels.iter().all(Option::is_none) {
@@ -529,14 +477,14 @@ impl StreamRing {
         // and unchanged, until the request's completion was seen, or is never freed (`drop`); requests without a parcel refer
         // to no memory of this process but the provided buffers, which outlive the ring's requests
         // (`ProvidedBuffers::release`). Descriptors are numbers that the kernel checks.
-        unsafe { self.ring.submission().push(entry) }.is_ok()
+        unsafe { self.ring.queues.submission().push(entry) }.is_ok()
     }
 }
 
 impl AsFd for StreamRing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring owns this descriptor and stays open as long as `self` is borrowed.
-        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.ring.queues.as_raw_fd()) }
     }
 }
 
@@ -547,14 +495,11 @@ impl Drop for StreamRing {
             std::mem::forget(std::mem::take(&mut self.parcels));
         }
         if let Some(buffers) = self.buffers.take() {
-            buffers.release(&self.ring);
+            buffers.release(&self.ring.queues);
         }
         if let Sockets::Direct { .. } = self.sockets {
             // The kernel would close the sockets some time after the ring.
-            let _ = self.ring.submitter().unregister_files();
-        }
-        if let Some(registered) = &self.registered {
-            registered.unregister();
+            let _ = self.ring.queues.submitter().unregister_files();
         }
     }
 }
@@ -578,8 +523,4 @@ fn split(sent: usize, head: usize) -> Sent {
         head: of_head,
         tail: sent - of_head,
     }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use c10k_sys::stream_ring::{
-    Completion, MinWait, Placement, RingDescriptor, SendMemory, Shape, Sockets, StreamRing, Submission, TaskWork,
+    Completion, MinWait, Placement, RingDescriptor, SendMemory, Setup, Shape, Sockets, StreamRing, Submission, TaskWork,
 };
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -16,16 +16,18 @@ fn ring() -> Option<StreamRing> {
         completions: 64,
         buffers: 4,
         buffer_size: 64,
-        submission: Submission::Enter,
-        task_work: TaskWork::Deferred,
-        descriptor: RingDescriptor::Open,
+        setup: Setup {
+            submission: Submission::Enter,
+            task_work: TaskWork::Deferred,
+            descriptor: RingDescriptor::Open,
+            min_wait: MinWait {
+                time: Duration::ZERO,
+                completions: 0,
+            },
+        },
         sockets: Sockets::Descriptors,
         placement: Placement::Whole,
         send_memory: SendMemory::Copied,
-        min_wait: MinWait {
-            time: Duration::ZERO,
-            completions: 0,
-        },
     };
     match StreamRing::open(shape) {
         Ok(ring) => Some(ring),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use c10k_sys::poll_ring::Shots;
 use c10k_sys::stream_ring::{
-    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Shape, Socket, Sockets,
-    StreamRing, Submission, Target, TaskWork,
+    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Setup, Shape, Socket,
+    Sockets, StreamRing, Submission, Target, TaskWork,
 };
 use rustix::io::Errno;
 
@@ -20,17 +20,23 @@ const SHAPE: Shape = Shape {
     completions: 64,
     buffers: BUFFERS,
     buffer_size: SIZE,
-    submission: Submission::Enter,
-    task_work: TaskWork::Deferred,
-    descriptor: RingDescriptor::Open,
+    setup: Setup {
+        submission: Submission::Enter,
+        task_work: TaskWork::Deferred,
+        descriptor: RingDescriptor::Open,
+        min_wait: MinWait {
+            time: Duration::ZERO,
+            completions: 0,
+        },
+    },
     sockets: Sockets::Descriptors,
     placement: Placement::Whole,
     send_memory: SendMemory::Copied,
-    min_wait: MinWait {
-        time: Duration::ZERO,
-        completions: 0,
-    },
 };
+
+fn set_up(setup: Setup) -> Shape {
+    Shape { setup, ..SHAPE }
+}
 
 /// Opens a ring, or prints the reason if the kernel refuses it.
 fn ring() -> Option<StreamRing> {
@@ -322,11 +328,11 @@ fn echo(ring: &mut StreamRing) {
 fn a_ring_works_with_each_kind_of_task_work_and_by_its_index() {
     for task_work in [TaskWork::Interrupt, TaskWork::Cooperative, TaskWork::Deferred] {
         for descriptor in [RingDescriptor::Open, RingDescriptor::Registered] {
-            let shape = Shape {
+            let shape = set_up(Setup {
                 task_work,
                 descriptor,
-                ..SHAPE
-            };
+                ..SHAPE.setup
+            });
             let Some(mut ring) = ring_of(shape) else { return };
             echo(&mut ring);
         }
@@ -335,10 +341,10 @@ fn a_ring_works_with_each_kind_of_task_work_and_by_its_index() {
 
 #[test]
 fn a_registered_ring_is_closed_when_it_is_dropped() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         descriptor: RingDescriptor::Registered,
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     // A thread can have 16 of them registered.
     for _ in 0..40 {
         let Some(ring) = ring_of(shape) else { return };
@@ -348,10 +354,10 @@ fn a_registered_ring_is_closed_when_it_is_dropped() {
 
 #[test]
 fn one_kernel_thread_submits_for_two_rings() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         submission: Submission::KernelThread { idle_ms: 1 },
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     let Some(mut first) = ring_of(shape) else { return };
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
@@ -372,11 +378,11 @@ fn a_kernel_thread_that_submits_excludes_cooperative_task_work() {
     if ring().is_none() {
         return;
     }
-    let shape = Shape {
+    let shape = set_up(Setup {
         submission: Submission::KernelThread { idle_ms: 1 },
         task_work: TaskWork::Cooperative,
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     assert_eq!(StreamRing::open(shape).err(), Some(Errno::INVAL));
 }
 
@@ -467,13 +473,13 @@ fn a_send_without_a_copy_is_followed_by_a_notification() {
 
 #[test]
 fn a_minimum_wait_collects_completions() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         min_wait: MinWait {
             time: Duration::from_secs(60),
             completions: 3,
         },
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     let Some(mut ring) = ring_of(shape) else { return };
     let mut pairs = Vec::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

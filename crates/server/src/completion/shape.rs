@@ -1,6 +1,7 @@
 //! What a worker's ring is made of.
 
-use c10k_sys::stream_ring::{self, MinWait, Placement, RingDescriptor, SendMemory, Shape, Sockets, TaskWork};
+use c10k_sys::ring::{self, Setup};
+use c10k_sys::stream_ring::{Placement, SendMemory, Shape, Sockets};
 use rustix::process::{Resource, getrlimit};
 
 use crate::{RingOptions, Submission};
@@ -18,18 +19,18 @@ pub(crate) fn shape(submission: Submission, options: &RingOptions) -> Shape {
         completions: 4096,
         buffers: 512,
         buffer_size: 4096,
-        submission: match submission {
-            Submission::Enter => stream_ring::Submission::Enter,
-            Submission::Sqpoll | Submission::SqpollShared => stream_ring::Submission::KernelThread {
-                idle_ms: SQPOLL_IDLE_MS,
+        setup: Setup {
+            submission: match submission {
+                Submission::Enter => ring::Submission::Enter,
+                Submission::Sqpoll | Submission::SqpollShared => ring::Submission::KernelThread {
+                    idle_ms: SQPOLL_IDLE_MS,
+                },
             },
+            ..Setup::default()
         },
-        task_work: TaskWork::default(),
-        descriptor: RingDescriptor::default(),
         sockets: Sockets::default(),
         placement: Placement::default(),
         send_memory: SendMemory::default(),
-        min_wait: MinWait::default(),
     };
     options.apply(&mut shape);
     shape
