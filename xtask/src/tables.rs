@@ -54,8 +54,16 @@ const TABLES: &[Table] = &[
     },
     Table {
         name: "ring_options",
-        heading: &["option", "what it does", "since Linux"],
-        cells: |row| vec![code(&row["name"]), text(&row["summary"]), text(&row["since"])],
+        heading: &["option", "what it does", "since Linux", "`io-uring-poll` has it too"],
+        cells: |row| {
+            let polls = if row["polls"] == true { "yes" } else { "no" };
+            vec![
+                code(&row["name"]),
+                text(&row["summary"]),
+                text(&row["since"]),
+                polls.to_owned(),
+            ]
+        },
     },
     Table {
         name: "monitor_models",

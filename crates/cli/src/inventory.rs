@@ -75,6 +75,7 @@ fn ring_options() -> Vec<RingOptionRow> {
             name: format!("{}{value}", option.name),
             summary: option.summary.to_owned(),
             since: option.since.to_owned(),
+            polls: option.is_of_polls(),
             available: reason.is_none(),
             reason,
         }
@@ -140,9 +141,12 @@ pub(crate) fn print_models(rows: &[ModelRow]) {
 
 /// Prints the options of a ring as aligned lines with their reasons.
 pub(crate) fn print_ring_options(rows: &[RingOptionRow]) {
-    outln!("\nring options (c10k serve --model io-uring --ring OPTION,…)");
+    outln!(
+        "\nring options (c10k serve --model io-uring --ring OPTION,…, and --mechanism io-uring-poll where it says so)"
+    );
     for row in rows {
-        let what = format!("{}; Linux {}", row.summary, row.since);
+        let polls = if row.polls { "; also io-uring-poll" } else { "" };
+        let what = format!("{}; Linux {}{polls}", row.summary, row.since);
         print_row(&row.name, row.available, &what, row.reason.as_deref());
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// `sqpoll-shared`, by one for all [default: enter].
     #[arg(long, value_name = "WHO", value_parser = submission)]
     submission: Option<Submission>,
-    /// Options of the rings of `io-uring`, such as `coop-taskrun,min-wait=50us`; `c10k list` shows them.
+    /// Options of the rings of `io-uring`, or of the mechanism `io-uring-poll`, such as `coop-taskrun,min-wait=50us`; `c10k list` shows them.
     #[arg(long, value_name = "OPTION,…")]
     ring: Option<RingOptions>,
     /// Serve the files below this directory at `/`.
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     c10k_server::raise_descriptor_limit();
     let model = Model::named(&args.model)?;
     args.check(model)?;
-    let config = args.config()?;
+    let config = args.config(model)?;
     let mechanism = model.takes_mechanism().then(|| config.mechanism.name());
     // Before any thread is started: threads keep the privileges that the server gives up afterwards.
     let server = Server::bind(model, config)?;
@@ -155,9 +155,9 @@ impl Args {
         let events_per_wait: HasIt = |row| row.options.contains(&ModelOption::EventsPerWait);
         let recycle: HasIt = |row| row.options.contains(&ModelOption::Recycle);
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
-        let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
+        let ring: HasIt = |row| row.options.contains(&ModelOption::Ring) || row.dispatch == Dispatch::Mechanism;
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 11] = [
+        let options: [(&str, bool, HasIt); 13] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
@@ -185,7 +185,7 @@ impl Args {
         Ok(())
     }
 
-    fn config(&self) -> Result<Config, Box<dyn Error>> {
+    fn config(&self, model: Model) -> Result<Config, Box<dyn Error>> {
         let mechanism = self.mechanism.as_deref().unwrap_or("epoll-edge");
         let mut config = Config::new(Mechanism::named(mechanism)?);
         config.listen = Listen::named(&self.listen)?;
@@ -201,7 +201,15 @@ impl Args {
         config.events_per_wait = self.events_per_wait.unwrap_or(config.events_per_wait);
         config.recycle = self.recycle;
         config.submission = self.submission.unwrap_or(config.submission);
-        config.ring = self.ring.clone().unwrap_or_default();
+        match &self.ring {
+            // The mechanism checks whether it has a ring.
+            Some(ring) if model.takes_mechanism() => {
+                let setup = ring.of_polls().map_err(|error| format!("--ring {error}"))?;
+                config.event_options.ring = Some(setup);
+            }
+            Some(ring) => config.ring = ring.clone(),
+            None => {}
+        }
         config.root = self.root.as_deref().map(Root::open).transpose()?;
         config.disk = self.disk()?;
         if self.lab {

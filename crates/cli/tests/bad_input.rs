@@ -55,6 +55,22 @@ fn an_unknown_mechanism_or_model_is_refused_with_the_names_of_all() {
 }
 
 #[test]
+fn a_ring_option_is_refused_where_it_has_no_ring_or_no_sockets() {
+    refused(
+        &["serve", "--mechanism", "io-uring-poll", "--ring", "coop-taskrun,direct"],
+        &["--ring direct", "io-uring-poll only polls", "model io-uring"],
+    );
+    refused(
+        &["serve", "--mechanism", "epoll-edge", "--ring", "coop-taskrun"],
+        &["epoll-edge", "the setup of a ring"],
+    );
+    refused(
+        &["serve", "--model", "async-tasks", "--ring", "coop-taskrun"],
+        &["--ring", "async-tasks", "io-uring"],
+    );
+}
+
+#[test]
 fn an_unknown_probe_option_or_value_is_refused_with_those_of_the_row() {
     refused(&["probe", "nap"], &["nap", "switch-cost", "fan-out"]);
     refused(&["probe", "fan-out", "--by", "pigeon"], &["pigeon", "shared", "forked"]);

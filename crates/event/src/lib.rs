@@ -215,7 +215,7 @@ pub use mechanism::{
     UnknownMechanism,
 };
 pub use nested::{Nested, NotOneDescriptor};
-pub use options::{BusyPoll, Interrupts, OnOverflow, Options};
+pub use options::{BusyPoll, Interrupts, MinWait, OnOverflow, Options, RingDescriptor, RingSetup, TaskWork};
 pub use owner::Threading;
 pub use readiness::{Readiness, ReadinessDetail};
 pub use set::{Declared, InterestSet};

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use c10k_event::{
-    DeclareError, Declined, Interest, InterestSet, Mechanism, OpenError, Trigger, Unavailable, UnknownMechanism,
-    Unsupported, WaitError, WakerError, WithdrawError, WrongContext,
+    DeclareError, Declined, Interest, InterestSet, Mechanism, OpenError, Options, RingSetup, Trigger, Unavailable,
+    UnknownMechanism, Unsupported, WaitError, WakerError, WithdrawError, WrongContext,
 };
 use rustix::io::Errno;
 use std::{error::Error, io, net::UdpSocket};
@@ -115,5 +115,22 @@ fn no_error_in_a_chain_repeats_its_cause() {
             assert!(!own.contains(&next.to_string()), "{own}: repeats {next}");
             cause = next.source();
         }
+    }
+}
+
+#[test]
+fn only_a_mechanism_with_a_ring_takes_the_setup_of_one() {
+    let mut options = Options::default();
+    options.ring = Some(RingSetup::default());
+    for mechanism in Mechanism::all().filter(|mechanism| !mechanism.descriptor().ring) {
+        let refused = InterestSet::<UdpSocket>::open_with(mechanism, &options).expect_err("it has no ring");
+        let OpenError::UnsupportedOption {
+            mechanism: name,
+            option,
+        } = refused
+        else {
+            panic!("{mechanism}: {refused}")
+        };
+        assert_eq!((name, option), (mechanism.name(), "the setup of a ring"));
     }
 }

@@ -11,7 +11,7 @@ pub struct Inventory {
     pub mechanisms: Vec<MechanismRow>,
     /// Every concurrency model, available here or not.
     pub models: Vec<ModelRow>,
-    /// Every option of the rings of `io-uring`: `c10k serve --ring`.
+    /// Every option of rings: `c10k serve --ring`.
     #[serde(default)]
     pub ring_options: Vec<RingOptionRow>,
     /// Every model of the monitoring daemon.
@@ -66,7 +66,7 @@ pub struct ModelRow {
     pub reason: Option<String>,
 }
 
-/// One option of the rings of `io-uring`.
+/// One option of rings: of those of the model `io-uring`, and perhaps of those of the mechanism `io-uring-poll`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingOptionRow {
     /// Its name on the command line; with `=DURATION` if it takes one.
@@ -75,6 +75,9 @@ pub struct RingOptionRow {
     pub summary: String,
     /// The first version of Linux that has it.
     pub since: String,
+    /// Whether the mechanism `io-uring-poll` has it too.
+    #[serde(default)]
+    pub polls: bool,
     /// Whether it can run here.
     pub available: bool,
     /// Why it cannot run here.

@@ -87,6 +87,12 @@ impl WorkerContext {
         self.server.stats.closed();
     }
 
+    /// Counts a connection that was closed by a request on a ring, and not by a call.
+    pub(crate) fn closed_on_ring(&mut self) {
+        self.core.closed_without_call();
+        self.server.stats.closed();
+    }
+
     /// Adds what was counted to the server's statistics.
     pub(crate) fn report(&mut self) {
         self.server.stats.add(self.worker, self.core.stats_to_report());

@@ -1,10 +1,13 @@
-//! Options of the rings of `io-uring`: the steps from the kernel's defaults to its newest ways, one row each.
+//! Options of rings: the steps from the kernel's defaults to its newest ways, one row each. The model `io-uring` has all, and
+//! the mechanism `io-uring-poll` those that do not concern sockets.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use c10k_sys::stream_ring::{MinWait, Placement, RingDescriptor, SendMemory, Shape, TaskWork};
+use c10k_event::RingSetup;
+use c10k_sys::ring::{MinWait, RingDescriptor, Setup, TaskWork};
+use c10k_sys::stream_ring::{Placement, SendMemory, Shape, Sockets};
 
 /// One option of a ring.
 pub struct RingOption {
@@ -24,6 +27,7 @@ pub struct RingOption {
 enum Kind {
     TaskWork,
     Descriptor,
+    Sockets,
     Placement,
     SendMemory,
     MinWait,
@@ -31,9 +35,12 @@ enum Kind {
 
 /// What an option changes about a ring.
 enum Set {
-    Flag(fn(&mut Shape)),
-    /// It has a value, such as `50us`.
-    Time(fn(&mut Shape, Duration)),
+    /// How it is set up.
+    Setup(fn(&mut Setup)),
+    /// The same, with a value such as `50us`.
+    Time(fn(&mut Setup, Duration)),
+    /// How it works on sockets.
+    Sockets(fn(&mut Shape)),
 }
 
 /// How many completions end a minimum wait early.
@@ -42,85 +49,86 @@ const MIN_WAIT_COMPLETIONS: u32 = 32;
 /// The longest minimum wait.
 const LONGEST_MIN_WAIT: Duration = Duration::from_secs(1);
 
-const fn flag(
-    name: &'static str,
-    since: &'static str,
-    kind: Kind,
-    set: fn(&mut Shape),
-    summary: &'static str,
-) -> RingOption {
+const fn row(name: &'static str, since: &'static str, kind: Kind, set: Set, summary: &'static str) -> RingOption {
     RingOption {
         name,
         summary,
         since,
         kind,
-        set: Set::Flag(set),
+        set,
     }
 }
 
 /// Every option, one row each.
 pub static RING_OPTIONS: &[RingOption] = &[
-    flag(
+    row(
         "default-taskrun",
         "5.1",
         Kind::TaskWork,
-        |shape| shape.task_work = TaskWork::Interrupt,
+        Set::Setup(|setup| setup.task_work = TaskWork::Interrupt),
         "the kernel interrupts the thread to do what a request has left",
     ),
-    flag(
+    row(
         "coop-taskrun",
         "5.19",
         Kind::TaskWork,
-        |shape| shape.task_work = TaskWork::Cooperative,
+        Set::Setup(|setup| setup.task_work = TaskWork::Cooperative),
         "it does so when the thread next enters the kernel",
     ),
-    flag(
+    row(
         "defer-taskrun",
         "6.1",
         Kind::TaskWork,
-        |shape| shape.task_work = TaskWork::Deferred,
+        Set::Setup(|setup| setup.task_work = TaskWork::Deferred),
         "it does so when the thread waits for completions; the default",
     ),
-    flag(
+    row(
         "registered-ring",
         "5.18",
         Kind::Descriptor,
-        |shape| shape.descriptor = RingDescriptor::Registered,
+        Set::Setup(|setup| setup.descriptor = RingDescriptor::Registered),
         "calls name the ring by an index instead of its descriptor",
     ),
-    flag(
+    row(
+        "direct",
+        "6.13",
+        Kind::Sockets,
+        Set::Sockets(|shape| shape.sockets = Sockets::Direct { places: 1 }),
+        "sockets are places in a table of the ring, and no descriptors of the process",
+    ),
+    row(
         "recv-bundle",
         "6.10",
         Kind::Placement,
-        |shape| shape.placement = Placement::Bundle,
+        Set::Sockets(|shape| shape.placement = Placement::Bundle),
         "a completion may fill several receive buffers",
     ),
-    flag(
+    row(
         "incremental-buffers",
         "6.12",
         Kind::Placement,
-        |shape| shape.placement = Placement::Incremental,
+        Set::Sockets(|shape| shape.placement = Placement::Incremental),
         "completions share a receive buffer",
     ),
-    flag(
+    row(
         "send-zc",
         "6.1",
         Kind::SendMemory,
-        |shape| shape.send_memory = SendMemory::ZeroCopy,
+        Set::Sockets(|shape| shape.send_memory = SendMemory::ZeroCopy),
         "the network device reads replies from the server's memory; over loopback the kernel copies after all",
     ),
-    RingOption {
-        name: "min-wait",
-        summary: "a wait lasts this long unless 32 completions have come",
-        since: "6.12",
-        kind: Kind::MinWait,
-        set: Set::Time(|shape, time| {
-            shape.min_wait = MinWait {
+    row(
+        "min-wait",
+        "6.12",
+        Kind::MinWait,
+        Set::Time(|setup, time| {
+            setup.min_wait = MinWait {
                 time,
                 completions: MIN_WAIT_COMPLETIONS,
             };
         }),
-    },
+        "a wait lasts this long unless 32 completions have come",
+    ),
 ];
 
 /// The options of a server's rings: a list of rows of [`RING_OPTIONS`], as `coop-taskrun,min-wait=50us`.
@@ -146,6 +154,12 @@ pub enum RingOptionsError {
         /// The second.
         second: &'static str,
     },
+    /// It concerns sockets, on which a mechanism does not work.
+    #[error("{name}: the mechanism io-uring-poll only polls: leave it out, or use the model io-uring")]
+    OnlyModel {
+        /// The option.
+        name: &'static str,
+    },
     /// A value is missing, superfluous or out of range.
     #[error("{name}: {why}")]
     Value {
@@ -161,10 +175,42 @@ impl RingOptions {
     pub(crate) fn apply(&self, shape: &mut Shape) {
         for (option, time) in &self.0 {
             match option.set {
-                Set::Flag(set) => set(shape),
-                Set::Time(set) => set(shape, *time),
+                Set::Setup(set) => set(&mut shape.setup),
+                Set::Time(set) => set(&mut shape.setup, *time),
+                Set::Sockets(set) => set(shape),
             }
         }
+    }
+
+    /// The setup of the rings of the mechanism `io-uring-poll`.
+    ///
+    /// # Errors
+    /// [`RingOptionsError::OnlyModel`]
+    pub fn of_polls(&self) -> Result<RingSetup, RingOptionsError> {
+        let mut setup = Setup::default();
+        for (option, time) in &self.0 {
+            match option.set {
+                Set::Setup(set) => set(&mut setup),
+                Set::Time(set) => set(&mut setup, *time),
+                Set::Sockets(_) => return Err(RingOptionsError::OnlyModel { name: option.name }),
+            }
+        }
+        let mut polls = RingSetup::default();
+        polls.task_work = match setup.task_work {
+            TaskWork::Interrupt => c10k_event::TaskWork::Interrupt,
+            TaskWork::Cooperative => c10k_event::TaskWork::Cooperative,
+            TaskWork::Deferred => c10k_event::TaskWork::Deferred,
+        };
+        polls.descriptor = match setup.descriptor {
+            RingDescriptor::Open => c10k_event::RingDescriptor::Open,
+            RingDescriptor::Registered => c10k_event::RingDescriptor::Registered,
+        };
+        let MinWait { time, completions } = setup.min_wait;
+        polls.min_wait = (!time.is_zero()).then(|| c10k_event::MinWait {
+            duration_us: u32::try_from(time.as_micros()).unwrap_or(u32::MAX),
+            completions,
+        });
+        Ok(polls)
     }
 
     /// A list with that option alone, and with a value if it takes one.
@@ -209,6 +255,12 @@ impl RingOption {
     #[must_use]
     pub fn takes_time(&self) -> bool {
         matches!(self.set, Set::Time(_))
+    }
+
+    /// Whether the mechanism `io-uring-poll` has it too.
+    #[must_use]
+    pub fn is_of_polls(&self) -> bool {
+        matches!(self.set, Set::Setup(_) | Set::Time(_))
     }
 
     fn time(&self, value: Option<&str>) -> Result<Duration, RingOptionsError> {
@@ -266,17 +318,42 @@ mod tests {
             .expect("three options");
         options.apply(&mut shape);
         let after = Shape {
-            task_work: TaskWork::Cooperative,
-            descriptor: RingDescriptor::Registered,
-            min_wait: MinWait {
-                time: Duration::from_micros(50),
-                completions: MIN_WAIT_COMPLETIONS,
+            setup: Setup {
+                task_work: TaskWork::Cooperative,
+                descriptor: RingDescriptor::Registered,
+                min_wait: MinWait {
+                    time: Duration::from_micros(50),
+                    completions: MIN_WAIT_COMPLETIONS,
+                },
+                ..before.setup
             },
             ..before
         };
         assert_eq!(shape, after);
         RingOptions::default().apply(&mut shape);
         assert_eq!(shape, after, "no option changes nothing");
+    }
+
+    #[test]
+    fn a_mechanism_has_the_options_that_do_not_concern_sockets() {
+        let options: RingOptions = "default-taskrun,registered-ring,min-wait=50us"
+            .parse()
+            .expect("three options");
+        let setup = options.of_polls().expect("none concerns sockets");
+        assert_eq!(setup.task_work, c10k_event::TaskWork::Interrupt);
+        assert_eq!(setup.descriptor, c10k_event::RingDescriptor::Registered);
+        let min_wait = setup.min_wait.expect("a minimum wait");
+        assert_eq!((min_wait.duration_us, min_wait.completions), (50, MIN_WAIT_COMPLETIONS));
+        assert_eq!(RingOptions::default().of_polls(), Ok(RingSetup::default()));
+        for option in RING_OPTIONS {
+            let alone = RingOptions::probe(option).of_polls();
+            assert_eq!(alone.is_ok(), option.is_of_polls(), "{}", option.name);
+        }
+        let direct: RingOptions = "coop-taskrun,direct".parse().expect("two options");
+        assert_eq!(
+            direct.of_polls().expect_err("it concerns sockets").to_string(),
+            "direct: the mechanism io-uring-poll only polls: leave it out, or use the model io-uring"
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub mod process;
 #[cfg(feature = "io-uring")]
 mod provided_buffers;
 #[cfg(feature = "io-uring")]
+pub mod ring;
+#[cfg(feature = "io-uring")]
 pub mod ring_setup;
 pub mod rusage;
 pub mod scheduling;

@@ -3,15 +3,13 @@
 //! Requests of these kinds carry no pointer, so no memory has to outlive them; the kernel holds its own reference to
 //! the polled file until the request has ended.
 
+use crate::ring::{Queue, Ring, Setup, Submission, Wanted, errno};
 use io_uring::{
-    EnterFlags, IoUring, opcode,
-    types::{Fd, Napi, SubmitArgs, Timespec},
+    opcode,
+    types::{Fd, Napi},
 };
 use rustix::io::{Errno, Result};
-use std::{io, os::fd::RawFd, time::Duration};
-
-/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+use std::{os::fd::RawFd, time::Duration};
 
 /// When a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +40,10 @@ pub struct BusyPoll {
     pub prefer: bool,
 }
 
-/// A ring for polling. It belongs to the thread that opened it (`IORING_SETUP_SINGLE_ISSUER`) and does its work in the
-/// calls of that thread (`IORING_SETUP_DEFER_TASKRUN`). Calls of other threads fail with `EEXIST`.
-pub struct PollRing(IoUring);
+/// A ring for polling. It belongs to the thread that opened it. Calls of other threads fail with `EEXIST`
+/// (`IORING_SETUP_SINGLE_ISSUER`), unless the [task work](crate::ring::TaskWork) is done as that of the kernel's default or as
+/// cooperative work.
+pub struct PollRing(Ring);
 
 impl PollRing {
     /// `io_uring_setup(2)` with space for this many requests and this many completions. Both are rounded up to powers
@@ -52,17 +51,14 @@ impl PollRing {
     ///
     /// # Errors
     /// `ENOSYS`: the kernel has no io_uring, or a seccomp profile hides it; `EPERM`: `kernel.io_uring_disabled` or a
-    /// seccomp profile forbids it; `EINVAL`: before Linux 6.1; `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels;
-    /// `EMFILE`.
-    pub fn open(submissions: u32, completions: u32) -> Result<Self> {
-        IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_clamp()
-            .setup_cqsize(completions)
-            .build(submissions.min(completions))
-            .map(Self)
-            .map_err(|error| errno(&error))
+    /// seccomp profile forbids it; `EINVAL`: the kernel is older than what the setup asks for, or a kernel thread is to submit, which
+    /// takes requests some time after a wait that does not sleep; `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels;
+    /// `EMFILE`; `EBUSY`: the thread has registered 16 rings.
+    pub fn open(setup: Setup, submissions: u32, completions: u32) -> Result<Self> {
+        if setup.submission != Submission::Enter {
+            return Err(Errno::INVAL);
+        }
+        Ring::open(setup, submissions.min(completions), completions, None).map(Self)
     }
 
     /// `IORING_REGISTER_NAPI`, Linux 6.9.
@@ -74,6 +70,7 @@ impl PollRing {
             .set_busy_poll_timeout(parameters.microseconds)
             .set_prefer_busy_poll(parameters.prefer);
         self.0
+            .queues
             .submitter()
             .register_napi(&mut napi)
             .map_err(|error| errno(&error))
@@ -88,7 +85,7 @@ impl PollRing {
             .build()
             .user_data(data);
         // SAFETY: a POLL_ADD refers to no memory; the descriptor is a number that the kernel checks.
-        unsafe { self.0.submission().push(&entry) }.is_ok()
+        unsafe { self.0.queues.submission().push(&entry) }.is_ok()
     }
 
     /// `IORING_REGISTER_SYNC_CANCEL`: ends all requests and waits until they have ended; their completions are lost
@@ -101,6 +98,7 @@ impl PollRing {
         self.enter(0, Some(Duration::ZERO))?;
         let all = io_uring::types::CancelBuilder::any();
         self.0
+            .queues
             .submitter()
             .register_sync_cancel(None, all)
             .map_err(|error| errno(&error))
@@ -112,41 +110,40 @@ impl PollRing {
     pub fn remove(&mut self, target: u64, data: u64) -> bool {
         let entry = opcode::PollRemove::new(target).build().user_data(data);
         // SAFETY: a POLL_REMOVE refers to no memory.
-        unsafe { self.0.submission().push(&entry) }.is_ok()
+        unsafe { self.0.queues.submission().push(&entry) }.is_ok()
     }
 
-    /// `io_uring_enter(2)`: submits what is queued, does the pending work, and waits for at least `wanted` completions.
-    /// Without a timeout it waits without a limit.
+    /// `io_uring_enter(2)`: submits what is queued, does the pending work, and waits for a completion if one is `wanted`, without a
+    /// minimum wait. Without a timeout it waits without a limit.
     ///
     /// # Errors
     /// `ETIME` after the timeout; `EINTR`; `EBUSY` or `EAGAIN` if the kernel lacks resources; `EEXIST` in another
     /// thread than the opener.
     #[inline]
-    pub fn enter(&mut self, wanted: u32, timeout: Option<Duration>) -> Result<usize> {
-        let queued = u32::try_from(self.0.submission().len()).unwrap_or(u32::MAX);
-        let timeout = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
-        let arguments = match &timeout {
-            Some(timeout) => SubmitArgs::new().timespec(timeout),
-            None => SubmitArgs::new(),
-        };
-        let flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
-        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
-        // until the call returns; `queued` entries are in the ring.
-        unsafe { self.0.submitter().enter(queued, wanted, flags.bits(), Some(&arguments)) }
-            .map_err(|error| errno(&error))
+    pub fn enter(&mut self, wanted: u32, timeout: Option<Duration>) -> Result<()> {
+        let wanted = if wanted > 0 { Wanted::One } else { Wanted::None };
+        self.0.enter(wanted, timeout, Queue::Room).map(drop)
+    }
+
+    /// The same, and waits for as many completions as the ring's minimum wait says. A timeout of 0 does not wait.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    #[inline]
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.0.enter(Wanted::Several, timeout, Queue::Room).map(drop)
     }
 
     /// Whether the ring holds completions. Makes no system call.
     #[inline]
     pub fn holds_completions(&mut self) -> bool {
-        !self.0.completion().is_empty()
+        !self.0.queues.completion().is_empty()
     }
 
     /// Takes one completion from the ring. Makes no system call.
     #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
-        self.0.completion().next().map(|entry| Completion {
+        self.0.queues.completion().next().map(|entry| Completion {
             data: entry.user_data(),
             result: u32::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result())),
             more: io_uring::cqueue::more(entry.flags()),
@@ -157,10 +154,6 @@ impl PollRing {
     /// [`enter`](Self::enter) fetches them.
     #[inline]
     pub fn overflowed(&mut self) -> bool {
-        self.0.submission().cq_overflow()
+        self.0.overflowed()
     }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

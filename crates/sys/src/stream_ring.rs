@@ -1,31 +1,34 @@
-//! An io_uring that accepts, receives and sends. It uses multishot accept and receive, and provided buffers. The ring
-//! owns the memory of a send until the send has completed.
+//! An io_uring that accepts, receives and sends, and that works on files. It uses multishot accept and receive, and
+//! provided buffers. The ring owns the memory of a request until the request has completed.
 //!
 //! Descriptors are passed as numbers. A queued request applies to the file that has the number when the kernel
 //! takes the request, so close a socket only after its requests have ended.
 
 mod completion;
 mod parcel;
-mod registered;
 mod shape;
+mod socket;
+mod work;
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
+use io_uring::types::{CancelBuilder, Fd, Fixed, Timespec};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::io::{Errno, Result};
 
 use crate::poll_ring::Shots;
 use crate::provided_buffers::{GROUP, ProvidedBuffers};
+use crate::ring::{Queue, Ring, Wanted, errno};
 use parcel::{Parcel, State, part};
-use registered::Registered;
 
 pub use crate::provided_buffers::{Received, Rest};
+pub use crate::ring::{MinWait, RingDescriptor, Setup, Submission, TaskWork};
 pub use completion::{Completion, Notifications, SendId, Sent};
-pub use shape::{MinWait, Placement, RingDescriptor, SendMemory, Shape, Submission, TaskWork};
+pub use shape::{Placement, SendMemory, Shape};
+pub use socket::{Direct, Socket, Sockets, Target};
+pub use work::SleepId;
 
 /// The kind of a request, in the upper half of its user data. The lower half is the number of the caller or the index
 /// of a parcel.
@@ -36,7 +39,12 @@ enum Kind {
     Receive,
     Send,
     Read,
+    Open,
+    Size,
+    Work,
     Poll,
+    ShutDown,
+    Close,
     Cancel,
 }
 
@@ -46,13 +54,26 @@ impl Kind {
     }
 
     fn of(data: u64) -> Kind {
-        let kinds = [Kind::Accept, Kind::Receive, Kind::Send, Kind::Read, Kind::Poll];
-        kinds.get((data >> 32) as usize).copied().unwrap_or(Kind::Cancel)
+        const KINDS: [Kind; 10] = [
+            Kind::Accept,
+            Kind::Receive,
+            Kind::Send,
+            Kind::Read,
+            Kind::Open,
+            Kind::Size,
+            Kind::Work,
+            Kind::Poll,
+            Kind::ShutDown,
+            Kind::Close,
+        ];
+        KINDS.get((data >> 32) as usize).copied().unwrap_or(Kind::Cancel)
+    }
+
+    /// Whether a request of this kind has a parcel.
+    fn has_memory(self) -> bool {
+        matches!(self, Kind::Send | Kind::Read | Kind::Open | Kind::Size | Kind::Work)
     }
 }
-
-/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// In the result of a notification: the kernel has copied the bytes (`IORING_NOTIF_USAGE_ZC_COPIED`).
 const USAGE_COPIED: u32 = 1 << 31;
@@ -67,16 +88,14 @@ const DRAIN_WAIT: Duration = Duration::from_millis(10);
 /// A ring. It belongs to the thread that opened it. Calls of other threads fail with `EEXIST`
 /// (`IORING_SETUP_SINGLE_ISSUER`), unless its work is done as [`TaskWork::Interrupt`] or [`TaskWork::Cooperative`] says.
 pub struct StreamRing {
-    ring: IoUring,
-    registered: Option<Registered>,
-    submission: Submission,
+    ring: Ring,
+    sockets: Sockets,
     placement: Placement,
     send_memory: SendMemory,
-    min_wait: MinWait,
     notifications: Notifications,
     /// `None` only while the ring is being dropped.
     buffers: Option<ProvidedBuffers>,
-    /// A parcel is `Some` only from its send or read until the completion.
+    /// A parcel is `Some` only from its request until the completion.
     parcels: Vec<Option<Box<Parcel>>>,
     /// Boxes of completed parcels.
     #[allow(clippy::vec_box, reason = "a parcel in use must not move, and its box is reused")]
@@ -103,45 +122,44 @@ impl StreamRing {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(shape: Shape, other: Option<BorrowedFd<'_>>) -> Result<Self> {
-        let ring = shape
-            .builder(other)
-            .build(shape.submissions)
-            .map_err(|error| errno(&error))?;
-        let kernel = ring.params();
-        let has_bundles = shape.placement != Placement::Bundle || kernel.is_feature_recvsend_bundle();
-        if !has_bundles || (!shape.min_wait.time.is_zero() && !kernel.is_feature_min_timeout()) {
+        let completions = shape.completions.max(shape.submissions);
+        let ring = Ring::open(shape.setup, shape.submissions, completions, other)?;
+        let queues = &ring.queues;
+        if shape.placement == Placement::Bundle && !queues.params().is_feature_recvsend_bundle() {
             return Err(Errno::INVAL);
         }
         if shape.send_memory == SendMemory::ZeroCopy {
-            require(&ring, opcode::SendMsgZc::CODE)?;
+            require(queues, opcode::SendMsgZc::CODE)?;
         }
-        let buffers = ProvidedBuffers::register(&ring, shape.buffers, shape.buffer_size, shape.placement)?;
-        let mut ring = Self {
+        if let Sockets::Direct { places } = shape.sockets {
+            require(queues, opcode::Shutdown::CODE)?;
+            socket::register_table(queues, places)?;
+        }
+        let buffers = ProvidedBuffers::register(queues, shape.buffers, shape.buffer_size, shape.placement)?;
+        Ok(Self {
             ring,
-            registered: None,
-            submission: shape.submission,
+            sockets: shape.sockets,
             placement: shape.placement,
             send_memory: shape.send_memory,
-            min_wait: shape.min_wait,
             notifications: Notifications::default(),
             buffers: Some(buffers),
             parcels: Vec::new(),
             spare: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
-        };
-        if shape.descriptor == RingDescriptor::Registered {
-            ring.registered = Some(Registered::register(&ring.ring)?);
-        }
-        Ok(ring)
+        })
     }
 
     /// Queues an accept on a listener that must block (with `O_NONBLOCK` it fails instead of waiting).
     pub fn accept(&mut self, listener: RawFd, shots: Shots, data: u32) {
-        let flags = libc::SOCK_CLOEXEC;
+        let (place, flags) = self.sockets.destination();
         let entry = match shots {
-            Shots::Many => opcode::AcceptMulti::new(Fd(listener)).flags(flags).build(),
+            Shots::Many => opcode::AcceptMulti::new(Fd(listener))
+                .allocate_file_index(place.is_some())
+                .flags(flags)
+                .build(),
             Shots::One => opcode::Accept::new(Fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
+                .file_index(place)
                 .flags(flags)
                 .build(),
         };
@@ -149,12 +167,13 @@ impl StreamRing {
     }
 
     /// Queues a multishot receive from a socket that must block.
-    pub fn receive(&mut self, socket: RawFd, data: u32) {
+    pub fn receive(&mut self, socket: impl Into<Target>, data: u32) {
+        let target = socket.into();
         let entry = match self.placement {
-            Placement::Bundle => opcode::RecvMultiBundle::new(Fd(socket), GROUP).build(),
-            Placement::Whole | Placement::Incremental => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
+            Placement::Bundle => opcode::RecvMultiBundle::new(target.number(), GROUP).build(),
+            Placement::Whole | Placement::Incremental => opcode::RecvMulti::new(target.number(), GROUP).build(),
         };
-        self.queue(entry.user_data(Kind::Receive.with(data)));
+        self.queue(target.mark(entry).user_data(Kind::Receive.with(data)));
     }
 
     /// Queues a single poll for input.
@@ -169,19 +188,27 @@ impl StreamRing {
     ///
     /// # Panics
     /// If `from` is beyond the end of `head`.
-    pub fn send(&mut self, socket: RawFd, head: Vec<u8>, from: usize, tail: &'static [u8], data: u32) -> SendId {
+    pub fn send(
+        &mut self,
+        socket: impl Into<Target>,
+        head: Vec<u8>,
+        from: usize,
+        tail: &'static [u8],
+        data: u32,
+    ) -> SendId {
+        let target = socket.into();
         let index = self.place();
         let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
         (parcel.data, parcel.head, parcel.from, parcel.state) = (data, head, from, State::InFlight);
         let first = &parcel.head[from..];
         let entry = if first.is_empty() || tail.is_empty() {
             let single = if first.is_empty() { tail } else { first };
-            self.send_memory.entry_of_one(Fd(socket), single)
+            self.send_memory.entry_of_one(target, single)
         } else {
             parcel.parts = [part(first), part(tail)];
             parcel.message.msg_iov = parcel.parts.as_mut_ptr();
             parcel.message.msg_iovlen = parcel.parts.len() as _;
-            self.send_memory.entry_of_several(Fd(socket), &raw const parcel.message)
+            self.send_memory.entry_of_several(target, &raw const parcel.message)
         };
         // The kernel reads what the entry points to until the completion, and only the completion clears this place.
         self.parcels[index as usize] = Some(parcel);
@@ -189,21 +216,19 @@ impl StreamRing {
         SendId(index)
     }
 
-    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
-    /// owns the memory until the completion returns it.
-    pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
-        let index = self.place();
-        let mut parcel = self.spare.pop().unwrap_or_else(Parcel::empty);
-        bytes.reserve(length);
-        (parcel.data, parcel.head, parcel.from, parcel.state) = (data, bytes, 0, State::InFlight);
-        let room = parcel.head.spare_capacity_mut();
-        let length = u32::try_from(length.min(room.len())).unwrap_or(u32::MAX);
-        let entry = opcode::Read::new(Fd(file), room.as_mut_ptr().cast(), length)
-            .offset(offset)
-            .build();
-        // The kernel writes where the entry points to until the completion, and only the completion clears this place.
-        self.parcels[index as usize] = Some(parcel);
-        self.queue(entry.user_data(Kind::Read.with(index)));
+    /// Queues the end of the sending half of a direct socket (`IORING_OP_SHUTDOWN`, Linux 5.11). The completion is
+    /// [`Completion::ShutDown`].
+    pub fn shutdown(&mut self, socket: Direct, data: u32) {
+        let target = Target::Direct(socket);
+        let entry = opcode::Shutdown::new(target.number(), libc::SHUT_WR).build();
+        self.queue(target.mark(entry).user_data(Kind::ShutDown.with(data)));
+    }
+
+    /// Queues the close of a direct socket (`IORING_OP_CLOSE` with a file index, Linux 5.15), after all of its requests have completed. The
+    /// completion is [`Completion::Closed`]; then its place is free.
+    pub fn close_direct(&mut self, socket: Direct, data: u32) {
+        let entry = opcode::Close::new(Fixed(socket.0)).build();
+        self.queue(entry.user_data(Kind::Close.with(data)));
     }
 
     /// Queues the cancellation of all accepts with this number. Each ends with its own completion: `ECANCELED`, or
@@ -237,57 +262,18 @@ impl StreamRing {
     /// thread than the opener.
     pub fn enter(&mut self, timeout: Option<Duration>) -> Result<bool> {
         self.queue_waiting();
-        let waits = timeout != Some(Duration::ZERO);
-        let timeout = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
-        let mut arguments = match &timeout {
-            Some(timeout) => SubmitArgs::new().timespec(timeout),
-            None => SubmitArgs::new(),
-        };
-        let wanted = if waits && !self.min_wait.time.is_zero() {
-            arguments = arguments.min_wait_usec(u32::try_from(self.min_wait.time.as_micros()).unwrap_or(u32::MAX));
-            self.min_wait.completions
+        let queue = if self.waiting.is_empty() {
+            Queue::Room
         } else {
-            u32::from(waits)
+            Queue::Full
         };
-        let mut flags = EnterFlags::EXT_ARG | EnterFlags::GETEVENTS;
-        let queued = match self.submission {
-            Submission::Enter => u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX),
-            Submission::KernelThread { .. } => {
-                let asleep = self.ring.submission().need_wakeup();
-                if asleep {
-                    flags |= EnterFlags::SQ_WAKEUP;
-                }
-                if !self.waiting.is_empty() {
-                    flags |= EnterFlags::SQ_WAIT;
-                }
-                let ready = !self.ring.completion().is_empty();
-                if !asleep && self.waiting.is_empty() && (ready || !waits) && !self.overflowed() {
-                    return Ok(false);
-                }
-                0
-            }
-        };
-        // SAFETY: the flags say that the argument is an io_uring_getevents_arg, which is all that a SubmitArgs holds
-        // (the crate's own submit_with_args passes it in the same way); it and the timespec that it points to are live
-        // until the call returns; `queued` entries are in the ring, and what they point to is in `parcels`.
-        let entered = unsafe {
-            match &self.registered {
-                Some(registered) => registered.enter(queued, wanted, flags, &arguments),
-                None => self
-                    .ring
-                    .submitter()
-                    .enter(queued, wanted, flags.bits(), Some(&arguments))
-                    .map(drop)
-                    .map_err(|error| errno(&error)),
-            }
-        };
-        entered.map(|()| true)
+        self.ring.enter(Wanted::Several, timeout, queue)
     }
 
     /// Takes one completion from the ring. Makes no system call.
     pub fn pop(&mut self) -> Option<Completion> {
         loop {
-            let entry = self.ring.completion().next()?;
+            let entry = self.ring.queues.completion().next()?;
             let data = entry.user_data() as u32;
             if cqueue::notif(entry.flags()) {
                 self.notified(data, entry.result());
@@ -297,9 +283,7 @@ impl StreamRing {
             let more = cqueue::more(entry.flags());
             return Some(match Kind::of(entry.user_data()) {
                 Kind::Accept => Completion::Accepted {
-                    // SAFETY: the result of an accept is a descriptor that the kernel has just created, and
-                    // this completion is its only owner; no other request has user data of this kind.
-                    connection: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+                    connection: result.map(|number| self.accepted(number)),
                     more,
                 },
                 Kind::Receive => {
@@ -325,7 +309,17 @@ impl StreamRing {
                     Some(read) => read,
                     None => continue,
                 },
+                Kind::Open => match self.opened(data, result) {
+                    Some(opened) => opened,
+                    None => continue,
+                },
+                kind @ (Kind::Size | Kind::Work) => match self.worked(kind, data, result) {
+                    Some(worked) => worked,
+                    None => continue,
+                },
                 Kind::Poll => Completion::Polled { data },
+                Kind::ShutDown => Completion::ShutDown { data },
+                Kind::Close => Completion::Closed { data },
                 Kind::Cancel => continue,
             });
         }
@@ -352,14 +346,14 @@ impl StreamRing {
     /// Whether completions wait in the kernel for space in the ring (`IORING_SQ_CQ_OVERFLOW`); the next
     /// [`enter`](Self::enter) fetches them.
     pub fn overflowed(&mut self) -> bool {
-        self.ring.submission().cq_overflow()
+        self.ring.overflowed()
     }
 
     /// Ends all requests and takes their completions. Returns whether the kernel has released all memory.
     fn end_all(&mut self) -> bool {
         for entry in std::mem::take(&mut self.waiting) {
             // The kernel has not taken this request.
-            if matches!(Kind::of(entry.get_user_data()), Kind::Send | Kind::Read) {
+            if Kind::of(entry.get_user_data()).has_memory() {
                 self.parcels[entry.get_user_data() as u32 as usize] = None;
             }
         }
@@ -368,7 +362,11 @@ impl StreamRing {
             // latter.
             let _ = self.enter(Some(Duration::ZERO));
             let wait = Some(Timespec::from(DRAIN_WAIT));
-            let _ = self.ring.submitter().register_sync_cancel(wait, CancelBuilder::any());
+            let _ = self
+                .ring
+                .queues
+                .submitter()
+                .register_sync_cancel(wait, CancelBuilder::any());
             let _ = self.enter(Some(Duration::ZERO));
             while self.pop().is_some() {}
             if self.parcels.iter().all(Option::is_none) {
@@ -384,6 +382,16 @@ impl StreamRing {
             self.parcels.push(None);
             u32::try_from(self.parcels.len() - 1).expect("requests in flight are fewer than 2³²")
         })
+    }
+
+    /// The socket that an accept has made.
+    fn accepted(&self, number: u32) -> Socket {
+        match self.sockets {
+            // SAFETY: the result of an accept is a descriptor that the kernel has just created, and this completion is
+            // its only owner: `pop` calls this once for each, and no other request has user data of this kind.
+            Sockets::Descriptors => Socket::Open(unsafe { OwnedFd::from_raw_fd(number as RawFd) }),
+            Sockets::Direct { .. } => Socket::Direct(Direct(number)),
+        }
     }
 
     /// The buffers of a completed receive.
@@ -430,14 +438,6 @@ impl StreamRing {
         }
     }
 
-    fn read_over(&mut self, index: u32, result: Result<u32>) -> Option<Completion> {
-        let (data, mut bytes, _) = self.take_parcel(index)?;
-        let outcome = result.map(|read| (read as usize).min(bytes.capacity() - bytes.len()));
-        // SAFETY: the kernel has appended this many bytes, within the capacity.
-        unsafe { bytes.set_len(bytes.len() + outcome.unwrap_or(0)) };
-        Some(Completion::Read { data, outcome, bytes })
-    }
-
     /// Takes the parcel of a completed request.
     fn take_parcel(&mut self, index: u32) -> Option<(u32, Vec<u8>, usize)> {
         let mut parcel = self.parcels.get_mut(index as usize)?.take()?;
@@ -473,18 +473,18 @@ impl StreamRing {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what a send or a read points to is static or owned by its parcel, which stays in `parcels`, unmoved
-        // and unchanged, until the request's completion was seen, or is never freed (`drop`); the other requests refer
+        // SAFETY: what a request points to is static or owned by its parcel, which stays in `parcels`, unmoved
+        // and unchanged, until the request's completion was seen, or is never freed (`drop`); requests without a parcel refer
         // to no memory of this process but the provided buffers, which outlive the ring's requests
         // (`ProvidedBuffers::release`). Descriptors are numbers that the kernel checks.
-        unsafe { self.ring.submission().push(entry) }.is_ok()
+        unsafe { self.ring.queues.submission().push(entry) }.is_ok()
     }
 }
 
 impl AsFd for StreamRing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring owns this descriptor and stays open as long as `self` is borrowed.
-        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.ring.queues.as_raw_fd()) }
     }
 }
 
@@ -495,10 +495,11 @@ impl Drop for StreamRing {
             std::mem::forget(std::mem::take(&mut self.parcels));
         }
         if let Some(buffers) = self.buffers.take() {
-            buffers.release(&self.ring);
+            buffers.release(&self.ring.queues);
         }
-        if let Some(registered) = &self.registered {
-            registered.unregister();
+        if let Sockets::Direct { .. } = self.sockets {
+            // The kernel would close the sockets some time after the ring.
+            let _ = self.ring.queues.submitter().unregister_files();
         }
     }
 }
@@ -522,8 +523,4 @@ fn split(sent: usize, head: usize) -> Sent {
         head: of_head,
         tail: sent - of_head,
     }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use c10k_sys::poll_ring::Shots;
 use c10k_sys::stream_ring::{
-    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Shape, StreamRing,
-    Submission, TaskWork,
+    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Setup, Shape, Socket,
+    Sockets, StreamRing, Submission, Target, TaskWork,
 };
 use rustix::io::Errno;
 
@@ -20,16 +20,23 @@ const SHAPE: Shape = Shape {
     completions: 64,
     buffers: BUFFERS,
     buffer_size: SIZE,
-    submission: Submission::Enter,
-    task_work: TaskWork::Deferred,
-    descriptor: RingDescriptor::Open,
+    setup: Setup {
+        submission: Submission::Enter,
+        task_work: TaskWork::Deferred,
+        descriptor: RingDescriptor::Open,
+        min_wait: MinWait {
+            time: Duration::ZERO,
+            completions: 0,
+        },
+    },
+    sockets: Sockets::Descriptors,
     placement: Placement::Whole,
     send_memory: SendMemory::Copied,
-    min_wait: MinWait {
-        time: Duration::ZERO,
-        completions: 0,
-    },
 };
+
+fn set_up(setup: Setup) -> Shape {
+    Shape { setup, ..SHAPE }
+}
 
 /// Opens a ring, or prints the reason if the kernel refuses it.
 fn ring() -> Option<StreamRing> {
@@ -101,7 +108,7 @@ fn connected(ring: &mut StreamRing) -> (OwnedFd, TcpStream) {
     ring.accept(listener.as_raw_fd(), Shots::One, 0);
     match next(ring) {
         Completion::Accepted {
-            connection: Ok(connection),
+            connection: Ok(Socket::Open(connection)),
             more: false,
         } => (connection, client),
         other => panic!("{other:?}"),
@@ -321,11 +328,11 @@ fn echo(ring: &mut StreamRing) {
 fn a_ring_works_with_each_kind_of_task_work_and_by_its_index() {
     for task_work in [TaskWork::Interrupt, TaskWork::Cooperative, TaskWork::Deferred] {
         for descriptor in [RingDescriptor::Open, RingDescriptor::Registered] {
-            let shape = Shape {
+            let shape = set_up(Setup {
                 task_work,
                 descriptor,
-                ..SHAPE
-            };
+                ..SHAPE.setup
+            });
             let Some(mut ring) = ring_of(shape) else { return };
             echo(&mut ring);
         }
@@ -334,10 +341,10 @@ fn a_ring_works_with_each_kind_of_task_work_and_by_its_index() {
 
 #[test]
 fn a_registered_ring_is_closed_when_it_is_dropped() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         descriptor: RingDescriptor::Registered,
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     // A thread can have 16 of them registered.
     for _ in 0..40 {
         let Some(ring) = ring_of(shape) else { return };
@@ -347,10 +354,10 @@ fn a_registered_ring_is_closed_when_it_is_dropped() {
 
 #[test]
 fn one_kernel_thread_submits_for_two_rings() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         submission: Submission::KernelThread { idle_ms: 1 },
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     let Some(mut first) = ring_of(shape) else { return };
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
@@ -371,11 +378,11 @@ fn a_kernel_thread_that_submits_excludes_cooperative_task_work() {
     if ring().is_none() {
         return;
     }
-    let shape = Shape {
+    let shape = set_up(Setup {
         submission: Submission::KernelThread { idle_ms: 1 },
         task_work: TaskWork::Cooperative,
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     assert_eq!(StreamRing::open(shape).err(), Some(Errno::INVAL));
 }
 
@@ -466,13 +473,13 @@ fn a_send_without_a_copy_is_followed_by_a_notification() {
 
 #[test]
 fn a_minimum_wait_collects_completions() {
-    let shape = Shape {
+    let shape = set_up(Setup {
         min_wait: MinWait {
             time: Duration::from_secs(60),
             completions: 3,
         },
-        ..SHAPE
-    };
+        ..SHAPE.setup
+    });
     let Some(mut ring) = ring_of(shape) else { return };
     let mut pairs = Vec::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -496,4 +503,95 @@ fn a_minimum_wait_collects_completions() {
             })
         ));
     }
+}
+
+#[test]
+fn a_direct_socket_lives_in_the_table_of_its_ring() {
+    let shape = Shape {
+        sockets: Sockets::Direct { places: 1 },
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let connect = || TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+    let mut client = connect();
+    ring.accept(listener.as_raw_fd(), Shots::Many, 0);
+    let socket = match next(&mut ring) {
+        Completion::Accepted {
+            connection: Ok(Socket::Direct(socket)),
+            more: true,
+        } => socket,
+        other => panic!("{other:?}"),
+    };
+    let target = Target::Direct(socket);
+    ring.receive(target, 1);
+    client.write_all(b"hello").expect("a connected socket");
+    assert_eq!(receive_all(&mut ring, 5).0, b"hello");
+    ring.send(target, b"head".to_vec(), 0, b" and tail", 5);
+    let sent = next(&mut ring);
+    assert!(matches!(sent, Completion::Sent { outcome: Ok(_), .. }), "{sent:?}");
+    ring.shutdown(socket, 6);
+    let ended = next(&mut ring);
+    assert!(matches!(ended, Completion::ShutDown { data: 6 }), "{ended:?}");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).expect("an answer and its end");
+    assert_eq!(answer, b"head and tail");
+
+    // The table is full: the connection that was accepted is closed, and so is the accept request.
+    let mut second = connect();
+    let full = next(&mut ring);
+    let Completion::Accepted { connection, more } = full else {
+        panic!("{full:?}")
+    };
+    assert_eq!(connection.expect_err("no place is free"), Errno::NFILE);
+    assert_eq!(second.read(&mut [0]).ok(), Some(0));
+    ring.cancel_receive(1);
+    let ended = next(&mut ring);
+    assert!(matches!(ended, Completion::Received { more: false, .. }), "{ended:?}");
+    ring.close_direct(socket, 7);
+    let closed = next(&mut ring);
+    assert!(matches!(closed, Completion::Closed { data: 7 }), "{closed:?}");
+    let _third = connect();
+    if !more {
+        ring.accept(listener.as_raw_fd(), Shots::One, 0);
+    }
+    let again = next(&mut ring);
+    assert!(
+        matches!(&again, Completion::Accepted { connection: Ok(Socket::Direct(place)), .. } if *place == socket),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_direct_socket_is_closed_while_others_wait_for_input() {
+    let shape = Shape {
+        sockets: Sockets::Direct { places: 2 },
+        ..SHAPE
+    };
+    let Some(mut ring) = ring_of(shape) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut pairs = Vec::new();
+    for number in 0..2 {
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+        ring.accept(listener.as_raw_fd(), Shots::One, 0);
+        match next(&mut ring) {
+            Completion::Accepted {
+                connection: Ok(Socket::Direct(socket)),
+                ..
+            } => pairs.push((socket, client)),
+            other => panic!("{other:?}"),
+        }
+        if number == 0 {
+            ring.receive(Target::Direct(pairs[0].0), number);
+        }
+    }
+    let (socket, mut client) = pairs.pop().expect("two connections");
+    ring.close_direct(socket, 9);
+    let closed = next(&mut ring);
+    assert!(matches!(closed, Completion::Closed { data: 9 }), "{closed:?}");
+    ring.enter(Some(Duration::ZERO)).expect("nothing to do");
+    client
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a socket");
+    assert_eq!(client.read(&mut [0]).ok(), Some(0), "the end of the connection");
 }

@@ -7,6 +7,7 @@ use c10k_sys::{
     epoll::Event as EpollEvent,
     poll::{POLLIN, POLLRDHUP, PollEntry, poll},
     poll_ring::{PollRing, Shots},
+    ring::Setup,
     select::{FdBits, select},
     signal::{self, Async, Receiver, Signal, SignalFd, SignalSet},
 };
@@ -289,7 +290,7 @@ struct Uring {
 
 impl Uring {
     fn open(ring: &Ring) -> Self {
-        let mut poll_ring = PollRing::open(1_024, 4_096).expect("the mechanism was probed");
+        let mut poll_ring = PollRing::open(Setup::default(), 1_024, 4_096).expect("the mechanism was probed");
         let bits = u32::from(POLLIN | POLLRDHUP);
         for reader in ring.readers() {
             while !poll_ring.add(reader.fd.as_raw_fd(), bits, reader.index as u64, Shots::Many) {

@@ -28,6 +28,7 @@ pub(super) static AIO_POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: ReadinessDetail::ALL,
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["io_getevents"],

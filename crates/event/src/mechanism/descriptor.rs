@@ -23,6 +23,8 @@ pub struct Descriptor {
     pub reports: &'static [ReadinessDetail],
     /// Whether it offers [busy polling](Options::busy_poll).
     pub busy_poll: bool,
+    /// Whether it has a [ring](Options::ring) that can be set up in several ways.
+    pub ring: bool,
     /// Whether the interface is an emulation of one that Linux does not have.
     pub emulated: bool,
     /// Which signals it queues; `None` if it does not learn of events by signals.
@@ -151,6 +153,12 @@ impl Descriptor {
             return Err(OpenError::UnsupportedOption {
                 mechanism: self.name,
                 option: "busy polling",
+            });
+        }
+        if options.ring.is_some() && !self.ring {
+            return Err(OpenError::UnsupportedOption {
+                mechanism: self.name,
+                option: "the setup of a ring",
             });
         }
         (self.open)(self, options)

@@ -22,6 +22,7 @@ pub(super) static DEV_POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: ReadinessDetail::ALL,
     busy_poll: false,
+    ring: false,
     emulated: true,
     signal_queue: None,
     waits: &["epoll_wait", "epoll_pwait2"],

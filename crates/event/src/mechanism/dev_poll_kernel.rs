@@ -34,6 +34,7 @@ pub(super) static DEV_POLL_KERNEL: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: ReadinessDetail::ALL,
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["ioctl"],

@@ -39,6 +39,7 @@ const LEVEL: Descriptor = Descriptor {
     threading: Threading::Concurrent,
     reports: ReadinessDetail::ALL,
     busy_poll: true,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["epoll_wait", "epoll_pwait2"],

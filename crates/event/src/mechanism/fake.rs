@@ -27,6 +27,7 @@ pub(super) static FAKE_POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: ReadinessDetail::ALL,
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["ppoll"],

@@ -7,6 +7,8 @@
 //! - Declaring and re-arming make no system call: the next wait submits the requests.
 //! - The kernel holds a reference to the file while a request exists, so closing a file cancels nothing. A withdrawal removes
 //!   the request and waits for its last completion: one `io_uring_enter`.
+//! - [`Options::ring`](crate::Options::ring) sets the ring up in another way: the steps from what the kernel does by default to
+//!   its newest additions.
 //! - When the completion queue is full, the kernel keeps completions in a list and adds them when there is room.
 
 #[cfg(feature = "io-uring")]
@@ -14,6 +16,8 @@ mod backend;
 #[cfg(not(feature = "io-uring"))]
 #[path = "io_uring/missing.rs"]
 mod backend;
+#[cfg(feature = "io-uring")]
+mod setup;
 
 use super::descriptor::{Costs, Descriptor, EventsPerCall, HandWritten};
 use crate::{ReadinessDetail, Threading, Trigger, Wakeup};
@@ -26,6 +30,7 @@ pub(super) static IO_URING_POLL: Descriptor = Descriptor {
     threading: Threading::Opener,
     reports: ReadinessDetail::ALL,
     busy_poll: true,
+    ring: true,
     emulated: false,
     signal_queue: None,
     waits: &["io_uring_enter"],

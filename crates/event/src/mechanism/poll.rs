@@ -29,6 +29,7 @@ pub(super) static POLL: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: ReadinessDetail::ALL,
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["ppoll"],

@@ -62,6 +62,7 @@ pub(super) const BATCH: Descriptor = Descriptor {
         ReadinessDetail::Priority,
     ],
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: Some(SignalQueue::PerEvent),
     waits: &["read", "rt_sigtimedwait"],

@@ -31,6 +31,7 @@ pub(super) static SELECT: Descriptor = Descriptor {
     threading: Threading::Any,
     reports: &[ReadinessDetail::Priority],
     busy_poll: false,
+    ring: false,
     emulated: false,
     signal_queue: None,
     waits: &["pselect6"],

@@ -5,6 +5,8 @@
 //! the pair fails if the environment variable `C10K_REQUIRE` is `all` or lists the mechanism (`all,-NAME` requires all
 //! but one). A new row of the table gets every case.
 //!
+//! A mechanism with a ring also runs every case on each [way](rings::all) to set it up.
+//!
 //! With `C10K_MATRIX=FILE` each pair also appends one JSON line to the file: `mechanism`, `case`, `outcome`, `reason`.
 #![forbid(unsafe_code)]
 
@@ -12,10 +14,11 @@ mod cases;
 #[path = "../support/queued.rs"]
 mod queued;
 mod rig;
+mod rings;
 #[path = "../support/mod.rs"]
 mod support;
 
-use c10k_event::{Mechanism, Trigger};
+use c10k_event::{Mechanism, Options, RingSetup, Trigger};
 use c10k_testkit::required::is_required;
 use libtest_mimic::{Arguments, Failed, Trial};
 // Under the name that the other test programs have for it.
@@ -54,11 +57,21 @@ pub(crate) enum Isolation {
     OwnProcess,
 }
 
-/// The mechanism and the trigger that a case runs with.
+/// The mechanism, the trigger and the way to set up a ring that a case runs with.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) mechanism: Mechanism,
     pub(crate) trigger: Trigger,
+    pub(crate) ring: Option<RingSetup>,
+}
+
+impl Setup {
+    /// The options of a set.
+    pub(crate) fn options(self) -> Options {
+        let mut options = Options::default();
+        options.ring = self.ring;
+        options
+    }
 }
 
 /// The outcome of a pair.
@@ -78,10 +91,40 @@ fn main() {
         return rig::Filler::run(&limit);
     }
     let arguments = Arguments::from_args();
-    let trials = Mechanism::all()
+    let mut trials: Vec<Trial> = Mechanism::all()
         .flat_map(|mechanism| cases::all().map(move |case| trial(mechanism, case)))
         .collect();
+    for mechanism in Mechanism::all().filter(|mechanism| mechanism.descriptor().ring) {
+        for (name, ring) in rings::all() {
+            trials.extend(cases::all().map(|case| trial_with(mechanism, case, name, ring)));
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A case on a ring that is set up in another way than the default. It is no cell of the matrix.
+fn trial_with(mechanism: Mechanism, case: &'static Case, ring_name: &str, ring: RingSetup) -> Trial {
+    let name = format!("{mechanism}::{ring_name}::{}", case.name);
+    Trial::test(name.clone(), move || {
+        if unavailable(mechanism)?.is_some() {
+            return Ok(());
+        }
+        if let Some(reason) = rings::refused(mechanism, ring) {
+            eprintln!("{name}: unavailable here: {reason}");
+            return if is_required(&[mechanism.name()]) {
+                Err(Failed::from(reason))
+            } else {
+                Ok(())
+            };
+        }
+        if case.isolation == Isolation::OwnProcess && std::env::var_os(INNER).is_none() {
+            return run_in_own_process(&name);
+        }
+        if let Outcome::Unavailable(reason) = run(mechanism, case, Some(ring)) {
+            eprintln!("{name}: unavailable here: {reason}");
+        }
+        Ok(())
+    })
 }
 
 fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
@@ -95,7 +138,7 @@ fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
         if case.isolation == Isolation::OwnProcess && !inner {
             return run_in_own_process(&name);
         }
-        let outcome = run(mechanism, case);
+        let outcome = run(mechanism, case, None);
         record(mechanism, case, &outcome);
         match outcome {
             Outcome::Unavailable(reason) if is_required(&[mechanism.name()]) => Err(Failed::from(format!(
@@ -110,12 +153,16 @@ fn trial(mechanism: Mechanism, case: &'static Case) -> Trial {
     })
 }
 
-fn run(mechanism: Mechanism, case: &Case) -> Outcome {
+fn run(mechanism: Mechanism, case: &Case, ring: Option<RingSetup>) -> Outcome {
     let triggers = mechanism.triggers().iter().copied();
     let relevant = triggers.filter(|&trigger| case.about == About::EachTrigger || case.about == About::Only(trigger));
     let mut outcome = None;
     for trigger in relevant {
-        match (case.run)(Setup { mechanism, trigger }) {
+        match (case.run)(Setup {
+            mechanism,
+            trigger,
+            ring,
+        }) {
             Outcome::Pass if outcome.is_none() => outcome = Some(Outcome::Pass),
             Outcome::Pass => {}
             other => outcome = Some(other),

@@ -34,7 +34,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(setup: Setup) -> Self {
-        Self::with(setup, &Options::default(), 64)
+        Self::with(setup, &setup.options(), 64)
     }
 
     pub(crate) fn with(setup: Setup, options: &Options, batch: usize) -> Self {

@@ -1,10 +1,12 @@
 //! One connection on a ring: what it has in flight, and what follows when that has completed.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 use c10k_http::{Ending, Step};
-use c10k_sys::stream_ring::{SendId, StreamRing};
+use c10k_sys::stream_ring::{Direct, SendId, Socket, StreamRing, Target};
+use rustix::net::{Shutdown, shutdown};
 
+use super::work::RingWork;
 use crate::core::{ConnectionCore, Output, WorkerCore};
 
 /// The most input that is held while output is in flight. Beyond it, receiving stops until the output is sent.
@@ -13,14 +15,18 @@ const MAX_HELD: usize = 64 * 1024;
 /// A connection.
 #[derive(Debug)]
 pub(super) struct RingConnection {
-    socket: OwnedFd,
+    socket: Socket,
     pub(super) core: ConnectionCore,
     /// The file of which a part has not been sent.
     pub(super) file: Option<OwnedFd>,
-    /// Output in flight, and what follows it.
+    /// Work in flight.
+    pub(super) work: Option<Box<RingWork>>,
+    /// What is in flight besides the receive request, and what follows output.
     pub(super) flight: Flight,
     pub(super) next: Next,
     receive: Receive,
+    /// Whether the end of the sending half is in flight.
+    shutting_down: bool,
     closing: bool,
     /// Whether the client has closed its half.
     ended: bool,
@@ -28,13 +34,17 @@ pub(super) struct RingConnection {
     held: Vec<u8>,
 }
 
-/// Output in flight.
+/// Output or work in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flight {
     None,
     /// A piece of a file is being read.
     Reading,
     Sending(SendId),
+    /// Work that the connection waits for.
+    Working,
+    /// The close of the socket. Nothing else is in flight.
+    Closing,
 }
 
 /// What follows when the output is sent.
@@ -44,6 +54,8 @@ pub(super) enum Next {
     Input,
     /// Feed it with nothing: input is waiting inside.
     Feed,
+    /// Start the work that the machine asks for.
+    Work,
     Close(Ending),
 }
 
@@ -57,29 +69,35 @@ enum Receive {
 }
 
 impl RingConnection {
-    pub(super) fn new(socket: OwnedFd) -> RingConnection {
+    pub(super) fn new(socket: Socket) -> RingConnection {
         RingConnection {
             socket,
             core: ConnectionCore::new(),
             file: None,
+            work: None,
             flight: Flight::None,
             next: Next::Input,
             receive: Receive::Off,
+            shutting_down: false,
             closing: false,
             ended: false,
             held: Vec::new(),
         }
     }
 
-    pub(super) fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    pub(super) fn target(&self) -> Target {
+        self.socket.target()
     }
 
-    pub(super) fn socket(&self) -> &OwnedFd {
-        &self.socket
+    /// Its place in the ring's table, if it has one.
+    pub(super) fn direct(&self) -> Option<Direct> {
+        match self.socket {
+            Socket::Direct(place) => Some(place),
+            Socket::Open(_) => None,
+        }
     }
 
-    /// Whether output is in flight.
+    /// Whether output or work is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.flight != Flight::None
     }
@@ -141,7 +159,7 @@ impl RingConnection {
         match self.receive {
             Receive::Off if !self.ended && self.held.is_empty() => {
                 self.receive = Receive::Armed;
-                ring.receive(self.fd(), number);
+                ring.receive(self.target(), number);
             }
             Receive::Armed if self.held.len() >= MAX_HELD => {
                 self.receive = Receive::Ending;
@@ -163,15 +181,36 @@ impl RingConnection {
         if let Flight::Sending(send) = self.flight {
             ring.cancel_send(send);
         }
+        if let Some(work) = &self.work {
+            work.cancel(ring);
+        }
+    }
+
+    /// Ends the sending half: by a call, or by a request if there is no descriptor.
+    pub(super) fn shut_down(&mut self, number: u32, ring: &mut StreamRing) {
+        match &self.socket {
+            // This fails only if the connection is already gone, which the next completion reports too.
+            Socket::Open(socket) => drop(shutdown(socket, Shutdown::Write)),
+            Socket::Direct(place) => {
+                self.shutting_down = true;
+                ring.shutdown(*place, number);
+            }
+        }
+    }
+
+    /// The end of the sending half is not in flight any more.
+    pub(super) fn shut_down_ended(&mut self) {
+        self.shutting_down = false;
     }
 
     /// Whether the socket may be closed, since no request refers to it.
     pub(super) fn is_over(&self) -> bool {
-        self.closing && !self.is_busy() && self.receive == Receive::Off
+        self.closing && !self.is_busy() && !self.shutting_down && self.receive == Receive::Off
     }
 
     /// Sets the deadline for what the connection waits for now.
     pub(super) fn renew_deadline(&mut self, worker: &WorkerCore) {
-        self.core.renew_deadline(Output::pending_if(self.is_busy()), worker);
+        let sends = matches!(self.flight, Flight::Reading | Flight::Sending(_));
+        self.core.renew_deadline(Output::pending_if(sends), worker);
     }
 }

@@ -6,27 +6,27 @@
 //! requests are cancelled, and its socket is closed when the last of them has completed. If it were closed earlier, the
 //! kernel would still hold it, and end it late.
 
+mod working;
+
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use c10k_event::{Key, Slab};
 use c10k_http::{Ending, Step};
-use c10k_sys::stream_ring::{
-    self, Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Shape, StreamRing,
-    TaskWork,
-};
+use c10k_sys::stream_ring::{Completion, Notifications, Received, Sent, Shape, Socket, StreamRing};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
 
 use super::acceptor::{LISTENER, RingAcceptor};
 use super::connection::{Flight, Next, RingConnection};
 use super::kernel_thread::KernelThread;
+use super::shape::{fit, shape};
+use super::work::Completed;
 use crate::accept::{Accepted, Shortage};
 use crate::context::{ServerContext, WorkerContext};
 use crate::core::{Expired, evict};
 use crate::spin::spin;
 use crate::timeout::{Deadline, Deadlined, Wheel};
-use crate::{RingOptions, ServeError, Stop, Submission};
+use crate::{ServeError, Stop};
 
 /// The number of the poll of the stop request.
 const STOP: u32 = 1;
@@ -41,32 +41,6 @@ const SPARE_BYTES: usize = 16 * 1024;
 /// Bytes of a file that are read, and then sent, at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long the kernel's thread polls for requests before it sleeps.
-const SQPOLL_IDLE_MS: u32 = 2;
-
-/// What a worker's ring is made of.
-pub(crate) fn shape(submission: Submission, options: &RingOptions) -> Shape {
-    let mut shape = Shape {
-        submissions: 512,
-        completions: 4096,
-        buffers: 512,
-        buffer_size: 4096,
-        submission: match submission {
-            Submission::Enter => stream_ring::Submission::Enter,
-            Submission::Sqpoll | Submission::SqpollShared => stream_ring::Submission::KernelThread {
-                idle_ms: SQPOLL_IDLE_MS,
-            },
-        },
-        task_work: TaskWork::default(),
-        descriptor: RingDescriptor::default(),
-        placement: Placement::default(),
-        send_memory: SendMemory::default(),
-        min_wait: MinWait::default(),
-    };
-    options.apply(&mut shape);
-    shape
-}
-
 /// Runs a ring until `stop` is requested and every request is answered, or the drain deadline has passed.
 pub(crate) fn run(
     server: &Arc<ServerContext>,
@@ -77,8 +51,10 @@ pub(crate) fn run(
     stop: &Stop,
 ) -> Result<(), ServeError> {
     // The ring has its own buffers for input.
+    let mut shape = shape(server.config.submission, &server.config.ring);
+    let max_connections = fit(&mut shape, max_connections);
     let worker = WorkerContext::new(Arc::clone(server), worker, max_connections, 0);
-    let mut driver = RingLoop::open(worker, listener, thread)?;
+    let mut driver = RingLoop::open(worker, listener, thread, shape)?;
     driver.ring.await_input(stop.event()?.as_raw_fd(), STOP);
     loop {
         driver.turn(stop)?;
@@ -113,7 +89,12 @@ impl Deadlined<Key> for Slab<RingConnection> {
 }
 
 impl RingLoop {
-    fn open(worker: WorkerContext, listener: OwnedFd, thread: &KernelThread) -> Result<RingLoop, ServeError> {
+    fn open(
+        worker: WorkerContext,
+        listener: OwnedFd,
+        thread: &KernelThread,
+        shape: Shape,
+    ) -> Result<RingLoop, ServeError> {
         let failed = |call| {
             move |errno: Errno| ServeError::System {
                 call,
@@ -121,7 +102,6 @@ impl RingLoop {
             }
         };
         let config = &worker.server.config;
-        let shape = shape(config.submission, &config.ring);
         let ring = thread.open(shape).map_err(failed("io_uring_setup"))?;
         Ok(RingLoop {
             ring,
@@ -225,14 +205,26 @@ impl RingLoop {
                 head,
                 from,
             } => self.sent(data, outcome, head, from),
-            Completion::Read { data, outcome, bytes } => self.read(data, outcome, bytes),
+            Completion::Read { data, outcome, bytes } => match self.connections.at_mut(data) {
+                Some(connection) if connection.work.is_some() => self.work_on(data, Completed::Read(outcome, bytes)),
+                _ => self.read(data, outcome, bytes),
+            },
+            Completion::Opened { data, file } => self.work_on(data, Completed::Opened(file)),
+            Completion::Worked { data, outcome, bytes } => self.work_on(data, Completed::Other(outcome, bytes)),
+            Completion::ShutDown { data } => {
+                if let Some(connection) = self.connections.at_mut(data) {
+                    connection.shut_down_ended();
+                }
+                self.release(data);
+            }
+            Completion::Closed { data } => self.remove(data),
             Completion::Polled { data: LISTENER } => self.on_backlog(),
             // The stop request is checked in every turn.
             Completion::Polled { .. } => {}
         }
     }
 
-    fn accepted(&mut self, accepted: Accepted) {
+    fn accepted(&mut self, accepted: Accepted<Socket>) {
         match accepted {
             Accepted::Connection(socket) => self.take(socket),
             // An accept request takes a descriptor before it checks whether anybody waits, so this is no reason to report a
@@ -271,8 +263,9 @@ impl RingLoop {
         }
     }
 
-    fn take(&mut self, socket: OwnedFd) {
+    fn take(&mut self, socket: Socket) {
         self.worker.opened();
+        // There are as many numbers as descriptors, or places in the ring's table.
         let Some(key) = self.connections.insert(RingConnection::new(socket)) else {
             return self.worker.closed();
         };
@@ -331,16 +324,17 @@ impl RingLoop {
                     connection.core.feed(&[], &mut self.worker.core)
                 }
                 Step::Stats => self.worker.answer_stats(&mut connection.core),
-                Step::Block => self.worker.do_work(&mut connection.core),
                 Step::Open => {
                     let (step, file) = self.worker.answer_file(&mut connection.core);
                     connection.file = file;
                     step
                 }
-                Step::Read | Step::Write | Step::Close(_) => {
+                Step::Read | Step::Write | Step::Block | Step::Close(_) => {
                     connection.next = match step {
                         Step::Close(ending) => Next::Close(ending),
                         Step::Write => Next::Feed,
+                        // The replies before it are sent first.
+                        Step::Block => Next::Work,
                         _ => Next::Input,
                     };
                     connection.core.take_replies(&mut self.worker.core);
@@ -365,6 +359,7 @@ impl RingLoop {
         let connection = self.connections.at_mut(number)?;
         match connection.next {
             Next::Feed => Some(connection.core.feed(&[], &mut self.worker.core)),
+            Next::Work => self.start_work(number),
             Next::Input => {
                 let step = connection.take_held(&mut self.worker.core);
                 if step.is_none() && connection.is_done() {
@@ -396,7 +391,7 @@ impl RingLoop {
             connection.flight = Flight::Reading;
             return self.ring.read(file.as_raw_fd(), piece.offset, head, length, number);
         }
-        connection.flight = Flight::Sending(self.ring.send(connection.fd(), head, from, tail, number));
+        connection.flight = Flight::Sending(self.ring.send(connection.target(), head, from, tail, number));
     }
 
     /// A piece of a file was read, and is sent.
@@ -409,7 +404,7 @@ impl RingLoop {
             _ if connection.is_closing() => self.release(number),
             Ok(read @ 1..) => {
                 connection.core.machine.piece_sent(read);
-                connection.flight = Flight::Sending(self.ring.send(connection.fd(), bytes, 0, &[], number));
+                connection.flight = Flight::Sending(self.ring.send(connection.target(), bytes, 0, &[], number));
             }
             Err(Errno::INTR | Errno::AGAIN) => self.send(number, bytes, 0),
             // The file has become shorter, so the reply cannot be what its head says.
@@ -467,10 +462,12 @@ impl RingLoop {
         let Some(connection) = self.connections.at_mut(number) else {
             return;
         };
-        connection.core.start_linger(&mut self.worker.core);
+        match connection.direct() {
+            Some(_) => connection.core.start_linger_without_call(),
+            None => connection.core.start_linger(&mut self.worker.core),
+        }
         connection.drop_held();
-        // This fails only if the connection is already gone, which the next completion reports too.
-        let _ = shutdown(connection.socket(), Shutdown::Write);
+        connection.shut_down(number, &mut self.ring);
         if connection.is_done() {
             self.close(number);
         }
@@ -508,14 +505,30 @@ impl RingLoop {
 
     /// Closes the socket of a connection that is over and has nothing in flight.
     fn release(&mut self, number: u32) {
-        if self
-            .connections
-            .at_mut(number)
-            .is_some_and(|connection| connection.is_over())
-            && let Some(key) = self.connections.key_at(number)
-        {
-            drop(self.connections.remove(key));
-            self.worker.closed();
+        let Some(connection) = self.connections.at_mut(number) else {
+            return;
+        };
+        if !connection.is_over() {
+            return;
+        }
+        match connection.direct() {
+            // The connection stays until its place is free.
+            Some(place) => {
+                connection.flight = Flight::Closing;
+                self.ring.close_direct(place, number);
+            }
+            None => self.remove(number),
+        }
+    }
+
+    /// Forgets a connection, and with it closes its descriptor, if it has one.
+    fn remove(&mut self, number: u32) {
+        let removed = self.connections.key_at(number);
+        let removed = removed.and_then(|key| self.connections.remove(key));
+        match removed.map(|connection| connection.direct()) {
+            Some(Some(_)) => self.worker.closed_on_ring(),
+            Some(None) => self.worker.closed(),
+            None => {}
         }
     }
 
@@ -565,7 +578,7 @@ impl RingLoop {
         self.worker.core.stats.accept_turns += u64::from(!backlog.is_empty());
         for connection in backlog {
             self.worker.core.stats.calls.accept4 += 1;
-            self.take(connection);
+            self.take(Socket::Open(connection));
         }
     }
 }

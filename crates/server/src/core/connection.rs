@@ -162,8 +162,13 @@ impl ConnectionCore {
 
     /// Notes that the driver closes the sending half. From here on input is dropped.
     pub(crate) fn start_linger(&mut self, worker: &mut WorkerCore) {
-        self.half = Half::Closed;
+        self.start_linger_without_call();
         worker.stats.calls.shutdown += 1;
+    }
+
+    /// The same, if that is no call of the driver.
+    pub(crate) fn start_linger_without_call(&mut self) {
+        self.half = Half::Closed;
     }
 
     pub(crate) fn is_lingering(&self) -> bool {

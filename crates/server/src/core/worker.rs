@@ -130,6 +130,11 @@ impl WorkerCore {
     /// Counts a connection that was closed, which makes room for another.
     pub(crate) fn closed(&mut self) {
         self.stats.calls.close += 1;
+        self.closed_without_call();
+    }
+
+    /// The same, if that was no call of the driver.
+    pub(crate) fn closed_without_call(&mut self) {
         self.accept_at = Tick(0);
     }
 

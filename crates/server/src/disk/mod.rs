@@ -6,5 +6,7 @@ mod mailbox;
 mod store;
 mod work;
 
+pub(crate) use mailbox::rotate;
+pub(crate) use store::MAX_FILE_SIZE;
 pub use store::{DiskOptions, DiskStore};
-pub(crate) use work::{WorkOutcome, run};
+pub(crate) use work::{BLOCK, WorkOutcome, failure, file_flags, mailbox_flags, mailbox_mode, run};

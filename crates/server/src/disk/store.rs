@@ -14,7 +14,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use crate::ServeError;
 
 /// The most bytes of a file.
-pub(super) const MAX_FILE_SIZE: u32 = 64 * 1024;
+pub(crate) const MAX_FILE_SIZE: u32 = 64 * 1024;
 /// The most files.
 const MAX_FILES: u32 = 1_000_000;
 /// The number of mailboxes.

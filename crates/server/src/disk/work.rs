@@ -11,7 +11,7 @@ use super::mailbox;
 use super::store::{DiskStore, MAX_FILE_SIZE, drop_pages};
 
 /// What a buffer for a read past the page cache is aligned to, and its length a multiple of.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// The bytes of the answer, or why the work could not be done.
 pub(crate) type WorkOutcome = Result<Vec<u8>, WorkFailure>;

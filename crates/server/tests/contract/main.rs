@@ -20,6 +20,7 @@ mod hostile;
 mod limits;
 mod overflow;
 mod recycling;
+mod ring_work;
 mod sharing;
 mod spin;
 mod subject;
@@ -42,6 +43,7 @@ const CASES: &[&[Case]] = &[
     cases::CASES,
     files::CASES,
     disk::CASES,
+    ring_work::CASES,
     overflow::CASES,
     dialogue::CASES,
     hostile::CASES,

@@ -61,6 +61,8 @@ pub(crate) enum Needs {
     Sharing,
     /// A process for each connection.
     Processes,
+    /// Work that may block is done by requests on a ring.
+    WorkOnRing,
     /// Superuser privileges.
     Root,
 }
@@ -127,6 +129,7 @@ impl Subject {
                         "default-taskrun",
                         "coop-taskrun",
                         "registered-ring",
+                        "direct",
                         "recv-bundle",
                         "incremental-buffers",
                         "send-zc",
@@ -176,6 +179,7 @@ impl Subject {
             Needs::Processes => row.connections_in == ConnectionsIn::Children,
             Needs::Sharing => matches!(row.workers, Workers::Sharing),
             Needs::Events => many,
+            Needs::WorkOnRing => row.options.contains(&ModelOption::Ring),
             Needs::Spin => row.options.contains(&ModelOption::Spin),
             Needs::Helpers => row.options.contains(&ModelOption::Helpers),
             Needs::Recycling => row.options.contains(&ModelOption::Recycle),
@@ -242,6 +246,11 @@ impl Subject {
     /// data, on kernels with the fault of liburing's issue 1549.
     pub(crate) fn may_miss_a_reset(&self) -> bool {
         self.model.descriptor().options.contains(&ModelOption::Submission)
+    }
+
+    /// Whether its sockets are places in a table of its ring, so that requests close them and no calls.
+    pub(crate) fn has_direct_sockets(&self) -> bool {
+        self.options.contains(&("ring", "direct"))
     }
 
     /// Starts the server with options of [`apply`].

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Result;
 
+use super::socket::Socket;
 use crate::provided_buffers::Received;
 
 /// A send in flight.
@@ -15,8 +16,8 @@ pub struct SendId(pub(super) u32);
 pub enum Completion {
     /// The completion of an accept.
     Accepted {
-        /// The connection: close-on-exec, blocking.
-        connection: Result<OwnedFd>,
+        /// The connection. `ENFILE` if the ring's table of sockets was full; then the connection was closed.
+        connection: Result<Socket>,
         /// Whether the request stays active (`IORING_CQE_F_MORE`).
         more: bool,
     },
@@ -49,6 +50,32 @@ pub enum Completion {
         outcome: Result<usize>,
         /// The bytes that the caller passed, followed by the bytes read.
         bytes: Vec<u8>,
+    },
+    /// The completion of the open of a file.
+    Opened {
+        /// The number of the request.
+        data: u32,
+        /// The file: close-on-exec.
+        file: Result<OwnedFd>,
+    },
+    /// The completion of a write, a sync, an advice, a close of a file, a sleep or a request for a file's size.
+    Worked {
+        /// The number of the request.
+        data: u32,
+        /// What that request says, or the error.
+        outcome: Result<u64>,
+        /// The bytes that the caller passed to a write; else nothing of use.
+        bytes: Vec<u8>,
+    },
+    /// The completion of a [`shutdown`](super::StreamRing::shutdown).
+    ShutDown {
+        /// The number of the request.
+        data: u32,
+    },
+    /// The completion of a [`close_direct`](super::StreamRing::close_direct): the place is free.
+    Closed {
+        /// The number of the request.
+        data: u32,
     },
     /// The completion of a poll.
     Polled {

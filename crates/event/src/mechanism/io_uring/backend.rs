@@ -1,7 +1,8 @@
 //! The kernel's side of a set on io_uring.
 
+use super::setup;
 use crate::{
-    Counters, DeclareError, Events, Interrupts, Key, OpenError, Options, Threading, Trigger, Unavailable, Watch,
+    Counters, DeclareError, Events, Interrupts, Key, OpenError, Options, Threading, Trigger, Watch,
     counters::Call,
     mechanism::{
         backend::{Backend, Refused},
@@ -14,7 +15,6 @@ use crate::{
 use c10k_sys::{
     poll::{POLLERR, POLLHUP, POLLRDHUP},
     poll_ring::{BusyPoll, Completion, PollRing, Shots},
-    ring_setup,
 };
 use rustix::io::Errno;
 use std::{
@@ -113,10 +113,9 @@ impl Requests {
 impl IoUringPoll {
     fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
         let completions = options.completion_queue.unwrap_or(COMPLETIONS).max(1);
-        let mut ring = PollRing::open(SUBMISSIONS, completions).map_err(|errno| OpenError::Unavailable {
-            mechanism,
-            reason: refused(errno),
-        })?;
+        let setup = options.ring.unwrap_or_default();
+        let mut ring = setup::open(setup, SUBMISSIONS, completions)
+            .map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
         // Some sandboxes allow the setup only.
         ring.enter(0, Some(Duration::ZERO))
             .map_err(|errno| OpenError::refused(mechanism, "io_uring_enter", errno))?;
@@ -417,13 +416,13 @@ impl Backend for IoUringPoll {
         if !self.again.is_empty() {
             self.submit_again(counters).map_err(failed)?;
         }
-        let wanted = u32::from(timeout != Some(Duration::ZERO));
-        let outcome = enter(&mut self.ring, wanted, timeout, counters);
+        count_enter(&mut self.ring, counters);
+        let outcome = self.ring.wait(timeout);
         self.collect(events, counters);
         match outcome {
             _ if !events.is_empty() => Ok(()),
             // There were completions, but none is an event.
-            Ok(()) if wanted > 0 => Err(failed(Errno::INTR)),
+            Ok(()) if timeout != Some(Duration::ZERO) => Err(failed(Errno::INTR)),
             Ok(()) | Err(Errno::TIME) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }
@@ -450,23 +449,19 @@ fn poll_result(bits: u32) -> u16 {
 /// Submits the queued requests and waits for completions. Completions that had no room in the ring are moved into it.
 #[inline]
 fn enter(ring: &mut PollRing, wanted: u32, timeout: Option<Duration>, counters: &mut Counters) -> Result<(), Errno> {
+    count_enter(ring, counters);
+    ring.enter(wanted, timeout)
+}
+
+#[inline]
+fn count_enter(ring: &mut PollRing, counters: &mut Counters) {
     counters.overflows += u64::from(ring.overflowed());
     counters.count(Call::IoUringEnter);
-    ring.enter(wanted, timeout).map(drop)
 }
 
 fn failed(errno: Errno) -> DeclareError {
     DeclareError::System {
         call: "io_uring_enter",
         errno,
-    }
-}
-
-/// The reason why the ring is refused, and the remedy.
-fn refused(errno: Errno) -> Unavailable {
-    Unavailable::Refused {
-        call: "io_uring_setup",
-        errno,
-        remedy: ring_setup::remedy(errno).to_owned(),
     }
 }

@@ -161,7 +161,8 @@ fn an_open_duplicate_of_a_withdrawn_source_reports_nothing(setup: Setup) -> Outc
 
 fn a_source_declared_twice_is_refused(setup: Setup) -> Outcome {
     let (ours, theirs) = stream_pair();
-    let mut set = c10k_event::InterestSet::open(setup.mechanism).expect("the mechanism was probed");
+    let mut set =
+        c10k_event::InterestSet::open_with(setup.mechanism, &setup.options()).expect("the mechanism was probed");
     let key = set
         .declare(&theirs, Interest::READABLE, setup.trigger)
         .expect("the source can be watched");

@@ -8,8 +8,7 @@ use crate::{
     rig::{Filler, HANG_TIMEOUT, Rig, drain, limit_files, raise_file_limit, stream_pair, write},
 };
 use c10k_event::{
-    BusyPoll, DeclareError, Interest, InterestSet, Interrupts, Key, OpenError, Options, Readiness, SignalQueue,
-    Trigger, Watch,
+    BusyPoll, DeclareError, Interest, InterestSet, Interrupts, Key, OpenError, Readiness, SignalQueue, Trigger, Watch,
 };
 use rustix::{
     io::Errno,
@@ -75,7 +74,7 @@ fn a_batch_may_hold_more_than_the_kernel_returns_at_once(setup: Setup) -> Outcom
     if Vec::<u8>::new().try_reserve_exact((MOST + 1) * EVENT_BYTES).is_err() {
         return Outcome::Unavailable("the batch needs 2 GiB of memory; in the guest give --memory 3072".to_owned());
     }
-    let mut rig = Rig::with(setup, &Options::default(), MOST + 1);
+    let mut rig = Rig::with(setup, &setup.options(), MOST + 1);
     let (ours, theirs) = stream_pair();
     let key = rig.declare(theirs, Interest::READABLE);
     for timeout in [Duration::ZERO, Duration::from_micros(1), HANG_TIMEOUT] {
@@ -89,7 +88,7 @@ fn a_batch_may_hold_more_than_the_kernel_returns_at_once(setup: Setup) -> Outcom
 
 fn starves_no_source(setup: Setup, batch: usize) -> Outcome {
     const SOURCES: usize = 100;
-    let mut rig = Rig::with(setup, &Options::default(), batch);
+    let mut rig = Rig::with(setup, &setup.options(), batch);
     let peers = declare_pairs(&mut rig, SOURCES);
     peers.values().for_each(|peer| write(peer, b"x"));
     let mut reported: HashMap<Key, usize> = HashMap::new();
@@ -145,7 +144,7 @@ fn a_signal_queue_of_64_loses_no_source(setup: Setup) -> Outcome {
 fn loses_no_source(setup: Setup, signal_queue: u64) -> Outcome {
     const SOURCES: usize = 100;
     const ROUNDS: usize = 50;
-    let mut options = Options::default();
+    let mut options = setup.options();
     options.signal_queue = Some(signal_queue);
     let mut rig = Rig::with(setup, &options, 64);
     let peers = declare_pairs(&mut rig, SOURCES);
@@ -188,7 +187,7 @@ fn a_signal_queue_with_room_for_each_source_overflows_only_with_one_signal_per_e
     const ROUNDS: u64 = 5;
     const OTHERS: u64 = 400;
     let queued = Queued::once_for();
-    let mut options = Options::default();
+    let mut options = setup.options();
     options.signal_queue = Some(SOURCES as u64 + queued_by_user() + OTHERS);
     let mut rig = Rig::with(setup, &options, 64);
     let peers = declare_pairs(&mut rig, SOURCES);
@@ -222,7 +221,7 @@ fn queued_by_user() -> u64 {
 fn a_signal_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Outcome {
     const SOURCES: usize = 50;
     const QUEUE: u64 = 200;
-    let mut options = Options::default();
+    let mut options = setup.options();
     options.signal_queue = Some(QUEUE);
     let mut rig = Rig::with(setup, &options, 64);
     let peers = declare_pairs(&mut rig, SOURCES);
@@ -241,7 +240,7 @@ fn a_signal_queue_filled_by_another_process_loses_no_source(setup: Setup) -> Out
 
 fn a_completion_queue_of_2_loses_no_source(setup: Setup) -> Outcome {
     const SOURCES: usize = 100;
-    let mut options = Options::default();
+    let mut options = setup.options();
     options.completion_queue = Some(2);
     let mut rig = Rig::with(setup, &options, 64);
     let peers = declare_pairs(&mut rig, SOURCES);
@@ -282,7 +281,7 @@ fn a_source_whose_state_cannot_be_read_is_returned(setup: Setup) -> Outcome {
 }
 
 fn busy_polling_works_or_is_refused(setup: Setup) -> Outcome {
-    let mut options = Options::default();
+    let mut options = setup.options();
     options.busy_poll = Some(BusyPoll {
         duration_us: 50,
         interrupts: Interrupts::Kept,
