@@ -56,7 +56,7 @@ pub use inventory::{
     OptionKind, ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
 };
 pub use load::{
-    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
+    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadRow, LoadSearch, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,
 };
 pub use monitor::{
