@@ -68,7 +68,7 @@ pub use outcome::{
 };
 pub use probe::ProbeSummary;
 pub use serve::{ServeRecord, ServeSummary};
-pub use study::{CallRecord, CellRecord, CellStatus, Manifest, Meters, Saturation};
+pub use study::{CallRecord, CellRecord, CellStatus, DiskFacts, Manifest, Meters, Saturation};
 
 /// Version of the schema. Written into every object that is stored.
 pub const SCHEMA: u32 = 1;

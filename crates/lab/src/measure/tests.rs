@@ -1,5 +1,7 @@
 //! Tests of measures.
 
+use c10k_record::LatencySummary;
+
 use super::*;
 use crate::testing::record;
 
@@ -99,6 +101,29 @@ fn shares_of_the_rate_and_of_the_last_quarter_and_the_two_sides_of_littles_law()
     assert_eq!(value("last-quarter-share", &record), Some(0.04));
     assert_eq!(value("in-system", &record), Some(1.9));
     assert_eq!(value("in-system-by-times", &record), Some(1.9));
+}
+
+#[test]
+fn each_request_of_a_mix_has_its_own_response_times() {
+    let mut record = record("a", 0, 0.2);
+    assert_eq!(value("response-ms-p99-main", &record), None);
+    let row = |completed, p50, p99| LoadRow {
+        completed,
+        latency_ns: LatencySummary {
+            p50,
+            p99,
+            ..LatencySummary::default()
+        },
+        ..LoadRow::default()
+    };
+    let load = record.load.as_mut().expect("it has one");
+    load.rows = vec![row(9, 100_000, 2_000_000), row(0, 0, 0)];
+    assert_eq!(value("response-ms-p50-main", &record), Some(0.1));
+    assert_eq!(value("response-ms-p99-main", &record), Some(2.0));
+    assert_eq!(value("response-ms-p99-other", &record), None, "none was requested");
+    record.load.as_mut().expect("it has one").rows[1] = row(1, 3_000_000, 4_000_000);
+    assert_eq!(value("response-ms-p50-other", &record), Some(3.0));
+    assert_eq!(value("response-ms-p99-other", &record), Some(4.0));
 }
 
 #[test]
