@@ -136,6 +136,44 @@ fn a_mix_can_be_searched_in_windows_in_sessions_and_in_a_closed_loop() {
 }
 
 #[test]
+fn files_and_mailboxes_of_a_server_are_requested_by_number() {
+    let disk = tempfile::tempdir().expect("a folder");
+    let path = disk.path().to_str().expect("UTF-8");
+    let server = Server::start(&[
+        "--model",
+        "thread-per-connection",
+        "--disk",
+        path,
+        "--disk-files",
+        "100",
+    ]);
+    let url = server.url("");
+    let rows = [
+        "--mix",
+        "80=/file/{zipf:100}",
+        "--mix",
+        "10=/file/{uniform:200}",
+        "--mix",
+        "10=POST /mail/{uniform:4} 1k",
+    ];
+    let arguments = [&[url.as_str()], &rows[..], &["--duration", "1s", "--threads", "2"]].concat();
+    let run = summary(&load(&relaxed(&arguments)));
+    let [files, too_many, mail] = &run.rows[..] else {
+        panic!("three rows: {:?}", run.rows)
+    };
+    assert_eq!((files.completed, mail.completed), (files.intended, mail.intended));
+    assert!(files.intended > mail.intended && mail.intended > 0);
+    // Half of these numbers have no file.
+    let statuses: Vec<&str> = too_many.statuses.keys().map(String::as_str).collect();
+    assert_eq!(statuses, ["200", "404"]);
+    assert_eq!(too_many.errors.get("bad-status"), too_many.statuses.get("404"));
+    // Each message was appended to one of four mailboxes, those of the test requests not among them.
+    let boxes = fs::read_dir(disk.path().join("mail")).expect("mailboxes");
+    let bytes = boxes.map(|entry| entry.and_then(|entry| entry.metadata()).expect("a file").len());
+    assert_eq!(bytes.sum::<u64>(), 1024 * mail.completed);
+}
+
+#[test]
 fn a_mistake_in_a_mix_is_refused_in_one_line() {
     let url = "http://127.0.0.1:1";
     for (rows, words) in [
