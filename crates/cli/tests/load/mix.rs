@@ -106,7 +106,7 @@ fn the_outputs_have_a_part_for_each_row() {
 }
 
 #[test]
-fn a_mix_can_be_searched_in_windows_in_sessions_and_in_a_closed_loop() {
+fn a_mix_can_be_searched_and_sent_in_sessions_and_in_a_closed_loop() {
     let server = Server::start(&[]);
     let url = server.url("");
     let good = ["--mix", "3=/bytes/{zipf:100}", "--mix", "1=/spin/100us"];
