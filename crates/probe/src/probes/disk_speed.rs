@@ -22,7 +22,7 @@ pub(super) const ROW: Probe = Probe {
         TIME,
         OptionRow {
             name: "in",
-            summary: "Directory on the disk; files of 1 MiB are made in it and removed",
+            summary: "Directory on the disk; at most 9 MiB of files are made in it and removed",
             kind: Kind::Directory,
             default: Some("."),
             label: "directory",
@@ -70,7 +70,7 @@ const FILE_BYTES: usize = 4096;
 /// Bytes of an append.
 const APPEND_BYTES: usize = 1024;
 /// The most appends: the file grows with each.
-const APPENDS_MAX: usize = 65_536;
+const APPENDS_MAX: usize = 8192;
 
 /// Reads for half of the time and appends for the other half. Where dropped pages stay in memory, as on tmpfs, no read is
 /// cold, and the figures of reads are left out.
