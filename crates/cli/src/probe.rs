@@ -40,9 +40,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
         let command = command
-            .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out")
+            .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out, disks")
             .long_about(
-                "Run one measurement that needs no server: tasks, switches, libraries, fan-out\n\nStudies run these; run \
+                "Run one measurement that needs no server: tasks, switches, libraries, fan-out, disks\n\nStudies run these; run \
                  one by hand to see how a figure is measured.",
             )
             .subcommand_required(true)
@@ -102,5 +102,6 @@ fn flag(option: &OptionRow) -> Arg {
             .help(help),
         Kind::Count(least, most) => flag.value_name("N").help(format!("{help} [{least} to {most}]")),
         Kind::Duration => flag.value_name("DURATION").help(help),
+        Kind::Directory => flag.value_name("DIR").help(help),
     }
 }

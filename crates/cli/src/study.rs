@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// c10k-results/all]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where servers have their files, in studies of a disk: a directory is made there and removed at the end [default: the
+    /// folder of the results]
+    #[arg(long, value_name = "DIR")]
+    disk: Option<PathBuf>,
     /// Time for all studies together; decides how many blocks run
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     budget: Option<Duration>,
@@ -78,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = StudyOptions {
         tool,
         out: args.out.clone(),
+        disk: args.disk.clone(),
         budget: args.budget,
         repeats: args.repeats,
         seed: args.seed,

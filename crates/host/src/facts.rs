@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 
 use c10k_record::{HostFacts, ProcessLimits};
 use rustix::process::{Resource, getrlimit};
@@ -60,6 +61,27 @@ pub fn read() -> HostFacts {
 pub fn sysctl(name: &str) -> Option<String> {
     let value = text(&format!("/proc/sys/{}", name.replace('.', "/")))?;
     Some(value.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The name of the file system that `path` is on, such as `ext4`: that of the last mount at the longest mount point above it.
+/// `None` if there is no such path, or if the kernel does not tell.
+#[must_use]
+pub fn file_system(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    file_system_in(&text("/proc/self/mountinfo")?, &path)
+}
+
+/// In a line of `mountinfo` (proc_pid_mountinfo(5)), the fifth field is the mount point, with octal escapes; the file system
+/// follows a dash.
+fn file_system_in(mountinfo: &str, path: &Path) -> Option<String> {
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (mount, rest) = line.split_once(" - ")?;
+        let point = mount.split(' ').nth(4)?.replace("\\040", " ");
+        let name = rest.split(' ').next()?;
+        path.starts_with(&point).then(|| (point.len(), name.to_owned()))
+    });
+    // Of mounts at the same point, the last one is seen.
+    mounts.max_by_key(|&(length, _)| length).map(|(_, name)| name)
 }
 
 fn text(path: &str) -> Option<String> {
@@ -172,6 +194,19 @@ mod tests {
         assert!(!facts.cpus.is_empty());
         assert!(facts.memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
         assert!(facts.sysctls.contains_key("net.core.somaxconn"));
+    }
+
+    #[test]
+    fn a_path_is_on_the_innermost_mount() {
+        let mounts = "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /tmp rw shared:3 - tmpfs tmpfs rw\n\
+                      3 1 0:6 / /tmp/a\\040b rw - xfs /dev/b rw\n4 1 0:7 / /tmp rw - btrfs c rw\n";
+        let on = |path| file_system_in(mounts, Path::new(path));
+        assert_eq!(on("/var/tmp").as_deref(), Some("ext4"));
+        assert_eq!(on("/tmp/x").as_deref(), Some("btrfs"));
+        assert_eq!(on("/tmpfile").as_deref(), Some("ext4"));
+        assert_eq!(on("/tmp/a b/c").as_deref(), Some("xfs"));
+        assert_eq!(file_system(Path::new("/proc/self")).as_deref(), Some("proc"));
+        assert_eq!(file_system(Path::new("/nonexistent")), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use rustix::process::{
 };
 
 use crate::meter::{ProcessTree, command_name, is_running};
+use crate::scratch;
 
 /// Whether this process is the work of a guard, so that all its children are its own.
 static IS_GUARDED: AtomicBool = AtomicBool::new(false);
@@ -44,14 +45,15 @@ pub enum WorkEnd {
 }
 
 /// Does `work` in a child process. When it has ended, or this process has, nothing is left of what it started: no child, no
-/// child's child, and no daemon.
+/// child's child, no daemon, and no [scratch directory](crate::scratch).
 ///
 /// Call it before the first thread is started: only the calling thread exists in the child. The child ends without running
 /// destructors or exit handlers.
 ///
 /// # Errors
-/// Those of `fork(2)`, `sigwait(3)` and `prctl(2)`.
+/// Those of `fork(2)`, `sigwait(3)`, `prctl(2)` and `memfd_create(2)`.
 pub fn guarded(work: impl FnOnce() -> u8) -> io::Result<WorkEnd> {
+    scratch::begin_list()?;
     let signals = FamilySignals::block()?;
     let caller = getpid();
     let guard = fork(move || run_guard(caller, signals, work).unwrap_or(GUARD_FAILED))?;
@@ -123,6 +125,7 @@ fn run_guard(caller: Pid, signals: FamilySignals, work: impl FnOnce() -> u8) -> 
         }
     };
     end_descendants(&BTreeSet::new());
+    scratch::remove_listed();
     Ok(code)
 }
 

@@ -29,6 +29,14 @@ pub enum LabError {
         /// All names.
         known: String,
     },
+    /// The files of the servers cannot be made, or their disk cannot be measured.
+    #[error("preparing a directory of files in {}: {cause}: give a directory on another disk with --disk", path.display())]
+    Disk {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use c10k_record::{CallRecord, CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
+use c10k_record::{CallRecord, CellRecord, CellStatus, LoadRow, LoadSummary, Meters, ServeSummary};
 
 use crate::rows;
 use crate::stats::counts::{Counted, Law};
@@ -28,6 +28,8 @@ enum Reading {
     Count(Law, Events),
     /// A rate of events of the passes in which system calls and context switches are counted, rather than of the blocks.
     Pass(Events),
+    /// A time of the row of a mix at this place, nanoseconds. There is none without a mix, or if the row has no reply.
+    Row(usize, fn(&LoadRow) -> u64),
     /// A figure that a probe prints, by its key.
     Figure(&'static str),
 }
@@ -38,6 +40,10 @@ impl Measure {
         match self.reading {
             Reading::Record(read) => read(record),
             Reading::Count(_, count) | Reading::Pass(count) => count(record).map(Counted::ratio),
+            Reading::Row(place, read) => {
+                let row = record.load.as_ref()?.rows.get(place)?;
+                (row.completed > 0).then(|| read(row) as f64 / 1e6)
+            }
             Reading::Figure(key) => record.probe.as_ref()?.values.get(key).copied(),
         }
     }
@@ -47,8 +53,13 @@ impl Measure {
         match self.reading {
             Reading::Count(law, count) => Some((law, count)),
             Reading::Pass(count) => Some((Law::Rate, count)),
-            Reading::Record(_) | Reading::Figure(_) => None,
+            Reading::Record(_) | Reading::Row(..) | Reading::Figure(_) => None,
         }
+    }
+
+    /// Whether it is a measure of one of two requests, which a load without a mix does not have.
+    pub(crate) fn is_of_a_row(&self) -> bool {
+        matches!(self.reading, Reading::Row(..))
     }
 
     /// Whether it needs the end of a server.
@@ -73,6 +84,20 @@ const fn measure(
         label,
         unit,
         reading: Reading::Record(read),
+    }
+}
+
+/// The places of the two requests of a mix in the record: that of `path` or `reply`, and the other one.
+const MAIN: usize = 0;
+const OTHER: usize = 1;
+
+/// A time of one of the requests of a mix, which `read` returns in nanoseconds.
+const fn of_row(place: usize, name: &'static str, label: &'static str, read: fn(&LoadRow) -> u64) -> Measure {
+    Measure {
+        name,
+        label,
+        unit: "ms",
+        reading: Reading::Row(place, read),
     }
 }
 
@@ -191,6 +216,21 @@ static MEASURES: &[Measure] = &[
             let load = record.load.as_ref().filter(|load| load.completed > 0)?;
             ratio(load.latency_ns.p99 as f64, load.latency_ns.p50 as f64)
         },
+    ),
+    of_row(MAIN, "response-ms-p50-main", "main requests, median", |row| {
+        row.latency_ns.p50
+    }),
+    of_row(MAIN, "response-ms-p99-main", "main requests, 99th percentile", |row| {
+        row.latency_ns.p99
+    }),
+    of_row(OTHER, "response-ms-p50-other", "other requests, median", |row| {
+        row.latency_ns.p50
+    }),
+    of_row(
+        OTHER,
+        "response-ms-p99-other",
+        "other requests, 99th percentile",
+        |row| row.latency_ns.p99,
     ),
     measure("service-ms", "service time, mean", "ms", |record| {
         answered(record, |load| load.service_ns.mean / 1e6)

@@ -10,6 +10,8 @@ pub struct StudyOptions {
     pub tool: PathBuf,
     /// The folder; `c10k-results/NAME` where absent.
     pub out: Option<PathBuf>,
+    /// Where the files of servers are made, if a study needs any; the folder of its results where absent.
+    pub disk: Option<PathBuf>,
     /// As many blocks as fit; the experiment's own number of blocks where absent.
     pub budget: Option<Duration>,
     /// The number of blocks, or the most of them where there is a budget.

@@ -47,7 +47,9 @@ pub use clock::{Moment, use_server_clock};
 pub use endpoint::Endpoint;
 pub use error::LoadError;
 pub use output::{Destination, FORMATS, OutputFormat, search_text};
-pub use plan::{Arrival, Bodies, Close, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Sessions, Target};
+pub use plan::{
+    Arrival, Bodies, Close, LoadPlan, MixError, MixRow, Pace, Pattern, Ports, Probe, Rate, Sessions, Target,
+};
 pub use progress::{Progress, RunEvent};
 pub use report::LoadReport;
 pub use run::{run, run_until, run_windows};

@@ -1,5 +1,6 @@
 //! The options of probes: what each is called, and which values it takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use c10k_record::{OptionKind, ProbeOption};
@@ -31,14 +32,17 @@ pub enum Kind {
     Count(u64, u64),
     /// A duration, as [`c10k_units::duration`] reads it.
     Duration,
+    /// A directory that exists.
+    Directory,
 }
 
 /// A value that fits its option.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value {
     Word(&'static str),
     Count(u64),
     Duration(Duration),
+    Directory(PathBuf),
 }
 
 /// The measured time: every probe has this option.
@@ -69,6 +73,7 @@ impl OptionRow {
             Kind::Word(words) => (OptionKind::Word, words, None, None),
             Kind::Count(least, most) => (OptionKind::Count, &[][..], Some(least), Some(most)),
             Kind::Duration => (OptionKind::Duration, &[][..], None, None),
+            Kind::Directory => (OptionKind::Directory, &[][..], None, None),
         };
         ProbeOption {
             name: self.name.to_owned(),
@@ -94,6 +99,7 @@ impl Kind {
             },
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
             Self::Duration => "a duration such as 300ms".to_owned(),
+            Self::Directory => "a directory that exists".to_owned(),
         }
     }
 
@@ -106,6 +112,9 @@ impl Kind {
                 count.filter(|count| (least..=most).contains(count)).map(Value::Count)
             }
             Self::Duration => duration::parse(text).ok().map(Value::Duration),
+            Self::Directory => Some(PathBuf::from(text))
+                .filter(|path| path.is_dir())
+                .map(Value::Directory),
         }
     }
 }

@@ -61,6 +61,13 @@ pub(crate) fn median(sample: &mut [f64]) -> f64 {
     sample.get(sample.len() / 2).copied().unwrap_or_default()
 }
 
+/// The smallest value that this share of the sample does not exceed; 0 of nothing.
+pub(crate) fn quantile(sample: &mut [f64], share: f64) -> f64 {
+    sample.sort_by(f64::total_cmp);
+    let rank = (share * sample.len() as f64).ceil() as usize;
+    sample.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
 /// Computes for `time`, as making a sample or serving a request would.
 pub(crate) fn spin(time: Duration) {
     let started = Instant::now();
@@ -89,5 +96,14 @@ mod tests {
     fn the_median_of_nothing_is_nothing() {
         assert!(median(&mut []).abs() < f64::EPSILON);
         assert!((median(&mut [3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_quantile_is_a_value_of_the_sample() {
+        let mut sample: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        for (share, value) in [(0.0, 1.0), (0.5, 100.0), (0.99, 198.0), (1.0, 200.0)] {
+            assert!((quantile(&mut sample, share) - value).abs() < f64::EPSILON, "{share}");
+        }
+        assert!(quantile(&mut [], 0.5).abs() < f64::EPSILON);
     }
 }

@@ -1,5 +1,6 @@
 //! The values of a run's options, checked against the rows of the options.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::ProbeError;
@@ -57,7 +58,7 @@ impl Values {
     /// # Panics
     /// Like [`count`](Self::count) and [`duration`](Self::duration): if the row has no such option. A test runs every row.
     pub(crate) fn choice<T: Copy>(&self, name: &str, ways: &[(&str, T)]) -> T {
-        let Value::Word(word) = self.value(name) else {
+        let &Value::Word(word) = self.value(name) else {
             panic!("--{name} is not a word");
         };
         let way = ways.iter().find(|(name, _)| *name == word);
@@ -67,7 +68,7 @@ impl Values {
 
     /// The count that the option `name` has.
     pub(crate) fn count(&self, name: &str) -> u64 {
-        let Value::Count(count) = self.value(name) else {
+        let &Value::Count(count) = self.value(name) else {
             panic!("--{name} is not a count");
         };
         count
@@ -75,10 +76,18 @@ impl Values {
 
     /// The duration that the option `name` has.
     pub(crate) fn duration(&self, name: &str) -> Duration {
-        let Value::Duration(duration) = self.value(name) else {
+        let &Value::Duration(duration) = self.value(name) else {
             panic!("--{name} is not a duration");
         };
         duration
+    }
+
+    /// The directory that the option `name` has.
+    pub(crate) fn directory(&self, name: &str) -> &Path {
+        let Value::Directory(path) = self.value(name) else {
+            panic!("--{name} is not a directory");
+        };
+        path
     }
 
     /// The measured time.
@@ -86,9 +95,9 @@ impl Values {
         self.duration("time")
     }
 
-    fn value(&self, name: &str) -> Value {
+    fn value(&self, name: &str) -> &Value {
         let index = self.options.iter().position(|option| option.name == name);
         let index = index.unwrap_or_else(|| panic!("there is no row for --{name}"));
-        self.values[index]
+        &self.values[index]
     }
 }

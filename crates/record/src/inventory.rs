@@ -141,6 +141,8 @@ pub enum OptionKind {
     Count,
     /// A duration such as `300ms`.
     Duration,
+    /// A directory that exists.
+    Directory,
 }
 
 /// A figure of a probe.

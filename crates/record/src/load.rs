@@ -112,6 +112,50 @@ pub struct SessionTotals {
     pub lifetime_ns: LatencySummary,
 }
 
+/// One row of a mix of requests (`--mix`). Its counts have the meanings of the same counts of [`LoadSummary`]; over all rows
+/// they add up to those of the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadRow {
+    /// The request as it was written: `[METHOD ]PATH[ BODY-SIZE]`.
+    pub request: String,
+    /// Its weight. Its share of the requests is the weight divided by the sum of all weights.
+    pub weight: f64,
+    /// Requests scheduled within the measured time.
+    pub intended: u64,
+    /// Of those, requests that were sent.
+    pub sent: u64,
+    /// Requests that could not be sent before the run ended.
+    pub never_sent: u64,
+    /// Requests answered in full and verified.
+    pub completed: u64,
+    /// Requests not answered within the time limit.
+    pub timed_out: u64,
+    /// Requests that failed, by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Requests still unanswered when the run ended.
+    pub in_flight: u64,
+    /// Replies that were received in full, by status code, whether or not they were good.
+    pub statuses: BTreeMap<String, u64>,
+    /// Good replies whose last byte arrived within the measured time.
+    pub replies_measured: u64,
+    /// From the scheduled instant to the last byte of the reply.
+    pub latency_ns: LatencySummary,
+    /// Confidence intervals of the latency percentiles.
+    pub latency_interval_ns: PercentileIntervals,
+    /// From the actual send to the last byte of the reply.
+    pub service_ns: LatencySummary,
+}
+
+impl LoadRow {
+    /// Whether both sums in the description of [`LoadSummary`] hold for the row.
+    #[must_use]
+    pub fn reconciles(&self) -> bool {
+        let failed: u64 = self.errors.values().sum();
+        self.intended == self.sent + self.never_sent
+            && self.sent == self.completed + self.timed_out + failed + self.in_flight
+    }
+}
+
 /// What the generator itself used over the measured time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientUse {
@@ -135,7 +179,8 @@ pub struct ClientUse {
 /// The result of one run of the generator.
 ///
 /// Two sums hold in every run: `intended = sent + never_sent`, and
-/// `sent = completed + timed_out + (the sum of errors) + in_flight`.
+/// `sent = completed + timed_out + (the sum of errors) + in_flight`. With a mix they hold for each row too, and the rows add up
+/// to the run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadSummary {
     /// [`crate::SCHEMA`].
@@ -201,6 +246,9 @@ pub struct LoadSummary {
     /// The sessions, if the load consisted of sessions.
     #[serde(default)]
     pub sessions: Option<SessionTotals>,
+    /// The rows of the mix (`--mix`), in their order; left out without a mix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<LoadRow>,
     /// What the generator itself used.
     pub client: ClientUse,
     /// Whether the figures describe the server (true) or the generator's own limits (false).
@@ -249,11 +297,22 @@ pub struct LoadTrial {
 }
 
 impl LoadSummary {
-    /// Whether both sums in the description of this type hold.
+    /// Whether the sums in the description of this type hold.
     #[must_use]
     pub fn reconciles(&self) -> bool {
         let failed: u64 = self.errors.values().sum();
         self.intended == self.sent + self.never_sent
             && self.sent == self.completed + self.timed_out + failed + self.in_flight
+            && (self.rows.is_empty() || self.rows_reconcile())
+    }
+
+    fn rows_reconcile(&self) -> bool {
+        let sum = |count: fn(&LoadRow) -> u64| self.rows.iter().map(count).sum::<u64>();
+        self.rows.iter().all(LoadRow::reconciles)
+            && sum(|row| row.intended) == self.intended
+            && sum(|row| row.sent) == self.sent
+            && sum(|row| row.completed) == self.completed
+            && sum(|row| row.timed_out) == self.timed_out
+            && sum(|row| row.in_flight) == self.in_flight
     }
 }

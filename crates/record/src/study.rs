@@ -74,6 +74,18 @@ pub struct Manifest {
     pub notes: Vec<String>,
     /// The machine that the study was planned on.
     pub host: HostFacts,
+    /// The disk that the servers' files are on; absent if they have none.
+    #[serde(default)]
+    pub disk: Option<DiskFacts>,
+}
+
+/// A disk, and how fast it was before the first cell.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiskFacts {
+    /// The name of its file system, such as `ext4`; absent if the kernel does not tell.
+    pub file_system: Option<String>,
+    /// What the probe `disk-speed` measured.
+    pub speed: ProbeSummary,
 }
 
 /// The saturation rate: a level written in percent is a percentage of it.

@@ -6,13 +6,16 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use c10k_load::{Arrival, Bodies, Close, Criterion, LoadPlan, Pace, Pattern, Ports, Probe, Rate, Sessions, Target};
+use c10k_load::{
+    Arrival, Bodies, Close, Criterion, LoadPlan, MixRow, Pace, Pattern, Ports, Probe, Rate, Sessions, Target,
+};
 use clap::ValueEnum;
 
 use super::outputs::{OUT, Outputs};
-use super::values::{criterion, duration, per_second, ports, ramp, rate, sessions, trace};
+use super::values::{criterion, duration, mix_row, per_second, ports, ramp, rate, sessions, trace};
 
 // The headings of `--help`.
+const WHAT: &str = "What is requested";
 const DUE: &str = "When requests are due";
 const OVER: &str = "Connections";
 const HOW: &str = "Duration and precision";
@@ -34,6 +37,9 @@ const WHOLE_RUN: [&str; 8] = [
 pub(super) struct Options {
     /// The URL: http://HOST:PORT/PATH or unix:SOCKET:/PATH. If the path is /bytes/N, replies must have N bytes
     url: String,
+    /// A mix of requests instead of the URL's path. May be repeated. REQUEST is '[METHOD ]PATH[ BODY-SIZE]'; the PATH may hold one {uniform:COUNT}, {zipf:COUNT} or {zipf:COUNT:EXPONENT} for a number from 0 to COUNT-1
+    #[arg(long, help_heading = WHAT, value_name = "WEIGHT=REQUEST", value_parser = mix_row)]
+    mix: Vec<MixRow>,
     /// Requests per second, or 'max' for a closed loop
     #[arg(long, help_heading = DUE, default_value = "1000", value_parser = rate, allow_hyphen_values = true)]
     rate: Rate,
@@ -52,7 +58,7 @@ pub(super) struct Options {
     /// The distribution of the gaps between requests
     #[arg(long, help_heading = DUE, value_enum, default_value_t = ArrivalName::Constant)]
     arrival: ArrivalName,
-    /// The seed of the schedule
+    /// The seed of the schedule and of the choices of --mix
     #[arg(long, help_heading = DUE, default_value_t = 1)]
     seed: u64,
     /// A fixed number of connections, used round robin [default: 10; with --requests-per-connection: as many as needed]
@@ -164,7 +170,12 @@ impl Options {
 
     /// The plan that the options describe.
     pub(super) fn plan(&self) -> Result<LoadPlan, Box<dyn Error>> {
-        let defaults = LoadPlan::new(Target::parse(&self.url)?);
+        let target = Target::parse(&self.url)?;
+        let target = match self.mix[..] {
+            [] => target,
+            ref rows => target.with_mix(rows)?,
+        };
+        let defaults = LoadPlan::new(target);
         Ok(LoadPlan {
             rate: self.rate()?,
             burst: match self.wsess {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use c10k_load::{Criterion, Ports, Rate, Sessions};
+use c10k_load::{Criterion, MixRow, Ports, Rate, Sessions};
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     // clap's message already quotes the text.
@@ -24,6 +24,11 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
             _ => Err("give a positive number of requests per second, or max".to_owned()),
         },
     }
+}
+
+/// A row of a mix: `WEIGHT=[METHOD ]PATH[ BODY-SIZE]`.
+pub(super) fn mix_row(text: &str) -> Result<MixRow, String> {
+    MixRow::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn ramp(text: &str) -> Result<Rate, String> {
@@ -125,6 +130,7 @@ mod tests {
             rate("-5").map(drop),
             rate("1e3").map(drop),
             rate("0").map(drop),
+            mix_row("1=bytes").map(drop),
             ramp("100-5000").map(drop),
             criterion("p100<5ms").map(drop),
             criterion("p99<5").map(drop),

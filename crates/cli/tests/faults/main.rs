@@ -3,6 +3,7 @@
 
 mod absurd;
 mod damaged;
+mod disk;
 mod ends;
 mod interleaved;
 mod killed;

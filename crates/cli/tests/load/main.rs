@@ -2,6 +2,7 @@
 
 mod ending;
 mod exports;
+mod mix;
 mod peers;
 #[path = "../support/ports.rs"]
 mod ports;

@@ -142,3 +142,20 @@ fn options_of_a_whole_run_are_refused() {
     refused(&[&windows[..], &["--find-max", "p99<5ms"]].concat(), &["--find-max"]);
     refused(&["http://127.0.0.1/", "--windows"], &["--phases"]);
 }
+
+#[test]
+fn the_seed_of_a_window_decides_its_requests_of_a_mix() {
+    let server = Server::start(&[]);
+    let url = server.url("");
+    let mix = ["--mix", "3=/bytes/{zipf:100}", "--mix", "1=/bytes/{uniform:9}"];
+    let arguments = [&[url.as_str()], &mix[..], &["--rate", "500"]].concat();
+    let (_, summaries) = records(&windows(&relaxed(&arguments), "7\n8\n7\n"));
+    let intended = |window: &LoadSummary| window.rows.iter().map(|row| row.intended).collect::<Vec<_>>();
+    let [first, second, third] = &summaries[..] else {
+        panic!("three windows: {summaries:?}")
+    };
+    assert!(summaries.iter().all(LoadSummary::reconciles));
+    assert_eq!(intended(first), intended(third));
+    assert_ne!(intended(first), intended(second));
+    assert_eq!(first.rows[0].completed, first.rows[0].intended);
+}

@@ -38,6 +38,8 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("threads-events/persistence"),
     built_in!("threads-events/library-cost"),
     built_in!("threads-events/fan-out"),
+    built_in!("threads-events/disk"),
+    built_in!("threads-events/disk-delay"),
     built_in!("today/trigger"),
     built_in!("today/io-uring"),
     built_in!("today/io-uring-ladder"),

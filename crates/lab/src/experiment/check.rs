@@ -3,6 +3,7 @@
 mod amounts;
 mod exact;
 mod interleaved;
+mod mix;
 
 use std::collections::BTreeSet;
 
@@ -34,6 +35,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     checker.variants()?;
     checker.axes()?;
     checker.cells()?;
+    checker.mix()?;
     checker.saturation()?;
     checker.interleaved()?;
     if let Some(control) = &experiment.control {
@@ -236,7 +238,7 @@ impl Checker<'_> {
                 "add [saturation] with the variant to be driven to its limit",
             ));
         }
-        self.large_enough(row, number, value)
+        self.in_range(row, number, value)
     }
 
     fn variants(&self) -> Check {

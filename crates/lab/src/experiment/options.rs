@@ -110,6 +110,11 @@ static OPTIONS: &[OptionRow] = &[
     row("signal-queue", Side::Server, Kind::Count, "signal queue [signals]"),
     row("on-overflow", Side::Server, Kind::Word, "on overflow"),
     row("root", Side::Server, Kind::Word, "root"),
+    above_zero("helpers", Side::Server, Kind::Count, "helpers"),
+    above_zero("concurrency", Side::Server, Kind::Count, "threads that may run"),
+    above_zero("disk-files", Side::Server, Kind::Count, "files"),
+    above_zero("disk-file-size", Side::Server, Kind::Size, "file size [bytes]"),
+    row("disk-delay", Side::Server, Kind::Duration, "delay of each access"),
     above_zero("rate", Side::Load, Kind::Rate, "requests per second"),
     above_zero("connect-rate", Side::Load, Kind::Count, "connects per second"),
     above_zero("connections", Side::Load, Kind::Count, "connections"),
@@ -136,6 +141,8 @@ static OPTIONS: &[OptionRow] = &[
     ),
     row("path", Side::Load, Kind::Word, "path"),
     row("reply", Side::Load, Kind::Size, "reply size [bytes]"),
+    row(OTHER[0], Side::Load, Kind::Word, "path of the other requests"),
+    row(OTHER[1], Side::Load, Kind::Count, "% other requests"),
     above_zero(
         "background-rate",
         Side::Load,
@@ -157,6 +164,11 @@ pub(crate) const BACKGROUND: [&str; 2] = ["background-rate", "background-spin"];
 /// Options of `[server]` that are settings of the network in which a cell runs, and not of the server: with their paths below
 /// `/proc/sys/net`.
 pub(crate) const NETWORK: [(&str, &str); 1] = [("tcp-migrate-req", "ipv4/tcp_migrate_req")];
+/// Options of `[load]` that become a mix of requests: the other request than that of `path` or `reply`, and its share in percent.
+pub(crate) const OTHER: [&str; 2] = ["other-path", "other-share"];
+
+/// Options of `[server]` for which the lab makes a directory, `--disk`.
+pub(crate) const DISK: [&str; 3] = ["disk-files", "disk-file-size", "disk-delay"];
 
 /// Former names, which the experiments of stored studies still use.
 const FORMER: [(&str, &str); 2] = [("beside-rate", BACKGROUND[0]), ("beside-spin", BACKGROUND[1])];
@@ -167,7 +179,7 @@ static PROBE_OPTIONS: LazyLock<Vec<OptionRow>> = LazyLock::new(|| {
     for option in rows::get().probes.iter().flat_map(|probe| &probe.options) {
         if rows.iter().all(|row| row.name != option.name) {
             let kind = match option.kind {
-                OptionKind::Word => Kind::Word,
+                OptionKind::Word | OptionKind::Directory => Kind::Word,
                 OptionKind::Count => Kind::Count,
                 OptionKind::Duration => Kind::Duration,
             };

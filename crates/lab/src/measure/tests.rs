@@ -1,5 +1,7 @@
 //! Tests of measures.
 
+use c10k_record::LatencySummary;
+
 use super::*;
 use crate::testing::record;
 
@@ -118,6 +120,29 @@ fn a_lost_connection_is_one_that_was_refused_reset_or_cut_off() {
     assert_eq!(value("lost-connections", &record), Some(7.0));
     assert_eq!(value("lost-share", &record), Some(0.007));
     assert_eq!(value("response-p99-to-p50", &record), Some(2.5));
+}
+
+#[test]
+fn each_request_of_a_mix_has_its_own_response_times() {
+    let mut record = record("a", 0, 0.2);
+    assert_eq!(value("response-ms-p99-main", &record), None);
+    let row = |completed, p50, p99| LoadRow {
+        completed,
+        latency_ns: LatencySummary {
+            p50,
+            p99,
+            ..LatencySummary::default()
+        },
+        ..LoadRow::default()
+    };
+    let load = record.load.as_mut().expect("it has one");
+    load.rows = vec![row(9, 100_000, 2_000_000), row(0, 0, 0)];
+    assert_eq!(value("response-ms-p50-main", &record), Some(0.1));
+    assert_eq!(value("response-ms-p99-main", &record), Some(2.0));
+    assert_eq!(value("response-ms-p99-other", &record), None, "none was requested");
+    record.load.as_mut().expect("it has one").rows[1] = row(1, 3_000_000, 4_000_000);
+    assert_eq!(value("response-ms-p50-other", &record), Some(3.0));
+    assert_eq!(value("response-ms-p99-other", &record), Some(4.0));
 }
 
 #[test]

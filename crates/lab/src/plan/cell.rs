@@ -8,9 +8,10 @@ use c10k_units::duration;
 
 use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
+use super::mix;
 use super::network;
 use super::variant::Variant;
-use crate::experiment::options::Side;
+use crate::experiment::options::{self, Side};
 use crate::rows;
 
 /// One variant at one combination of levels.
@@ -21,10 +22,13 @@ pub(crate) struct Cell {
     pub(crate) variant: usize,
     /// Index of the level on each axis, in the order of [`Plan::axes`].
     pub(crate) levels: Vec<usize>,
-    /// Flags of `c10k serve`, without `--listen` and `--json`.
+    /// Flags of `c10k serve`, without `--listen`, `--json` and `--disk`.
     pub(crate) server_flags: Vec<String>,
+    /// Whether the server gets a directory of files, `--disk`.
+    pub(crate) needs_disk: bool,
     /// Flags of `c10k load`, without the URL, those of its output and those of how it is driven.
     pub(crate) load_flags: Vec<String>,
+    /// The path of the URL; empty if the flags have a mix of requests.
     pub(crate) path: String,
     /// The requests of a second generator, which disturb and are not measured.
     pub(crate) background: Option<BackgroundLoad>,
@@ -122,6 +126,7 @@ pub(super) fn cell(
         (None, Some(bytes)) => format!("/bytes/{bytes}"),
         (None, None) => "/bytes/1".to_owned(),
     };
+    let mix = mix::take_from(&mut load, &path);
     let count = |name: &str| number(&load, name) as u64;
     let seconds = |of: &BTreeMap<String, String>, name: &str, default: f64| {
         of.get(name)
@@ -145,9 +150,10 @@ pub(super) fn cell(
         idle: count("idle"),
         burst: count("burst").max(1),
         time,
+        needs_disk: options::DISK.iter().any(|name| server.contains_key(*name)),
         server_flags: flags(&server),
-        load_flags: flags(&load),
-        path,
+        load_flags: flags(&load).into_iter().chain(mix.iter().flatten().cloned()).collect(),
+        path: if mix.is_some() { String::new() } else { path },
         background,
         network,
         probe: name,

@@ -7,6 +7,7 @@ mod axis;
 mod background;
 mod cell;
 mod choices;
+mod mix;
 mod network;
 mod resolve;
 mod variant;
@@ -154,6 +155,11 @@ impl Plan {
             Some(window) if self.interleaved => window.time.window_s(),
             _ => cell.time.expected_s(cell.connections),
         }
+    }
+
+    /// Whether a server of the plan needs a directory of files.
+    pub(crate) fn needs_disk(&self) -> bool {
+        self.cells.iter().any(|cell| cell.needs_disk)
     }
 
     /// The cell of `variant` at `levels`, if the plan has it.

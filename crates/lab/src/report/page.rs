@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::figure::Figure;
 use super::tables::{self, Table};
 use super::views::{self, AdviceView, CheapestView, ClaimView, NoiseFloorView, TableView};
+use super::words;
 use crate::experiment::{PublishedSpec, flag_text};
 use crate::plan::Plan;
 use crate::results::{Results, StudyData};
@@ -337,7 +338,7 @@ fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {
         .values()
         .filter(|state| state.starts_with("Mitigation"))
         .count();
-    vec![
+    let mut facts = vec![
         ("Measured", manifest.planned_at.clone()),
         (
             "c10k",
@@ -381,7 +382,9 @@ fn facts(manifest: &Manifest) -> Vec<(&'static str, String)> {
             ),
         ),
         ("Network", "loopback: no wire, no driver, no offload".to_owned()),
-    ]
+    ];
+    facts.extend(manifest.disk.as_ref().map(|disk| ("Disk", words::disk(disk))));
+    facts
 }
 
 fn again(manifest: &Manifest) -> String {

@@ -2,8 +2,10 @@
 
 use c10k_record::{
     AdviceGround, AdviceRecord, CellCounts, CheapestRecord, ClaimNeeds, ClaimRecord, ClaimTest, DecidingInterval,
-    EstimateRecord, StudyRecord, Verdict,
+    DiskFacts, EstimateRecord, StudyRecord, Verdict,
 };
+
+use c10k_units::display;
 
 use super::exact;
 use crate::statistic::{Form, number};
@@ -32,6 +34,24 @@ pub(crate) fn cells(cells: CellCounts) -> String {
         words.push_str(&format!(", {} failed", cells.failed));
     }
     words
+}
+
+/// A disk: its file system, and how fast it was.
+pub(super) fn disk(disk: &DiskFacts) -> String {
+    let file_system = disk.file_system.as_deref().unwrap_or("unknown file system");
+    let time = |key: &str| {
+        let us = disk.speed.values.get(key)?;
+        Some(display::seconds(us / 1e6))
+    };
+    let times = |name: &str, median: &str, p99: &str| {
+        let (median, p99) = time(median).zip(time(p99))?;
+        Some(format!("{name} takes {median} (99th percentile {p99})"))
+    };
+    let read = times("a read of 4 KiB from it", "cold_read_p50_us", "cold_read_p99_us");
+    let append = times("an append with fdatasync", "append_p50_us", "append_p99_us");
+    let none = || "no read is from the disk: what is dropped from the page cache stays in memory".to_owned();
+    let parts = [Some(file_system.to_owned()), read.or_else(|| Some(none())), append];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Which variants failed, and why; `None` where none did.

@@ -5,6 +5,7 @@ mod background;
 mod calls;
 mod cell;
 mod context;
+mod disk;
 mod due;
 mod end;
 mod interleaved;
@@ -65,6 +66,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     }
     let mut folder = Folder::open(&path)?;
     let mut testbed = Testbed::set_up(&options.tool, &facts);
+    testbed.disk = disk::make(&draft, options.disk.as_ref(), &path)?;
     testbed.calibrate();
     let manifest = match begun {
         Some(manifest) => manifest,
@@ -74,6 +76,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
                 unavailable: available::unavailable(&testbed, &draft),
                 ..choices
             };
+            let disk = disk::facts(&testbed)?;
             let prepared_s = started.elapsed().as_secs_f64();
             let (choices, draft) = interleave_if_possible(&experiment, choices, &mut testbed)?;
             let saturation = measure_saturation(&testbed, &draft, progress)?;
@@ -81,6 +84,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
                 prepared_s,
                 until_settled: options.until_settled,
                 ends_when_settled: options.ends_when_settled,
+                disk,
                 ..new_manifest(source, &draft, &choices, &testbed, facts, saturation)
             };
             folder.write_manifest(&manifest)?;
@@ -152,6 +156,7 @@ fn new_manifest(
         client_cpus: testbed.client_cpus().to_vec(),
         notes: testbed.notes().to_vec(),
         host,
+        disk: None,
     }
 }
 

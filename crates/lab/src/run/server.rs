@@ -18,6 +18,9 @@ use crate::plan::{Cell, ExternalServer};
 /// A server that has not said that it listens by then will not.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// The same for a server with files: the first one makes them and brings them to the disk.
+const START_LIMIT_WITH_FILES: Duration = Duration::from_secs(60);
+
 /// What a server gets to drain and to print its summary.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -64,10 +67,19 @@ impl Server {
         command.push(testbed.tool.display().to_string());
         command.extend(["serve", "--listen", "127.0.0.1:0", "--json", "--lab"].map(str::to_owned));
         command.extend(cell.server_flags.iter().cloned());
+        let disk = testbed.disk.as_ref().filter(|_| cell.needs_disk);
+        command.extend(
+            disk.iter()
+                .flat_map(|disk| ["--disk".to_owned(), disk.path().display().to_string()]),
+        );
         record.server_command.clone_from(&command);
         let mut program = Program::start(&command, &testbed.server_cpus(), OnParentDeath::Kill)?;
-        let deadline = Instant::now() + START_LIMIT;
-        let line = match program.line(deadline) {
+        let limit = if cell.needs_disk {
+            START_LIMIT_WITH_FILES
+        } else {
+            START_LIMIT
+        };
+        let line = match program.line(Instant::now() + limit) {
             Ok(line) => line,
             Err(NoLine::Ended) => {
                 return Err(failed(format!(
@@ -75,7 +87,7 @@ impl Server {
                     program.last_error_line()
                 )));
             }
-            Err(NoLine::Late) => return Err(invalid(format!("the server did not listen within {START_LIMIT:?}"))),
+            Err(NoLine::Late) => return Err(invalid(format!("the server did not listen within {limit:?}"))),
         };
         let address = match read::object(line.text.as_bytes()) {
             Ok(ServeRecord::Listening { address, .. }) => address,

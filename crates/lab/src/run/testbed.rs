@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use c10k_host::child::pin_this_thread;
 use c10k_host::meter::{CpuTicks, IdleCounter, IdleCounterReading, cpu_ticks};
+use c10k_host::scratch::Scratch;
 use c10k_record::HostFacts;
 
 use crate::LabError;
@@ -31,6 +32,8 @@ pub(crate) struct Testbed {
     calibrated_at: Option<Instant>,
     /// Descriptors that one process may open.
     pub(super) nofile: u64,
+    /// Where the servers have their files, if they need any.
+    pub(super) disk: Option<Scratch>,
     /// What this machine cannot do, one sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -105,6 +108,7 @@ impl Testbed {
             baseline: None,
             calibrated_at: None,
             nofile: facts.limits.nofile_hard.unwrap_or(u64::MAX),
+            disk: None,
             notes,
         }
     }

@@ -3,7 +3,7 @@
 //! *Invalid*: the figures describe something else, and the cell does not count. *Disturbed*: they describe the server under
 //! conditions that its neighbours did not have; the cell counts, and is repeated where the budget leaves room.
 
-use c10k_record::{CellRecord, CellStatus, LoadSummary, Meters, ServeSummary};
+use c10k_record::{CellRecord, CellStatus, LoadRow, LoadSummary, Meters, ServeSummary};
 
 use super::context::RunContext;
 use crate::measure;
@@ -52,6 +52,7 @@ struct Facts<'a> {
 /// Each finds one thing that makes a cell invalid.
 const RULES: &[fn(&Facts) -> Option<String>] = &[
     generator_totals,
+    rows_answered,
     littles_law,
     achieved,
     server_totals,
@@ -89,6 +90,29 @@ pub(super) fn check(cell: &Cell, context: RunContext, record: &mut CellRecord) {
 
 fn generator_totals(facts: &Facts) -> Option<String> {
     (!facts.load.reconciles()).then(|| "the generator's totals do not reconcile".to_owned())
+}
+
+/// What one kind of requests does to the others is not measured if all of that kind are refused, as reads from the disk are on
+/// a file system without one.
+fn rows_answered(facts: &Facts) -> Option<String> {
+    let refused = |row: &&LoadRow| row.completed == 0 && row.errors.values().sum::<u64>() > 0;
+    let row = facts.load.rows.iter().find(refused)?;
+    let statuses = row
+        .statuses
+        .iter()
+        .map(|(status, count)| format!("{count} × status {status}"));
+    let errors = row.errors.iter().map(|(kind, count)| format!("{count} × {kind}"));
+    let found: Vec<String> = if row.statuses.is_empty() {
+        errors.collect()
+    } else {
+        statuses.collect()
+    };
+    Some(format!(
+        "none of the {} requests for {} got a good reply ({}): choose what this server can do here, such as another disk (--disk)",
+        row.intended,
+        row.request,
+        found.join(", ")
+    ))
 }
 
 /// Tested where every request was answered, and soon enough: a queue that grows is no steady state. Requests that reach over an
@@ -349,6 +373,38 @@ mod tests {
             load.replies_measured = 400;
         });
         assert_eq!(lossy.status, CellStatus::Measured, "{:?}", lossy.reasons);
+    }
+
+    #[test]
+    fn a_kind_of_requests_that_is_always_refused_makes_the_cell_invalid_and_one_that_is_often_refused_does_not() {
+        let row = |intended, completed| {
+            let refused: u64 = intended - completed;
+            let counts = |name: &str| [(name.to_owned(), refused)].into_iter().filter(|(_, count)| *count > 0);
+            LoadRow {
+                request: "/file/{zipf:9}/cold".to_owned(),
+                intended,
+                sent: intended,
+                completed,
+                errors: counts("bad-status").collect(),
+                statuses: counts("501").collect(),
+                ..LoadRow::default()
+            }
+        };
+        let with = |refused: u64| {
+            checked(|load, _| {
+                load.rows = vec![row(450, 450), row(50, 50 - refused)];
+                load.completed = 500 - refused;
+                load.errors = load.rows[1].errors.clone();
+            })
+        };
+        for refused in [0, 49] {
+            let record = with(refused);
+            assert_eq!(record.status, CellStatus::Measured, "{:?}", record.reasons);
+        }
+        let record = with(50);
+        assert_eq!(record.status, CellStatus::Invalid);
+        let reason = &record.reasons[0];
+        assert!(reason.contains("/cold got a good reply (50 × status 501)"), "{reason}");
     }
 
     #[test]

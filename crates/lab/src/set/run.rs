@@ -52,7 +52,7 @@ pub fn run_set(
         });
         say(&format!("study {} of {}: {name}{share}", place + 1, members.len()));
         let begun = Instant::now();
-        let entry = run_member(member, &path, &plan, part, &options.tool);
+        let entry = run_member(member, &path, &plan, part, options);
         spent_s += begun.elapsed().as_secs_f64().max(recorded_s(&path.join(name)));
         each(&entry);
         studies.insert(index, entry);
@@ -119,12 +119,19 @@ pub(crate) fn begun(path: &Path) -> Result<Vec<String>, LabError> {
         .collect())
 }
 
-fn run_member(member: &Member, path: &Path, manifest: &SetManifest, part: Option<Duration>, tool: &Path) -> SetEntry {
+fn run_member(
+    member: &Member,
+    path: &Path,
+    manifest: &SetManifest,
+    part: Option<Duration>,
+    chosen: &StudyOptions,
+) -> SetEntry {
     let folder = path.join(&member.experiment.name);
     let begun = folder::read_manifest(&folder).ok().flatten().is_some();
     let options = StudyOptions {
-        tool: tool.to_owned(),
+        tool: chosen.tool.clone(),
         out: Some(folder),
+        disk: chosen.disk.clone(),
         // A study that was planned keeps its plan.
         budget: part.filter(|_| !begun),
         repeats: manifest.repeats.filter(|_| !begun),

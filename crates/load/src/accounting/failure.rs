@@ -1,5 +1,7 @@
 //! How a request can fail: the kinds that httperf has, and the ways in which a reply can be wrong.
 
+use std::collections::BTreeMap;
+
 use c10k_http::reply::ReplyError;
 use rustix::io::Errno;
 
@@ -123,6 +125,13 @@ pub(crate) const FAILURES: &[FailureRow] = &[
         origin: Origin::Server,
     },
 ];
+
+/// Counts in the order of [`FAILURES`] by name; kinds that did not occur are left out.
+#[must_use]
+pub(crate) fn by_name(failed: &[u64; FAILURES.len()]) -> BTreeMap<String, u64> {
+    let occurred = FAILURES.iter().zip(failed).filter(|&(_, &count)| count > 0);
+    occurred.map(|(row, &count)| (row.name.to_owned(), count)).collect()
+}
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {

@@ -12,40 +12,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::accounting::failure::{FAILURES, Failure, Origin};
+use crate::accounting::failure::{FAILURES, Failure, Origin, by_name};
 use crate::accounting::histogram::DurationHistogram;
 use crate::accounting::occupancy::Occupancy;
+use crate::accounting::request::{Outcome, Period, Request};
+use crate::accounting::row_stats::RowStats;
 use crate::accounting::series::{Quarters, Series};
 use crate::clock::{Moment, duration_ns};
-
-/// A request that is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Request {
-    /// The instant at which it is due.
-    pub(crate) scheduled: Moment,
-    /// The part of the run in which it is due.
-    pub(crate) period: Period,
-}
-
-/// The part of the run in which a request is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Period {
-    /// The warm-up: the request is sent but not counted.
-    Warmup,
-    /// The measured time: the request is counted.
-    Measured,
-}
-
-/// How a request that was sent ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Answered in full and verified.
-    Completed,
-    /// Not answered within the time limit.
-    TimedOut,
-    /// Failed.
-    Failed(Failure),
-}
 
 /// The limits that the statistics depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +67,8 @@ pub(crate) struct RequestStats {
     pub(crate) quarters: Quarters,
     /// The number of requests in the system, including those of the warm-up.
     pub(crate) occupancy: Occupancy,
+    /// The same counts for each row of a mix; empty without a mix.
+    pub(crate) rows: Vec<RowStats>,
 }
 
 impl RequestStats {
@@ -118,12 +93,23 @@ impl RequestStats {
             series: Series::new(Duration::from_nanos(bounds.duration_ns)),
             quarters: Quarters::default(),
             occupancy: Occupancy::default(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Counts each of `rows` rows of a mix too.
+    #[must_use]
+    pub(crate) fn with_rows(self, rows: usize) -> Self {
+        let duration = Duration::from_nanos(self.bounds.duration_ns);
+        Self {
+            rows: (0..rows).map(|_| RowStats::new(duration)).collect(),
+            ..self
         }
     }
 
     /// Counts from zero, in a measured time that starts at `measure`.
     pub(crate) fn restart(&mut self, measure: Moment) {
-        *self = Self::new(self.bounds);
+        *self = Self::new(self.bounds).with_rows(self.rows.len());
         self.begin(measure);
     }
 
@@ -150,6 +136,9 @@ impl RequestStats {
             if let Some(slice) = self.series.at(offset) {
                 slice.due += 1;
             }
+            if let Some(row) = self.row(request) {
+                row.due(offset);
+            }
             self.quarters.due[Quarters::of(offset, self.bounds.duration_ns)] += 1;
         }
     }
@@ -161,6 +150,18 @@ impl RequestStats {
             self.sent += 1;
             self.late += u64::from(lag > self.bounds.late_ns);
             self.send_lag.record(lag);
+            if let Some(row) = self.row(request) {
+                row.sent += 1;
+            }
+        }
+    }
+
+    /// A reply to the request was received in full.
+    pub(crate) fn replied(&mut self, request: Request, status: u16) {
+        if request.period == Period::Measured
+            && let Some(row) = self.row(request)
+        {
+            row.replied(status);
         }
     }
 
@@ -169,16 +170,19 @@ impl RequestStats {
         self.occupancy.left(request.scheduled, now);
         if request.period == Period::Measured {
             self.never_sent += 1;
-            self.add_to_series(None, 0, now);
-            self.latency
-                .record(self.at_least_the_limit(now.since_ns(request.scheduled)));
+            self.add_to_series(request, None, 0, now);
+            let latency = self.at_least_the_limit(now.since_ns(request.scheduled));
+            self.latency.record(latency);
+            if let Some(row) = self.row(request) {
+                row.never_sent(latency);
+            }
         }
     }
 
     /// A request that was sent at `sent` has ended.
     pub(crate) fn ended(&mut self, request: Request, sent: Moment, outcome: Outcome, now: Moment) {
         let (mut latency, mut service) = (now.since_ns(request.scheduled), now.since_ns(sent));
-        self.add_to_series(Some(outcome), latency, now);
+        self.add_to_series(request, Some(outcome), latency, now);
         self.occupancy.left(request.scheduled, now);
         if request.period == Period::Warmup {
             return;
@@ -194,6 +198,9 @@ impl RequestStats {
         }
         self.latency.record(latency);
         self.service.record(service);
+        if let Some(row) = self.row(request) {
+            row.ended(outcome, latency, service);
+        }
     }
 
     /// A session was completed.
@@ -224,13 +231,15 @@ impl RequestStats {
         self.series.add(&other.series);
         self.quarters.add(&other.quarters);
         self.occupancy.add(&other.occupancy);
+        for (sum, one) in self.rows.iter_mut().zip(&other.rows) {
+            sum.add(one);
+        }
     }
 
     /// Failed requests by kind; kinds that did not occur are left out.
     #[must_use]
     pub(crate) fn errors(&self) -> BTreeMap<String, u64> {
-        let occurred = FAILURES.iter().zip(self.failed).filter(|&(_, count)| count > 0);
-        occurred.map(|(row, count)| (row.name.to_owned(), count)).collect()
+        by_name(&self.failed)
     }
 
     /// Failed requests of all kinds.
@@ -258,24 +267,27 @@ impl RequestStats {
         self.sent - self.completed - self.timed_out - self.failed_total()
     }
 
+    /// The row of the request, if there is a mix.
+    fn row(&mut self, request: Request) -> Option<&mut RowStats> {
+        self.rows.get_mut(usize::from(request.choice.row))
+    }
+
     /// Counts the end of a request in the time series. `None` means that it was never sent.
-    fn add_to_series(&mut self, outcome: Option<Outcome>, latency: u64, now: Moment) {
+    fn add_to_series(&mut self, request: Request, outcome: Option<Outcome>, latency: u64, now: Moment) {
         let end = self.measure.after_ns(self.bounds.duration_ns);
         if now < self.measure || now >= end {
             return;
         }
         let offset = now.since_ns(self.measure);
-        let Some(slice) = self.series.at(offset) else {
+        if !self.series.add_end(offset, outcome, latency) {
             return;
-        };
+        }
         if outcome == Some(Outcome::Completed) {
             self.replies_in_window += 1;
             self.quarters.replies[Quarters::of(offset, self.bounds.duration_ns)] += 1;
-            slice.replies += 1;
-            slice.latency_sum_ns += latency;
-            slice.latency_max_ns = slice.latency_max_ns.max(latency);
-        } else {
-            slice.lost += 1;
+        }
+        if let Some(row) = self.row(request) {
+            row.ended_at(offset, outcome, latency);
         }
     }
 
@@ -287,6 +299,7 @@ impl RequestStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Choice;
 
     const BOUNDS: Bounds = Bounds {
         duration_ns: 1_000_000_000,
@@ -298,6 +311,7 @@ mod tests {
         Request {
             scheduled: Moment(scheduled),
             period,
+            choice: Choice::default(),
         }
     }
 

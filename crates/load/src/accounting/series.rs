@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accounting::request::Outcome;
 use crate::clock::duration_ns;
 
 /// The maximum number of slices. A longer run has wider slices.
@@ -107,6 +108,22 @@ impl Series {
     /// The slice at `offset_ns` of the measured time; `None` beyond its end.
     pub(crate) fn at(&mut self, offset_ns: u64) -> Option<&mut Slice> {
         self.slices.get_mut((offset_ns / self.width_ns) as usize)
+    }
+
+    /// Counts the end of a request in the slice at `offset_ns`; `None` means that it was never sent. Returns false beyond the
+    /// end of the measured time, where nothing is counted.
+    pub(crate) fn add_end(&mut self, offset_ns: u64, outcome: Option<Outcome>, latency_ns: u64) -> bool {
+        let Some(slice) = self.at(offset_ns) else {
+            return false;
+        };
+        if outcome == Some(Outcome::Completed) {
+            slice.replies += 1;
+            slice.latency_sum_ns += latency_ns;
+            slice.latency_max_ns = slice.latency_max_ns.max(latency_ns);
+        } else {
+            slice.lost += 1;
+        }
+        true
     }
 
     /// Adds the slices of another thread of the same run.

@@ -72,13 +72,15 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounting::request_stats::{Period, Request};
+    use crate::accounting::request::{Period, Request};
+    use crate::plan::Choice;
     use c10k_http::reply::ReplyLimits;
 
     fn request(scheduled: u64) -> Request {
         Request {
             scheduled: Moment(scheduled),
             period: Period::Measured,
+            choice: Choice::default(),
         }
     }
 

@@ -6,7 +6,8 @@ use c10k_http::reply::{Persistence, Progress, Reply, ReplyLimits};
 use super::slot::ConnectionSlot;
 use super::world::{Link, ReadResult, World};
 use crate::accounting::failure::Failure;
-use crate::accounting::request_stats::{Bounds, Outcome, Request, RequestStats};
+use crate::accounting::request::{Outcome, Request};
+use crate::accounting::request_stats::{Bounds, RequestStats};
 use crate::accounting::traffic::Traffic;
 use crate::clock::{Moment, duration_ns};
 use crate::fingerprint::Fingerprint;
@@ -38,7 +39,7 @@ pub(super) struct Exchange<'p, W> {
     pub(super) stats: RequestStats,
     pub(super) traffic: Traffic,
     limits: ReplyLimits,
-    /// The bytes of `depth` requests.
+    /// The bytes of the requests that are being written; kept for its capacity.
     requests: Vec<u8>,
     buffer: Box<[u8]>,
 }
@@ -46,7 +47,7 @@ pub(super) struct Exchange<'p, W> {
 impl<'p, W: World> Exchange<'p, W> {
     pub(super) fn new(plan: &'p LoadPlan, slots: u64, depth: usize, world: W) -> Self {
         let limits = ReplyLimits {
-            body_bytes: plan.target.expected.body_bytes.unwrap_or(u64::MAX),
+            body_bytes: plan.target.longest_body(),
             ..ReplyLimits::default()
         };
         let bounds = Bounds {
@@ -54,6 +55,7 @@ impl<'p, W: World> Exchange<'p, W> {
             late_ns: duration_ns(plan.lag_bound),
             duration_ns: duration_ns(plan.duration),
         };
+        let rows = if plan.target.is_mix { plan.target.rows.len() } else { 0 };
         Self {
             plan,
             world,
@@ -61,10 +63,10 @@ impl<'p, W: World> Exchange<'p, W> {
             unread: Vec::new(),
             depth,
             outstanding: 0,
-            stats: RequestStats::new(bounds),
+            stats: RequestStats::new(bounds).with_rows(rows),
             traffic: Traffic::default(),
             limits,
-            requests: plan.target.request.repeat(depth),
+            requests: Vec::new(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
         }
     }
@@ -75,12 +77,14 @@ impl<'p, W: World> Exchange<'p, W> {
         self.slots.len() as u32 - 1
     }
 
-    /// Adds `count` equal requests that are due to a slot's queue.
-    pub(super) fn enqueue(&mut self, index: u32, request: Request, count: u64) {
+    /// Adds requests that are due to a slot's queue.
+    pub(super) fn enqueue(&mut self, index: u32, requests: impl Iterator<Item = Request>) {
         let now = self.world.now();
-        for _ in 0..count {
+        for request in requests {
             self.stats.due(request, now);
-            self.slots[index as usize].push(request);
+            let slot = &mut self.slots[index as usize];
+            slot.due += 1;
+            slot.push(request);
             self.outstanding += 1;
         }
     }
@@ -203,7 +207,7 @@ impl<'p, W: World> Exchange<'p, W> {
         let Some(request) = slot.send_next(now) else {
             return false;
         };
-        slot.unwritten += self.plan.target.request.len();
+        slot.unwritten += self.plan.target.length(request.choice);
         self.stats.sent(request, now);
         true
     }
@@ -222,23 +226,35 @@ impl<'p, W: World> Exchange<'p, W> {
 
     /// Writes the unwritten bytes, as far as the connection accepts them.
     fn flush(&mut self, index: u32) -> Result<(), Failure> {
-        let length = self.plan.target.request.len();
-        loop {
-            let unwritten = self.slots[index as usize].unwritten;
-            if unwritten == 0 {
-                return Ok(());
-            }
-            // All requests have the same bytes, so the number of unwritten bytes determines the position in a request.
-            let offset = (length - unwritten % length) % length;
-            let end = self.requests.len().min(offset + unwritten);
-            match self.world.write(index, &self.requests[offset..end])? {
-                0 => return Ok(()),
-                written => {
-                    self.slots[index as usize].unwritten -= written;
-                    self.traffic.bytes_out += written as u64;
-                }
-            }
+        let slot = &mut self.slots[index as usize];
+        if slot.unwritten == 0 {
+            return Ok(());
         }
+        // The unwritten bytes are those of the last requests on the wire.
+        let target = &self.plan.target;
+        let (mut requests, mut bytes) = (0, 0);
+        for request in slot.sent().rev() {
+            if bytes >= slot.unwritten {
+                break;
+            }
+            requests += 1;
+            bytes += target.length(request.choice);
+        }
+        self.requests.clear();
+        for request in slot.sent().skip(slot.on_wire() - requests) {
+            target.append(request.choice, &mut self.requests);
+        }
+        let mut position = bytes - slot.unwritten;
+        while position < bytes {
+            let written = self.world.write(index, &self.requests[position..])?;
+            if written == 0 {
+                break;
+            }
+            position += written;
+            slot.unwritten -= written;
+            self.traffic.bytes_out += written as u64;
+        }
+        Ok(())
     }
 
     /// Whether slots were left with unread bytes.
@@ -314,7 +330,8 @@ impl<'p, W: World> Exchange<'p, W> {
                 // not be assigned.
                 return AfterReply::Close;
             }
-            let verified = self.plan.target.expected.body.is_some();
+            let first = slot.sent().next();
+            let verified = first.is_some_and(|first| self.plan.target.expected(first.choice).body.is_some());
             let ConnectionSlot { parser, body, .. } = slot;
             let progress = parser.feed(rest, |bytes| {
                 if verified {
@@ -350,7 +367,7 @@ impl<'p, W: World> Exchange<'p, W> {
             let outcome = match slot.parser.end() {
                 Ok(reply) => {
                     slot.replies += 1;
-                    self.traffic.replied(reply.status, reply.body_bytes);
+                    self.count_reply(index, reply);
                     self.check_reply(index, reply)
                 }
                 Err(error) => Outcome::Failed(error.into()),
@@ -360,9 +377,17 @@ impl<'p, W: World> Exchange<'p, W> {
         AfterReply::Close
     }
 
-    fn finish_reply(&mut self, index: u32, reply: Reply, outcome: Outcome) -> AfterReply {
-        self.finish_first(index, outcome);
+    /// Counts the reply to the first request on the wire.
+    fn count_reply(&mut self, index: u32, reply: Reply) {
         self.traffic.replied(reply.status, reply.body_bytes);
+        if let Some(request) = self.slots[index as usize].sent().next() {
+            self.stats.replied(request, reply.status);
+        }
+    }
+
+    fn finish_reply(&mut self, index: u32, reply: Reply, outcome: Outcome) -> AfterReply {
+        self.count_reply(index, reply);
+        self.finish_first(index, outcome);
         let slot = &mut self.slots[index as usize];
         slot.replies += 1;
         let is_used_up = self
@@ -371,17 +396,27 @@ impl<'p, W: World> Exchange<'p, W> {
             .per_connection()
             .is_some_and(|limit| slot.replies >= limit.get());
         let is_broken = !matches!(outcome, Outcome::Completed | Outcome::Failed(Failure::BadStatus));
-        if is_used_up || is_broken || reply.persistence == Persistence::Close {
+        // A reply to a request that was not written in full: the rest of it is not sent (RFC 9112 9.5).
+        let is_cut_short = slot.unwritten > 0 && slot.unwritten > self.bytes_on_wire(index);
+        if is_used_up || is_broken || is_cut_short || reply.persistence == Persistence::Close {
             AfterReply::Close
         } else {
             AfterReply::KeepOpen
         }
     }
 
-    /// Compares a reply with what the plan expects.
+    /// The length of all requests on the wire.
+    fn bytes_on_wire(&self, index: u32) -> usize {
+        let sent = self.slots[index as usize].sent();
+        sent.map(|request| self.plan.target.length(request.choice)).sum()
+    }
+
+    /// Compares the reply to the first request on the wire with what the plan expects.
     fn check_reply(&mut self, index: u32, reply: Reply) -> Outcome {
-        let body = std::mem::replace(&mut self.slots[index as usize].body, Fingerprint::EMPTY);
-        let expected = &self.plan.target.expected;
+        let slot = &mut self.slots[index as usize];
+        let body = std::mem::replace(&mut slot.body, Fingerprint::EMPTY);
+        let choice = slot.sent().next().map(|first| first.choice).unwrap_or_default();
+        let expected = self.plan.target.expected(choice);
         if !(200..300).contains(&reply.status) {
             Outcome::Failed(Failure::BadStatus)
         } else if expected.body_bytes.is_some_and(|expected| expected != reply.body_bytes) {

@@ -12,15 +12,19 @@ mod slot;
 mod tests;
 pub(crate) mod world;
 
+use std::ops::Range;
+
 use c10k_event::Readiness;
 
 use crate::accounting::failure::Failure;
-use crate::accounting::request_stats::{Outcome, Period, Request, RequestStats};
+use crate::accounting::request::{Outcome, Period, Request};
+use crate::accounting::request_stats::RequestStats;
 use crate::accounting::session_stats::SessionStats;
 use crate::accounting::traffic::Traffic;
 use crate::clock::Moment;
 use crate::plan::{LoadPlan, Pattern, Rate};
 use crate::schedule::arrivals::Schedule;
+use crate::schedule::choices::Choices;
 use crate::schedule::thread_share::{Route, ThreadSchedule, ThreadShare};
 use crate::schedule::timetable::{Timetable, Window};
 use deadlines::Deadlines;
@@ -34,8 +38,8 @@ const STARTS_PER_STEP: usize = 64;
 /// The origin of a request that is due.
 #[derive(Debug, Clone, Copy)]
 enum Start {
-    /// The schedule.
-    Scheduled(Route),
+    /// The schedule: the request or the session with this index.
+    Scheduled(Route, u64),
     /// The session on this slot, after its think time.
     AfterThinking(u32),
 }
@@ -46,6 +50,8 @@ pub(crate) struct Engine<'p, W> {
     share: ThreadShare,
     timetable: Timetable,
     schedule: Option<ThreadSchedule>,
+    /// Which request each index stands for.
+    choices: Choices,
     sessions: Option<SessionPool>,
     exchange: Exchange<'p, W>,
     deadlines: Deadlines,
@@ -69,6 +75,7 @@ impl<'p, W: World> Engine<'p, W> {
             share,
             timetable: Timetable::NEVER,
             schedule: None,
+            choices: Choices::new(&plan.target.rows, plan.seed),
             sessions,
             exchange: Exchange::new(plan, share.of(plan.pattern.connections()), depth, world),
             deadlines: Deadlines::new(plan.timeout),
@@ -84,6 +91,8 @@ impl<'p, W: World> Engine<'p, W> {
         self.timetable = window.timetable;
         self.exchange.stats.restart(window.timetable.measure);
         self.next.clear();
+        self.choices = Choices::new(&self.plan.target.rows, window.seed);
+        self.exchange.slots.iter_mut().for_each(|slot| slot.due = 0);
         match Schedule::of_plan(self.plan, window.seed) {
             Some(schedule) => self.schedule = Some(ThreadSchedule::new(schedule, self.share, self.plan.pattern)),
             None => self.next.extend(0..self.slot_count()),
@@ -184,8 +193,10 @@ impl<'p, W: World> Engine<'p, W> {
     /// The next request before the end of the run, and when it is due.
     fn next_start(&self) -> Option<(Moment, Start)> {
         let scheduled = self.schedule.as_ref().and_then(ThreadSchedule::peek);
-        let scheduled =
-            scheduled.map(|(due, route)| (self.timetable.start.after_ns(due.offset_ns), Start::Scheduled(route)));
+        let scheduled = scheduled.map(|(due, route)| {
+            let at = self.timetable.start.after_ns(due.offset_ns);
+            (at, Start::Scheduled(route, due.index))
+        });
         let woken = self.sessions.as_ref().and_then(SessionPool::peek);
         let woken = woken.map(|(due, slot)| (due, Start::AfterThinking(slot)));
         let starts = scheduled.into_iter().chain(woken);
@@ -199,19 +210,19 @@ impl<'p, W: World> Engine<'p, W> {
             let Some((scheduled, start)) = self.next_start().filter(|&(due, _)| due <= now) else {
                 return;
             };
-            let slot = match start {
-                Start::Scheduled(route) => self.take_scheduled(route, scheduled),
+            let (slot, index) = match start {
+                Start::Scheduled(route, index) => self.take_scheduled(route, index, scheduled),
                 Start::AfterThinking(slot) => {
-                    self.sessions.as_mut().map(SessionPool::wake);
-                    slot
+                    let index = self.sessions.as_mut().and_then(SessionPool::wake);
+                    (slot, index.expect("the session on this slot thinks"))
                 }
             };
-            self.enqueue(slot, scheduled, 1);
+            self.enqueue(slot, scheduled, index..index.wrapping_add(1));
         }
     }
 
-    /// Takes the next request of the schedule; returns its slot.
-    fn take_scheduled(&mut self, route: Route, scheduled: Moment) -> u32 {
+    /// Takes the next request or session of the schedule; returns its slot, and the index of the request that is due.
+    fn take_scheduled(&mut self, route: Route, index: u64, scheduled: Moment) -> (u32, u64) {
         if let Some(schedule) = &mut self.schedule {
             schedule.advance();
         }
@@ -219,11 +230,11 @@ impl<'p, W: World> Engine<'p, W> {
             Route::Slot(slot) => slot as u32,
             Route::AnyFree => self.free_slot(),
         };
-        if let Some(sessions) = &mut self.sessions {
-            sessions.begin(slot, scheduled);
-            self.exchange.slots[slot as usize].failures = 0;
-        }
-        slot
+        let Some(sessions) = &mut self.sessions else {
+            return (slot, index);
+        };
+        self.exchange.slots[slot as usize].failures = 0;
+        (slot, sessions.begin(slot, index, scheduled))
     }
 
     fn free_slot(&mut self) -> u32 {
@@ -234,14 +245,16 @@ impl<'p, W: World> Engine<'p, W> {
         index
     }
 
-    /// Adds requests that are due to a slot's queue. They are sent as soon as the slot allows.
-    fn enqueue(&mut self, index: u32, scheduled: Moment, count: u64) {
+    /// Adds the requests with these indices, which are due, to a slot's queue. They are sent as soon as the slot allows.
+    fn enqueue(&mut self, index: u32, scheduled: Moment, indices: Range<u64>) {
         let is_measured = scheduled >= self.timetable.measure;
-        let request = Request {
+        let period = if is_measured { Period::Measured } else { Period::Warmup };
+        let requests = indices.map(|index| Request {
             scheduled,
-            period: if is_measured { Period::Measured } else { Period::Warmup },
-        };
-        self.exchange.enqueue(index, request, count);
+            period,
+            choice: self.choices.at(index),
+        });
+        self.exchange.enqueue(index, requests);
         self.deadlines.register(index, &mut self.exchange.slots[index as usize]);
         self.advance_slot(index);
     }
@@ -256,9 +269,19 @@ impl<'p, W: World> Engine<'p, W> {
         std::mem::swap(&mut self.next, &mut self.scratch);
         while let Some(slot) = self.scratch.pop() {
             if self.exchange.slots[slot as usize].is_empty() && now < self.timetable.end {
-                self.enqueue(slot, self.exchange.world.now(), 1);
+                let index = self.index_in_closed_loop(slot);
+                self.enqueue(slot, self.exchange.world.now(), index..index.wrapping_add(1));
             }
         }
+    }
+
+    /// The index of the next request of a slot in a closed loop: connection c of n makes the requests c, c + n, c + 2n, …,
+    /// whichever thread it belongs to.
+    fn index_in_closed_loop(&self, slot: u32) -> u64 {
+        let connection = u64::from(slot) * self.share.threads + self.share.thread;
+        let made = self.exchange.slots[slot as usize].due;
+        made.wrapping_mul(self.plan.pattern.connections())
+            .wrapping_add(connection)
     }
 
     /// Ends the requests that have reached their time limit.
@@ -288,7 +311,7 @@ impl<'p, W: World> Engine<'p, W> {
         if let Some(sessions) = &mut self.sessions {
             let now = self.exchange.world.now();
             match sessions.next(index, slot.failures, now) {
-                Some(NextStep::Calls(count)) if now < self.timetable.end => return self.enqueue(index, now, count),
+                Some(NextStep::Calls(calls)) if now < self.timetable.end => return self.enqueue(index, now, calls),
                 Some(NextStep::Calls(_) | NextStep::Think) | None => return,
                 Some(NextStep::End) => {
                     if slot.failures == 0 {

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
+use std::ops::Range;
 
 use crate::accounting::session_stats::SessionStats;
 use crate::clock::Moment;
@@ -17,6 +18,8 @@ use crate::plan::Sessions;
 #[derive(Debug, Clone, Copy)]
 struct Session {
     begun: Moment,
+    /// The index of its first call in the schedule of all calls.
+    first: u64,
     /// Calls that are not due yet.
     left: u64,
     /// Those of `left` that belong to the current burst.
@@ -25,10 +28,10 @@ struct Session {
 }
 
 /// What a session does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NextStep {
-    /// This many calls are due now.
-    Calls(u64),
+    /// These calls are due now, by their indices in the schedule of all calls.
+    Calls(Range<u64>),
     /// The user thinks. [`SessionPool::peek`] returns the slot when the think time has passed.
     Think,
     /// The session has ended.
@@ -56,14 +59,16 @@ impl SessionPool {
         }
     }
 
-    /// Starts a session on a slot that has none. Its first call is due.
-    pub(super) fn begin(&mut self, slot: u32, now: Moment) {
+    /// Starts the session with this number on a slot that has none. Its first call is due; returns the index of that call.
+    pub(super) fn begin(&mut self, slot: u32, number: u64, now: Moment) -> u64 {
         let index = slot as usize;
         if self.sessions.len() <= index {
             self.sessions.resize(index + 1, None);
         }
+        let first = number.wrapping_mul(self.plan.calls.get());
         let mut session = Session {
             begun: now,
+            first,
             left: self.plan.calls.get(),
             left_of_burst: 0,
             is_thinking: false,
@@ -71,6 +76,7 @@ impl SessionPool {
         session.start_burst(self.plan.burst);
         self.sessions[index] = Some(session);
         self.stats.started += 1;
+        first
     }
 
     /// The next step of a session whose due calls have all ended; `failures` of them got no good reply. `None` if there is no
@@ -86,7 +92,8 @@ impl SessionPool {
         } else if session.left_of_burst > 0 {
             let calls = std::mem::take(&mut session.left_of_burst);
             session.left -= calls;
-            return Some(NextStep::Calls(calls));
+            let next = session.first.wrapping_add(due);
+            return Some(NextStep::Calls(next..next.wrapping_add(calls)));
         } else {
             session.is_thinking = true;
             self.thinking.push_back((now.after(self.plan.think), slot));
@@ -101,13 +108,14 @@ impl SessionPool {
         self.thinking.front().copied()
     }
 
-    /// The user returned by [`SessionPool::peek`] makes the first call of a burst.
-    pub(super) fn wake(&mut self) {
-        if let Some((_, slot)) = self.thinking.pop_front()
-            && let Some(Some(session)) = self.sessions.get_mut(slot as usize)
-        {
-            session.start_burst(self.plan.burst);
-        }
+    /// The user returned by [`SessionPool::peek`] makes the first call of a burst; returns the index of that call. `None` if
+    /// no user thinks.
+    pub(super) fn wake(&mut self) -> Option<u64> {
+        let (_, slot) = self.thinking.pop_front()?;
+        let session = self.sessions.get_mut(slot as usize)?.as_mut()?;
+        let due = self.plan.calls.get() - session.left;
+        session.start_burst(self.plan.burst);
+        Some(session.first.wrapping_add(due))
     }
 
     pub(super) fn stats(&self) -> &SessionStats {

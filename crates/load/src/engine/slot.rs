@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use c10k_http::reply::{ReplyLimits, ReplyParser};
 
 use super::world::Link;
-use crate::accounting::request_stats::Request;
+use crate::accounting::request::Request;
 use crate::clock::Moment;
 use crate::fingerprint::Fingerprint;
 
@@ -37,10 +37,12 @@ pub(super) struct ConnectionSlot {
     on_wire: usize,
     /// The valid entry for this slot in [`Deadlines`](super::deadlines::Deadlines); other entries are ignored.
     pub(super) deadline: Option<Moment>,
-    /// Bytes of sent requests that the socket has not accepted yet.
+    /// Bytes of sent requests that the socket has not accepted yet. They are the last bytes of the requests on the wire.
     pub(super) unwritten: usize,
     /// Replies received over this connection.
     pub(super) replies: u64,
+    /// Requests that were due on it in this window.
+    pub(super) due: u64,
     /// Requests of the slot that have failed since its session began.
     pub(super) failures: u64,
     /// Whether it is in the engine's list of free slots.
@@ -62,6 +64,7 @@ impl ConnectionSlot {
             deadline: None,
             unwritten: 0,
             replies: 0,
+            due: 0,
             failures: 0,
             is_free: false,
             is_used: false,
@@ -94,6 +97,11 @@ impl ConnectionSlot {
     /// The number of requests that were sent and not answered.
     pub(super) fn on_wire(&self) -> usize {
         self.on_wire
+    }
+
+    /// The requests that were sent and not answered.
+    pub(super) fn sent(&self) -> impl DoubleEndedIterator<Item = Request> {
+        self.queue.iter().take(self.on_wire).map(|queued| queued.request)
     }
 
     /// When the first unanswered request was sent.
@@ -152,12 +160,14 @@ impl ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounting::request_stats::Period;
+    use crate::accounting::request::Period;
+    use crate::plan::Choice;
 
     fn request(scheduled: u64) -> Request {
         Request {
             scheduled: Moment(scheduled),
             period: Period::Measured,
+            choice: Choice::default(),
         }
     }
 

@@ -3,5 +3,6 @@
 mod accounting;
 mod allocations;
 mod ground_truth;
+mod mix;
 mod sessions;
 mod virtual_world;

@@ -78,7 +78,7 @@ pub(crate) fn ask(target: &Target, limit: Duration, is_stopped: impl Fn() -> boo
             });
         }
     };
-    if stream.set_timeouts(limit).is_err() || stream.write_all(&target.request).is_err() {
+    if stream.set_timeouts(limit).is_err() || stream.write_all(&target.test_request()).is_err() {
         return Ok(Answer::Nothing);
     }
     let mut parser = ReplyParser::new(ReplyLimits::default());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use c10k_record::{LatencySummary, LoadSearch, LoadSummary, PercentileIntervals};
+use c10k_record::{LatencySummary, LoadRow, LoadSearch, LoadSummary, PercentileIntervals};
 use c10k_units::display;
 
 use super::format::{Destination, OutputFormat};
@@ -75,6 +75,7 @@ fn summary(run: &LoadSummary, out: &mut dyn io::Write) -> io::Result<()> {
     percentiles(out, "service", &run.service_ns)?;
     percentiles(out, "send lag", &run.send_lag_ns)?;
     optional_parts(out, run)?;
+    rows(out, &run.rows)?;
     writeln!(
         out,
         "  generator  {} thread(s), {} of CPU, the busiest at {:.0}%",
@@ -119,6 +120,31 @@ fn optional_parts(out: &mut dyn io::Write, run: &LoadSummary) -> io::Result<()> 
             "  DRIFTING   the reply rate changed by {percent:.0}% over the measured time"
         )?,
         None => {}
+    }
+    Ok(())
+}
+
+/// The rows of the mix, if there is one.
+fn rows(out: &mut dyn io::Write, rows: &[LoadRow]) -> io::Result<()> {
+    let total: f64 = rows.iter().map(|row| row.weight).sum();
+    for row in rows {
+        let failed: u64 = row.errors.values().sum();
+        writeln!(out, "  {:.4}% {}", row.weight / total * 100.0, row.request)?;
+        writeln!(
+            out,
+            "             {} intended = {} completed + {} timed out + {failed} failed + {} never sent + {} in flight",
+            row.intended, row.completed, row.timed_out, row.never_sent, row.in_flight
+        )?;
+        let statuses = row
+            .statuses
+            .iter()
+            .map(|(status, count)| (format!("status {status}"), count));
+        let errors = row.errors.iter().map(|(kind, count)| (kind.clone(), count));
+        for (what, count) in statuses.chain(errors) {
+            writeln!(out, "             {count} × {what}")?;
+        }
+        percentiles(out, "latency", &row.latency_ns)?;
+        percentiles(out, "service", &row.service_ns)?;
     }
     Ok(())
 }
@@ -181,5 +207,44 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("idle pool"));
+    }
+
+    #[test]
+    fn every_row_of_a_mix_is_shown_with_its_own_counts() {
+        let row = |request: &str, weight, statuses: &[(&str, u64)]| LoadRow {
+            request: request.to_owned(),
+            weight,
+            intended: 310,
+            sent: 309,
+            never_sent: 1,
+            completed: 307,
+            errors: [("bad-status".to_owned(), 2)].into(),
+            statuses: statuses
+                .iter()
+                .map(|&(status, count)| (status.to_owned(), count))
+                .collect(),
+            ..LoadRow::default()
+        };
+        let run = LoadSummary {
+            rows: vec![
+                row("/a/{zipf:9}", 3.0, &[("200", 307), ("404", 2)]),
+                row("POST /b", 1.0, &[]),
+            ],
+            ..LoadSummary::default()
+        };
+        let mut bytes = Vec::new();
+        summary(&run, &mut bytes).expect("a Vec accepts everything");
+        let text = String::from_utf8(bytes).expect("text");
+        let (_, rows) = text.split_once("  75.0000% /a/{zipf:9}\n").expect("the first row");
+        let (first, second) = rows.split_once("  25.0000% POST /b\n").expect("the second row");
+        for part in [
+            "310 intended = 307 completed",
+            "307 × status 200",
+            "2 × status 404",
+            "2 × bad-status",
+        ] {
+            assert!(first.contains(part), "{part} is missing in:\n{first}");
+        }
+        assert!(second.contains("latency") && !second.contains("status 200"), "{second}");
     }
 }

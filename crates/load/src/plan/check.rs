@@ -101,6 +101,9 @@ fn threads(plan: &LoadPlan) -> Refusal {
     if plan.bodies == Bodies::LikeTheFirst && plan.probe == Probe::Skip {
         return Err("--verify-bodies compares bodies with that of the test request: omit --no-probe");
     }
+    if plan.bodies == Bodies::LikeTheFirst && plan.target.is_mix {
+        return Err("--verify-bodies needs equal replies, and those of a mix differ: omit it, or --mix");
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub struct LoadPlan {
     pub arrival: Arrival,
     /// The number of requests due at each instant, at least 1. It does not change the rate.
     pub burst: NonZeroU64,
-    /// The seed of the schedule.
+    /// The seed of the schedule and of the choices of a mix.
     pub seed: u64,
     /// How requests are distributed over connections.
     pub pattern: Pattern,

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use super::mix::{MixRow, ROWS_MAX};
+use super::request_row::{Choice, Expected, RequestRow};
 use crate::LoadError;
 use crate::endpoint::Endpoint;
-use crate::fingerprint::Fingerprint;
 
-/// A parsed and resolved URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parsed and resolved URL, and what is requested from its server.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// The URL as given.
     pub(crate) url: String,
@@ -16,19 +17,14 @@ pub struct Target {
     pub(crate) address: Endpoint,
     /// All addresses of the host, in the order of the resolver.
     pub(crate) addresses: Vec<Endpoint>,
-    /// The bytes of one request.
-    pub(crate) request: Vec<u8>,
-    /// What every reply must contain.
-    pub(crate) expected: Expected,
-}
-
-/// What every reply is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Expected {
-    /// The length of the body in bytes; any length if absent.
-    pub(crate) body_bytes: Option<u64>,
-    /// The fingerprint of the body; any body if absent.
-    pub(crate) body: Option<Fingerprint>,
+    /// The host and the port as given, for the field `Host`.
+    pub(crate) authority: String,
+    /// The path of the URL.
+    pub(crate) path: String,
+    /// What is requested: the URL, or the rows of a mix. There is at least one.
+    pub(crate) rows: Vec<RequestRow>,
+    /// Whether the rows are those of a mix.
+    pub(crate) is_mix: bool,
 }
 
 impl Target {
@@ -116,12 +112,76 @@ impl Target {
             url: url.to_owned(),
             address: addresses[0].clone(),
             addresses,
-            request: request(path, authority),
-            expected: Expected {
-                body_bytes: promised_length(path),
-                body: None,
-            },
+            authority: authority.to_owned(),
+            path: path.to_owned(),
+            rows: vec![RequestRow::get(path, authority)],
+            is_mix: false,
         }
+    }
+
+    /// Requests these rows instead of the URL, whose path has to be absent or `/`.
+    ///
+    /// # Errors
+    /// [`LoadError::Plan`] if the URL has a path, if there is no row or are more than 64, if no row has a weight above 0, or
+    /// if two rows have the same request.
+    pub fn with_mix(self, rows: &[MixRow]) -> Result<Self, LoadError> {
+        let refuse = |cause| Err(LoadError::Plan(cause));
+        if self.path != "/" {
+            return refuse("with --mix, its rows have the paths: omit the path of the URL");
+        }
+        if !(1..=ROWS_MAX).contains(&rows.len()) {
+            return refuse("a mix has 1 to 64 rows: give fewer --mix");
+        }
+        let total: f64 = rows.iter().map(|row| row.weight).sum();
+        if !(total.is_finite() && total > 0.0) {
+            return refuse("the weights of a mix add up to nothing that can be sent: give one of them above 0");
+        }
+        let is_repeated = |(index, row): (usize, &MixRow)| rows[..index].iter().any(|other| other.text == row.text);
+        if rows.iter().enumerate().any(is_repeated) {
+            return refuse("two rows of the mix have the same request: give it once, with the sum of their weights");
+        }
+        Ok(Self {
+            rows: rows
+                .iter()
+                .map(|row| RequestRow::of_mix(row, &self.authority))
+                .collect(),
+            is_mix: true,
+            ..self
+        })
+    }
+}
+
+impl Target {
+    /// The length of a request in bytes.
+    pub(crate) fn length(&self, choice: Choice) -> usize {
+        self.row(choice).length(choice.number)
+    }
+
+    /// Appends the bytes of a request.
+    pub(crate) fn append(&self, choice: Choice, bytes: &mut Vec<u8>) {
+        self.row(choice).append(choice.number, bytes);
+    }
+
+    /// What the reply to a request must contain.
+    pub(crate) fn expected(&self, choice: Choice) -> &Expected {
+        &self.row(choice).expected
+    }
+
+    /// The longest body of a good reply, bytes; no limit if it is unknown.
+    pub(crate) fn longest_body(&self) -> u64 {
+        let longest = self.rows.iter().map(|row| row.expected.body_bytes);
+        longest.fold(0, |longest, bytes| longest.max(bytes.unwrap_or(u64::MAX)))
+    }
+
+    /// The bytes of the test request: the URL, or the first row of the mix with the number 0.
+    pub(crate) fn test_request(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.append(Choice::default(), &mut bytes);
+        bytes
+    }
+
+    fn row(&self, choice: Choice) -> &RequestRow {
+        &self.rows[usize::from(choice.row)]
     }
 }
 
@@ -140,18 +200,6 @@ impl Target {
 fn after_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     let (start, rest) = url.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
-/// The bytes of one request. There is no `Connection` field: HTTP/1.1 connections persist, and if a connection ends
-/// after K requests, this side closes it.
-fn request(path: &str, authority: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: c10k-load\r\n\r\n").into_bytes()
-}
-
-/// The length of the body, if the path is `/bytes/N`.
-fn promised_length(path: &str) -> Option<u64> {
-    let size = path.split('?').next()?.strip_prefix("/bytes/")?;
-    c10k_units::size::parse(size).ok()
 }
 
 fn split_port(authority: &str) -> Option<(&str, u16)> {
@@ -177,25 +225,33 @@ mod tests {
         let target = Target::parse("http://127.0.0.1:8080/bytes/92").unwrap();
         assert_eq!(target.address, Endpoint::Internet("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(
-            target.request,
+            target.test_request(),
             b"GET /bytes/92 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: c10k-load\r\n\r\n"
         );
-        assert_eq!(target.expected.body_bytes, Some(92));
+        assert_eq!(target.longest_body(), 92);
         let large = Target::parse("http://127.0.0.1/bytes/6k?x=1").unwrap();
-        assert_eq!(large.expected.body_bytes, Some(6144));
+        assert_eq!(large.longest_body(), 6144);
         let unknown = Target::parse("http://127.0.0.1/bytes/many").unwrap();
-        assert_eq!(unknown.expected.body_bytes, None);
+        assert_eq!(unknown.longest_body(), u64::MAX);
     }
 
     #[test]
     fn port_path_and_fragment_are_optional() {
         let plain = Target::parse("http://127.0.0.1").unwrap();
         assert_eq!(plain.address, Endpoint::Internet("127.0.0.1:80".parse().unwrap()));
-        assert!(plain.request.starts_with(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"));
-        assert_eq!(plain.expected.body_bytes, None);
+        assert!(
+            plain
+                .test_request()
+                .starts_with(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        );
+        assert_eq!(plain.longest_body(), u64::MAX);
         let query = Target::parse("http://[::1]:81?x=1#top").unwrap();
         assert_eq!(query.address, Endpoint::Internet("[::1]:81".parse().unwrap()));
-        assert!(query.request.starts_with(b"GET /?x=1 HTTP/1.1\r\nHost: [::1]:81\r\n"));
+        assert!(
+            query
+                .test_request()
+                .starts_with(b"GET /?x=1 HTTP/1.1\r\nHost: [::1]:81\r\n")
+        );
     }
 
     #[test]
@@ -226,15 +282,49 @@ mod tests {
     fn a_unix_socket_may_have_a_path() {
         let bare = Target::parse("unix:/run/server.sock").unwrap();
         assert_eq!(bare.address, Endpoint::Unix("/run/server.sock".into()));
-        assert!(bare.request.starts_with(b"GET / HTTP/1.1\r\nHost: localhost\r\n"));
+        assert!(
+            bare.test_request()
+                .starts_with(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        );
         let target = Target::parse("unix:server.sock:/bytes/92").unwrap();
         assert_eq!(
-            (target.address, target.expected.body_bytes),
-            (Endpoint::Unix("server.sock".into()), Some(92))
+            (&target.address, target.longest_body()),
+            (&Endpoint::Unix("server.sock".into()), 92)
         );
         for url in ["unix:", "unix::/bytes/1", "unix:/s:/a b"] {
             assert!(matches!(Target::parse(url), Err(LoadError::Url { .. })), "{url}");
         }
+    }
+
+    #[test]
+    fn a_mix_takes_the_place_of_the_path() {
+        let rows = |texts: &[&str]| -> Vec<MixRow> { texts.iter().map(|text| MixRow::parse(text).unwrap()).collect() };
+        let mixed = |url: &str, texts: &[&str]| Target::parse(url).unwrap().with_mix(&rows(texts));
+        let target = mixed("http://127.0.0.1:81", &["9=/bytes/{uniform:5}", "1=/bytes/3"]).unwrap();
+        assert!(
+            target
+                .test_request()
+                .starts_with(b"GET /bytes/0 HTTP/1.1\r\nHost: 127.0.0.1:81\r\n")
+        );
+        assert_eq!((target.is_mix, target.longest_body()), (true, u64::MAX));
+        assert_eq!(
+            mixed("unix:s", &["1=/bytes/2", "1=/bytes/7"]).unwrap().longest_body(),
+            7
+        );
+        let many: Vec<String> = (0..=ROWS_MAX).map(|row| format!("1=/{row}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for (url, texts, word) in [
+            ("http://127.0.0.1/bytes/92", &["1=/"][..], "omit the path"),
+            ("http://127.0.0.1/?x", &["1=/"], "omit the path"),
+            ("http://127.0.0.1/", &[], "1 to 64 rows"),
+            ("http://127.0.0.1/", &many, "1 to 64 rows"),
+            ("http://127.0.0.1/", &["0=/a", "0=/b"], "above 0"),
+            ("http://127.0.0.1/", &["1=/a", "2=/a"], "same request"),
+        ] {
+            let error = mixed(url, texts).unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
+        }
+        assert!(mixed("http://127.0.0.1/", &many[1..]).is_ok());
     }
 
     #[test]

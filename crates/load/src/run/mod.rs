@@ -124,7 +124,11 @@ fn run_each(
     if plan.probe == Probe::Ask {
         let answer = ask(&plan.target, probe_timeout, || stop.requested().is_some())?;
         if plan.bodies == Bodies::LikeTheFirst {
-            plan.target.expected.body = Some(expected_body(answer)?);
+            let body = expected_body(answer)?;
+            plan.target
+                .rows
+                .iter_mut()
+                .for_each(|row| row.expected.body = Some(body));
         }
     }
     let plan = &plan;

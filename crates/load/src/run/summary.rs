@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use c10k_record::{ClientUse, IdlePool, LoadSummary, SCHEMA};
+use c10k_record::{ClientUse, IdlePool, LoadRow, LoadSummary, SCHEMA};
 use c10k_sys::rusage::Usage;
 
 use super::validity::{IdleTotals, RunFacts, SecondProbe, reasons_against};
 use crate::accounting::confidence::{Steadiness, intervals, steadiness};
 use crate::accounting::request_stats::RequestStats;
+use crate::accounting::row_stats::RowStats;
 use crate::accounting::session_stats::SessionStats;
 use crate::accounting::traffic::Traffic;
-use crate::plan::LoadPlan;
+use crate::plan::{LoadPlan, RequestRow};
 use crate::report::LoadReport;
 use crate::worker::WorkerReport;
 use crate::worker::opening::OpeningFailures;
@@ -79,6 +80,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
             replaced: idle.replaced,
         },
         sessions: sessions.as_ref().map(SessionStats::totals),
+        rows: plan.target.rows.iter().zip(&stats.rows).map(row_summary).collect(),
         client,
         valid: invalid_because.is_empty(),
         invalid_because,
@@ -100,7 +102,28 @@ fn total_stats(reports: &[WorkerReport], observed: &Observed<'_>) -> RequestStat
     let mut stats = first.stats.clone();
     others.iter().for_each(|report| stats.add(&report.stats));
     stats.series.cut(observed.measured);
+    stats.rows.iter_mut().for_each(|row| row.series.cut(observed.measured));
     stats
+}
+
+/// A row of the mix.
+fn row_summary((row, stats): (&RequestRow, &RowStats)) -> LoadRow {
+    LoadRow {
+        request: row.text.clone(),
+        weight: row.weight,
+        intended: stats.intended,
+        sent: stats.sent,
+        never_sent: stats.never_sent,
+        completed: stats.completed,
+        timed_out: stats.timed_out,
+        errors: stats.errors(),
+        in_flight: stats.in_flight(),
+        statuses: stats.statuses(),
+        replies_measured: stats.series.slices().iter().map(|slice| slice.replies).sum(),
+        latency_ns: stats.latency.summary(),
+        latency_interval_ns: intervals(&stats.latency),
+        service_ns: stats.service.summary(),
+    }
 }
 
 fn total_idle(plan: &LoadPlan, reports: &[WorkerReport]) -> IdleTotals {

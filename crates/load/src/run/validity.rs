@@ -222,9 +222,10 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::accounting::failure::Failure;
-    use crate::accounting::request_stats::{Bounds, Outcome, Period, Request};
+    use crate::accounting::request::{Outcome, Period, Request};
+    use crate::accounting::request_stats::Bounds;
     use crate::clock::Moment;
-    use crate::plan::Target;
+    use crate::plan::{Choice, Target};
 
     const MS: u64 = 1_000_000;
 
@@ -245,6 +246,7 @@ mod tests {
         let request = Request {
             scheduled: Moment(0),
             period: Period::Measured,
+            choice: Choice::default(),
         };
         for number in 0..100 {
             let now = Moment(if number < late { 10 * MS } else { 0 });

@@ -1,6 +1,7 @@
 //! The table of probes, and what runs one. A probe is one file here and one row of the table.
 
 mod blocked_tasks;
+mod disk_speed;
 mod fan_out;
 mod library_cost;
 mod process_cost;
@@ -23,6 +24,7 @@ pub static PROBES: &[Probe] = &[
     blocked_tasks::ROW,
     library_cost::ROW,
     fan_out::ROW,
+    disk_speed::ROW,
     #[cfg(feature = "fake-rows")]
     fake::ROW,
 ];

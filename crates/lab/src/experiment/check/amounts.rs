@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::{Check, Checker};
 use crate::error::LabError;
-use crate::experiment::options::{OptionRow, Smallest};
+use crate::experiment::options::{self, OptionRow, Smallest};
 use crate::experiment::spec::ClaimSpec;
 use crate::experiment::value::Value;
 use crate::rows;
@@ -62,7 +62,13 @@ impl Checker<'_> {
     }
 
     /// A value that nothing could run with.
-    pub(super) fn large_enough(&self, row: &OptionRow, number: Value, value: &Spanned<toml::Value>) -> Check {
+    pub(super) fn in_range(&self, row: &OptionRow, number: Value, value: &Spanned<toml::Value>) -> Check {
+        if row.name == options::OTHER[1] && number.number() > 100.0 {
+            let problem = format!("'{}' is {}", row.name, value.get_ref());
+            return Err(self
+                .source
+                .error(&value.span(), problem, "it is in percent: write 0 to 100"));
+        }
         if row.smallest == Smallest::Zero || number.number() > 0.0 {
             return Ok(());
         }

@@ -443,3 +443,24 @@ fn a_claim_about_two_variants_needs_cells_of_both() {
     let both = "cells.b = [[\"select idle=10 active=1\", \"select idle=5000 active=1\"]]\nwhy";
     parse(&text.replacen("why", both, 1)).expect("cells of both");
 }
+
+#[test]
+fn a_mix_of_requests_has_a_path_and_a_share_and_its_measures_need_it() {
+    let mixed = GOOD
+        .replace("rate = 100", "rate = 100\nother-path = \"/file/{zipf:10}\"")
+        .replace("idle = [10, 20]", "idle = [10, 20]\nother-share = [0, 100]")
+        .replace("measure = \"cpu-percent\"", "measure = \"response-ms-p99-main\"");
+    parse(&mixed).expect("nothing is wrong with it");
+    for (from, to, words) in [
+        ("other-share = [0, 100]", "", "add other-share"),
+        ("\nother-path = \"/file/{zipf:10}\"", "", "add other-path"),
+        ("[0, 100]", "[0, 101]", "0 to 100"),
+        ("[0, 100]", "[0.5]", "whole number"),
+    ] {
+        let error = parse(&mixed.replace(from, to)).expect_err(words).to_string();
+        assert!(error.contains(words) && error.contains("t.toml"), "{error}");
+    }
+    let without = GOOD.replace("measure = \"cpu-percent\"", "measure = \"response-ms-p99-other\"");
+    let error = parse(&without).expect_err("one request").to_string();
+    assert!(error.contains("there is one request"), "{error}");
+}

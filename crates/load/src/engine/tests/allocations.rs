@@ -11,9 +11,7 @@ use crate::accounting::failure::Failure;
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::world::{Link, ReadResult, World};
-use crate::plan::Sessions;
-use crate::plan::Target;
-use crate::plan::{LoadPlan, Pattern, Rate};
+use crate::plan::{LoadPlan, MixRow, Pattern, Rate, Sessions, Target};
 use crate::schedule::thread_share::ThreadShare;
 use crate::schedule::timetable::{Timetable, Window};
 
@@ -26,6 +24,7 @@ const MS: u64 = 1_000_000;
 /// A server that answers at once and allocates nothing.
 struct PromptServer {
     now: Cell<u64>,
+    /// The length of every request, the same for all.
     request_length: usize,
     /// The number of unread replies by slot.
     unread: [usize; SLOTS],
@@ -70,7 +69,7 @@ impl World for PromptServer {
 fn simulate(plan: &LoadPlan) -> (u64, u64) {
     let world = PromptServer {
         now: Cell::new(0),
-        request_length: plan.target.request.len(),
+        request_length: plan.target.test_request().len(),
         unread: [0; SLOTS],
     };
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
@@ -128,8 +127,15 @@ fn a_request_allocates_nothing() {
             duration: Duration::from_secs(10),
             ..LoadPlan::new(Target::parse("http://127.0.0.1:80/bytes/5").unwrap())
         };
-        let (requests, allocations) = simulate(&plan);
-        assert!(requests > 10_000, "{requests}, {pattern:?}");
-        assert_eq!(allocations, 0, "for {requests} requests, {pattern:?}");
+        let rows = ["3=POST /{uniform:10} 64", "1=POST /{zipf:10} 64"].map(|row| MixRow::parse(row).unwrap());
+        let mixed = LoadPlan {
+            target: Target::parse("http://127.0.0.1:80").unwrap().with_mix(&rows).unwrap(),
+            ..plan.clone()
+        };
+        for plan in [plan, mixed] {
+            let (requests, allocations) = simulate(&plan);
+            assert!(requests > 10_000, "{requests}, {pattern:?}");
+            assert_eq!(allocations, 0, "for {requests} requests, {pattern:?}");
+        }
     }
 }

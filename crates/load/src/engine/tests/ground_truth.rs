@@ -326,7 +326,7 @@ fn the_traffic_counts_are_those_of_the_server() {
     assert_percentiles(&traffic.response, vec![3 * MS; 100]);
     assert_percentiles(&traffic.lifetime, vec![8 * MS; 100]);
     assert_eq!((traffic.connections, traffic.open, traffic.open_max), (100, 0, 1));
-    let (request, reply) = (plan.target.request.len() as u64, reply(5).len() as u64);
+    let (request, reply) = (plan.target.test_request().len() as u64, reply(5).len() as u64);
     assert_eq!(
         (traffic.bytes_out, traffic.bytes_in, traffic.body_bytes),
         (100 * request, 100 * reply, 500)

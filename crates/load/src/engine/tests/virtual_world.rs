@@ -14,7 +14,7 @@ use crate::accounting::traffic::Traffic;
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::world::{Link, ReadResult, World};
-use crate::plan::LoadPlan;
+use crate::plan::{LoadPlan, Target};
 use crate::schedule::thread_share::ThreadShare;
 use crate::schedule::timetable::{Timetable, Window};
 
@@ -71,7 +71,7 @@ struct Connection {
     serial: u64,
     is_open: bool,
     /// Received bytes of an incomplete request.
-    received: usize,
+    received: Vec<u8>,
     /// Whether it accepts no bytes at the moment.
     is_full: bool,
     unread: VecDeque<u8>,
@@ -86,8 +86,10 @@ type Queued = Reverse<(u64, u64, u32, u64, WorldEvent)>;
 pub(super) struct VirtualWorld {
     now: Rc<Cell<u64>>,
     script: Script,
-    /// The bytes of every request.
-    request: Vec<u8>,
+    /// The bytes of every request; `None` for a mix.
+    request: Option<Vec<u8>>,
+    /// The requests of a mix that were received.
+    received: Vec<Vec<u8>>,
     /// The maximum number of bytes that a write accepts.
     write_max: usize,
     connects: u64,
@@ -99,11 +101,12 @@ pub(super) struct VirtualWorld {
 }
 
 impl VirtualWorld {
-    fn new(script: Script, request: Vec<u8>, write_max: usize, now: Rc<Cell<u64>>) -> Self {
+    fn new(script: Script, target: &Target, write_max: usize, now: Rc<Cell<u64>>) -> Self {
         Self {
             now,
             script,
-            request,
+            request: (!target.is_mix).then(|| target.test_request()),
+            received: Vec::new(),
             write_max,
             connects: 0,
             requests: 0,
@@ -123,6 +126,20 @@ impl VirtualWorld {
 
     fn next(&self) -> Option<Moment> {
         self.queue.peek().map(|Reverse((at, ..))| Moment(*at))
+    }
+
+    /// Takes the first request of these bytes, if it is complete.
+    fn take_request(&mut self, slot: u32) -> bool {
+        let bytes = &mut self.connections[slot as usize].received;
+        let Some(length) = length_of_request(bytes).filter(|&length| length <= bytes.len()) else {
+            return false;
+        };
+        let request: Vec<u8> = bytes.drain(..length).collect();
+        match &self.request {
+            Some(expected) => assert_eq!(&request, expected, "these are not the bytes of a request"),
+            None => self.received.push(request),
+        }
+        true
     }
 
     /// The slot and readiness of the next event that has happened by now.
@@ -163,6 +180,14 @@ impl VirtualWorld {
             return Some((slot, readiness));
         }
     }
+}
+
+/// The length of the request at the start of these bytes: its head, and the body whose length the head states.
+fn length_of_request(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).expect("a head is text");
+    let body = text.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    Some(head + body.map_or(0, |length| length.parse().expect("a length")))
 }
 
 impl World for VirtualWorld {
@@ -213,18 +238,12 @@ impl World for VirtualWorld {
             return Ok(0);
         }
         let taken = bytes.len().min(self.write_max);
-        let wanted = self.request.iter().cycle().skip(connection.received);
-        assert!(
-            bytes[..taken].iter().eq(wanted.take(taken)),
-            "these are not the bytes of a request: {bytes:?}"
-        );
-        connection.received += taken;
+        connection.received.extend_from_slice(&bytes[..taken]);
         connection.is_full = taken < bytes.len();
         if connection.is_full {
             self.later(1, slot, WorldEvent::Room);
         }
-        while self.connections[slot as usize].received >= self.request.len() {
-            self.connections[slot as usize].received -= self.request.len();
+        while self.take_request(slot) {
             let on_request = (self.script.on_request)(self.requests, Moment(self.now.get()));
             self.requests += 1;
             match on_request {
@@ -276,6 +295,8 @@ pub(super) struct Played {
     pub(super) connects: u64,
     /// The number of open connections at the end.
     pub(super) open: i64,
+    /// The requests of a mix, in the order in which the server received them.
+    pub(super) received: Vec<Vec<u8>>,
 }
 
 /// Simulates a whole run. The generator is never late, because time passes only while it waits.
@@ -290,17 +311,29 @@ pub(super) fn play_until(plan: &LoadPlan, script: Script, stop_ns: Option<u64>) 
 
 /// Like [`play_until`], but a write accepts at most `write_max` bytes.
 pub(super) fn play_through(plan: &LoadPlan, script: Script, stop_ns: Option<u64>, write_max: usize) -> Played {
+    let share = ThreadShare { thread: 0, threads: 1 };
+    play_share(plan, share, script, stop_ns, write_max)
+}
+
+/// Like [`play_through`], for one of several threads, each of which has a server of its own.
+pub(super) fn play_share(
+    plan: &LoadPlan,
+    share: ThreadShare,
+    script: Script,
+    stop_ns: Option<u64>,
+    write_max: usize,
+) -> Played {
     const START: u64 = 1_000_000_000;
     let now = Rc::new(Cell::new(START));
-    let world = VirtualWorld::new(script, plan.target.request.clone(), write_max, Rc::clone(&now));
-    let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
+    let world = VirtualWorld::new(script, &plan.target, write_max, Rc::clone(&now));
+    let mut engine = Engine::new(plan, share, world);
     play_window(plan, &mut engine, &now, plan.seed, stop_ns)
 }
 
 /// Simulates two windows over the same connections, with a pause between them in which time passes and events wait.
 pub(super) fn play_windows(plan: &LoadPlan, script: Script, pause_ns: u64) -> [Played; 2] {
     let now = Rc::new(Cell::new(1_000_000_000));
-    let world = VirtualWorld::new(script, plan.target.request.clone(), usize::MAX, Rc::clone(&now));
+    let world = VirtualWorld::new(script, &plan.target, usize::MAX, Rc::clone(&now));
     let mut engine = Engine::new(plan, ThreadShare { thread: 0, threads: 1 }, world);
     let first = play_window(plan, &mut engine, &now, plan.seed, None);
     now.set(now.get() + pause_ns);
@@ -355,5 +388,6 @@ fn play_window(
         sessions: engine.sessions().cloned(),
         connects: engine.world_mut().connects,
         open: engine.world_mut().open,
+        received: std::mem::take(&mut engine.world_mut().received),
     }
 }
