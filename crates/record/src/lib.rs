@@ -56,7 +56,7 @@ pub use inventory::{
     OptionKind, ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
 };
 pub use load::{
-    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSummary, LoadTrial,
+    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadSearch, LoadSeries, LoadSummary, LoadTrial,
     PercentileIntervals, SessionTotals,
 };
 pub use monitor::{
@@ -68,7 +68,7 @@ pub use outcome::{
 };
 pub use probe::ProbeSummary;
 pub use serve::{ServeRecord, ServeSummary};
-pub use study::{CallRecord, CellRecord, CellStatus, Manifest, Meters, Saturation};
+pub use study::{CallRecord, CellRecord, CellStatus, Manifest, Meters, Overload, Saturation};
 
 /// Version of the schema. Written into every object that is stored.
 pub const SCHEMA: u32 = 1;

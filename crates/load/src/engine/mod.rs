@@ -83,6 +83,9 @@ impl<'p, W: World> Engine<'p, W> {
     pub(crate) fn start(&mut self, window: Window) {
         self.timetable = window.timetable;
         self.exchange.stats.restart(window.timetable.measure);
+        if let Some(width) = self.plan.slice {
+            self.exchange.stats.set_slices(width);
+        }
         self.next.clear();
         match Schedule::of_plan(self.plan, window.seed) {
             Some(schedule) => self.schedule = Some(ThreadSchedule::new(schedule, self.share, self.plan.pattern)),
