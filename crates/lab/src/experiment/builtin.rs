@@ -38,6 +38,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("threads-events/persistence"),
     built_in!("threads-events/library-cost"),
     built_in!("threads-events/fan-out"),
+    built_in!("threads-events/daemon"),
     built_in!("today/trigger"),
     built_in!("today/io-uring"),
     built_in!("today/io-uring-ladder"),
@@ -46,5 +47,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("today/shared-or-sharded"),
     built_in!("today/slow-request"),
     built_in!("today/saturation"),
+    built_in!("today/recovery"),
     built_in!("today/idle-cost"),
 ];

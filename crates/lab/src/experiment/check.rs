@@ -3,6 +3,7 @@
 mod amounts;
 mod exact;
 mod interleaved;
+mod overload;
 
 use std::collections::BTreeSet;
 
@@ -36,6 +37,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     checker.cells()?;
     checker.saturation()?;
     checker.interleaved()?;
+    checker.overload()?;
     if let Some(control) = &experiment.control {
         checker.variant(&control.variant)?;
         checker.measure(&control.measure)?;

@@ -7,6 +7,7 @@ use c10k_units::duration;
 
 use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
+use super::overload::{self, OverloadTime};
 use super::variant::Variant;
 use crate::experiment::options::Side;
 use crate::rows;
@@ -26,6 +27,8 @@ pub(crate) struct Cell {
     pub(crate) path: String,
     /// The requests of a second generator, which disturb and are not measured.
     pub(crate) background: Option<BackgroundLoad>,
+    /// When the load is another one than before and after.
+    pub(crate) overload: Option<OverloadTime>,
     /// The probe that runs in place of a server and a generator.
     pub(crate) probe: Option<String>,
     /// Flags of the probe, without `--json` and `--cpus`.
@@ -112,6 +115,7 @@ pub(super) fn cell(
         side.insert(axis.row.name.to_owned(), level.flag.clone());
     }
     let background = background::take_from(&mut load);
+    let overload = overload::replace_in(&mut load);
     let path = match (load.remove("path"), load.remove("reply")) {
         (Some(path), _) => path,
         (None, Some(bytes)) => format!("/bytes/{bytes}"),
@@ -144,6 +148,7 @@ pub(super) fn cell(
         load_flags: flags(&load),
         path,
         background,
+        overload,
         probe: name,
         probe_flags: flags(&probe),
         window,
