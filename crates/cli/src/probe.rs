@@ -40,12 +40,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
         let command = command
-            .about(
-                "Run one measurement that needs no server: tasks, switches, libraries, fan-out, the monitoring daemon",
-            )
+            .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out")
             .long_about(
-                "Run one measurement that needs no server: tasks, switches, libraries, fan-out, the monitoring \
-                 daemon\n\nStudies run these; run one by hand to see how a figure is measured.",
+                "Run one measurement that needs no server: tasks, switches, libraries, fan-out\n\nStudies run these; run \
+                 one by hand to see how a figure is measured.",
             )
             .subcommand_required(true)
             // An unknown name gets here, so that the error can list the names.

@@ -69,7 +69,7 @@ fn every_model_of_the_daemon_has_figures_with_and_without_a_job() {
 #[test]
 fn what_it_cannot_measure_is_refused_with_the_reason() {
     for (arguments, wanted) in [
-        (&["--by", "fork", "--subscribers", "4001"][..], "4,000"),
+        (&["--by", "fork", "--subscribers", "4001"][..], "4,000 processes"),
         (&["--by", "pool", "--subscribers", "1001"], "the model pool"),
         (&["--by", "loop", "--cpus", "0"], "give two with --cpus"),
     ] {

@@ -57,18 +57,12 @@ impl Values {
     /// # Panics
     /// Like [`count`](Self::count) and [`duration`](Self::duration): if the row has no such option. A test runs every row.
     pub(crate) fn choice<T: Copy>(&self, name: &str, ways: &[(&str, T)]) -> T {
-        let word = self.word(name);
-        let way = ways.iter().find(|(name, _)| *name == word);
-        way.unwrap_or_else(|| panic!("--{name} has the word {word} in its row only"))
-            .1
-    }
-
-    /// The word that the option `name` has.
-    pub(crate) fn word(&self, name: &str) -> &'static str {
         let Value::Word(word) = self.value(name) else {
             panic!("--{name} is not a word");
         };
-        word
+        let way = ways.iter().find(|(name, _)| *name == word);
+        way.unwrap_or_else(|| panic!("--{name} has the word {word} in its row only"))
+            .1
     }
 
     /// The count that the option `name` has.

@@ -137,35 +137,36 @@ const JOB_ALONE_US: Figure = Figure {
     unit: "µs",
 };
 
-/// How a model of the daemon is given the number of its subscribers.
+/// A model of the daemon, and how it is given the number of its subscribers.
 #[derive(Debug, Clone, Copy)]
-struct Room {
+struct Model {
+    name: &'static str,
     /// The most that it is asked to hold, and why.
     most: Option<(u64, &'static str)>,
     /// The flag that takes the number.
     flag: Option<&'static str>,
 }
 
-const MODELS: [(&str, Room); 3] = [
-    ("loop", Room { most: None, flag: None }),
-    (
-        "fork",
-        Room {
-            most: Some((4000, "it holds 4,000 unless --max-subscribers says otherwise")),
-            flag: Some("--max-subscribers"),
-        },
-    ),
-    (
-        "pool",
-        Room {
-            most: Some((
-                1000,
-                "each connection wakes every thread that waits for one, so the time to open them grows with the square",
-            )),
-            flag: Some("--workers"),
-        },
-    ),
-];
+const LOOP: Model = Model {
+    name: "loop",
+    most: None,
+    flag: None,
+};
+const FORK: Model = Model {
+    name: "fork",
+    most: Some((4000, "4,000 processes are its default")),
+    flag: Some("--max-subscribers"),
+};
+const POOL: Model = Model {
+    name: "pool",
+    most: Some((
+        1000,
+        "each connection wakes every thread that waits for one, so the time to open them grows with the square",
+    )),
+    flag: Some("--workers"),
+};
+
+const MODELS: [(&str, Model); 3] = [(LOOP.name, LOOP), (FORK.name, FORK), (POOL.name, POOL)];
 const BY: &[&str] = &names(&MODELS);
 
 /// Whether the job runs.
@@ -214,16 +215,21 @@ fn run(values: &Values) -> Outcome {
 
 /// The flags of the daemon; refuses more subscribers than the model is asked to hold.
 fn flags(values: &Values) -> Result<Vec<String>, ProbeError> {
-    let (room, subscribers) = (values.choice("by", &MODELS), values.count("subscribers"));
-    let model = values.word("by");
-    if let Some((most, why)) = room.most.filter(|(most, _)| subscribers > *most) {
+    let (model, subscribers) = (values.choice("by", &MODELS), values.count("subscribers"));
+    if let Some((most, why)) = model.most.filter(|(most, _)| subscribers > *most) {
         return Err(ProbeError::Impossible(format!(
-            "{subscribers} subscribers are more than the {most} that the model {model} is measured with: {why}"
+            "{subscribers} subscribers are more than the {most} that the model {} is measured with: {why}",
+            model.name
         )));
     }
     let period = c10k_units::duration::exact(values.duration("period"));
-    let mut flags = vec!["--model".to_owned(), model.to_owned(), "--period".to_owned(), period];
-    if let Some(flag) = room.flag {
+    let mut flags = vec![
+        "--model".to_owned(),
+        model.name.to_owned(),
+        "--period".to_owned(),
+        period,
+    ];
+    if let Some(flag) = model.flag {
         flags.extend([flag.to_owned(), subscribers.to_string()]);
     }
     Ok(flags)
