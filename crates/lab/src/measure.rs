@@ -1,5 +1,7 @@
 //! The measures that claims and figures can use: one row each, read from a cell's record.
 
+mod overload;
+
 use std::sync::LazyLock;
 
 use c10k_record::{CallRecord, CellRecord, CellStatus, LoadRow, LoadSummary, Meters, ServeSummary};
@@ -343,6 +345,21 @@ fn lost(load: &LoadSummary) -> f64 {
     let lost: u64 = LOST.iter().filter_map(|kind| load.errors.get(*kind)).sum();
     lost as f64
 }
+/// What needs an overload in the middle of the measured time.
+static OF_AN_OVERLOAD: &[Measure] = &[
+    measure(
+        "goodput-share",
+        "goodput during the overload ÷ the limit",
+        "",
+        overload::goodput_share,
+    ),
+    measure(
+        "recovery-ms",
+        "time to recover after the overload",
+        "ms",
+        overload::recovery_ms,
+    ),
+];
 
 /// What needs the end of a server: its own counts until then, and the memory that it holds with all its connections. A window
 /// of a server that runs on has none of it.
@@ -446,7 +463,8 @@ static FIGURES: LazyLock<Vec<Measure>> = LazyLock::new(|| {
 
 /// Every measure.
 pub(crate) fn all() -> impl Iterator<Item = &'static Measure> {
-    MEASURES.iter().chain(OF_THE_WHOLE_RUN).chain(FIGURES.iter())
+    let own = MEASURES.iter().chain(OF_AN_OVERLOAD).chain(OF_THE_WHOLE_RUN);
+    own.chain(FIGURES.iter())
 }
 
 /// The measure of that name.

@@ -152,6 +152,7 @@ pub(crate) fn record(cell: &str, block: u32, cpu_share: f64) -> CellRecord {
         seconds: 1.0,
         server_command: Vec::new(),
         load_command: Vec::new(),
+        overload: None,
         load: Some(LoadSummary {
             intended: 500,
             sent: 500,

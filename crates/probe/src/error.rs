@@ -45,6 +45,9 @@ pub enum ProbeError {
         /// What it must be.
         expected: String,
     },
+    /// The monitoring daemon, which is the executable that runs the probe, did not say where it listens.
+    #[error("c10k monitor serve did not start: {0}; start the probe as c10k probe")]
+    NoDaemon(String),
     /// This machine cannot do it.
     #[error("{0}")]
     Impossible(String),

@@ -56,8 +56,8 @@ pub use inventory::{
     OptionKind, ProbeFigure, ProbeOption, ProbeRow, RingOptionRow, StudyRow,
 };
 pub use load::{
-    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadRow, LoadSearch, LoadSummary, LoadTrial,
-    PercentileIntervals, SessionTotals,
+    ClientUse, IdlePool, LatencySummary, LoadPhase, LoadRecord, LoadRow, LoadSearch, LoadSeries, LoadSummary,
+    LoadTrial, PercentileIntervals, SessionTotals,
 };
 pub use monitor::{
     MonitorCpu, MonitorDisks, MonitorLoad, MonitorMemory, MonitorNetwork, MonitorRecord, MonitorSample, MonitorSummary,
@@ -68,7 +68,7 @@ pub use outcome::{
 };
 pub use probe::ProbeSummary;
 pub use serve::{ServeRecord, ServeSummary};
-pub use study::{CallRecord, CellRecord, CellStatus, DiskFacts, Manifest, Meters, Saturation};
+pub use study::{CallRecord, CellRecord, CellStatus, DiskFacts, Manifest, Meters, Overload, Saturation};
 
 /// Version of the schema. Written into every object that is stored.
 pub const SCHEMA: u32 = 1;

@@ -176,6 +176,21 @@ pub struct ClientUse {
     pub context_switches_involuntary: u64,
 }
 
+/// Counts over time: the measured time in equal slices, of which the last may be narrower. Each list has a number for each slice.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadSeries {
+    /// Width of a slice, seconds.
+    pub width_s: f64,
+    /// Requests that were due in it.
+    pub due: Vec<u64>,
+    /// Good replies whose last byte arrived in it.
+    pub replies: Vec<u64>,
+    /// Requests that failed, timed out or were given up unsent in it.
+    pub lost: Vec<u64>,
+    /// Sum of the latencies of its good replies, nanoseconds.
+    pub latency_sum_ns: Vec<u64>,
+}
+
 /// The result of one run of the generator.
 ///
 /// Two sums hold in every run: `intended = sent + never_sent`, and
@@ -241,6 +256,9 @@ pub struct LoadSummary {
     /// to change (ramps, steps, traces, sessions).
     #[serde(default)]
     pub drift_percent: Option<f64>,
+    /// Counts over time, if slices were asked for (`--slice`).
+    #[serde(default)]
+    pub series: Option<LoadSeries>,
     /// The idle pool.
     pub idle: IdlePool,
     /// The sessions, if the load consisted of sessions.

@@ -168,6 +168,9 @@ pub struct CellRecord {
     pub server_command: Vec<String>,
     /// Command line of the generator.
     pub load_command: Vec<String>,
+    /// The overload in the middle of the load, if there was one.
+    #[serde(default)]
+    pub overload: Option<Overload>,
     /// What the generator printed.
     pub load: Option<LoadSummary>,
     /// What the server printed.
@@ -180,6 +183,17 @@ pub struct CellRecord {
     /// System calls of the same cell, read from `calls.ndjson`. They are not stored in this record.
     #[serde(skip)]
     pub calls: Option<CallRecord>,
+}
+
+/// A part of the measured time with another rate than before and after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overload {
+    /// The measured saturation, requests per second; absent in a study that does not measure it.
+    pub limit_per_s: Option<f64>,
+    /// Start of the overload, seconds from the start of the measured time.
+    pub start_s: f64,
+    /// Its end, in the same way.
+    pub end_s: f64,
 }
 
 /// One line of `calls.ndjson`: one run of one cell in which only system calls and context switches were counted.

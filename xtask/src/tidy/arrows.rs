@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "c10k-competitors",
             "c10k-event",
+            "c10k-host",
             "c10k-record",
             "c10k-sys",
             "c10k-units",

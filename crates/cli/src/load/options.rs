@@ -97,6 +97,9 @@ pub(super) struct Options {
     /// The time at full rate before the measured time
     #[arg(long, help_heading = HOW, default_value = "0", value_parser = duration)]
     warmup: Duration,
+    /// The width of a slice of the time series, which --json then prints too [default: 1s, and only in --csv]
+    #[arg(long, help_heading = HOW, value_parser = duration)]
+    slice: Option<Duration>,
     /// The time limit of a request, from the instant at which it is due
     #[arg(long, help_heading = HOW, default_value = "5s", value_parser = duration)]
     timeout: Duration,
@@ -192,6 +195,7 @@ impl Options {
             idle_churn: self.idle_churn,
             warm_up: self.warmup,
             duration: self.duration,
+            slice: self.slice,
             timeout: self.timeout,
             lag_bound: self.max_lag,
             pace: match self.pace {

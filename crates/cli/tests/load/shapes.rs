@@ -128,3 +128,22 @@ fn the_highest_rate_that_a_server_sustains_is_found() {
     assert!(best.valid && best.completed == best.intended);
     refused(&[&url, "--rate", "max", "--find-max", "p99<5ms"], &["give a number"]);
 }
+
+#[test]
+fn the_time_series_of_the_summary_has_the_slices_that_were_asked_for_and_their_sums() {
+    let server = Server::start(&[]);
+    let url = server.url("/bytes/92");
+    let steps = ["--steps", "100,300,100", "--duration", "300ms"];
+    let run = |more: &[&str]| {
+        let options = [&[url.as_str()], &steps[..], more].concat();
+        summary(&load(&[&["--max-lag", "10s", "--json"], &options[..]].concat()))
+    };
+    assert_eq!(run(&[]).series, None);
+    let whole = run(&["--slice", "50ms"]);
+    let series = whole.series.clone().expect("slices");
+    assert!((series.width_s - 0.05).abs() < 1e-9);
+    assert_eq!(series.due, [5, 5, 15, 15, 5, 5], "{whole:?}");
+    assert_eq!(series.replies.iter().sum::<u64>(), whole.replies_measured);
+    assert_eq!([series.lost.len(), series.latency_sum_ns.len()], [6, 6]);
+    refused(&[&url, "--slice", "0s"], &["--slice"]);
+}

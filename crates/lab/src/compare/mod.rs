@@ -97,7 +97,14 @@ fn missing(study: String, a: &Path, b: &Path, bound: f64) -> ComparisonRecord {
 
 /// The measure that is compared where none is asked for: the first of these that the study has.
 fn usual(results: &Results, cells: &[&String]) -> Option<&'static Measure> {
-    const USUAL: &[&str] = &["cpu-us-per-request", "cost-us", "event-ns", "sample-us", "wake-us-p50"];
+    const USUAL: &[&str] = &[
+        "cpu-us-per-request",
+        "cost-us",
+        "event-ns",
+        "sample-us",
+        "wake-us-p50",
+        "daemon-us-per-line",
+    ];
     let has = |measure: &&Measure| cells.iter().any(|cell| !results.values(cell, measure).is_empty());
     USUAL.iter().filter_map(|name| measure::find(name)).find(has)
 }

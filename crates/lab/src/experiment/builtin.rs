@@ -40,6 +40,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("threads-events/fan-out"),
     built_in!("threads-events/disk"),
     built_in!("threads-events/disk-delay"),
+    built_in!("threads-events/daemon"),
     built_in!("today/trigger"),
     built_in!("today/io-uring"),
     built_in!("today/io-uring-ladder"),
@@ -50,5 +51,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
     built_in!("today/shared-or-sharded"),
     built_in!("today/slow-request"),
     built_in!("today/saturation"),
+    built_in!("today/recovery"),
     built_in!("today/idle-cost"),
 ];

@@ -4,6 +4,7 @@ mod amounts;
 mod exact;
 mod interleaved;
 mod mix;
+mod overload;
 
 use std::collections::BTreeSet;
 
@@ -38,6 +39,7 @@ pub(super) fn check(source: &Source, experiment: &Experiment) -> Check {
     checker.mix()?;
     checker.saturation()?;
     checker.interleaved()?;
+    checker.overload()?;
     if let Some(control) = &experiment.control {
         checker.variant(&control.variant)?;
         checker.measure(&control.measure)?;

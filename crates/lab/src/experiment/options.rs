@@ -149,6 +149,12 @@ static OPTIONS: &[OptionRow] = &[
         Kind::Rate,
         "background requests per second",
     ),
+    above_zero(
+        OVERLOAD,
+        Side::Load,
+        Kind::Rate,
+        "requests per second during the overload",
+    ),
     row(
         "background-spin",
         Side::Load,
@@ -156,6 +162,9 @@ static OPTIONS: &[OptionRow] = &[
         "CPU time of a background request",
     ),
 ];
+
+/// The option of `[load]` that is the rate of an overload in the middle of the measured time.
+pub(crate) const OVERLOAD: &str = "overload";
 
 /// Options of `[load]` that are for the background load and not for the measured generator: its rate, and the CPU time of
 /// each of its requests.

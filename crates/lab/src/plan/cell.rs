@@ -10,6 +10,7 @@ use super::axis::Axis;
 use super::background::{self, BackgroundLoad};
 use super::mix;
 use super::network;
+use super::overload::{self, OverloadTime};
 use super::variant::Variant;
 use crate::experiment::options::{self, Side};
 use crate::rows;
@@ -34,6 +35,8 @@ pub(crate) struct Cell {
     pub(crate) background: Option<BackgroundLoad>,
     /// Settings of the network namespace in which the cell runs; that of the lab if there are none.
     pub(crate) network: Vec<NetworkSetting>,
+    /// When the load is another one than before and after.
+    pub(crate) overload: Option<OverloadTime>,
     /// The probe that runs in place of a server and a generator.
     pub(crate) probe: Option<String>,
     /// Flags of the probe, without `--json` and `--cpus`.
@@ -121,6 +124,7 @@ pub(super) fn cell(
     }
     let network = network::take_from(&mut server);
     let background = background::take_from(&mut load);
+    let overload = overload::replace_in(&mut load);
     let path = match (load.remove("path"), load.remove("reply")) {
         (Some(path), _) => path,
         (None, Some(bytes)) => format!("/bytes/{bytes}"),
@@ -156,6 +160,7 @@ pub(super) fn cell(
         path: if mix.is_some() { String::new() } else { path },
         background,
         network,
+        overload,
         probe: name,
         probe_flags: flags(&probe),
         window,

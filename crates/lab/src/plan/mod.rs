@@ -9,6 +9,7 @@ mod cell;
 mod choices;
 mod mix;
 mod network;
+mod overload;
 mod resolve;
 mod variant;
 
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     /// Passes in which system calls are counted, after the blocks.
     pub(crate) call_passes: u32,
     pub(crate) seed: u64,
+    /// The measured rate that levels in percent are fractions of, requests per second.
+    pub(crate) saturation: Option<f64>,
     /// Variants that cannot run. Their cells are skipped or failed, the plan has no time for them, and claims do not use them.
     pub(crate) unavailable: BTreeMap<usize, Unavailable>,
     /// Whether the servers of all cells run for the whole study, and a block measures a window of each.

@@ -72,6 +72,7 @@ impl Plan {
             blocks: 0,
             call_passes,
             seed: choices.seed,
+            saturation,
             experiment: experiment.clone(),
             axes,
             variants,
@@ -136,6 +137,7 @@ impl Plan {
         let mut variant = self.variants[index].clone();
         variant.load.extend(resolver.settings(Side::Load, &spec.load));
         variant.load.insert("rate".to_owned(), "max".to_owned());
+        variant.load.remove(options::OVERLOAD);
         Some(cell(&[], index, &variant, &[], None))
     }
 }

@@ -249,3 +249,23 @@ fn a_control_runs_at_its_levels_alone() {
     assert_eq!(again, ["flat-again idle=20 rate=10%"]);
     assert_eq!(plan.cells.len(), 5);
 }
+
+#[test]
+fn an_overload_is_steps_of_the_load_and_no_part_of_the_saturation() {
+    let text = testing::EXPERIMENT.replacen("rate = [\"10%\"]", "overload = [\"200%\"]", 1);
+    let plan = planned(text.replacen("connections = 8", "connections = 8\nrate = \"10%\"", 1));
+    let load = plan.cells[0].load_flags.join(" ");
+    assert!(
+        load.contains("--steps 100,2000,100,100") && !load.contains("--rate"),
+        "{load}"
+    );
+    assert!(plan.cells[0].id.ends_with("overload=200%"), "{}", plan.cells[0].id);
+    let time = plan.cells[0].overload.expect("there is one");
+    assert!(
+        (time.end_s - 2.0 * time.start_s).abs() < 1e-9 && time.start_s > 0.0,
+        "{time:?}"
+    );
+    let saturation = plan.saturation_cell().expect("there is one");
+    let load = saturation.load_flags.join(" ");
+    assert!(load.contains("--rate max") && !load.contains("--steps"), "{load}");
+}

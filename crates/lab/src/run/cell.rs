@@ -8,7 +8,7 @@ use c10k_host::child::OnParentDeath;
 use c10k_host::guard::Strays;
 use c10k_host::meter::{kernel_memory, queued_signals, tcp_sockets};
 use c10k_host::network;
-use c10k_record::{CellRecord, CellStatus, SCHEMA};
+use c10k_record::{CellRecord, CellStatus, Overload, SCHEMA};
 
 use super::context::RunContext;
 use super::end::{CellFailure, invalid, skipped};
@@ -94,6 +94,11 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
         seconds: 0.0,
         server_command: Vec::new(),
         load_command: Vec::new(),
+        overload: cell.overload.map(|time| Overload {
+            limit_per_s: plan.saturation,
+            start_s: time.start_s,
+            end_s: time.end_s,
+        }),
         load: None,
         server: None,
         meters: None,

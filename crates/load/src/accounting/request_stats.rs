@@ -113,6 +113,11 @@ impl RequestStats {
         self.begin(measure);
     }
 
+    /// Makes the slices of the time series as narrow as `width`, before anything is counted.
+    pub(crate) fn set_slices(&mut self, width: Duration) {
+        self.series = Series::with_slices(Duration::from_nanos(self.bounds.duration_ns), width);
+    }
+
     /// Sets the start of the measured time.
     pub(crate) fn begin(&mut self, measure: Moment) {
         self.measure = measure;

@@ -7,8 +7,8 @@ use crate::clock::duration_ns;
 
 /// The maximum number of slices. A longer run has wider slices.
 const SLICES_MAX: usize = 1024;
-/// The minimum width of a slice.
-const NARROWEST_NS: u64 = 1_000_000_000;
+/// The minimum width of a slice, unless another is asked for.
+const NARROWEST: Duration = Duration::from_secs(1);
 
 /// Counts of one slice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,8 +65,13 @@ impl Series {
     /// Empty slices for a measured time of `duration`: one second each, or wider if that would be more than 1,024.
     #[must_use]
     pub(crate) fn new(duration: Duration) -> Self {
-        let duration_ns = duration_ns(duration);
-        let mut width_ns = NARROWEST_NS;
+        Self::with_slices(duration, NARROWEST)
+    }
+
+    /// The same with slices of `narrowest`, which is not zero, or wider.
+    #[must_use]
+    pub(crate) fn with_slices(duration: Duration, narrowest: Duration) -> Self {
+        let (duration_ns, mut width_ns) = (duration_ns(duration), duration_ns(narrowest));
         while duration_ns.div_ceil(width_ns) > SLICES_MAX as u64 {
             width_ns *= 2;
         }
@@ -171,6 +176,15 @@ mod tests {
             series.slices().iter().map(|slice| slice.replies).collect::<Vec<_>>(),
             [0, 0, 1]
         );
+    }
+
+    #[test]
+    fn slices_may_be_narrower_than_a_second() {
+        let ms = Duration::from_millis;
+        let series = Series::with_slices(ms(95), ms(20));
+        assert_eq!((series.slices().len(), series.whole_slices().len()), (5, 4));
+        let long = Series::with_slices(Duration::from_secs(60), ms(20));
+        assert!(long.slices().len() <= SLICES_MAX && long.width() > ms(20));
     }
 
     #[test]

@@ -90,6 +90,9 @@ impl<'p, W: World> Engine<'p, W> {
     pub(crate) fn start(&mut self, window: Window) {
         self.timetable = window.timetable;
         self.exchange.stats.restart(window.timetable.measure);
+        if let Some(width) = self.plan.slice {
+            self.exchange.stats.set_slices(width);
+        }
         self.next.clear();
         self.choices = Choices::new(&self.plan.target.rows, window.seed);
         self.exchange.slots.iter_mut().for_each(|slot| slot.due = 0);

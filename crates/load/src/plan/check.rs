@@ -85,6 +85,9 @@ fn times(plan: &LoadPlan) -> Refusal {
     if plan.duration.is_zero() || plan.timeout.is_zero() {
         return Err("--duration and --timeout must be longer than 0");
     }
+    if plan.slice.is_some_and(|width| width.is_zero()) {
+        return Err("--slice must be longer than 0");
+    }
     Ok(())
 }
 

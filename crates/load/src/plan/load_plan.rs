@@ -33,6 +33,9 @@ pub struct LoadPlan {
     pub warm_up: Duration,
     /// The measured time.
     pub duration: Duration,
+    /// The width of a slice of the time series, which the record then has; wider if there would be more than 1,024. If absent,
+    /// it is a second, and the record has no time series.
+    pub slice: Option<Duration>,
     /// The time limit of a request, from its scheduled instant.
     pub timeout: Duration,
     /// A request with a longer send lag is late. If the generator itself delays 1% of the requests by more, the run is
@@ -79,6 +82,7 @@ impl LoadPlan {
             idle_churn: 0.0,
             warm_up: Duration::ZERO,
             duration: Duration::from_secs(10),
+            slice: None,
             timeout: Duration::from_secs(5),
             lag_bound: Duration::from_millis(5),
             pace: Pace::Sleep,

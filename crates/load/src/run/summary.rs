@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use c10k_record::{ClientUse, IdlePool, LoadRow, LoadSummary, SCHEMA};
+use c10k_record::{ClientUse, IdlePool, LoadRow, LoadSeries, LoadSummary, SCHEMA};
 use c10k_sys::rusage::Usage;
 
 use super::validity::{IdleTotals, RunFacts, SecondProbe, reasons_against};
 use crate::accounting::confidence::{Steadiness, intervals, steadiness};
 use crate::accounting::request_stats::RequestStats;
 use crate::accounting::row_stats::RowStats;
+use crate::accounting::series::Series;
 use crate::accounting::session_stats::SessionStats;
 use crate::accounting::traffic::Traffic;
 use crate::plan::{LoadPlan, RequestRow};
@@ -73,6 +74,7 @@ pub(super) fn summarize(plan: &LoadPlan, reports: &[WorkerReport], observed: &Ob
         service_ns: stats.service.summary(),
         send_lag_ns: stats.send_lag.summary(),
         drift_percent: drift_percent(plan, &stats),
+        series: plan.slice.map(|_| series(&stats.series)),
         idle: IdlePool {
             target: idle.target,
             open_min: idle.open_min,
@@ -155,6 +157,17 @@ fn client_use(reports: &[WorkerReport], usage: Usage) -> ClientUse {
         thread_percents,
         context_switches_voluntary: usage.voluntary_switches,
         context_switches_involuntary: usage.involuntary_switches,
+    }
+}
+
+fn series(series: &Series) -> LoadSeries {
+    let each = |read: fn(&crate::accounting::series::Slice) -> u64| series.slices().iter().map(read).collect();
+    LoadSeries {
+        width_s: series.width().as_secs_f64(),
+        due: each(|slice| slice.due),
+        replies: each(|slice| slice.replies),
+        lost: each(|slice| slice.lost),
+        latency_sum_ns: each(|slice| slice.latency_sum_ns),
     }
 }
 

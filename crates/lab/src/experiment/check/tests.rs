@@ -464,3 +464,32 @@ fn a_mix_of_requests_has_a_path_and_a_share_and_its_measures_need_it() {
     let error = parse(&without).expect_err("one request").to_string();
     assert!(error.contains("there is one request"), "{error}");
 }
+
+#[test]
+fn an_overload_needs_a_load_around_it() {
+    let with = |load: &str, axis: &str| {
+        let text =
+            GOOD.replacen("rate = 100\n", load, 1)
+                .replacen("idle = [10, 20]", &format!("idle = [10, 20]\n{axis}"), 1);
+        parse(&text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let whole = "rate = 100\nduration = \"2s\"\n";
+    assert_eq!(with(whole, "overload = [200]"), Ok(()));
+    for (load, axis, word) in [
+        ("rate = 100\n", "overload = [200]", "without a duration"),
+        ("duration = \"2s\"\n", "overload = [200]", "without a rate"),
+        (
+            "rate = \"max\"\nduration = \"2s\"\noverload = 200\n",
+            "",
+            "without a rate",
+        ),
+        (whole, "overload = [0]", "write more than 0"),
+        (whole, "overload = [\"200%\"]", "a saturation that nothing measures"),
+    ] {
+        let error = with(load, axis).expect_err(word);
+        assert!(error.contains(word), "{error}");
+    }
+    let windows = "overload = [200]\n[interleaved]\nduration = \"100ms\"\nwarmup = \"20ms\"";
+    let error = with(whole, windows).expect_err("windows");
+    assert!(error.contains("[interleaved] has no 'overload'"), "{error}");
+}
