@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Number of worker threads or processes, for models that can have several.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// Threads of the pool that run at once; one that blocks does not count [default: the number of CPUs].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroUsize>,
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
@@ -140,7 +143,8 @@ impl Args {
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring);
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 9] = [
+        let concurrency: HasIt = |row| row.options.contains(&ModelOption::Concurrency);
+        let options: [(&str, bool, HasIt); 10] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
@@ -150,6 +154,7 @@ impl Args {
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
+            ("--concurrency", self.concurrency.is_some(), concurrency),
         ];
         for (option, is_given, has_it) in options {
             if is_given && !has_it(model.descriptor()) {
@@ -173,6 +178,7 @@ impl Args {
         config.event_options.signal_queue = self.signal_queue;
         config.event_options.on_overflow = self.on_overflow.unwrap_or(config.event_options.on_overflow);
         config.workers = self.workers;
+        config.concurrency = self.concurrency;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.spin = self.spin.unwrap_or(config.spin);
         config.submission = self.submission.unwrap_or(config.submission);
@@ -225,6 +231,15 @@ fn print_summary(summary: &ServeSummary) {
             "spins           {} found events, {} ended in a sleep",
             summary.spins_found,
             summary.spins_slept
+        );
+    }
+    if summary.running_max > 0 {
+        outln!(
+            "places          {} given up, {} taken, {} waits, {} threads at once",
+            summary.places_given_up,
+            summary.places_noticed,
+            summary.place_waits,
+            summary.running_max
         );
     }
     if summary.signals > 0 {

@@ -54,7 +54,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 8] = [
+    let options: [(&[&str], HasIt); 9] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -69,6 +69,9 @@ fn an_option_that_the_model_does_not_have_is_refused() {
             row.options.contains(&ModelOption::Submission)
         }),
         (&["--workers", "1"], |row| row.workers != Workers::One),
+        (&["--concurrency", "1"], |row| {
+            row.options.contains(&ModelOption::Concurrency)
+        }),
     ];
     for row in MODELS {
         for (option, has_it) in options {

@@ -29,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// The number of worker threads or processes, for models that can have several. Default: the model's own.
     pub workers: Option<NonZeroUsize>,
+    /// How many threads of the pool run at once, for models that limit this. Default: the number of CPUs.
+    pub concurrency: Option<NonZeroUsize>,
     /// How event loops in several threads share connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
     /// How long a loop polls for events before it sleeps. Default 0: it sleeps at once.
@@ -68,6 +70,7 @@ impl Config {
             deadlines: Deadlines::default(),
             limits: Limits::default(),
             workers: None,
+            concurrency: None,
             accept_sharing: AcceptSharing::Reuseport,
             spin: Duration::ZERO,
             submission: Submission::Enter,
@@ -169,7 +172,8 @@ impl Submission {
 pub enum Confinement {
     /// Not at all.
     None,
-    /// It can only read below its root and listen on its port (Landlock).
+    /// It can only read below its root and listen on its port (Landlock). With a model that has [`concurrency`](Config::concurrency) it
+    /// can also read what `/proc` shows of its own threads.
     Landlock,
 }
 

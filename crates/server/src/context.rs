@@ -7,6 +7,7 @@ use c10k_event::Counters;
 use c10k_http::{Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
+use crate::completion_port::{Admitted, Left, PortThread, Summons};
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
 use crate::disk;
 use crate::stats::SharedStats;
@@ -40,6 +41,8 @@ pub(crate) struct WorkerContext {
     /// The read buffer.
     pub(crate) input: Box<[u8]>,
     pub(crate) server: Arc<ServerContext>,
+    /// In a pool of which few threads run at once: the thread of this worker.
+    pub(crate) port: Option<PortThread>,
     worker: usize,
     clock: Clock,
 }
@@ -59,6 +62,7 @@ impl WorkerContext {
             core: WorkerCore::new(&server.config, bodies, max_connections, date),
             input: vec![0; input_bytes].into_boxed_slice(),
             server,
+            port: None,
             worker,
             clock,
         }
@@ -116,11 +120,53 @@ impl WorkerContext {
         (step, file.filter(|_| connection.machine.needs_file()))
     }
 
+    /// Does work that may block. A thread of a pool of which few run at once gives its place to another meanwhile.
+    fn block<T>(&mut self, work: impl FnOnce(&Config) -> T) -> T {
+        if self.port.is_some() {
+            self.core.stats.places_given_up += 1;
+            // While it is blocked, it does not report.
+            self.report();
+        }
+        let left = self.port.as_ref().map(PortThread::leave);
+        let done = work(&self.server.config);
+        let admitted = left.map(Left::enter);
+        self.note(admitted);
+        self.refresh();
+        done
+    }
+
+    /// A scheduling point: where few threads run at once and this one has lost its place, it waits for another.
+    #[inline]
+    pub(crate) fn keep_place(&mut self) {
+        if let Some(admitted) = self.port.as_ref().and_then(PortThread::check) {
+            self.note(Some(admitted));
+            self.refresh();
+        }
+    }
+
+    /// Gives up the thread's place and waits until it is to wait for an event.
+    pub(crate) fn seek_event(&self) -> Summons {
+        self.port.as_ref().map_or(Summons::WaitForEvent, PortThread::seek)
+    }
+
+    /// Waits for a place, since there is an event.
+    pub(crate) fn begin_turn(&mut self) {
+        let admitted = self.port.as_ref().map(PortThread::begin);
+        self.note(admitted);
+    }
+
+    fn note(&mut self, admitted: Option<Admitted>) {
+        if let Some(Admitted { waits, running }) = admitted {
+            self.core.stats.place_waits += waits;
+            self.server.stats.running(running);
+        }
+    }
+
     /// Does the work that a connection asks for ([`Step::Block`]), which may block this thread, and answers. Returns the step
     /// that follows.
     pub(crate) fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
         let outcome = match connection.machine.blocking_work() {
-            Some(work) => disk::run(self.server.config.disk.as_ref(), work),
+            Some(work) => self.block(|config| disk::run(config.disk.as_ref(), work)),
             None => Err(WorkFailure::Failed),
         };
         connection.answer_work(outcome.as_deref().map_err(|failure| *failure), &mut self.core)

@@ -46,6 +46,7 @@
 mod accept;
 mod blocking;
 mod completion;
+mod completion_port;
 mod config;
 mod context;
 mod core;

@@ -23,7 +23,9 @@ const SHORTAGE_REPORTED: usize = 3;
 const AWAITED: usize = 4;
 /// Bytes of request bodies that are held.
 const HELD_BODIES: usize = 5;
-const WORKERS: usize = 6;
+/// The most threads that ran at once, where few may.
+const RUNNING_MAX: usize = 6;
+const WORKERS: usize = 7;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -55,6 +57,14 @@ impl SharedStats {
         let open = self.cells[OPEN].fetch_add(1, Ordering::Relaxed) + 1;
         let most = self.cells[OPEN_MAX].fetch_max(open, Ordering::Relaxed);
         usize::try_from(open).ok().filter(|_| open > most)
+    }
+
+    /// Notes how many threads run at once, of a pool of which few may.
+    pub(crate) fn running(&self, threads: usize) {
+        let (cell, threads) = (&self.cells[RUNNING_MAX], threads as u64);
+        if cell.load(Ordering::Relaxed) < threads {
+            cell.fetch_max(threads, Ordering::Relaxed);
+        }
     }
 
     /// Counts a connection that was closed, and wakes the acceptor that waits for this.
@@ -184,6 +194,7 @@ impl SharedStats {
             model: self.model.to_owned(),
             open_connections: self.cells[OPEN].load(Ordering::Relaxed),
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
+            running_max: self.cells[RUNNING_MAX].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
             cpu_system_ns: usage.system_ns,
             context_switches_voluntary: usage.voluntary_switches,
@@ -208,6 +219,9 @@ impl SharedStats {
             summary.overflows += stats.overflows;
             summary.send_notifications += stats.notifications;
             summary.sends_copied_after_all += stats.copied_sends;
+            summary.places_given_up += stats.places_given_up;
+            summary.places_noticed += stats.places_noticed;
+            summary.place_waits += stats.place_waits;
             for (name, count) in stats.calls.by_name() {
                 *summary.syscalls.entry(name.to_owned()).or_default() += count;
             }

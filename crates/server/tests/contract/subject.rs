@@ -53,6 +53,8 @@ pub(crate) enum Needs {
     OwnDescriptors,
     /// Threads that share one interest set.
     Sharing,
+    /// A pool of threads of which a limited number runs at once.
+    Port,
     /// A process for each connection.
     Processes,
     /// Superuser privileges.
@@ -75,6 +77,7 @@ impl Subject {
         // Several workers, so that there is something to balance.
         let workers: &[(&str, &str)] = match (row.workers, row.concurrency) {
             (Workers::PerCpu | Workers::Sharing, _) => &[("workers", "3")],
+            (Workers::Pool(_), _) => &[("workers", "8"), ("concurrency", "3")],
             (_, Concurrency::OnePerWorker) => &[("workers", "64")],
             _ => &[],
         };
@@ -100,7 +103,7 @@ impl Subject {
         };
         for option in row.options {
             match option {
-                ModelOption::Accept | ModelOption::Spin => {}
+                ModelOption::Accept | ModelOption::Spin | ModelOption::Concurrency => {}
                 ModelOption::AcceptSharing => {
                     vary(
                         "accept-sharing",
@@ -164,7 +167,8 @@ impl Subject {
             Needs::Cap => row.concurrency != Concurrency::OnePerWorker,
             Needs::OwnDescriptors => !self.meets(Needs::Processes) && row.concurrency != Concurrency::OnePerWorker,
             Needs::Processes => row.connections_in == ConnectionsIn::Children,
-            Needs::Sharing => matches!(row.workers, Workers::Sharing),
+            Needs::Sharing => matches!(row.workers, Workers::Sharing | Workers::Pool(_)),
+            Needs::Port => row.options.contains(&ModelOption::Concurrency),
             Needs::Events => many,
             Needs::Spin => row.options.contains(&ModelOption::Spin),
             Needs::SignalQueue => {
@@ -440,6 +444,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             };
         }
         "workers" => config.workers = value.parse().ok(),
+        "concurrency" => config.concurrency = value.parse().ok(),
         "accept-sharing" => {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
