@@ -7,7 +7,7 @@ use c10k_event::Counters;
 use c10k_http::{Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
-use crate::completion_port::{Admitted, Left, PortThread, Summons};
+use crate::completion_port::{Admitted, PortThread, Summons};
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
 use crate::disk;
 use crate::stats::SharedStats;
@@ -127,9 +127,13 @@ impl WorkerContext {
             // While it is blocked, it does not report.
             self.report();
         }
-        let left = self.port.as_ref().map(PortThread::leave);
-        let done = work(&self.server.config);
-        let admitted = left.map(Left::enter);
+        let (done, admitted) = match &self.port {
+            None => (work(&self.server.config), None),
+            Some(thread) => {
+                let left = thread.leave();
+                (work(&self.server.config), Some(left.enter()))
+            }
+        };
         self.note(admitted);
         self.refresh();
         done

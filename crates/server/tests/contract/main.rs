@@ -17,6 +17,7 @@ mod files;
 mod hostile;
 mod limits;
 mod overflow;
+mod port;
 mod sharing;
 mod spin;
 mod subject;
@@ -44,6 +45,7 @@ const CASES: &[&[Case]] = &[
     hostile::CASES,
     limits::CASES,
     sharing::CASES,
+    port::CASES,
     spin::CASES,
     #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
     faults::CASES,

@@ -33,7 +33,7 @@ fn busy(address: std::net::SocketAddr, count: usize) -> Vec<Client> {
 }
 
 /// Asserts that the reply has not come yet.
-fn is_still_served(client: &Client) {
+pub(crate) fn is_still_served(client: &Client) {
     client.stream.set_nonblocking(true).expect("a TCP socket");
     let early = (&client.stream)
         .read(&mut [0])

@@ -150,6 +150,10 @@ impl Subject {
         }
     }
 
+    pub(crate) fn model_name(&self) -> &'static str {
+        self.model.name()
+    }
+
     pub(crate) fn meets(&self, needs: Needs) -> bool {
         let row = self.model.descriptor();
         let many = row.concurrency == Concurrency::Many;
