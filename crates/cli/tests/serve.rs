@@ -129,7 +129,11 @@ fn two_records_frame_a_run() {
 /// With `poll` each wake-up costs CPU for every connection, even if they are all idle.
 #[test]
 fn a_server_that_nobody_uses_hardly_wakes() {
-    for arguments in [["--mechanism", "poll"], ["--model", "io-uring"]] {
+    for arguments in [
+        ["--mechanism", "poll"],
+        ["--model", "io-uring"],
+        ["--model", "completion-port"],
+    ] {
         let (mut server, _records, address) = listening(&arguments);
         let mut client = TcpStream::connect(&address).expect("it listens");
         client

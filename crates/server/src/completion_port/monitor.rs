@@ -9,7 +9,7 @@ use super::{Port, ThreadStates};
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The monitor rests if no thread has had a place for so many looks, until one has.
-const QUIET_LOOKS: u32 = 100;
+const QUIET_LOOKS: u32 = 50;
 
 /// Takes the places of threads that sleep, until the port has ended and only blocked threads are left. Calls `noticed` for each
 /// place.

@@ -6,7 +6,7 @@ use std::thread;
 
 use c10k_event::Mechanism;
 use c10k_record::ServeSummary;
-use c10k_server::{Config, Model, Server};
+use c10k_server::{Config, Confinement, Model, Server};
 use c10k_testkit::held_file::HeldFile;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
@@ -27,7 +27,12 @@ pub(crate) const CASES: &[Case] = &[
     (
         "a_thread_that_blocks_undeclared_is_noticed_and_stops_nobody",
         Needs::Port,
-        undeclared,
+        |subject| undeclared(subject, &[]),
+    ),
+    (
+        "a_confined_server_notices_a_thread_that_blocks_undeclared",
+        Needs::Port,
+        confined,
     ),
     (
         "more_requests_block_than_there_are_threads_and_all_are_answered",
@@ -131,7 +136,7 @@ fn asleep(subject: &Subject) {
     check(&server.stop(), 1);
 }
 
-fn undeclared(subject: &Subject) {
+fn undeclared(subject: &Subject, options: &[(&str, &str)]) {
     let site = tempfile::tempdir().expect("a temporary directory");
     let file = site.path().join("text.txt");
     fs::write(&file, pattern(1000)).expect("a new file");
@@ -143,7 +148,7 @@ fn undeclared(subject: &Subject) {
         }
     };
     let root = site.path().to_str().expect("a path in UTF-8");
-    let server = subject.start(&[("root", root), ("concurrency", "1"), ("workers", "2")]);
+    let server = subject.start(&[&[("root", root), ("concurrency", "1"), ("workers", "2")], options].concat());
     let mut blocked = Client::connect(server.address);
     blocked.send(get("/text.txt"));
     let opener = held.await_opener().expect("the server opens it");
@@ -162,6 +167,17 @@ fn undeclared(subject: &Subject) {
     let summary = server.stop();
     assert_eq!((summary.places_given_up, summary.open_connections), (0, 0));
     check(&summary, 1);
+}
+
+/// A server that may read nothing but its root still sees what its threads do.
+fn confined(subject: &Subject) {
+    match Confinement::Landlock.probe() {
+        Ok(()) => undeclared(subject, &[("landlock", "on")]),
+        Err(reason) => {
+            assert!(!c10k_testkit::required::is_required(&["landlock"]), "{reason}");
+            eprintln!("cannot run here: {reason}");
+        }
+    }
 }
 
 fn more_than_threads(subject: &Subject) {

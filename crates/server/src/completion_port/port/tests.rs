@@ -11,15 +11,18 @@ use c10k_event::{Events, Interest, Mechanism, SharedSet};
 use super::{Port, PortThread, Summons};
 use crate::completion_port::{ThreadStates, monitor};
 
+/// What a thread is to do.
+type Order = Box<dyn FnOnce(&PortThread) + Send>;
+
 /// A thread that does what the test says, and reports when it has done it.
 struct Puppet {
-    orders: Sender<Box<dyn FnOnce(&PortThread) + Send>>,
+    orders: Sender<Order>,
     done: Receiver<()>,
 }
 
 impl Puppet {
     fn of(port: &Arc<Port>, states: &Arc<ThreadStates>, thread: usize) -> Puppet {
-        let (orders, received) = mpsc::channel::<Box<dyn FnOnce(&PortThread) + Send>>();
+        let (orders, received) = mpsc::channel::<Order>();
         let (report, done) = mpsc::channel();
         let (port, states) = (port.thread(thread), Arc::clone(states));
         thread::spawn(move || {
