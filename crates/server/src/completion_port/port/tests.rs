@@ -8,7 +8,7 @@ use std::thread;
 
 use c10k_event::{Events, Interest, Mechanism, SharedSet};
 
-use super::{Port, PortThread, Summons};
+use super::{Phase, Port, PortThread, Summons};
 use crate::completion_port::{ThreadStates, monitor};
 
 /// What a thread is to do.
@@ -52,20 +52,65 @@ impl Puppet {
         self.done.try_recv().is_err()
     }
 
-    /// Gets a place.
     fn begin(&self) {
-        self.run(|thread| {
-            assert_eq!(thread.seek(), Summons::WaitForEvent);
-            let _ = thread.begin();
-        });
+        self.run(begin);
     }
 }
 
-fn puppets(concurrency: usize, threads: usize) -> (Arc<Port>, Arc<ThreadStates>, Vec<Puppet>) {
+/// Gets a place.
+fn begin(thread: &PortThread) {
+    assert_eq!(thread.seek(), Summons::WaitForEvent);
+    let _ = thread.begin();
+}
+
+/// A thread that computes in its place.
+struct Computing {
+    is_on: Arc<AtomicBool>,
+    has_begun: Receiver<()>,
+}
+
+impl Computing {
+    fn start(puppet: &Puppet) -> Computing {
+        let (report, has_begun) = mpsc::channel();
+        let is_on = Arc::new(AtomicBool::new(true));
+        let goes_on = Arc::clone(&is_on);
+        puppet.start(move |thread| {
+            begin(thread);
+            report.send(()).expect("the test waits");
+            while goes_on.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            assert!(thread.check().is_none(), "it has kept its place");
+            assert_eq!(thread.seek(), Summons::WaitForEvent);
+        });
+        Computing { is_on, has_begun }
+    }
+
+    fn await_start(&self) {
+        self.has_begun.recv().expect("it begins");
+    }
+
+    fn stop(&self) {
+        self.is_on.store(false, Ordering::SeqCst);
+    }
+}
+
+fn puppets(concurrency: usize, threads: usize) -> (Arc<Port>, Vec<Puppet>) {
     let port = Port::new(concurrency, threads);
     let states = Arc::new(ThreadStates::open(threads).expect("/proc"));
-    let puppets = (0..threads).map(|thread| Puppet::of(&port, &states, thread)).collect();
-    (port, states, puppets)
+    let puppets = puppets_of(&port, &states, threads);
+    (port, puppets)
+}
+
+fn puppets_of(port: &Arc<Port>, states: &Arc<ThreadStates>, threads: usize) -> Vec<Puppet> {
+    (0..threads).map(|thread| Puppet::of(port, states, thread)).collect()
+}
+
+/// Waits until a thread is in that phase.
+fn await_phase(port: &Port, thread: usize, phase: Phase) {
+    while port.lock().places.phase(thread) != phase {
+        thread::yield_now();
+    }
 }
 
 /// Waits until a thread sleeps.
@@ -87,7 +132,7 @@ fn slow_source() -> (std::io::PipeWriter, impl FnOnce() + Send + 'static) {
 
 #[test]
 fn a_thread_that_declares_that_it_blocks_gives_its_place_to_another_and_waits_for_its_turn() {
-    let (_port, states, threads) = puppets(1, 2);
+    let (port, threads) = puppets(1, 2);
     threads[0].begin();
     let (mut source, read) = slow_source();
     threads[0].start(|thread| {
@@ -99,7 +144,7 @@ fn a_thread_that_declares_that_it_blocks_gives_its_place_to_another_and_waits_fo
     threads[1].begin();
     source.write_all(b"x").expect("a pipe");
     // The first one is back, and waits.
-    await_sleep(&states, 0);
+    await_phase(&port, 0, Phase::Queued);
     assert!(threads[0].is_still_at_it());
     threads[1].start(|thread| assert_eq!(thread.seek(), Summons::WaitForEvent));
     threads[0].await_done();
@@ -109,7 +154,9 @@ fn a_thread_that_declares_that_it_blocks_gives_its_place_to_another_and_waits_fo
 
 #[test]
 fn the_monitor_notices_a_thread_that_blocks_undeclared_and_leaves_one_that_computes_alone() {
-    let (port, states, threads) = puppets(2, 3);
+    let port = Port::new(2, 3);
+    let states = Arc::new(ThreadStates::open(3).expect("/proc"));
+    let threads = puppets_of(&port, &states, 3);
     let noticed = Arc::new(AtomicUsize::new(0));
     let watch = {
         let (port, states, noticed) = (Arc::clone(&port), Arc::clone(&states), Arc::clone(&noticed));
@@ -120,46 +167,44 @@ fn the_monitor_notices_a_thread_that_blocks_undeclared_and_leaves_one_that_compu
         })
     };
     // One computes, for as long as the test lasts.
-    threads[0].begin();
-    let computes = Arc::new(AtomicBool::new(true));
-    let is_on = Arc::clone(&computes);
-    threads[0].start(move |thread| {
-        while is_on.load(Ordering::SeqCst) {
-            std::hint::spin_loop();
-        }
-        assert!(thread.check().is_none(), "it has kept its place");
-    });
+    let first = Computing::start(&threads[0]);
+    first.await_start();
     // One reads from a slow source, and does not say so.
-    threads[1].begin();
     let (mut source, read) = slow_source();
-    threads[1].start(|thread| {
+    let (report, has_begun) = mpsc::channel();
+    threads[1].start(move |thread| {
+        begin(thread);
+        report.send(()).expect("the test waits");
         read();
         let admitted = thread.check().expect("it has lost its place");
         assert_eq!((admitted.waits, admitted.running), (1, 3));
     });
-    // The third one can only run if the second one's place was taken.
-    threads[2].begin();
-    assert_eq!(noticed.load(Ordering::SeqCst), 1);
+    // The third one can only compute if the second one's place was taken.
+    has_begun.recv().expect("it begins");
+    let third = Computing::start(&threads[2]);
+    third.await_start();
     source.write_all(b"x").expect("a pipe");
-    await_sleep(&states, 1);
+    await_phase(&port, 1, Phase::Queued);
     assert!(threads[1].is_still_at_it(), "it waits for its turn");
-    threads[2].start(|thread| assert_eq!(thread.seek(), Summons::WaitForEvent));
+    third.stop();
+    threads[2].await_done();
     threads[1].await_done();
-    computes.store(false, Ordering::SeqCst);
+    first.stop();
     threads[0].await_done();
     port.end();
     drop(threads);
     watch.join().expect("the monitor ends with the port");
+    assert!(noticed.load(Ordering::SeqCst) >= 1);
 }
 
 #[test]
 fn idle_threads_are_called_last_in_first_out() {
-    let (_port, states, threads) = puppets(1, 4);
+    let (port, threads) = puppets(1, 4);
     threads[0].begin();
     // The others become idle one after the other.
     for (thread, puppet) in threads.iter().enumerate().skip(1) {
         puppet.start(|thread| assert_eq!(thread.seek(), Summons::WaitForEvent));
-        await_sleep(&states, thread);
+        await_phase(&port, thread, Phase::Idle);
         assert!(puppet.is_still_at_it());
     }
     // Each blocks, so the next one is called.
@@ -183,7 +228,7 @@ fn idle_threads_are_called_last_in_first_out() {
 
 #[test]
 fn the_end_lets_all_threads_go() {
-    let (port, states, threads) = puppets(1, 4);
+    let (port, threads) = puppets(1, 4);
     threads[0].begin();
     // In the end one waits for a place, one is idle, one is blocked, and one runs.
     let (mut source, read) = slow_source();
@@ -203,9 +248,9 @@ fn the_end_lets_all_threads_go() {
     });
     threads[3].begin();
     threads[1].start(|thread| assert_eq!(thread.seek(), Summons::End));
-    await_sleep(&states, 1);
+    await_phase(&port, 1, Phase::Idle);
     source.write_all(b"x").expect("a pipe");
-    await_sleep(&states, 0);
+    await_phase(&port, 0, Phase::Queued);
     port.end();
     threads[0].await_done();
     threads[1].await_done();
