@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Number of worker threads or processes, for models that can have several.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// Threads of the pool that run at once; one that blocks does not count [default: the number of CPUs].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroUsize>,
     /// How the workers of `loop-per-core` share connections [default: reuseport].
     #[arg(long, value_name = "WAY", value_parser = accept_sharing)]
     accept_sharing: Option<AcceptSharing>,
@@ -157,7 +160,8 @@ impl Args {
         let submission: HasIt = |row| row.options.contains(&ModelOption::Submission);
         let ring: HasIt = |row| row.options.contains(&ModelOption::Ring) || row.dispatch == Dispatch::Mechanism;
         let workers: HasIt = |row| row.workers != Workers::One;
-        let options: [(&str, bool, HasIt); 13] = [
+        let concurrency: HasIt = |row| row.options.contains(&ModelOption::Concurrency);
+        let options: [(&str, bool, HasIt); 14] = [
             ("--mechanism", self.mechanism.is_some(), mechanism),
             ("--signal-queue", self.signal_queue.is_some(), mechanism),
             ("--on-overflow", self.on_overflow.is_some(), mechanism),
@@ -171,6 +175,7 @@ impl Args {
             ("--submission", self.submission.is_some(), submission),
             ("--ring", self.ring.is_some(), ring),
             ("--workers", self.workers.is_some(), workers),
+            ("--concurrency", self.concurrency.is_some(), concurrency),
         ];
         for (option, is_given, has_it) in options {
             if is_given && !has_it(model.descriptor()) {
@@ -194,6 +199,7 @@ impl Args {
         config.event_options.signal_queue = self.signal_queue;
         config.event_options.on_overflow = self.on_overflow.unwrap_or(config.event_options.on_overflow);
         config.workers = self.workers;
+        config.concurrency = self.concurrency;
         config.accept_sharing = self.accept_sharing.unwrap_or(config.accept_sharing);
         config.spin = self.spin.unwrap_or(config.spin);
         config.helpers = self.helpers.unwrap_or(config.helpers);
@@ -270,6 +276,15 @@ fn print_summary(summary: &ServeSummary) {
     }
     if summary.recycled > 0 {
         outln!("workers         {} replaced", summary.recycled);
+    }
+    if summary.running_max > 0 {
+        outln!(
+            "places          {} given up, {} taken, {} waits, {} threads at once",
+            summary.places_given_up,
+            summary.places_noticed,
+            summary.place_waits,
+            summary.running_max
+        );
     }
     if summary.signals > 0 {
         outln!(

@@ -58,7 +58,7 @@ type HasIt = fn(&Descriptor) -> bool;
 
 #[test]
 fn an_option_that_the_model_does_not_have_is_refused() {
-    let options: [(&[&str], HasIt); 12] = [
+    let options: [(&[&str], HasIt); 13] = [
         (&["--mechanism", "epoll-edge"], |row| {
             row.dispatch == Dispatch::Mechanism
         }),
@@ -81,6 +81,9 @@ fn an_option_that_the_model_does_not_have_is_refused() {
             row.options.contains(&ModelOption::Submission)
         }),
         (&["--workers", "1"], |row| row.workers != Workers::One),
+        (&["--concurrency", "1"], |row| {
+            row.options.contains(&ModelOption::Concurrency)
+        }),
     ];
     for row in MODELS {
         for (option, has_it) in options {
@@ -138,7 +141,11 @@ fn two_records_frame_a_run() {
 /// With `poll` each wake-up costs CPU for every connection, even if they are all idle.
 #[test]
 fn a_server_that_nobody_uses_hardly_wakes() {
-    for arguments in [["--mechanism", "poll"], ["--model", "io-uring"]] {
+    for arguments in [
+        ["--mechanism", "poll"],
+        ["--model", "io-uring"],
+        ["--model", "completion-port"],
+    ] {
         let (mut server, _records, address) = listening(&arguments);
         let mut client = TcpStream::connect(&address).expect("it listens");
         client

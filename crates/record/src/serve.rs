@@ -122,6 +122,19 @@ pub struct ServeSummary {
     /// Of those, replies that the kernel has copied after all.
     #[serde(default)]
     pub sends_copied_after_all: u64,
+    /// Times that a thread of `completion-port` gave its place to another before work that blocks.
+    #[serde(default)]
+    pub places_given_up: u64,
+    /// Times that the monitor of `completion-port` gave the place of a thread that slept to another.
+    #[serde(default)]
+    pub places_noticed: u64,
+    /// Times that a thread of `completion-port` had something to do and waited for a place.
+    #[serde(default)]
+    pub place_waits: u64,
+    /// The most threads of `completion-port` that ran at once: those with a place, and one that found that it had lost its own; 0 for
+    /// other models.
+    #[serde(default)]
+    pub running_max: u64,
     /// Mean number of connections accepted per readiness event of the listener.
     pub accepts_per_wait: f64,
     /// System calls of the dispatch path, by name.

@@ -30,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     /// The number of worker threads or processes, for models that can have several. Default: the model's own.
     pub workers: Option<NonZeroUsize>,
+    /// How many threads of the pool run at once, for models that limit this. Default: the number of CPUs.
+    pub concurrency: Option<NonZeroUsize>,
     /// How event loops in several threads share connections. Default reuseport.
     pub accept_sharing: AcceptSharing,
     /// How many threads do work that may block, for models that hand it over. Default 32 (nginx: `thread_pool`, 32; libuv: 4;
@@ -79,6 +81,7 @@ impl Config {
             deadlines: Deadlines::default(),
             limits: Limits::default(),
             workers: None,
+            concurrency: None,
             accept_sharing: AcceptSharing::Reuseport,
             helpers: const { NonZeroUsize::new(32).expect("not 0") },
             helper_queue: 65_536,
@@ -224,7 +227,8 @@ impl Submission {
 pub enum Confinement {
     /// Not at all.
     None,
-    /// It can only read below its root and listen on its port (Landlock).
+    /// It can only read below its root and listen on its port (Landlock). With a model that has [`concurrency`](Config::concurrency) it
+    /// can also read what `/proc` shows of its own threads.
     Landlock,
 }
 

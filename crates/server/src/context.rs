@@ -7,6 +7,7 @@ use c10k_event::Counters;
 use c10k_http::{BlockingWork, Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
+use crate::completion_port::{Entered, PortThread, Summons};
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
 use crate::disk::{self, WorkOutcome};
 use crate::helpers::{Admitted, WorkLimit};
@@ -41,6 +42,8 @@ pub(crate) struct WorkerContext {
     /// The read buffer.
     pub(crate) input: Box<[u8]>,
     pub(crate) server: Arc<ServerContext>,
+    /// In a pool of which few threads run at once: the thread of this worker.
+    pub(crate) port: Option<PortThread>,
     worker: usize,
     clock: Clock,
     /// The counters of the worker's interest set, as of its last report.
@@ -62,6 +65,7 @@ impl WorkerContext {
             core: WorkerCore::new(&server.config, bodies, max_connections, date),
             input: vec![0; input_bytes].into_boxed_slice(),
             server,
+            port: None,
             worker,
             clock,
             reported: Counters::default(),
@@ -143,6 +147,53 @@ impl WorkerContext {
         (step, file.filter(|_| connection.machine.needs_file()))
     }
 
+    /// Does work that may block. A thread of a pool of which few run at once gives its place to another meanwhile.
+    fn block<T>(&mut self, work: impl FnOnce(&Config) -> T) -> T {
+        if self.port.is_some() {
+            self.core.stats.places_given_up += 1;
+            // While it is blocked, it does not report.
+            self.report();
+        }
+        let (done, entered) = match &self.port {
+            None => (work(&self.server.config), None),
+            Some(thread) => {
+                let left = thread.leave();
+                (work(&self.server.config), Some(left.enter()))
+            }
+        };
+        self.note(entered);
+        // Time has passed, and deadlines begin now.
+        self.refresh();
+        done
+    }
+
+    /// A scheduling point: where few threads run at once and this one has lost its place, it waits for another.
+    #[inline]
+    pub(crate) fn keep_place(&mut self) {
+        if let Some(entered) = self.port.as_ref().and_then(PortThread::check) {
+            self.note(Some(entered));
+            self.refresh();
+        }
+    }
+
+    /// Gives up the thread's place and waits until it is to wait for an event.
+    pub(crate) fn seek_event(&self) -> Summons {
+        self.port.as_ref().map_or(Summons::WaitForEvent, PortThread::seek)
+    }
+
+    /// Waits for a place, since there is an event.
+    pub(crate) fn begin_turn(&mut self) {
+        let entered = self.port.as_ref().map(PortThread::begin);
+        self.note(entered);
+    }
+
+    fn note(&mut self, entered: Option<Entered>) {
+        if let Some(Entered { waits, running }) = entered {
+            self.core.stats.place_waits += waits;
+            self.server.stats.running(running);
+        }
+    }
+
     /// Does the work that a connection asks for ([`Step::Block`]), which may block this thread, and answers. Returns the step
     /// that follows.
     pub(crate) fn do_work(&mut self, connection: &mut ConnectionCore) -> Step {
@@ -155,9 +206,6 @@ impl WorkerContext {
 
     /// Does work that may block this thread.
     pub(crate) fn run_work(&mut self, work: BlockingWork) -> WorkOutcome {
-        let outcome = disk::run(self.server.config.disk.as_ref(), work);
-        // Time has passed, and deadlines begin now.
-        self.refresh();
-        outcome
+        self.block(|config| disk::run(config.disk.as_ref(), work))
     }
 }

@@ -48,6 +48,7 @@
 mod accept;
 mod blocking;
 mod completion;
+mod completion_port;
 mod config;
 mod context;
 mod core;

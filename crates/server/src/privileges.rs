@@ -1,5 +1,7 @@
 //! Giving up privileges that a listening server does not need: it becomes another user, and confines itself.
 
+use std::os::fd::OwnedFd;
+
 use c10k_sys::user;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
@@ -8,6 +10,7 @@ use landlock::{
 use rustix::process::geteuid;
 use rustix::thread::set_no_new_privs;
 
+use crate::completion_port::{TASKS, open_tasks};
 use crate::{Confinement, Root, ServeError};
 
 /// The first version that knows TCP ports: Linux 6.7.
@@ -34,12 +37,36 @@ pub(crate) fn become_user(name: &str) -> Result<(), ServeError> {
     set_no_new_privs(true).map_err(|errno| refused(format!("{errno}: see prctl(2)")))
 }
 
+/// Whether a server looks at what its own threads do, which it has to read in `/proc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnThreads {
+    Watched,
+    Unwatched,
+}
+
+impl OwnThreads {
+    /// Where they are read.
+    fn files(self) -> Result<Option<OwnedFd>, ServeError> {
+        match self {
+            OwnThreads::Unwatched => Ok(None),
+            OwnThreads::Watched => open_tasks().map(Some).map_err(|errno| ServeError::Confine {
+                cause: format!("opening {TASKS}: {errno}"),
+            }),
+        }
+    }
+}
+
 /// Confines this thread, and those that it starts, to reading files below the root and listening on the port, if there is
-/// one.
-pub(crate) fn confine(confinement: Confinement, root: Option<&Root>, port: Option<u16>) -> Result<(), ServeError> {
+/// one, and to reading what `/proc` shows of the threads of this process if they are watched.
+pub(crate) fn confine(
+    confinement: Confinement,
+    root: Option<&Root>,
+    port: Option<u16>,
+    own_threads: OwnThreads,
+) -> Result<(), ServeError> {
     match confinement {
         Confinement::None => Ok(()),
-        Confinement::Landlock => landlock(root, port).map_err(|error| refused(&error)),
+        Confinement::Landlock => landlock(root, port, own_threads.files()?.as_ref()).map_err(|error| refused(&error)),
     }
 }
 
@@ -73,7 +100,7 @@ fn handled() -> Result<Ruleset, RulesetError> {
         .handle_access(AccessNet::from_all(LEAST))
 }
 
-fn landlock(root: Option<&Root>, port: Option<u16>) -> Result<(), RulesetError> {
+fn landlock(root: Option<&Root>, port: Option<u16>, own_threads: Option<&OwnedFd>) -> Result<(), RulesetError> {
     let mut rules = handled()?.create()?;
     if let Some(port) = port {
         rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
@@ -81,6 +108,9 @@ fn landlock(root: Option<&Root>, port: Option<u16>) -> Result<(), RulesetError> 
     if let Some(root) = root {
         let reading = AccessFs::ReadFile | AccessFs::ReadDir;
         rules = rules.add_rule(PathBeneath::new(root, reading))?;
+    }
+    if let Some(own_threads) = own_threads {
+        rules = rules.add_rule(PathBeneath::new(own_threads, AccessFs::ReadFile))?;
     }
     rules.restrict_self().map(drop)
 }

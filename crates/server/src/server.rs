@@ -9,8 +9,9 @@ use c10k_record::ServeSummary;
 use crate::accept::Listeners;
 use crate::context::ServerContext;
 use crate::descriptor_limit::descriptor_limit;
+use crate::privileges::OwnThreads;
 use crate::stats::SharedStats;
-use crate::{Address, Config, Confinement, Listen, Model, ServeError, Stop, accept, log, privileges};
+use crate::{Address, Config, Confinement, Listen, Model, ModelOption, ServeError, Stop, accept, log, privileges};
 
 /// A server that listens but does not accept yet. Meanwhile the kernel completes connections.
 #[derive(Debug)]
@@ -63,7 +64,12 @@ impl Server {
         if let Some(name) = &config.user {
             privileges::become_user(name)?;
         }
-        privileges::confine(config.confinement, config.root.as_ref(), address.port())?;
+        let own_threads = if model.descriptor().options.contains(&ModelOption::Concurrency) {
+            OwnThreads::Watched
+        } else {
+            OwnThreads::Unwatched
+        };
+        privileges::confine(config.confinement, config.root.as_ref(), address.port(), own_threads)?;
         Ok(Server {
             model,
             config,

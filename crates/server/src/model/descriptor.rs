@@ -57,6 +57,9 @@ pub enum Workers {
     /// As many threads as [`PerCpu`](Workers::PerCpu) has, which share one interest set: any of them serves any connection, and
     /// there is one limit on connections.
     Sharing,
+    /// That many threads, unless `--workers` says otherwise, which share one interest set as those of [`Sharing`](Workers::Sharing)
+    /// do. At most [`Config::concurrency`] of them run at once.
+    Pool(usize),
     /// That many threads of a runtime, unless `--workers` says otherwise. The runtime moves connections between them, so
     /// they are counted as one worker.
     Runtime(usize),
@@ -89,6 +92,8 @@ pub enum ModelOption {
     Accept,
     /// [`Config::accept_sharing`].
     AcceptSharing,
+    /// [`Config::concurrency`].
+    Concurrency,
     /// [`Config::spin`].
     Spin,
     /// [`Config::helpers`] and [`Config::helper_queue`].
@@ -120,7 +125,7 @@ impl Descriptor {
         let or = |default| config.workers.map_or(default, NonZeroUsize::get);
         match self.workers {
             Workers::One => 1,
-            Workers::Fixed(default) | Workers::Runtime(default) => or(default),
+            Workers::Fixed(default) | Workers::Pool(default) | Workers::Runtime(default) => or(default),
             Workers::PerCpu | Workers::Sharing => or(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)),
         }
     }
@@ -129,14 +134,16 @@ impl Descriptor {
     pub(crate) fn counted_workers(&self, config: &Config) -> usize {
         match self.workers {
             Workers::Runtime(_) => 1,
-            Workers::One | Workers::Fixed(_) | Workers::PerCpu | Workers::Sharing => self.worker_count(config),
+            Workers::One | Workers::Fixed(_) | Workers::PerCpu | Workers::Sharing | Workers::Pool(_) => {
+                self.worker_count(config)
+            }
         }
     }
 
     /// How many loops share the server's descriptors.
     fn loops(&self, config: &Config) -> usize {
         match (self.concurrency, self.workers) {
-            (Concurrency::Many, Workers::Sharing) => 1,
+            (Concurrency::Many, Workers::Sharing | Workers::Pool(_)) => 1,
             // A place has the worker that leaves, too.
             (Concurrency::Many, _) if config.recycle.is_some() => 2 * self.counted_workers(config),
             (Concurrency::Many, _) => self.counted_workers(config),

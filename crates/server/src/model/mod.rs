@@ -2,6 +2,7 @@
 
 mod async_tasks;
 mod children;
+mod completion_port;
 mod descriptor;
 mod event_loop;
 #[cfg(feature = "fake-rows")]

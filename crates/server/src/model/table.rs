@@ -9,8 +9,8 @@ use super::descriptor::{Concurrency, Descriptor, Dispatch};
 #[cfg(feature = "fake-rows")]
 use super::fake;
 use super::{
-    async_tasks, event_loop, fork_per_connection, io_uring, leader_follower, loop_per_core, loop_with_helpers,
-    preforked, shared_queue, thread_per_connection, thread_pool, user_threads,
+    async_tasks, completion_port, event_loop, fork_per_connection, io_uring, leader_follower, loop_per_core,
+    loop_with_helpers, preforked, shared_queue, thread_per_connection, thread_pool, user_threads,
 };
 use crate::{Config, ServeError};
 
@@ -21,6 +21,7 @@ pub static MODELS: &[Descriptor] = &[
     loop_per_core::ROW,
     shared_queue::ROW,
     leader_follower::ROW,
+    completion_port::ROW,
     fork_per_connection::ROW,
     preforked::ROW,
     thread_per_connection::ROW,

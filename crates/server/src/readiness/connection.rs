@@ -218,6 +218,7 @@ impl<S: AsFd> Connection<S> {
         let mut budget = TURN_BYTES;
         let mut emptied = false;
         loop {
+            worker.keep_place();
             if matches!(step, Step::Read | Step::Write | Step::Block | Step::Close(_)) {
                 match self.flush(&mut budget, worker) {
                     Flush::Done => {}

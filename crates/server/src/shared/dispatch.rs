@@ -120,6 +120,13 @@ impl Dispatch {
         }
     }
 
+    /// Lets a worker give the connection a turn, soon: its socket is ready to be written, or it has output to send first.
+    pub(super) fn call_for_turn(&self, mut held: Held<'_, Source>, worker: &mut WorkerContext) {
+        if held.arm(Interest::READABLE | Interest::WRITABLE).is_err() {
+            self.close(held, worker);
+        }
+    }
+
     fn close(&self, held: Held<'_, Source>, worker: &mut WorkerContext) {
         // If the kernel refuses, the error contains the source. Either way it is closed here.
         drop(held.withdraw());

@@ -11,7 +11,6 @@ use c10k_event::{Interest, Key, TryHold};
 use super::dispatch::{Dispatch, Listening, Source};
 use crate::Stop;
 use crate::context::WorkerContext;
-use crate::readiness::EofHint;
 use crate::timeout::{TICK, Tick, Ticks};
 
 /// How long the keeper waits at most while the server drains, whose end is no deadline of a connection.
@@ -45,6 +44,11 @@ pub(super) fn run(dispatch: &Dispatch, worker: WorkerContext, stop: &Stop) {
         }
         thread::park_timeout(keeper.timeout());
     }
+    end_waits(dispatch);
+}
+
+/// Ends the waits of the workers.
+pub(super) fn end_waits(dispatch: &Dispatch) {
     // Stops at the first call that succeeds.
     let _ = (0..ANNOUNCEMENTS).any(|_| dispatch.set.end_waits().is_ok());
 }
@@ -77,11 +81,12 @@ impl Keeper<'_> {
         self.undrained = self.dispatch.set.keys();
     }
 
-    /// Gives every connection a turn, so that even requests whose events were lost are answered.
+    /// Makes the workers give every connection a turn. The keeper does not do it itself: there may be a request, and its work may
+    /// block.
     fn drain_connections(&mut self) {
         for key in std::mem::take(&mut self.undrained) {
             match self.dispatch.set.try_hold(key) {
-                TryHold::Held(held) => self.dispatch.serve(held, EofHint::Possible, &mut self.worker),
+                TryHold::Held(held) => self.dispatch.call_for_turn(held, &mut self.worker),
                 TryHold::Busy => self.undrained.push(key),
                 TryHold::Withdrawn => {}
             }

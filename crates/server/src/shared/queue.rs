@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use c10k_event::Events;
+use c10k_event::{Events, Readiness};
 
 use super::dispatch::Dispatch;
 use super::keeper;
@@ -15,10 +15,19 @@ use crate::{ServeError, Stop};
 /// Events fetched in one wait. A thread serves what it has fetched one after the other, and no other thread can take an event
 /// over: an event behind a long turn would wait while other threads are free, and if it is that of the listener, nobody could
 /// connect meanwhile. With one event that never happens, and each event costs a call that waits.
-const EVENTS_PER_WAIT: usize = 1;
+pub(super) const EVENTS_PER_WAIT: usize = 1;
 
 /// How long a worker waits at most. By then it sees the end of the server even if the kernel refused to end its wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(16);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(16);
+
+/// What an event says about the end of the input.
+pub(super) fn eof_hint(readiness: Readiness) -> EofHint {
+    if readiness.is_read_closed() {
+        EofHint::Possible
+    } else {
+        EofHint::None
+    }
+}
 
 /// A server whose threads share one queue of events.
 #[derive(Debug)]
@@ -46,9 +55,7 @@ impl SharedQueue {
                 dispatch.report_events();
             }
             while let Some((held, readiness)) = dispatch.set.take(&mut events) {
-                let eof = readiness.is_read_closed();
-                let hint = if eof { EofHint::Possible } else { EofHint::None };
-                dispatch.serve(held, hint, &mut worker);
+                dispatch.serve(held, eof_hint(readiness), &mut worker);
             }
             worker.report();
         }

@@ -27,7 +27,9 @@ const HELD_BODIES: usize = 5;
 const WORK_QUEUE_MAX: usize = 6;
 /// Workers that were replaced.
 const RECYCLED: usize = 7;
-const WORKERS: usize = 8;
+/// The most threads that ran at once, where few may.
+const RUNNING_MAX: usize = 8;
+const WORKERS: usize = 9;
 
 /// The statistics of a server. Forked children share its counters, but not its event counters.
 #[derive(Debug)]
@@ -59,6 +61,14 @@ impl SharedStats {
         let open = self.cells[OPEN].fetch_add(1, Ordering::Relaxed) + 1;
         let most = self.cells[OPEN_MAX].fetch_max(open, Ordering::Relaxed);
         usize::try_from(open).ok().filter(|_| open > most)
+    }
+
+    /// Notes how many threads run at once, of a pool of which few may.
+    pub(crate) fn running(&self, threads: usize) {
+        let (cell, threads) = (&self.cells[RUNNING_MAX], threads as u64);
+        if cell.load(Ordering::Relaxed) < threads {
+            cell.fetch_max(threads, Ordering::Relaxed);
+        }
     }
 
     /// Counts a connection that was closed, and wakes the acceptor that waits for this.
@@ -206,6 +216,7 @@ impl SharedStats {
             open_connections_max: self.cells[OPEN_MAX].load(Ordering::Relaxed),
             work_queue_max: self.cells[WORK_QUEUE_MAX].load(Ordering::Relaxed),
             recycled: self.cells[RECYCLED].load(Ordering::Relaxed),
+            running_max: self.cells[RUNNING_MAX].load(Ordering::Relaxed),
             cpu_user_ns: usage.user_ns,
             cpu_system_ns: usage.system_ns,
             context_switches_voluntary: usage.voluntary_switches,
@@ -232,6 +243,9 @@ impl SharedStats {
             summary.overflows += stats.overflows;
             summary.send_notifications += stats.notifications;
             summary.sends_copied_after_all += stats.copied_sends;
+            summary.places_given_up += stats.places_given_up;
+            summary.places_noticed += stats.places_noticed;
+            summary.place_waits += stats.place_waits;
             for (name, count) in stats.calls.by_name() {
                 *summary.syscalls.entry(name.to_owned()).or_default() += count;
             }

@@ -70,6 +70,12 @@ worker_stats! {
     notifications,
     /// Those of replies that the kernel has copied after all.
     copied_sends,
+    /// Times that a thread gave up its place before work that blocks.
+    places_given_up,
+    /// Times that a place was taken from a thread that slept.
+    places_noticed,
+    /// Times that a thread with something to do waited for a place.
+    place_waits,
     ;
     calls: accept4, clone, close, fork, fstat, io_uring_enter, mmap, mprotect, munmap, openat2, poll, recvfrom,
     sendfile, sendto, sendmsg, setsockopt, shutdown,

@@ -90,7 +90,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Repeats the attempt until it returns a value. The test fails if a server never delivers one.
-fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = attempt() {
@@ -102,7 +102,7 @@ fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The server's counters.
-fn stats(client: &mut Client) -> ServeSummary {
+pub(crate) fn stats(client: &mut Client) -> ServeSummary {
     serde_json::from_slice(&client.get("/stats").body).expect("the counters as JSON")
 }
 

@@ -44,6 +44,7 @@ fn wakes_at_the_limit(subject: &Subject) {
         ("spare", "600s"),
         ("back-off", "600s"),
         ("workers", "1"),
+        ("concurrency", "1"),
     ]);
     let mut first = Client::connect(server.address);
     assert_eq!(first.get("/bytes/1").status, 200);

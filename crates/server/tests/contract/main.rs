@@ -19,6 +19,7 @@ mod helpers;
 mod hostile;
 mod limits;
 mod overflow;
+mod port;
 mod recycling;
 mod ring_work;
 mod sharing;
@@ -49,6 +50,7 @@ const CASES: &[&[Case]] = &[
     hostile::CASES,
     limits::CASES,
     sharing::CASES,
+    port::CASES,
     spin::CASES,
     helpers::CASES,
     batches::CASES,

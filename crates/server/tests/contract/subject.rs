@@ -59,6 +59,8 @@ pub(crate) enum Needs {
     OwnDescriptors,
     /// Threads that share one interest set.
     Sharing,
+    /// A pool of threads of which a limited number runs at once.
+    Port,
     /// A process for each connection.
     Processes,
     /// Work that may block is done by requests on a ring.
@@ -83,6 +85,7 @@ impl Subject {
         // Several workers, so that there is something to balance.
         let workers: &[(&str, &str)] = match (row.workers, row.concurrency) {
             (Workers::PerCpu | Workers::Sharing, _) => &[("workers", "3")],
+            (Workers::Pool(_), _) => &[("workers", "8"), ("concurrency", "3")],
             (_, Concurrency::OnePerWorker) => &[("workers", "64")],
             _ => &[],
         };
@@ -109,6 +112,7 @@ impl Subject {
         for option in row.options {
             match option {
                 ModelOption::Accept
+                | ModelOption::Concurrency
                 | ModelOption::Spin
                 | ModelOption::Helpers
                 | ModelOption::EventsPerWait
@@ -160,6 +164,10 @@ impl Subject {
         }
     }
 
+    pub(crate) fn model_name(&self) -> &'static str {
+        self.model.name()
+    }
+
     pub(crate) fn meets(&self, needs: Needs) -> bool {
         let row = self.model.descriptor();
         let many = row.concurrency == Concurrency::Many;
@@ -177,7 +185,8 @@ impl Subject {
             Needs::Cap => row.concurrency != Concurrency::OnePerWorker,
             Needs::OwnDescriptors => !self.meets(Needs::Processes) && row.concurrency != Concurrency::OnePerWorker,
             Needs::Processes => row.connections_in == ConnectionsIn::Children,
-            Needs::Sharing => matches!(row.workers, Workers::Sharing),
+            Needs::Sharing => matches!(row.workers, Workers::Sharing | Workers::Pool(_)),
+            Needs::Port => row.options.contains(&ModelOption::Concurrency),
             Needs::Events => many,
             Needs::WorkOnRing => row.options.contains(&ModelOption::Ring),
             Needs::Spin => row.options.contains(&ModelOption::Spin),
@@ -469,6 +478,7 @@ fn apply(config: &mut Config, name: &str, value: &str) {
             };
         }
         "workers" => config.workers = value.parse().ok(),
+        "concurrency" => config.concurrency = value.parse().ok(),
         "accept-sharing" => {
             let sharing = AcceptSharing::ALL.iter().find(|(name, _)| *name == value);
             config.accept_sharing = sharing.expect("a known sharing").1;
