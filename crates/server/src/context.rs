@@ -153,11 +153,9 @@ impl WorkerContext {
         connection.answer_work(outcome.as_deref().map_err(|failure| *failure), &mut self.core)
     }
 
-    /// Does work that may block this thread.
-    pub(crate) fn run_work(&mut self, work: BlockingWork) -> WorkOutcome {
-        let outcome = disk::run(self.server.config.disk.as_ref(), work);
-        // Time has passed, and deadlines begin now.
-        self.refresh();
-        outcome
+    /// Does work that may block this thread. The worker's time stays as it is: a deadline that passes meanwhile must not be
+    /// noticed before the events that came meanwhile.
+    pub(crate) fn run_work(&self, work: BlockingWork) -> WorkOutcome {
+        disk::run(self.server.config.disk.as_ref(), work)
     }
 }
