@@ -201,12 +201,13 @@ pub(crate) fn script() -> Vec<Dialogue> {
                 GET,
                 "HEAD /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n",
                 "GET /spin/1us HTTP/1.1\r\nHost: a\r\n\r\n",
+                "HEAD /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\n",
             ],
         ),
         Dialogue::new(
-            "pipelined, with a long reply",
+            "pipelined, with work that may block and a long reply",
             &[
-                "GET /bytes/100 HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/20k HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/7 HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /bytes/100 HTTP/1.1\r\nHost: a\r\n\r\nGET /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/20k HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/7 HTTP/1.1\r\nHost: a\r\n\r\n",
                 GET,
             ],
         ),
@@ -223,13 +224,6 @@ pub(crate) fn script() -> Vec<Dialogue> {
             &["GET /bytes/6m HTTP/1.1\r\nHost: a\r\n\r\n", GET],
         ),
         Dialogue::new("a refusal", &[GET, "GET /bytes/5 HTTP/1.1\nHost: a\r\n\r\nand more"]),
-        Dialogue::new(
-            "work that blocks, before and behind other requests",
-            &[
-                "GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\nGET /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/7 HTTP/1.1\r\nHost: a\r\n\r\n",
-                "HEAD /sleep/1us HTTP/1.1\r\nHost: a\r\n\r\n",
-            ],
-        ),
         Dialogue::new("HTTP/1.0", &["GET /bytes/9 HTTP/1.0\r\n\r\n"]),
         Dialogue::new("half a request, then the end", &[GET, "GET /bytes/5 HT"]),
     ]
