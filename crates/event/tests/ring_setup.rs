@@ -95,6 +95,30 @@ fn a_timeout_ends_a_minimum_wait_with_what_has_come() {
 }
 
 #[test]
+fn a_wait_without_a_timeout_outlasts_its_minimum() {
+    let mut options = patient();
+    if let Some(min_wait) = options.ring.as_mut().and_then(|ring| ring.min_wait.as_mut()) {
+        min_wait.duration_us = 1;
+    }
+    let Some(mut rig) = rig(&options) else { return };
+    let (peer, source) = stream_pair();
+    rig.declare(source);
+    assert_eq!(rig.wait(Some(Duration::ZERO)), 0);
+    let waiter = rustix::thread::gettid().as_raw_nonzero();
+    let writer = std::thread::spawn(move || {
+        // Until the other thread sleeps.
+        let stat = format!("/proc/self/task/{waiter}/stat");
+        while !std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S ")) {
+            std::thread::yield_now();
+        }
+        write(&peer, b"x");
+        peer
+    });
+    assert_eq!(rig.wait(None), 1);
+    drop(writer.join().expect("the writer ends"));
+}
+
+#[test]
 fn a_withdrawal_takes_no_minimum_wait() {
     let Some(mut rig) = rig(&patient()) else { return };
     let (_peer, source) = stream_pair();

@@ -171,12 +171,15 @@ impl Ring {
     #[inline]
     pub(crate) fn enter(&mut self, wanted: Wanted, timeout: Option<Duration>, queue: Queue) -> Result<bool> {
         let waits = wanted != Wanted::None && timeout != Some(Duration::ZERO);
+        let collects = wanted == Wanted::Several && waits && !self.min_wait.time.is_zero();
+        // Without a timeout, the kernel would end the wait with the minimum wait, although nothing has completed.
+        let timeout = timeout.or(collects.then_some(LONGEST));
         let limit = timeout.map(|timeout| Timespec::from(timeout.min(LONGEST)));
         let mut arguments = match &limit {
             Some(limit) => SubmitArgs::new().timespec(limit),
             None => SubmitArgs::new(),
         };
-        let least = if wanted == Wanted::Several && waits && !self.min_wait.time.is_zero() {
+        let least = if collects {
             // The kernel does not look at the timeout before.
             let time = timeout.map_or(self.min_wait.time, |timeout| self.min_wait.time.min(timeout));
             arguments = arguments.min_wait_usec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));

@@ -173,7 +173,10 @@ impl RingConnection {
     pub(super) fn close(&mut self, number: u32, ring: &mut StreamRing) {
         self.closing = true;
         self.held = Vec::new();
-        self.core.close();
+        match &self.work {
+            Some(_) => self.core.close_during_work(),
+            None => self.core.close(),
+        }
         if self.receive == Receive::Armed {
             self.receive = Receive::Ending;
             ring.cancel_receive(number);

@@ -177,8 +177,13 @@ impl ConnectionCore {
 
     /// Frees the memory of a connection that is over.
     pub(crate) fn close(&mut self) {
-        self.machine = Machine::new();
+        self.close_during_work();
         self.body = None;
+    }
+
+    /// The same, if its work is still in progress: the memory of a message counts until that is over.
+    pub(crate) fn close_during_work(&mut self) {
+        self.machine = Machine::new();
         self.half = Half::Closed;
     }
 

@@ -1,9 +1,10 @@
 //! Every decision of the core, in virtual time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use c10k_event::Mechanism;
-use c10k_http::{Date, Ending, Resources, Step};
+use c10k_http::{Date, Disk, Ending, Resources, Step};
 
 use super::{BodyBudget, ConnectionCore, Expired, Output, WorkerCore, evict};
 use crate::timeout::{TICK, Tick};
@@ -374,4 +375,26 @@ fn the_bodies_of_ten_thousand_connections_together_stay_within_the_bound() {
     let mut last = ConnectionCore::new();
     assert_eq!(last.feed(request(1000).as_bytes(), &mut played.worker), Step::Read);
     assert_eq!(last.machine.kept_of_body(), 1000);
+}
+
+#[test]
+fn a_message_counts_until_its_work_is_over_although_its_connection_is_closed() {
+    let mut played = Played::new();
+    let held: &AtomicU64 = Box::leak(Box::default());
+    played.worker.bodies = BodyBudget::new(held, 5000);
+    played.worker.host.disk = Disk::Present;
+    let request = format!(
+        "POST /mail/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{}",
+        "b".repeat(1000)
+    );
+    let step = played.connection.feed(request.as_bytes(), &mut played.worker);
+    assert_eq!(step, Step::Block);
+    let work = played.connection.machine.blocking_work();
+    assert!(work.is_some());
+    let during = held.load(Ordering::Relaxed);
+    assert!(during >= 1000, "{during}");
+    played.connection.close_during_work();
+    assert_eq!(held.load(Ordering::Relaxed), during);
+    drop(played.connection);
+    assert_eq!(held.load(Ordering::Relaxed), 0);
 }
