@@ -132,17 +132,12 @@ pub(super) fn cell(
     };
     let mix = mix::take_from(&mut load, &path);
     let count = |name: &str| number(&load, name) as u64;
-    let seconds = |of: &BTreeMap<String, String>, name: &str, default: f64| {
-        of.get(name)
-            .and_then(|text| duration::parse(text).ok())
-            .map_or(default, |duration| duration.as_secs_f64())
-    };
     let name = probe.remove("name");
     let time = match &name {
         None => CellTime {
-            warmup_s: seconds(&load, "warmup", 0.0),
-            duration_s: seconds(&load, "duration", 1.0),
-            timeout_s: seconds(&load, "timeout", 5.0),
+            warmup_s: seconds_of(&load, "warmup", 0.0),
+            duration_s: seconds_of(&load, "duration", 1.0),
+            timeout_s: seconds_of(&load, "timeout", 5.0),
         },
         Some(name) => probe_time(name, &probe),
     };
@@ -154,7 +149,7 @@ pub(super) fn cell(
         idle: count("idle"),
         burst: count("burst").max(1),
         time,
-        needs_disk: options::DISK.iter().any(|name| server.contains_key(*name)),
+        needs_disk: needs_disk(&server),
         server_flags: flags(&server),
         load_flags: flags(&load).into_iter().chain(mix.iter().flatten().cloned()).collect(),
         path: if mix.is_some() { String::new() } else { path },
@@ -165,6 +160,17 @@ pub(super) fn cell(
         probe_flags: flags(&probe),
         window,
     }
+}
+
+/// Whether the server works on a directory, which the lab makes.
+fn needs_disk(server: &BTreeMap<String, String>) -> bool {
+    options::DISK.iter().any(|name| server.contains_key(*name))
+}
+
+fn seconds_of(options: &BTreeMap<String, String>, name: &str, default: f64) -> f64 {
+    let text = options.get(name);
+    text.and_then(|text| duration::parse(text).ok())
+        .map_or(default, |duration| duration.as_secs_f64())
 }
 
 /// The measured time, and the time to set up what the options request, as the probe's row gives it.

@@ -46,7 +46,8 @@ impl Default for DiskOptions {
 /// A directory with a tree of files and with mailboxes. Clones are the same directory.
 ///
 /// File number N is `files/XX/N`, where XX is the remainder of N by 256, in hexadecimal. Its byte at offset `i` is `i % 251`,
-/// as of `/bytes`. Mailbox N is `mail/N`; see the [mailbox](super::mailbox) module for how it is bounded.
+/// as of `/bytes`. Mailbox N is `mail/N`. One that has reached 16 MiB is renamed to `N.old`, which
+/// replaces the one before.
 #[derive(Debug, Clone)]
 pub struct DiskStore(Arc<Store>);
 

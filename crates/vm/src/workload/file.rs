@@ -12,7 +12,7 @@ use super::request::{exchange_of, measure};
 use super::server_process::{ServerProcess, Start};
 use super::task::Task;
 
-/// The bytes of a file, as the server is told.
+/// The bytes of a file.
 const SIZE: &str = "4k";
 
 /// The requests, with their names in a load.
