@@ -37,7 +37,7 @@ const WHOLE_RUN: [&str; 8] = [
 pub(super) struct Options {
     /// The URL: http://HOST:PORT/PATH or unix:SOCKET:/PATH. If the path is /bytes/N, replies must have N bytes
     url: String,
-    /// A mix of requests instead of the URL's path. May be repeated. REQUEST is '[METHOD ]PATH[ BODY-SIZE]'; the PATH may hold one {uniform:COUNT}, {zipf:COUNT} or {zipf:COUNT:EXPONENT} for a number from 0 to COUNT-1
+    /// A mix of requests instead of the URL's path. May be repeated. REQUEST is 'PATH', 'METHOD PATH' or 'METHOD PATH BODY-SIZE'; the PATH may hold one {uniform:COUNT}, {zipf:COUNT} or {zipf:COUNT:EXPONENT} for a number from 0 to COUNT-1
     #[arg(long, help_heading = WHAT, value_name = "WEIGHT=REQUEST", value_parser = mix_row)]
     mix: Vec<MixRow>,
     /// Requests per second, or 'max' for a closed loop
