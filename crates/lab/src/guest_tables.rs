@@ -12,6 +12,7 @@ macro_rules! table {
 }
 
 const TEXTS: &[&str] = &[
+    table!("blocking-work"),
     table!("burst-cost"),
     table!("dev-poll-cost"),
     table!("dispatch-cost"),
