@@ -115,7 +115,11 @@ impl RequestStats {
 
     /// Makes the slices of the time series as narrow as `width`, before anything is counted.
     pub(crate) fn set_slices(&mut self, width: Duration) {
-        self.series = Series::with_slices(Duration::from_nanos(self.bounds.duration_ns), width);
+        let narrow = || Series::with_slices(Duration::from_nanos(self.bounds.duration_ns), width);
+        self.series = narrow();
+        for row in &mut self.rows {
+            row.series = narrow();
+        }
     }
 
     /// Sets the start of the measured time.
@@ -318,6 +322,15 @@ mod tests {
             period,
             choice: Choice::default(),
         }
+    }
+
+    #[test]
+    fn the_slices_of_all_rows_are_as_narrow_as_those_of_the_total() {
+        let mut stats = RequestStats::new(BOUNDS).with_rows(2);
+        let width = Duration::from_millis(10);
+        stats.set_slices(width);
+        let rows = stats.rows.iter().map(|row| row.series.width());
+        assert!(rows.chain([stats.series.width()]).all(|narrow| narrow == width));
     }
 
     #[test]
