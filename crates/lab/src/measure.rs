@@ -222,6 +222,9 @@ static MEASURES: &[Measure] = &[
     of_row(MAIN, "response-ms-p50-main", "main requests, median", |row| {
         row.latency_ns.p50
     }),
+    of_row(MAIN, "response-ms-p90-main", "main requests, 90th percentile", |row| {
+        row.latency_ns.p90
+    }),
     of_row(MAIN, "response-ms-p99-main", "main requests, 99th percentile", |row| {
         row.latency_ns.p99
     }),

@@ -147,8 +147,7 @@ impl WorkerContext {
         (step, file.filter(|_| connection.machine.needs_file()))
     }
 
-    /// Does work that may block. A thread of a pool of which few run at once gives its place to another meanwhile. For all others
-    /// the worker's time stays as it is: a deadline that passes meanwhile must not be noticed before the events that came meanwhile.
+    /// Does work that may block. A thread of a pool of which few run at once gives its place to another meanwhile.
     fn block<T>(&mut self, work: impl FnOnce(&Config) -> T) -> T {
         if self.port.is_some() {
             self.core.stats.places_given_up += 1;
@@ -162,10 +161,9 @@ impl WorkerContext {
                 (work(&self.server.config), Some(left.enter()))
             }
         };
-        if entered.is_some() {
-            self.note(entered);
-            self.refresh();
-        }
+        self.note(entered);
+        // Deadlines that follow begin now.
+        self.refresh();
         done
     }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 pub struct Recycle {
     /// How long a worker serves, at least [`Recycle::LEAST`].
     pub after: Duration,
-    /// What a worker that leaves does with the connections that wait in the queue of its own listener. A queue that is
-    /// shared with other workers is left to them.
+    /// What a worker that leaves does with the connections that wait in the queue of its own listener. From a queue that is
+    /// shared with other workers it always accepts what waits: it may be the only worker that was woken for it.
     pub backlog: Backlog,
 }
 

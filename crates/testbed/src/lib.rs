@@ -19,7 +19,9 @@
 //! - **Addresses.** The server is 10.77.0.1, client k (from 1) is 10.77.1.k, all in one network of 16 bits. The addresses are
 //!   those of the testbed's namespaces: the host's own network is not touched, and any number of testbeds can exist at once.
 //! - **Links.** Each host has one link, to a switch (a bridge) in a namespace of its own. Both directions of each link have the
-//!   stated rate and delay. Frames pass as a network card sends them: no larger than an Ethernet frame.
+//!   stated rate and delay. Frames pass as a network card sends them: no larger than an Ethernet frame. A rate is bounded from above:
+//!   from about 1 Gbit/s on, the CPU may be slower. A delayed link without a rate has room for 1,000 frames on the way, which
+//!   bounds it to 12 Mbit per delay.
 //! - **End.** A namespace has no name. It is held by the descriptors of the [`Testbed`], and by the processes and sockets in it.
 //!   When the testbed is dropped, or its process ends in whatever way, and nothing runs there any more, the kernel removes the
 //!   namespaces and all that is in them.

@@ -19,8 +19,10 @@ const LOOPBACK: u32 = 1;
 const BURST: u32 = 4096;
 /// How many bytes wait for the token bucket at most: a hundred full frames, as a card's ring.
 const WAITING: u32 = 150_000;
-/// How many frames are on a delayed link at most.
-const DELAYED: u32 = 1000;
+/// How many frames are on a delayed link at least, and for a link without a rate that is delayed.
+const DELAYED: u64 = 1000;
+/// Bytes of a full frame of Ethernet.
+const FRAME: u64 = 1514;
 
 /// Checks whether the kernel has a queueing discipline, in a network namespace that ends with the check.
 ///
@@ -96,7 +98,7 @@ fn tbf(bytes_per_second: u64) -> Vec<u8> {
 fn netem(delay: Duration, bytes_per_second: Option<u64>) -> Vec<u8> {
     let mut options = Vec::new();
     // latency (in ticks: given in nanoseconds below), limit, loss, gap, duplicate, jitter.
-    for value in [0, DELAYED, 0, 0, 0, 0] {
+    for value in [0, on_the_way(delay, bytes_per_second), 0, 0, 0, 0] {
         options.extend_from_slice(&value.to_ne_bytes());
     }
     let delay = i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX);
@@ -111,6 +113,13 @@ fn netem(delay: Duration, bytes_per_second: Option<u64>) -> Vec<u8> {
     options
 }
 
+/// How many frames may be on a delayed link: twice those that it carries in the time of the delay, so that none is dropped for
+/// being on the way.
+fn on_the_way(delay: Duration, bytes_per_second: Option<u64>) -> u32 {
+    let carried = bytes_per_second.map_or(0, |rate| 2 * u128::from(rate) * delay.as_nanos() / 1_000_000_000 / u128::from(FRAME));
+    u32::try_from(carried.max(u128::from(DELAYED))).unwrap_or(u32::MAX)
+}
+
 /// A rate that does not fit says so, and the kernel takes it from the attribute with 64 bits.
 fn saturated(rate: u64) -> u32 {
     u32::try_from(rate).unwrap_or(u32::MAX)
@@ -123,4 +132,18 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(value);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delayed_link_has_room_for_what_is_on_the_way() {
+        let ms = Duration::from_millis;
+        assert_eq!(on_the_way(ms(10), None), 1000);
+        assert_eq!(on_the_way(ms(1), Some(12_500_000)), 1000);
+        // 10 Gbit/s carry 12.5 MB in 10 ms.
+        assert_eq!(on_the_way(ms(10), Some(1_250_000_000)), 16_512);
+    }
 }

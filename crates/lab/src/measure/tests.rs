@@ -130,6 +130,7 @@ fn each_request_of_a_mix_has_its_own_response_times() {
         completed,
         latency_ns: LatencySummary {
             p50,
+            p90: 5 * p50,
             p99,
             ..LatencySummary::default()
         },
@@ -138,6 +139,7 @@ fn each_request_of_a_mix_has_its_own_response_times() {
     let load = record.load.as_mut().expect("it has one");
     load.rows = vec![row(9, 100_000, 2_000_000), row(0, 0, 0)];
     assert_eq!(value("response-ms-p50-main", &record), Some(0.1));
+    assert_eq!(value("response-ms-p90-main", &record), Some(0.5));
     assert_eq!(value("response-ms-p99-main", &record), Some(2.0));
     assert_eq!(value("response-ms-p99-other", &record), None, "none was requested");
     record.load.as_mut().expect("it has one").rows[1] = row(1, 3_000_000, 4_000_000);

@@ -238,7 +238,7 @@ impl RingWork {
         if let (BlockingWork::Mail { mailbox, .. }, Some(disk)) = (&self.work, site.disk) {
             let path = disk.mailbox_path(*mailbox).ok_or(WorkFailure::Missing)?;
             let end = self.span.from + self.span.wanted as u64;
-            disk::rotate(disk.directory(), &path, end).map_err(disk::failure)?;
+            disk::rotate(disk.directory(), &path, self.span.wanted, end).map_err(disk::failure)?;
         }
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.drain(..self.span.padding);

@@ -12,13 +12,15 @@ use rustix::io::Errno;
 /// Bytes at which a mailbox is renamed.
 const MOST: u64 = 16 << 20;
 
-/// Renames the mailbox at `path` below `directory` if it has reached its bound with the message that ends at `end`.
-pub(crate) fn rotate(directory: BorrowedFd<'_>, path: &str, end: u64) -> Result<(), Errno> {
-    if end < MOST {
+/// Renames the mailbox at `path` below `directory` if the message of so many bytes that ends at `end` has brought it to its bound, or
+/// to a multiple of it. Only one message has: those that come behind it before the name is free do not rename it again.
+pub(crate) fn rotate(directory: BorrowedFd<'_>, path: &str, length: usize, end: u64) -> Result<(), Errno> {
+    let start = end.saturating_sub(length as u64);
+    if start / MOST == end / MOST {
         return Ok(());
     }
     match renameat(directory, path, directory, format!("{path}.old")) {
-        // Another message has done it.
+        // Somebody else has removed it.
         Err(Errno::NOENT) => Ok(()),
         outcome => outcome,
     }
@@ -32,16 +34,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_mailbox_gives_way_and_any_number_of_writers_may_say_so() {
+    fn a_full_mailbox_gives_way_once_however_many_messages_follow_in_it() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let directory = fs::File::open(place.path()).expect("the directory");
         fs::write(place.path().join("3"), b"old").expect("a mailbox");
-        rotate(directory.as_fd(), "3", MOST - 1).expect("nothing to do");
+        rotate(directory.as_fd(), "3", 5, MOST - 1).expect("nothing to do");
         assert!(place.path().join("3").exists());
-        for _ in 0..2 {
-            rotate(directory.as_fd(), "3", MOST).expect("it is renamed, or was");
-        }
-        assert_eq!(fs::read(place.path().join("3.old")).expect("the old one"), b"old");
+        rotate(directory.as_fd(), "3", 5, MOST + 2).expect("it is renamed");
         assert!(!place.path().join("3").exists());
+        fs::write(place.path().join("3"), b"new").expect("a mailbox");
+        rotate(directory.as_fd(), "3", 5, MOST + 7).expect("another message has done it");
+        assert_eq!(fs::read(place.path().join("3")).expect("the new one"), b"new");
+        assert_eq!(fs::read(place.path().join("3.old")).expect("the old one"), b"old");
     }
 }

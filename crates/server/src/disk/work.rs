@@ -123,7 +123,7 @@ fn append(disk: &DiskStore, mailbox: u32, message: &[u8]) -> Result<Vec<u8>, Wor
         let mut back = vec![0; message.len()];
         let read = read_whole(&file, start, &mut back)?;
         back.truncate(read);
-        mailbox::rotate(disk.directory(), &path, end)?;
+        mailbox::rotate(disk.directory(), &path, message.len(), end)?;
         Ok(back)
     };
     append().map_err(failure)

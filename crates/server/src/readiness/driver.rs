@@ -10,11 +10,11 @@ use super::connection::Connection;
 use super::helpers::Helpers;
 use super::turn::{EofHint, INPUT_BYTES, NextAction, TakesTurns};
 use crate::accept::{Accept, Accepted, BatchEnd, HandoffQueue, Shortage, accept_batch, accept_nonblocking};
-use crate::config::AcceptPolicy;
+use crate::config::{AcceptPolicy, AcceptSharing};
 use crate::context::{ServerContext, WorkerContext};
 use crate::core::{SpinLimit, evict};
 use crate::stats::WorkerStats;
-use crate::timeout::{Deadline, Deadlined, Wheel};
+use crate::timeout::{Deadline, Deadlined, Tick, Wheel};
 use crate::{Backlog, Recycle, ServeError, Stop};
 
 /// Where a loop's connections come from.
@@ -173,6 +173,7 @@ impl<C: TakesTurns> EventLoop<C> {
             self.spin_or_sleep(events, timeout)?;
         }
         self.worker.refresh();
+        let waited = self.worker.core.now();
         // Before the events: once any worker has closed the listener, all replies of all workers close their connections.
         if stop.is_requested() {
             self.drain();
@@ -207,7 +208,8 @@ impl<C: TakesTurns> EventLoop<C> {
             self.drain_handoff();
             self.answer_done();
         }
-        self.expire();
+        // Time may have passed in work that blocks. The events that came meanwhile are handled before the deadlines that passed.
+        self.expire(waited);
         self.watch_listener_again();
         Ok(())
     }
@@ -415,8 +417,9 @@ impl<C: TakesTurns> EventLoop<C> {
         self.worker.closed();
     }
 
-    fn expire(&mut self) {
-        self.wheel.advance(self.worker.core.now());
+    /// Does what follows deadlines that had passed at a time.
+    fn expire(&mut self, at: Tick) {
+        self.wheel.advance(at);
         while let Some(key) = self.wheel.next_passed(&mut self.set) {
             self.idle = false;
             if let Some(Source::Connection(connection)) = self.set.get_mut(key) {
@@ -465,6 +468,7 @@ impl<C: TakesTurns> EventLoop<C> {
             return;
         }
         if !self.abandons_backlog() {
+            // Also from a listener that others watch: this loop may be the only one that was woken for what waits.
             self.policy = AcceptPolicy::All;
             self.accept();
         }
@@ -481,11 +485,12 @@ impl<C: TakesTurns> EventLoop<C> {
         }
     }
 
-    /// Whether the loop leaves while the server goes on, and is to close its listener with what waits.
+    /// Whether the loop leaves while the server goes on, and is to close its own listener with what waits.
     fn abandons_backlog(&self) -> bool {
         let server = &self.worker.server;
         let abandons = |recycle: Recycle| recycle.backlog == Backlog::Abandon;
-        server.config.recycle.is_some_and(abandons) && !server.stats.is_draining()
+        let is_own = server.config.accept_sharing == AcceptSharing::Reuseport;
+        is_own && server.config.recycle.is_some_and(abandons) && !server.stats.is_draining()
     }
 
     /// Closes connections that have been idle for long.
