@@ -64,9 +64,13 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     if begun.is_none() {
         check_budget(&draft, options)?;
     }
+    let directory = match &begun {
+        Some(manifest) => disk::directory(manifest).cloned(),
+        None => options.disk_directory()?,
+    };
     let mut folder = Folder::open(&path)?;
     let mut testbed = Testbed::set_up(&options.tool, &facts);
-    testbed.disk = disk::make(&draft, options.disk.as_ref(), &path)?;
+    testbed.disk = disk::make(&draft, directory.as_ref(), &path)?;
     testbed.calibrate();
     let manifest = match begun {
         Some(manifest) => manifest,
@@ -76,7 +80,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
                 unavailable: available::unavailable(&testbed, &draft),
                 ..choices
             };
-            let disk = disk::facts(&testbed)?;
+            let disk = disk::facts(&testbed, directory)?;
             let prepared_s = started.elapsed().as_secs_f64();
             let (choices, draft) = interleave_if_possible(&experiment, choices, &mut testbed)?;
             let saturation = measure_saturation(&testbed, &draft, progress)?;
@@ -168,6 +172,7 @@ fn resumed_choices(
     options: &StudyOptions,
     facts: &HostFacts,
 ) -> Result<Choices, LabError> {
+    let disk = options.disk_directory()?;
     let differences = [
         (
             manifest.experiment != source.text,
@@ -202,6 +207,7 @@ fn resumed_choices(
                 None => "it was planned without --budget".to_owned(),
             },
         ),
+        (disk::is_other(manifest, disk.as_ref()), disk::given(manifest)),
         (
             manifest.host.kernel != facts.kernel || manifest.host.cpus != facts.cpus,
             format!(
@@ -480,3 +486,37 @@ mod tests {
         }
     }
 }
+
+    #[test]
+    fn a_study_is_resumed_on_the_disk_on_which_it_was_begun() {
+        let source = Source {
+            file: "t.toml".to_owned(),
+            text: String::new(),
+        };
+        let resume = |begun: Option<&str>, given: Option<&str>| {
+            let manifest = Manifest {
+                disk: Some(c10k_record::DiskFacts {
+                    directory: begun.map(Into::into),
+                    ..Default::default()
+                }),
+                ..Manifest::default()
+            };
+            let options = StudyOptions {
+                disk: given.map(Into::into),
+                ..StudyOptions::default()
+            };
+            let choices = resumed_choices(Path::new("r"), &manifest, &source, &options, &HostFacts::default());
+            choices.map_err(|error| error.to_string())
+        };
+        for (begun, given) in [(None, None), (Some("/proc"), None), (Some("/proc"), Some("/proc/"))] {
+            resume(begun, given).expect("it is the same disk");
+        }
+        for (begun, given, word) in [
+            (Some("/proc"), "/", "its --disk is /proc"),
+            (None, "/", "without --disk"),
+            (Some("/proc"), "/nowhere/at/all", "/nowhere/at/all"),
+        ] {
+            let error = resume(begun, Some(given)).expect_err(word);
+            assert!(error.contains(word), "{error}");
+        }
+    }
