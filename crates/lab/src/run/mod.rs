@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use c10k_record::{CellRecord, HostFacts, Manifest, SCHEMA, Saturation};
+use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
 
 use crate::experiment::{Experiment, Source};
 use crate::folder::{self, Folder};
@@ -284,6 +284,12 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
     let (Some(spec), Some(cell)) = (&plan.experiment.saturation, plan.saturation_cell()) else {
         return Ok(None);
     };
+    // If this machine can run no cell, no rate is used.
+    let is_skipped =
+        |cell: &Cell| plan.why_unavailable(cell).is_some() && plan.status_without_run(cell) == CellStatus::Skipped;
+    if plan.cells.iter().all(is_skipped) {
+        return Ok(None);
+    }
     let variant = spec.variant.get_ref().clone();
     if let Some(cause) = plan.why_unavailable(&cell) {
         let cause = cause.to_owned();
@@ -425,7 +431,28 @@ fn best_speed(records: &[CellRecord]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Unavailable;
     use crate::testing;
+
+    #[test]
+    fn rates_of_cells_that_this_machine_cannot_run_need_no_saturation() {
+        let measured = |has_failed| {
+            let why = Unavailable {
+                reason: Some("no root".to_owned()),
+                has_failed,
+            };
+            let choices = Choices {
+                unavailable: ["flat", "steep"].map(|name| (name.to_owned(), why.clone())).into(),
+                ..Choices::default()
+            };
+            let plan = Plan::resolve(&testing::experiment(), &choices, None).expect("it resolves");
+            let testbed = Testbed::set_up(Path::new("/nowhere/c10k"), &HostFacts::default());
+            measure_saturation(&testbed, &plan, &mut Progress::new())
+        };
+        assert_eq!(measured(false).expect("all are skipped"), None);
+        let error = measured(true).expect_err("they failed").to_string();
+        assert!(error.contains("no root"), "{error}");
+    }
 
     #[test]
     fn what_differs_from_the_plan_is_named() {
@@ -485,7 +512,6 @@ mod tests {
             assert!(error.contains(word), "{error}");
         }
     }
-}
 
     #[test]
     fn a_study_is_resumed_on_the_disk_on_which_it_was_begun() {
@@ -520,3 +546,4 @@ mod tests {
             assert!(error.contains(word), "{error}");
         }
     }
+}
