@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 
 use crate::Outcome;
-use crate::print::outln;
+use crate::print::{errln, outln};
 
 /// The command line of `c10k probe`: the name of a probe, and flags that depend on it.
 pub(crate) struct Args {
@@ -22,7 +22,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let value = args.flags.get_one::<String>(option.name)?;
         Some((option.name.to_owned(), value.clone()))
     });
-    let summary = c10k_probe::run(probe, &cpus, &given.collect::<Vec<_>>())?;
+    let summary = match c10k_probe::run(probe, &cpus, &given.collect::<Vec<_>>()) {
+        // Exit code 2 would say that it cannot be measured here.
+        Err(error) if error.is_finding() => {
+            errln!("c10k: {error}");
+            return Ok(ExitCode::from(1));
+        }
+        summary => summary?,
+    };
     if args.flags.get_flag("json") {
         outln!("{}", serde_json::to_string(&summary)?);
         return Ok(ExitCode::SUCCESS);
@@ -43,7 +50,7 @@ impl clap::Args for Args {
             .about("Run one measurement that needs no server: tasks, switches, libraries, fan-out, disks")
             .long_about(
                 "Run one measurement that needs no server: tasks, switches, libraries, fan-out, disks\n\nStudies run these; run \
-                 one by hand to see how a figure is measured.",
+                 one by hand to see how a figure is measured. Exit code 1: what is measured failed; 2: it cannot be measured here.",
             )
             .subcommand_required(true)
             // An unknown name gets here, so that the error can list the names.

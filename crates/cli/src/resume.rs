@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The command that resumes `studies` in `folder`: the program as it was called, the studies, the folder, `--resume` and
 /// `more`.
-pub(crate) fn command(program: &OsStr, studies: &[String], folder: &Path, more: &[&str]) -> String {
+pub(crate) fn command(program: &OsStr, studies: &[String], folder: &Path, more: &[&OsStr]) -> String {
     let mut words: Vec<OsString> = vec![program.to_owned(), "study".into()];
     words.extend(studies.iter().map(OsString::from));
     words.extend(["--out".into(), folder.into(), "--resume".into()]);
@@ -40,6 +40,17 @@ mod tests {
         assert_eq!(
             command,
             "c10k study paper/idle-connections --out c10k-results/a-2 --resume"
+        );
+    }
+
+    #[test]
+    fn what_is_given_in_addition_comes_last() {
+        let studies = ["threads-events/disk".to_owned()];
+        let more = ["--disk", "/mnt/a disk"].map(OsStr::new);
+        let command = command(OsStr::new("c10k"), &studies, Path::new("out"), &more);
+        assert_eq!(
+            command,
+            "c10k study threads-events/disk --out out --resume --disk '/mnt/a disk'"
         );
     }
 

@@ -1,6 +1,7 @@
 //! `c10k study`.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -144,11 +145,14 @@ fn how_to_resume(args: &Args, folder: &Path) -> String {
     }
     let program = std::env::args_os().next().unwrap_or_else(|| "c10k".into());
     let mut more = Vec::new();
+    if let Some(disk) = &args.disk {
+        more.extend([OsStr::new("--disk"), disk.as_os_str()]);
+    }
     if args.require.is_some() {
-        more.extend(["--require", "confirmed"]);
+        more.extend(["--require", "confirmed"].map(OsStr::new));
     }
     if args.json {
-        more.push("--json");
+        more.push(OsStr::new("--json"));
     }
     format!(
         "resume with: {}",

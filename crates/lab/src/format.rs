@@ -1,6 +1,7 @@
 //! Text for people that is the lab's own: numbers come from [`c10k_units::display`].
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -18,6 +19,11 @@ pub(crate) fn rough_duration(duration: Duration) -> String {
         0..120 => format!("{seconds} s"),
         _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
+}
+
+/// The option `--disk`, quoted for a shell.
+pub(crate) fn disk_option(directory: &Path) -> String {
+    format!("--disk '{}'", directory.display().to_string().replace('\'', r"'\''"))
 }
 
 /// This instant as the records have it.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::LabError;
+
 /// How a study is run.
 #[derive(Debug, Clone, Default)]
 pub struct StudyOptions {
@@ -27,6 +29,19 @@ pub struct StudyOptions {
     pub ends_when_settled: bool,
     /// Whether to resume what the folder holds.
     pub start: Start,
+}
+
+impl StudyOptions {
+    /// The directory of [`Self::disk`] by its absolute path, which is the same wherever a study is resumed.
+    pub(crate) fn disk_directory(&self) -> Result<Option<PathBuf>, LabError> {
+        let absolute = |given: &PathBuf| {
+            given.canonicalize().map_err(|source| LabError::Disk {
+                path: given.clone(),
+                cause: source.to_string(),
+            })
+        };
+        self.disk.as_ref().map(absolute).transpose()
+    }
 }
 
 /// Whether to begin a study or to resume one.

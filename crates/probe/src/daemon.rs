@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use c10k_host::child::{OnParentDeath, PinnedChild};
 use c10k_host::meter::{ProcessTree, proportional_set_bytes};
@@ -16,6 +16,12 @@ const DRAIN: &str = "2s";
 
 /// What it gets to end in all.
 const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// What it may take to start its threads.
+const THREADS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often its threads are counted until then.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A running daemon. Dropping it kills it with its processes.
 pub(crate) struct Daemon {
@@ -64,6 +70,27 @@ impl Daemon {
         tree.pids().map_err(ProbeError::io("listing the daemon's processes"))
     }
 
+    /// Waits until its processes have so many threads.
+    pub(crate) fn wait_for_threads(&self, least: u64) -> Result<(), ProbeError> {
+        let tree = ProcessTree::new(self.child.id());
+        let begun = Instant::now();
+        loop {
+            let usage = tree
+                .read(&[])
+                .map_err(ProbeError::io("counting the daemon's threads"))?;
+            if usage.threads >= least {
+                return Ok(());
+            }
+            if begun.elapsed() > THREADS_LIMIT {
+                return Err(ProbeError::Broken(format!(
+                    "the daemon has {} threads of {least} after {THREADS_LIMIT:?}",
+                    usage.threads
+                )));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     /// Ends it and returns its totals.
     pub(crate) fn end(mut self) -> Result<MonitorSummary, ProbeError> {
         self.child.terminate().map_err(ProbeError::io("ending the daemon"))?;
@@ -73,13 +100,13 @@ impl Daemon {
             .map_err(ProbeError::io("reading the daemon's totals"))?;
         let ended = self.child.wait_for(END_LIMIT);
         if ended.map_err(ProbeError::io("waiting for the daemon"))?.is_none() {
-            return Err(ProbeError::Impossible(format!(
+            return Err(ProbeError::Broken(format!(
                 "the daemon did not end within {END_LIMIT:?}, and was killed"
             )));
         }
         match read::object(said.trim_end().as_bytes()) {
             Ok(MonitorRecord::Summary(summary)) => Ok(*summary),
-            _ => Err(ProbeError::Impossible("the daemon printed no totals".to_owned())),
+            _ => Err(ProbeError::Broken("the daemon printed no totals".to_owned())),
         }
     }
 }

@@ -48,6 +48,9 @@ pub enum ProbeError {
     /// The monitoring daemon, which is the executable that runs the probe, did not say where it listens.
     #[error("c10k monitor serve did not start: {0}; start the probe as c10k probe")]
     NoDaemon(String),
+    /// What is measured ran and did not do what it should, which says something about it and nothing about the machine.
+    #[error("{0}")]
+    Broken(String),
     /// This machine cannot do it.
     #[error("{0}")]
     Impossible(String),
@@ -62,6 +65,12 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// Whether what is measured failed, and not what it needs: there may be figures on another try or with other values.
+    #[must_use]
+    pub fn is_finding(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+
     pub(crate) fn call(call: impl Into<String>) -> impl FnOnce(Errno) -> Self {
         let call = call.into();
         move |errno| Self::Call {

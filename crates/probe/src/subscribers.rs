@@ -1,6 +1,6 @@
 //! Thousands of subscribers of a monitoring daemon, held by one thread: they ask for `/stream` and count the lines that come.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{Error, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -54,14 +54,14 @@ impl Subscribers {
         let (mut opened, begun) = (0, Instant::now());
         while opened < count {
             if begun.elapsed() > OPENING {
-                return Err(ProbeError::Impossible(format!(
+                return Err(ProbeError::Broken(format!(
                     "the daemon answered {opened} of {count} subscribers within {OPENING:?}: give a longer --period, or fewer \
                      --subscribers"
                 )));
             }
             let together = TOGETHER.min(count - opened);
             let streams: Vec<TcpStream> = (0..together)
-                .map(|number| ask(address).map_err(ProbeError::io(format!("subscriber {}", opened + number))))
+                .map(|number| ask(address).map_err(of_stream(format!("subscriber {}", opened + number))))
                 .collect::<Result<_, _>>()?;
             for stream in streams {
                 let stream = answered(stream, opened)?;
@@ -151,17 +151,17 @@ fn answered(mut stream: TcpStream, number: u64) -> Result<TcpStream, ProbeError>
             Ok(count) => reply.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(ProbeError::Impossible(format!(
+                return Err(ProbeError::Broken(format!(
                     "the daemon did not answer subscriber {number} within {PATIENCE:?}"
                 )));
             }
-            Err(error) => return Err(ProbeError::io(format!("the reply to subscriber {number}"))(error)),
+            Err(error) => return Err(of_stream(format!("the reply to subscriber {number}"))(error)),
         }
     }
     let status = reply.split(|&byte| byte == b'\r').next().unwrap_or_default();
     if !status.ends_with(b" 200 OK") {
         let status = String::from_utf8_lossy(status);
-        return Err(ProbeError::Impossible(format!(
+        return Err(ProbeError::Broken(format!(
             "the daemon refused subscriber {number}: {status}"
         )));
     }
@@ -185,13 +185,26 @@ fn read_lines(stream: &mut TcpStream) -> Result<u64, ProbeError> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(lines),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(ProbeError::io("reading a line")(error)),
+            Err(error) => return Err(of_stream("reading a line")(error)),
         }
     }
 }
 
 fn ended() -> ProbeError {
-    ProbeError::Impossible("the daemon has ended a stream".to_owned())
+    ProbeError::Broken("the daemon has ended a stream".to_owned())
+}
+
+/// An error of a connection: what its other end does to it is the daemon's failure, everything else a limit of the machine.
+fn of_stream(call: impl Into<String>) -> impl FnOnce(Error) -> ProbeError {
+    let call = call.into();
+    move |error| match error.kind() {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::TimedOut => ProbeError::Broken(format!("the daemon has ended a connection: {call}: {error}")),
+        _ => ProbeError::io(call)(error),
+    }
 }
 
 /// Makes room for so many connections.
@@ -212,4 +225,26 @@ fn raise_descriptor_limit(connections: u64) -> Result<(), ProbeError> {
         setrlimit(Resource::Nofile, raised).map_err(ProbeError::call("setrlimit"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_daemon_does_to_a_connection_is_a_finding_and_what_the_machine_lacks_is_none() {
+        let is_finding = |error: Error| of_stream("subscriber 7")(error).is_finding();
+        for kind in [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset,
+            ErrorKind::BrokenPipe,
+        ] {
+            assert!(is_finding(kind.into()), "{kind}");
+        }
+        let emfile = 24;
+        for error in [Error::from_raw_os_error(emfile), ErrorKind::AddrNotAvailable.into()] {
+            assert!(!is_finding(error));
+        }
+        assert!(ended().is_finding());
+    }
 }

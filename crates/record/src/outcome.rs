@@ -297,4 +297,7 @@ pub struct SetManifest {
     /// Whether each study ends as soon as no claim is open (`--until settled`).
     #[serde(default)]
     pub until_settled: bool,
+    /// The absolute path of the directory that was given with `--disk`, for the studies whose servers have files.
+    #[serde(default)]
+    pub disk: Option<PathBuf>,
 }

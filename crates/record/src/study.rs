@@ -2,6 +2,7 @@
 //! `calls.ndjson` (one [`CallRecord`] a line).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,9 @@ pub struct Manifest {
 /// A disk, and how fast it was before the first cell.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiskFacts {
+    /// The absolute path of the directory that was given with `--disk`; absent if it was that of the results.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
     /// The name of its file system, such as `ext4`; absent if the kernel does not tell.
     pub file_system: Option<String>,
     /// What the probe `disk-speed` measured.

@@ -116,7 +116,9 @@ fn netem(delay: Duration, bytes_per_second: Option<u64>) -> Vec<u8> {
 /// How many frames may be on a delayed link: twice those that it carries in the time of the delay, so that none is dropped for
 /// being on the way.
 fn on_the_way(delay: Duration, bytes_per_second: Option<u64>) -> u32 {
-    let carried = bytes_per_second.map_or(0, |rate| 2 * u128::from(rate) * delay.as_nanos() / 1_000_000_000 / u128::from(FRAME));
+    let carried = bytes_per_second.map_or(0, |rate| {
+        2 * u128::from(rate) * delay.as_nanos() / 1_000_000_000 / u128::from(FRAME)
+    });
     u32::try_from(carried.max(u128::from(DELAYED))).unwrap_or(u32::MAX)
 }
 

@@ -13,6 +13,7 @@ use super::tables::{self, Table};
 use super::views::{self, AdviceView, CheapestView, ClaimView, NoiseFloorView, TableView};
 use super::words;
 use crate::experiment::{PublishedSpec, flag_text};
+use crate::format::disk_option;
 use crate::plan::Plan;
 use crate::results::{Results, StudyData};
 use crate::statistic::{Form, number};
@@ -402,6 +403,9 @@ fn again(manifest: &Manifest) -> String {
     if let Some(only) = &manifest.only {
         command.push_str(&format!(" --only '{only}'"));
     }
+    if let Some(directory) = manifest.disk.as_ref().and_then(|disk| disk.directory.as_ref()) {
+        command.push_str(&format!(" {}", disk_option(directory)));
+    }
     command
 }
 
@@ -446,7 +450,7 @@ mod tests {
     use super::*;
     use crate::plan::Choices;
     use crate::testing;
-    use c10k_record::Verdict;
+    use c10k_record::{DiskFacts, Verdict};
 
     fn page(outcome: &StudyRecord) -> String {
         let plan = Plan::resolve(&testing::experiment(), &Choices::default(), Some(1000.0)).expect("it resolves");
@@ -458,6 +462,27 @@ mod tests {
             damage: Vec::new(),
         };
         render(&study, outcome, &[]).expect("it renders").replace("&#x2f;", "/")
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_study_names_the_disk_that_was_given() {
+        let on = |directory: Option<&str>| Manifest {
+            study: "threads-events/disk".to_owned(),
+            experiment_file: "mine.toml".to_owned(),
+            seed: 7,
+            blocks: 3,
+            disk: Some(DiskFacts {
+                directory: directory.map(Into::into),
+                ..DiskFacts::default()
+            }),
+            ..Manifest::default()
+        };
+        let plain = "c10k study mine.toml --seed 7 --repeats 3";
+        assert_eq!(again(&on(None)), plain);
+        assert_eq!(
+            again(&on(Some("/mnt/a b's"))),
+            format!("{plain} --disk '/mnt/a b'\\''s'")
+        );
     }
 
     #[test]

@@ -109,7 +109,10 @@ pub(super) fn blank(plan: &Plan, cell: &Cell, block: u32, position: u32) -> Cell
 
 /// Runs a cell in a network namespace of its own. A thread cannot leave that again, so it is one that ends with the cell. All
 /// processes are started from it, and so are in the same network.
-fn in_own_network(cell: &Cell, carry_out: impl FnOnce() -> Result<(), CellFailure> + Send) -> Result<(), CellFailure> {
+pub(super) fn in_own_network(
+    cell: &Cell,
+    carry_out: impl FnOnce() -> Result<(), CellFailure> + Send,
+) -> Result<(), CellFailure> {
     let run = || {
         network::enter_own(&cell.network).map_err(skipped)?;
         carry_out()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use c10k_host::child::OnParentDeath;
 use c10k_host::facts::file_system;
 use c10k_host::scratch::Scratch;
-use c10k_record::{DiskFacts, read};
+use c10k_record::{DiskFacts, Manifest, read};
 
 use super::process::Program;
 use super::testbed::Testbed;
@@ -33,8 +33,26 @@ pub(super) fn make(plan: &Plan, parent: Option<&PathBuf>, results: &Path) -> Res
     Scratch::make(parent).map(Some).map_err(refused)
 }
 
-/// Measures the disk of the directory, if there is one.
-pub(super) fn facts(testbed: &Testbed) -> Result<Option<DiskFacts>, LabError> {
+/// The directory of `--disk` with which a study was begun; `None` without one.
+pub(super) fn directory(manifest: &Manifest) -> Option<&PathBuf> {
+    manifest.disk.as_ref()?.directory.as_ref()
+}
+
+/// Whether a study whose servers have files was begun with another directory than the one that is given now, if one is.
+pub(super) fn is_other(manifest: &Manifest, given: Option<&PathBuf>) -> bool {
+    manifest.disk.is_some() && given.is_some() && given != directory(manifest)
+}
+
+/// With which directory it was begun, in words.
+pub(super) fn given(manifest: &Manifest) -> String {
+    match directory(manifest) {
+        Some(directory) => format!("its --disk is {}", directory.display()),
+        None => "it was begun without --disk".to_owned(),
+    }
+}
+
+/// Measures the disk of the directory, if there is one. `given` is the directory of `--disk`.
+pub(super) fn facts(testbed: &Testbed, given: Option<PathBuf>) -> Result<Option<DiskFacts>, LabError> {
     let Some(disk) = &testbed.disk else {
         return Ok(None);
     };
@@ -54,14 +72,15 @@ pub(super) fn facts(testbed: &Testbed) -> Result<Option<DiskFacts>, LabError> {
         &path.display().to_string(),
     ];
     let command = command.map(str::to_owned);
-    let failed = || refused("measuring its speed failed".to_owned());
-    let mut program = Program::start(&command, testbed.client_cpus(), OnParentDeath::Kill).map_err(|_| failed())?;
+    let program = Program::start(&command, testbed.client_cpus(), OnParentDeath::Kill);
+    let mut program = program.map_err(|failure| refused(format!("measuring its speed: {}", failure.reason)))?;
     let line = program.line(Instant::now() + LIMIT);
     let Ok(line) = line else {
         return Err(refused(format!("measuring its speed: {}", program.last_error_line())));
     };
     let speed = read::object(line.text.as_bytes()).map_err(|damage| refused(damage.cause))?;
     Ok(Some(DiskFacts {
+        directory: given,
         file_system: file_system(path),
         speed,
     }))

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use c10k_record::{CellRecord, HostFacts, Manifest, SCHEMA, Saturation};
+use c10k_record::{CellRecord, CellStatus, HostFacts, Manifest, SCHEMA, Saturation};
 
 use crate::experiment::{Experiment, Source};
 use crate::folder::{self, Folder};
@@ -64,9 +64,13 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
     if begun.is_none() {
         check_budget(&draft, options)?;
     }
+    let directory = match &begun {
+        Some(manifest) => disk::directory(manifest).cloned(),
+        None => options.disk_directory()?,
+    };
     let mut folder = Folder::open(&path)?;
     let mut testbed = Testbed::set_up(&options.tool, &facts);
-    testbed.disk = disk::make(&draft, options.disk.as_ref(), &path)?;
+    testbed.disk = disk::make(&draft, directory.as_ref(), &path)?;
     testbed.calibrate();
     let manifest = match begun {
         Some(manifest) => manifest,
@@ -76,7 +80,7 @@ pub(crate) fn study(source: &Source, options: &StudyOptions, progress: &mut Prog
                 unavailable: available::unavailable(&testbed, &draft),
                 ..choices
             };
-            let disk = disk::facts(&testbed)?;
+            let disk = disk::facts(&testbed, directory)?;
             let prepared_s = started.elapsed().as_secs_f64();
             let (choices, draft) = interleave_if_possible(&experiment, choices, &mut testbed)?;
             let saturation = measure_saturation(&testbed, &draft, progress)?;
@@ -168,6 +172,7 @@ fn resumed_choices(
     options: &StudyOptions,
     facts: &HostFacts,
 ) -> Result<Choices, LabError> {
+    let disk = options.disk_directory()?;
     let differences = [
         (
             manifest.experiment != source.text,
@@ -202,6 +207,7 @@ fn resumed_choices(
                 None => "it was planned without --budget".to_owned(),
             },
         ),
+        (disk::is_other(manifest, disk.as_ref()), disk::given(manifest)),
         (
             manifest.host.kernel != facts.kernel || manifest.host.cpus != facts.cpus,
             format!(
@@ -278,6 +284,12 @@ fn measure_saturation(testbed: &Testbed, plan: &Plan, progress: &mut Progress) -
     let (Some(spec), Some(cell)) = (&plan.experiment.saturation, plan.saturation_cell()) else {
         return Ok(None);
     };
+    // If this machine can run no cell, no rate is used.
+    let is_skipped =
+        |cell: &Cell| plan.why_unavailable(cell).is_some() && plan.status_without_run(cell) == CellStatus::Skipped;
+    if plan.cells.iter().all(is_skipped) {
+        return Ok(None);
+    }
     let variant = spec.variant.get_ref().clone();
     if let Some(cause) = plan.why_unavailable(&cell) {
         let cause = cause.to_owned();
@@ -419,7 +431,28 @@ fn best_speed(records: &[CellRecord]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Unavailable;
     use crate::testing;
+
+    #[test]
+    fn rates_of_cells_that_this_machine_cannot_run_need_no_saturation() {
+        let measured = |has_failed| {
+            let why = Unavailable {
+                reason: Some("no root".to_owned()),
+                has_failed,
+            };
+            let choices = Choices {
+                unavailable: ["flat", "steep"].map(|name| (name.to_owned(), why.clone())).into(),
+                ..Choices::default()
+            };
+            let plan = Plan::resolve(&testing::experiment(), &choices, None).expect("it resolves");
+            let testbed = Testbed::set_up(Path::new("/nowhere/c10k"), &HostFacts::default());
+            measure_saturation(&testbed, &plan, &mut Progress::new())
+        };
+        assert_eq!(measured(false).expect("all are skipped"), None);
+        let error = measured(true).expect_err("they failed").to_string();
+        assert!(error.contains("no root"), "{error}");
+    }
 
     #[test]
     fn what_differs_from_the_plan_is_named() {
@@ -476,6 +509,40 @@ mod tests {
         ];
         for (options, word) in cases {
             let error = resume(&options).expect_err(word).to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_study_is_resumed_on_the_disk_on_which_it_was_begun() {
+        let source = Source {
+            file: "t.toml".to_owned(),
+            text: String::new(),
+        };
+        let resume = |begun: Option<&str>, given: Option<&str>| {
+            let manifest = Manifest {
+                disk: Some(c10k_record::DiskFacts {
+                    directory: begun.map(Into::into),
+                    ..Default::default()
+                }),
+                ..Manifest::default()
+            };
+            let options = StudyOptions {
+                disk: given.map(Into::into),
+                ..StudyOptions::default()
+            };
+            let choices = resumed_choices(Path::new("r"), &manifest, &source, &options, &HostFacts::default());
+            choices.map_err(|error| error.to_string())
+        };
+        for (begun, given) in [(None, None), (Some("/proc"), None), (Some("/proc"), Some("/proc/"))] {
+            resume(begun, given).expect("it is the same disk");
+        }
+        for (begun, given, word) in [
+            (Some("/proc"), "/", "its --disk is /proc"),
+            (None, "/", "without --disk"),
+            (Some("/proc"), "/nowhere/at/all", "/nowhere/at/all"),
+        ] {
+            let error = resume(begun, Some(given)).expect_err(word);
             assert!(error.contains(word), "{error}");
         }
     }

@@ -47,11 +47,8 @@ pub(super) fn carry_out(
         }
         Err(NoLine::Ended) => {
             let why = program.last_error_line();
-            // Its options were checked before, so that the machine is what it refuses.
-            return Err(match program.ended(Duration::ZERO).and_then(|status| status.code()) {
-                Some(2) => skipped(format!("the probe cannot run here: {why}")),
-                _ => invalid(format!("the probe ended without a result: {why}")),
-            });
+            let code = program.ended(Duration::ZERO).and_then(|status| status.code());
+            return Err(without_result(code, &why));
         }
     };
     let wall = started.elapsed();
@@ -74,4 +71,27 @@ pub(super) fn carry_out(
         }
     }
     Ok(())
+}
+
+/// The end of a probe without a result. Its options were checked before, so that the machine is what it refuses with code 2. It has
+/// another code if what it measures failed.
+fn without_result(code: Option<i32>, why: &str) -> CellFailure {
+    match code {
+        Some(2) => skipped(format!("the probe cannot run here: {why}")),
+        _ => invalid(format!("the probe ended without a result: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use c10k_record::CellStatus;
+
+    #[test]
+    fn what_the_machine_lacks_skips_a_cell_and_what_failed_makes_it_invalid() {
+        let status = |code| without_result(code, "3 processes of the daemon were lost").status;
+        assert_eq!(status(Some(2)), CellStatus::Skipped);
+        assert_eq!(status(Some(1)), CellStatus::Invalid);
+        assert_eq!(status(None), CellStatus::Invalid);
+    }
 }

@@ -79,9 +79,10 @@ pub(super) fn check(cell: &Cell, context: RunContext, record: &mut CellRecord) {
         reasons.push("the generator calls its result invalid and does not say why".to_owned());
     }
     reasons.extend(RULES.iter().filter_map(|rule| rule(&facts)));
-    let notes = disturbances(meters, context.best_speed);
+    let notes = disturbances(cell, meters, context.best_speed);
     record.disturbed = !notes.is_empty();
-    record.notes.extend(notes);
+    let own = own_waits(cell, meters);
+    record.notes.extend(notes.into_iter().chain(own));
     if !reasons.is_empty() {
         record.status = CellStatus::Invalid;
         record.reasons.extend(reasons);
@@ -92,26 +93,25 @@ fn generator_totals(facts: &Facts) -> Option<String> {
     (!facts.load.reconciles()).then(|| "the generator's totals do not reconcile".to_owned())
 }
 
-/// What one kind of requests does to the others is not measured if all of that kind are refused, as reads from the disk are on
-/// a file system without one.
+/// What one kind of requests does to the others is not measured if the server does not have what all of that kind ask for, as it
+/// has no reads from the disk on a file system without one. Requests that fail otherwise are what an overload does.
 fn rows_answered(facts: &Facts) -> Option<String> {
-    let refused = |row: &&LoadRow| row.completed == 0 && row.errors.values().sum::<u64>() > 0;
-    let row = facts.load.rows.iter().find(refused)?;
-    let statuses = row
-        .statuses
-        .iter()
-        .map(|(status, count)| format!("{count} × status {status}"));
-    let errors = row.errors.iter().map(|(kind, count)| format!("{count} × {kind}"));
-    let found: Vec<String> = if row.statuses.is_empty() {
-        errors.collect()
-    } else {
-        statuses.collect()
+    /// Not found, and not implemented.
+    const LACKING: [&str; 2] = ["404", "501"];
+    let lacking = |row: &&LoadRow| {
+        let statuses = LACKING.iter().filter_map(|status| row.statuses.get(*status));
+        row.sent > 0 && row.completed == 0 && statuses.sum::<u64>() == row.sent
     };
+    let row = facts.load.rows.iter().find(lacking)?;
+    let statuses = row.statuses.iter();
+    let statuses: Vec<String> = statuses
+        .map(|(status, count)| format!("{count} × status {status}"))
+        .collect();
     Some(format!(
         "none of the {} requests for {} got a good reply ({}): choose what this server can do here, such as another disk (--disk)",
-        row.intended,
+        row.sent,
         row.request,
-        found.join(", ")
+        statuses.join(", ")
     ))
 }
 
@@ -203,9 +203,22 @@ fn meters_late(facts: &Facts) -> Option<String> {
     })
 }
 
+/// That some task waited for a disk, if the server of the cell works on one: it is what is measured.
+fn own_waits(cell: &Cell, meters: &Meters) -> Option<String> {
+    let share = meters.io_pressure_ns.filter(|_| cell.needs_disk)? as f64 / meters.wall_ns as f64;
+    (share > PRESSURE_NOTED).then(|| {
+        format!(
+            "some task of the machine waited {:.1}% of the time for a disk; the server's own reads and writes count, so that the \
+             cell is not called disturbed",
+            100.0 * share
+        )
+    })
+}
+
 /// What took the machine from the server or the generator, or slowed the server's CPU, by more than its bound. Pressure on
-/// CPUs is none of it: the idle counter waits for the server by design, and so do the server's threads for each other.
-fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
+/// CPUs is none of it: the idle counter waits for the server by design, and so do the server's threads for each other. Nor is
+/// pressure on a disk if the server works on one.
+fn disturbances(cell: &Cell, meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
     let share = |time_ns: u64| time_ns as f64 / meters.wall_ns as f64;
     let beyond = |time_ns: Option<u64>, bound: f64| {
         let share = time_ns.map(share).filter(|&share| share > bound)?;
@@ -218,6 +231,7 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
     let has_own_cpu = meters.cpu_busy_ns.is_some();
     let alone_ns = Some(meters.cpu_wait_ns).filter(|_| serves_alone && has_own_cpu);
     let generator_ns = meters.generator_wait_ns.filter(|_| has_own_cpu);
+    let disk_ns = meters.io_pressure_ns.filter(|_| !cell.needs_disk);
     let mut notes = Vec::new();
     for (time_ns, bound, before, after) in [
         (
@@ -251,7 +265,7 @@ fn disturbances(meters: &Meters, best_speed: Option<f64>) -> Vec<String> {
             "of the time for memory",
         ),
         (
-            meters.io_pressure_ns,
+            disk_ns,
             PRESSURE_NOTED,
             "some task of the machine waited",
             "of the time for a disk",
@@ -285,6 +299,10 @@ mod tests {
     }
 
     fn checked(change: impl FnOnce(&mut LoadSummary, &mut Meters)) -> CellRecord {
+        checked_as(&cell(), change)
+    }
+
+    fn checked_as(cell: &Cell, change: impl FnOnce(&mut LoadSummary, &mut Meters)) -> CellRecord {
         let mut record = testing::record("flat idle=10", 0, 0.1);
         let (Some(load), Some(meters)) = (&mut record.load, &mut record.meters) else {
             panic!("a record has both");
@@ -298,7 +316,7 @@ mod tests {
         load.replies_measured = load.completed;
         meters.tcp_sockets_open = 36;
         change(load, meters);
-        check(&cell(), among(0), &mut record);
+        check(cell, among(0), &mut record);
         record
     }
 
@@ -376,8 +394,8 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_requests_that_is_always_refused_makes_the_cell_invalid_and_one_that_is_often_refused_does_not() {
-        let row = |intended, completed| {
+    fn a_kind_of_requests_that_the_server_lacks_makes_the_cell_invalid_and_one_that_fails_otherwise_does_not() {
+        let row = |intended, completed, status: &str| {
             let refused: u64 = intended - completed;
             let counts = |name: &str| [(name.to_owned(), refused)].into_iter().filter(|(_, count)| *count > 0);
             LoadRow {
@@ -386,25 +404,38 @@ mod tests {
                 sent: intended,
                 completed,
                 errors: counts("bad-status").collect(),
-                statuses: counts("501").collect(),
+                statuses: counts(status).collect(),
                 ..LoadRow::default()
             }
         };
-        let with = |refused: u64| {
+        let with = |refused: u64, status: &str| {
             checked(|load, _| {
-                load.rows = vec![row(450, 450), row(50, 50 - refused)];
+                load.rows = vec![row(450, 450, status), row(50, 50 - refused, status)];
                 load.completed = 500 - refused;
                 load.errors = load.rows[1].errors.clone();
             })
         };
-        for refused in [0, 49] {
-            let record = with(refused);
+        for (refused, status) in [(0, "501"), (49, "501"), (50, "503")] {
+            let record = with(refused, status);
             assert_eq!(record.status, CellStatus::Measured, "{:?}", record.reasons);
         }
-        let record = with(50);
-        assert_eq!(record.status, CellStatus::Invalid);
-        let reason = &record.reasons[0];
-        assert!(reason.contains("/cold got a good reply (50 × status 501)"), "{reason}");
+        for status in ["404", "501"] {
+            let record = with(50, status);
+            assert_eq!(record.status, CellStatus::Invalid);
+            let (reason, found) = (&record.reasons[0], format!("(50 × status {status})"));
+            assert!(
+                reason.contains("/cold got a good reply") && reason.contains(&found),
+                "{reason}"
+            );
+        }
+        let reset = checked(|load, _| {
+            let mut lost = row(50, 0, "501");
+            lost.statuses.clear();
+            load.rows = vec![row(450, 450, "501"), lost];
+            load.completed = 450;
+            load.errors = load.rows[1].errors.clone();
+        });
+        assert_eq!(reset.status, CellStatus::Measured, "{:?}", reset.reasons);
     }
 
     #[test]
@@ -467,6 +498,28 @@ mod tests {
             (meters.cpu_busy_ns, meters.generator_wait_ns) = (None, Some(meters.wall_ns));
         });
         assert!(!one_cpu.disturbed, "server and generator wait for each other");
+    }
+
+    #[test]
+    fn waits_for_the_disk_that_a_server_works_on_are_noted_and_disturb_nothing() {
+        let with_files = Cell {
+            needs_disk: true,
+            ..cell()
+        };
+        let waited = |meters: &mut Meters| meters.io_pressure_ns = Some(meters.wall_ns / 2);
+        let record = checked_as(&with_files, |_, meters| waited(meters));
+        assert!(!record.disturbed, "{:?}", record.notes);
+        assert!(
+            record.notes.len() == 1 && record.notes[0].contains("50.0% of the time for a disk"),
+            "{:?}",
+            record.notes
+        );
+        let both = checked_as(&with_files, |_, meters| {
+            waited(meters);
+            meters.steal_ns = meters.wall_ns / 2;
+        });
+        assert!(both.disturbed, "{:?}", both.notes);
+        assert!(checked_as(&with_files, |_, _| {}).notes.is_empty());
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) fn begin(path: &Path, names: Vec<String>, options: &StudyOptions) -> 
         repeats: options.repeats,
         only: options.only.clone(),
         until_settled: options.until_settled,
+        disk: options.disk_directory()?,
     };
     let Some(planned) = planned else {
         fs::create_dir_all(path).map_err(|source| LabError::Write {
@@ -108,6 +109,10 @@ fn difference(asked: &SetManifest, planned: &SetManifest, options: &StudyOptions
         (
             asked.until_settled && !planned.until_settled,
             "it was begun without --until settled".to_owned(),
+        ),
+        (
+            asked.disk.is_some() && asked.disk != planned.disk,
+            "it was planned with another --disk, or without".to_owned(),
         ),
     ];
     let first = differences.into_iter().find(|(differs, _)| *differs);

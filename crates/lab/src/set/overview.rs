@@ -7,6 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
+use crate::format::disk_option;
 use crate::report::STYLE;
 use crate::{BUILT_IN, LabError, folder, report};
 
@@ -135,6 +136,7 @@ fn run_again(manifest: &SetManifest) -> String {
         manifest.budget_s.map(|budget_s| format!("--budget {budget_s}s")),
         manifest.repeats.map(|repeats| format!("--repeats {repeats}")),
         manifest.only.as_ref().map(|only| format!("--only '{only}'")),
+        manifest.disk.as_deref().map(disk_option),
     ];
     let options: Vec<String> = options.into_iter().flatten().collect();
     let command = format!("c10k study {studies} --seed {} {}", manifest.seed, options.join(" "));
@@ -192,6 +194,7 @@ mod tests {
             repeats: None,
             only: None,
             until_settled: false,
+            disk: None,
         }
     }
 
@@ -222,6 +225,11 @@ mod tests {
             ..manifest()
         };
         assert_eq!(run_again(&all), "c10k study all --seed 7");
+        let on_a_disk = SetManifest {
+            disk: Some("/mnt/disk".into()),
+            ..all
+        };
+        assert_eq!(run_again(&on_a_disk), "c10k study all --seed 7 --disk '/mnt/disk'");
     }
 
     #[test]

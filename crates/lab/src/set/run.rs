@@ -131,7 +131,7 @@ fn run_member(
     let options = StudyOptions {
         tool: chosen.tool.clone(),
         out: Some(folder),
-        disk: chosen.disk.clone(),
+        disk: manifest.disk.clone(),
         // A study that was planned keeps its plan.
         budget: part.filter(|_| !begun),
         repeats: manifest.repeats.filter(|_| !begun),

@@ -7,6 +7,9 @@
 //!
 //! The slowdown is measured in two ways: by the clock, and by CPU times. The second has the daemon's share of the CPU and what
 //! it does to the job's caches, but not what other processes take from either.
+//!
+//! Memory per subscriber is what the daemon holds beyond itself without subscribers. A model that starts a thread for each place in
+//! advance holds most of it before the first subscriber comes, so it is compared with a daemon that has one place.
 
 use std::time::Duration;
 
@@ -145,17 +148,21 @@ struct Model {
     most: Option<(u64, &'static str)>,
     /// The flag that takes the number.
     flag: Option<&'static str>,
+    /// Whether it has a thread for each of them before they come.
+    starts_threads_first: bool,
 }
 
 const LOOP: Model = Model {
     name: "loop",
     most: None,
     flag: None,
+    starts_threads_first: false,
 };
 const FORK: Model = Model {
     name: "fork",
     most: Some((4000, "4,000 processes are its default")),
     flag: Some("--max-subscribers"),
+    starts_threads_first: false,
 };
 const POOL: Model = Model {
     name: "pool",
@@ -164,6 +171,7 @@ const POOL: Model = Model {
         "each connection wakes every thread that waits for one, so the time to open them grows with the square",
     )),
     flag: Some("--workers"),
+    starts_threads_first: true,
 };
 
 const MODELS: [(&str, Model); 3] = [(LOOP.name, LOOP), (FORK.name, FORK), (POOL.name, POOL)];
@@ -175,15 +183,21 @@ const JOB: &[&str] = &names(&JOBS);
 
 fn run(values: &Values) -> Outcome {
     let (near, far) = match values.cpus[..] {
-        [] => (None, None),
+        [] if !values.choice("job", &JOBS) => (None, None),
         [near, far, ..] => (Some(near), Some(far)),
+        [] => {
+            return Err(ProbeError::Impossible(
+                "the job is to run on the daemon's CPU, and the subscribers on another: give two with --cpus A,B"
+                    .to_owned(),
+            ));
+        }
         [_] => {
             return Err(ProbeError::Impossible(
                 "the daemon and its subscribers take a CPU each: give two with --cpus A,B".to_owned(),
             ));
         }
     };
-    let flags = flags(values)?;
+    check_most(values)?;
     let window = whole_periods(values.time(), values.duration("period"));
     let job = match values.choice("job", &JOBS) {
         true => Some(Triad::start(values.count("array-mib"))?),
@@ -192,7 +206,7 @@ fn run(values: &Values) -> Outcome {
     pin(far)?;
     let alone = |job: &Triad| job.window(window / 4);
     let before = job.as_ref().map(alone).transpose()?;
-    let mut measured = with_daemon(values, &flags, near, window, job.as_ref())?;
+    let mut measured = with_daemon(values, near, window, job.as_ref())?;
     let after = job.as_ref().map(alone).transpose()?;
     if let Some((alone, loaded)) = before
         .zip(after)
@@ -213,8 +227,8 @@ fn run(values: &Values) -> Outcome {
     Ok(measured.figures)
 }
 
-/// The flags of the daemon; refuses more subscribers than the model is asked to hold.
-fn flags(values: &Values) -> Result<Vec<String>, ProbeError> {
+/// Refuses more subscribers than the model is asked to hold.
+fn check_most(values: &Values) -> Result<(), ProbeError> {
     let (model, subscribers) = (values.choice("by", &MODELS), values.count("subscribers"));
     if let Some((most, why)) = model.most.filter(|(most, _)| subscribers > *most) {
         return Err(ProbeError::Impossible(format!(
@@ -222,6 +236,12 @@ fn flags(values: &Values) -> Result<Vec<String>, ProbeError> {
             model.name
         )));
     }
+    Ok(())
+}
+
+/// The flags of a daemon with a place for so many subscribers.
+fn flags(values: &Values, places: u64) -> Vec<String> {
+    let model = values.choice("by", &MODELS);
     let period = c10k_units::duration::exact(values.duration("period"));
     let mut flags = vec![
         "--model".to_owned(),
@@ -230,9 +250,35 @@ fn flags(values: &Values) -> Result<Vec<String>, ProbeError> {
         period,
     ];
     if let Some(flag) = model.flag {
-        flags.extend([flag.to_owned(), subscribers.to_string()]);
+        flags.extend([flag.to_owned(), places.to_string()]);
     }
-    Ok(flags)
+    flags
+}
+
+/// Memory before there are subscribers, bytes.
+struct Baseline {
+    /// What the machine has left; absent if the kernel does not tell.
+    available: Option<u64>,
+    /// What the daemon holds.
+    held: u64,
+}
+
+impl Baseline {
+    fn of(daemon: &Daemon) -> Result<Self, ProbeError> {
+        Ok(Self {
+            available: available_memory(),
+            held: memory(&daemon.processes()?),
+        })
+    }
+
+    /// That of a daemon with one place, which has ended when this returns.
+    fn of_one_place(values: &Values, cpu: Option<usize>) -> Result<Self, ProbeError> {
+        /// The first thread, the one that waits for signals, and the one that serves.
+        const THREADS: u64 = 3;
+        let daemon = Daemon::start(&flags(values, 1), cpu)?;
+        daemon.wait_for_threads(THREADS)?;
+        Self::of(&daemon)
+    }
 }
 
 /// `time`, rounded up.
@@ -252,14 +298,17 @@ struct Measured {
 /// Starts the daemon, opens the subscriptions, lets it settle, takes lines for `window`, and ends it.
 fn with_daemon(
     values: &Values,
-    flags: &[String],
     cpu: Option<usize>,
     window: Duration,
     job: Option<&Triad>,
 ) -> Result<Measured, ProbeError> {
     let (count, period) = (values.count("subscribers"), values.duration("period"));
-    let daemon = Daemon::start(flags, cpu)?;
-    let (free_before, held_before) = (available_memory(), memory(&daemon.processes()?));
+    let with_one = match values.choice("by", &MODELS).starts_threads_first {
+        true => Some(Baseline::of_one_place(values, cpu)?),
+        false => None,
+    };
+    let daemon = Daemon::start(&flags(values, count), cpu)?;
+    let before = with_one.map_or_else(|| Baseline::of(&daemon), Ok)?;
     let mut subscribers = Subscribers::connect(&daemon.address, count)?;
     subscribers.settle(period)?;
     let processes = daemon.processes()?;
@@ -272,8 +321,9 @@ fn with_daemon(
     // Lines that were sent in the window and not read yet.
     let lines = in_time + subscribers.drain()?;
     let passes = job.map(Triad::end).transpose()?;
-    let held = memory(&processes).saturating_sub(held_before);
-    let taken = free_before
+    let held = memory(&processes).saturating_sub(before.held);
+    let taken = before
+        .available
         .zip(available_memory())
         .map(|(before, now)| before.saturating_sub(now));
     drop(subscribers);
@@ -321,7 +371,7 @@ fn check(
     } else {
         return Ok(());
     };
-    Err(ProbeError::Impossible(wrong))
+    Err(ProbeError::Broken(wrong))
 }
 
 #[cfg(test)]
@@ -349,9 +399,9 @@ mod tests {
         let window = Duration::from_secs(1);
         check(&summary, 5, 9, window).expect("all were served");
         let refused = |summary: &c10k_record::MonitorSummary, subscribers, lines| {
-            check(summary, subscribers, lines, window)
-                .expect_err("refused")
-                .to_string()
+            let error = check(summary, subscribers, lines, window).expect_err("refused");
+            assert!(error.is_finding(), "it is no limit of the machine: {error}");
+            error.to_string()
         };
         assert_eq!(refused(&summary, 5, 0), "no line came within 1s");
         assert_eq!(refused(&summary, 6, 9), "the daemon counts 5 subscribers of 6");
