@@ -128,12 +128,33 @@ fn a_withdrawal_takes_no_minimum_wait() {
     assert!(rig.set.withdraw(key).is_ok());
 }
 
-#[test]
-fn a_set_with_a_registered_ring_leaves_room_for_the_next() {
+/// The ring is registered with the thread.
+fn registered() -> Options {
     let mut options = Options::default();
     let mut ring = c10k_event::RingSetup::default();
     ring.descriptor = RingDescriptor::Registered;
     options.ring = Some(ring);
+    options
+}
+
+#[test]
+fn a_set_that_another_thread_drops_leaves_the_registered_ring_of_that_thread_alone() {
+    let Some(foreign) = rig(&registered()) else { return };
+    let other = std::thread::spawn(move || {
+        // Each has the first place in the table of its thread.
+        let mut own = rig(&registered()).expect("one could be opened before");
+        drop(foreign);
+        let (peer, source) = stream_pair();
+        own.declare(source);
+        write(&peer, b"x");
+        own.wait(Some(HANG_TIMEOUT))
+    });
+    assert_eq!(other.join().expect("the thread ends"), 1);
+}
+
+#[test]
+fn a_set_with_a_registered_ring_leaves_room_for_the_next() {
+    let options = registered();
     // A thread has room for 16.
     let all: Vec<Option<Rig>> = (0..16).map(|_| rig(&options)).collect();
     if all.iter().any(Option::is_none) {
