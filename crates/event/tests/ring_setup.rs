@@ -5,7 +5,7 @@
 mod sockets;
 mod support;
 
-use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, MinWait, Options, RingDescriptor, Trigger};
+use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, MinWait, OpenError, Options, RingDescriptor, Trigger};
 use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
 use std::{os::fd::OwnedFd, time::Duration};
 use support::unavailable;
@@ -126,6 +126,25 @@ fn a_withdrawal_takes_no_minimum_wait() {
     assert_eq!(rig.wait(Some(Duration::ZERO)), 0);
     // Waits for the last completion of the request, which is the only one.
     assert!(rig.set.withdraw(key).is_ok());
+}
+
+#[test]
+fn a_minimum_wait_of_nothing_is_refused() {
+    // The mechanism may be unavailable for other reasons.
+    let Some(_) = rig(&Options::default()) else { return };
+    let mechanism = Mechanism::named("io-uring-poll").expect("it is in the table");
+    for (duration_us, completions) in [(0, 2), (5, 0), (0, 0)] {
+        let mut options = patient();
+        if let Some(ring) = options.ring.as_mut() {
+            ring.min_wait = Some(MinWait {
+                duration_us,
+                completions,
+            });
+        }
+        let refused = InterestSet::<OwnedFd>::open_with(mechanism, &options).expect_err("one of them is 0");
+        assert!(matches!(refused, OpenError::OptionOutOfRange { .. }), "{refused}");
+        assert!(refused.to_string().ends_with("give 1 or more microseconds and completions, or None"));
+    }
 }
 
 /// The ring is registered with the thread.
