@@ -58,16 +58,20 @@ impl StreamRing {
     }
 
     /// Queues a write of `bytes`, from position `from`, at an offset of a file; with `O_APPEND` the offset does not count. The
-    /// completion is [`Completion::Worked`] with the number of bytes written. It may write less.
+    /// completion is [`Completion::Worked`] with the number of bytes written. As with `write(2)`, a regular file takes all of them, or
+    /// the disk is full.
     ///
     /// # Panics
     /// If `from` is beyond the end of `bytes`.
     pub fn write(&mut self, file: RawFd, offset: u64, bytes: Vec<u8>, from: usize, data: u32) {
         let rest = &bytes[from..];
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        // By a thread of the kernel, as one call that blocks. Otherwise the kernel tries first without blocking, which some file systems
+        // offer for buffered writes: then a part may be written, and the rest by a second write, between which others append.
         let entry = opcode::Write::new(Fd(file), rest.as_ptr(), length)
             .offset(offset)
-            .build();
+            .build()
+            .flags(squeue::Flags::ASYNC);
         self.queue_with_memory(Kind::Work, entry, data, bytes, Held::Nothing);
     }
 
