@@ -111,7 +111,8 @@ impl StreamRing {
     /// # Errors
     /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) gives the
     /// cause. `EINVAL` too where the kernel is older than what the shape asks for, or a kernel thread submits and the task work is
-    /// cooperative.
+    /// cooperative, or a minimum wait is shorter than a microsecond or for no completion. `EBUSY` if the ring is to be registered and
+    /// the thread has registered 16 rings.
     pub fn open(shape: Shape) -> Result<Self> {
         Self::open_with(shape, None)
     }

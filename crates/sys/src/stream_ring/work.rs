@@ -45,8 +45,8 @@ impl StreamRing {
         self.queue_with_memory(Kind::Size, entry, data, bytes, Held::Nothing);
     }
 
-    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
-    /// owns the memory until the completion returns it.
+    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The completion is
+    /// [`Completion::Read`], with 0 bytes at the end of the file. The ring owns the memory until the completion returns it.
     pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
         bytes.reserve(length);
         let room = bytes.spare_capacity_mut();
@@ -94,8 +94,8 @@ impl StreamRing {
         self.queue_with_memory(Kind::Work, entry, data, Vec::new(), Held::File(file));
     }
 
-    /// Queues a request that completes after a time (`IORING_OP_TIMEOUT`). The completion is [`Completion::Worked`]
-    /// with 0, or with `ECANCELED`.
+    /// Queues a request that completes after a time, at most 10⁹ s (`IORING_OP_TIMEOUT`). The completion is
+    /// [`Completion::Worked`] with 0, or with `ECANCELED`.
     pub fn sleep(&mut self, time: Duration, data: u32) -> SleepId {
         let time = Box::new(Timespec::from(time.min(LONGEST)));
         let entry = opcode::Timeout::new(&raw const *time).build();
