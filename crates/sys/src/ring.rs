@@ -11,10 +11,8 @@ use io_uring::{Builder, EnterFlags, IoUring};
 use rustix::io::{Errno, Result};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
+use crate::timeout::LONGEST;
 use registered::Registered;
-
-/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// How a ring is set up. The default is what a loop in one thread needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

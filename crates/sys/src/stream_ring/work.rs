@@ -12,9 +12,7 @@ use rustix::io::{Errno, Result};
 use super::completion::Completion;
 use super::parcel::{Held, Parcel, State, size_in};
 use super::{Kind, StreamRing};
-
-/// The longest sleep.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+use crate::timeout::LONGEST;
 
 /// A sleep in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
