@@ -47,15 +47,13 @@ impl Queues {
         self.lock(place).put(connection);
     }
 
-    /// Gives a place a new queue, and closes the old one.
-    fn replace(&self, place: usize) -> Arc<HandoffQueue> {
-        let new: Arc<HandoffQueue> = Arc::default();
+    /// Gives a place the queue of its next worker, and closes the old one.
+    fn replace(&self, place: usize, next: Arc<HandoffQueue>) {
         let mut queue = self.lock(place);
-        std::mem::replace(&mut *queue, Arc::clone(&new)).close();
+        std::mem::replace(&mut *queue, next).close();
         if self.closed.load(Ordering::SeqCst) {
-            new.close();
+            queue.close();
         }
-        new
     }
 
     /// Closes all queues.
@@ -81,15 +79,25 @@ pub(super) enum Supply<'a> {
 }
 
 impl Supply<'_> {
-    fn next(&self, place: usize) -> Result<AcceptSource, ServeError> {
+    /// Starts the next worker of a place. If that fails, the worker before it gets connections as before.
+    fn start_next<T>(
+        &self,
+        place: usize,
+        start: impl FnOnce(AcceptSource) -> Result<T, ServeError>,
+    ) -> Result<T, ServeError> {
         match self {
-            Supply::OwnListener(address) => accept::join(*address).map(AcceptSource::Listener),
+            Supply::OwnListener(address) => accept::join(*address).map(AcceptSource::Listener).and_then(start),
             Supply::Copies(listener, source) => {
                 let copy = listener.try_clone();
-                copy.map(source)
-                    .map_err(|cause| ServeError::System { call: "fcntl", cause })
+                let copy = copy.map_err(|cause| ServeError::System { call: "fcntl", cause })?;
+                start(source(copy))
             }
-            Supply::Queues(queues) => Ok(AcceptSource::Handoff(queues.replace(place))),
+            Supply::Queues(queues) => {
+                let queue: Arc<HandoffQueue> = Arc::default();
+                let started = start(AcceptSource::Handoff(Arc::clone(&queue)))?;
+                queues.replace(place, queue);
+                Ok(started)
+            }
         }
     }
 }
@@ -147,7 +155,7 @@ pub(super) fn run(
                     continue;
                 }
                 outcome = outcome.and(worker.leaving.take().map_or(Ok(()), join));
-                match supply.next(place).and_then(|source| spawn(place, source)) {
+                match supply.start_next(place, |source| spawn(place, source)) {
                     Ok((own_stop, thread)) => {
                         std::mem::replace(&mut worker.stop, own_stop).request();
                         worker.leaving = Some(std::mem::replace(&mut worker.thread, thread));
@@ -207,5 +215,51 @@ fn wait(stop: &Stop, until: Option<Instant>) -> Result<(), ServeError> {
             call: "poll",
             cause: errno.into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::pipe;
+
+    use super::*;
+
+    fn connection() -> OwnedFd {
+        pipe().expect("a descriptor that stands for a connection").0
+    }
+
+    fn refused() -> ServeError {
+        ServeError::System {
+            call: "clone",
+            cause: Errno::AGAIN.into(),
+        }
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_started_leaves_the_queue_to_the_one_before_it() {
+        let queues = Queues::new(1);
+        let (supply, before) = (Supply::Queues(&queues), queues.of(0));
+        assert!(supply.start_next(0, |_| Err::<(), _>(refused())).is_err());
+        queues.put(0, connection());
+        let (connections, closed) = before.drain();
+        assert_eq!((connections.len(), closed), (1, false));
+
+        let started = supply.start_next(0, Ok);
+        let Ok(AcceptSource::Handoff(next)) = started else {
+            panic!("it is a queue")
+        };
+        queues.put(0, connection());
+        let (connections, closed) = before.drain();
+        assert_eq!((connections.len(), closed), (0, true));
+        let (connections, closed) = next.drain();
+        assert_eq!((connections.len(), closed), (1, false));
+    }
+
+    #[test]
+    fn a_queue_that_comes_after_the_end_is_closed() {
+        let queues = Queues::new(1);
+        queues.close();
+        assert!(Supply::Queues(&queues).start_next(0, |_| Ok(())).is_ok());
+        assert!(queues.of(0).drain().1);
     }
 }
