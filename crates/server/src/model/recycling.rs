@@ -110,10 +110,34 @@ struct Place<'scope> {
     leaves_at: Instant,
 }
 
+/// The workers of all places. They leave with this: if the thread that replaces them panics, as it does with one of them, nobody
+/// else would ask the others to.
+struct Workers<'a, 'scope> {
+    places: Vec<Place<'scope>>,
+    /// The server's.
+    stop: &'a Stop,
+}
+
+impl Workers<'_, '_> {
+    fn ask_to_leave(&self) {
+        self.places.iter().for_each(|place| place.stop.request());
+    }
+}
+
+impl Drop for Workers<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stop.request();
+        }
+        self.ask_to_leave();
+    }
+}
+
 type Worker<'scope> = ScopedJoinHandle<'scope, Result<(), ServeError>>;
 
 /// Runs a loop for each of the first sources in a thread of its own, and replaces them as `recycle` says until the stop is
-/// requested. A worker that fails requests it.
+/// requested. A worker that fails requests it, and so does the panic of one, which is noticed when the
+/// worker after it is to be replaced.
 pub(super) fn run(
     first: Vec<AcceptSource>,
     supply: Supply<'_>,
@@ -125,12 +149,15 @@ pub(super) fn run(
     let start = Instant::now();
     std::thread::scope(|scope| {
         let spawn = |place, source| spawn(scope, server, places, place, source, stop);
-        let mut workers: Vec<Place<'_>> = Vec::with_capacity(places);
+        let mut workers = Workers {
+            places: Vec::with_capacity(places),
+            stop,
+        };
         let mut outcome = Ok(());
         for (number, source) in (0_u32..).zip(first) {
             let place = number as usize;
             match spawn(place, source) {
-                Ok((own_stop, thread)) => workers.push(Place {
+                Ok((own_stop, thread)) => workers.places.push(Place {
                     stop: own_stop,
                     thread,
                     leaving: None,
@@ -144,9 +171,9 @@ pub(super) fn run(
             }
         }
         while outcome.is_ok() && !stop.is_requested() {
-            let next = workers.iter().map(|worker| worker.leaves_at).min();
+            let next = workers.places.iter().map(|worker| worker.leaves_at).min();
             outcome = wait(stop, next).inspect_err(|_| stop.request());
-            for (place, worker) in workers.iter_mut().enumerate() {
+            for (place, worker) in workers.places.iter_mut().enumerate() {
                 if stop.is_requested() || Instant::now() < worker.leaves_at {
                     continue;
                 }
@@ -169,8 +196,8 @@ pub(super) fn run(
         // Otherwise the listener would outlive the workers' copies, and connections would wait in it for nobody.
         drop(supply);
         server.stats.start_drain();
-        workers.iter().for_each(|worker| worker.stop.request());
-        workers
+        workers.ask_to_leave();
+        std::mem::take(&mut workers.places)
             .into_iter()
             .flat_map(|worker| [Some(worker.thread), worker.leaving])
             .flatten()
@@ -220,6 +247,8 @@ fn wait(stop: &Stop, until: Option<Instant>) -> Result<(), ServeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use rustix::pipe::pipe;
 
     use super::*;
@@ -253,6 +282,34 @@ mod tests {
         assert_eq!((connections.len(), closed), (0, true));
         let (connections, closed) = next.drain();
         assert_eq!((connections.len(), closed), (1, false));
+    }
+
+    #[test]
+    fn the_panic_of_a_worker_ends_the_others_and_the_server() {
+        let (stop, own_stop) = (Stop::new(), Stop::new());
+        let leave = own_stop.clone();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            std::thread::scope(|scope| {
+                let thread = scope.spawn(move || {
+                    while !leave.is_requested() {
+                        std::thread::yield_now();
+                    }
+                    Ok(())
+                });
+                let _workers = Workers {
+                    places: vec![Place {
+                        stop: own_stop,
+                        thread,
+                        leaving: None,
+                        leaves_at: Instant::now(),
+                    }],
+                    stop: &stop,
+                };
+                join(scope.spawn(|| panic!("a worker's")))
+            })
+        }));
+        assert!(outcome.is_err());
+        assert!(stop.is_requested());
     }
 
     #[test]
