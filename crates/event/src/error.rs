@@ -79,6 +79,16 @@ pub enum OpenError {
         /// The option.
         option: &'static str,
     },
+    /// An option has a value out of its range.
+    #[error("opening a set on {mechanism}: {option} is out of range: {remedy}")]
+    OptionOutOfRange {
+        /// The mechanism's name.
+        mechanism: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What to give instead.
+        remedy: &'static str,
+    },
     /// The kernel lets one thread wait for a set on this mechanism at a time.
     #[error("opening a shared set on {mechanism}: it lets one thread wait at a time: use one of {able}")]
     OneThreadWaits {
@@ -382,7 +392,7 @@ impl OpenError {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Unavailable { reason, .. } => reason.errno(),
-            Self::UnsupportedOption { .. } | Self::OneThreadWaits { .. } => None,
+            Self::UnsupportedOption { .. } | Self::OptionOutOfRange { .. } | Self::OneThreadWaits { .. } => None,
             Self::System { errno, .. } => Some(*errno),
         }
     }
@@ -454,7 +464,11 @@ impl From<Unavailable> for io::Error {
 
 impl From<OpenError> for io::Error {
     fn from(error: OpenError) -> Self {
-        Self::new(kind(error.errno(), io::ErrorKind::Unsupported), error)
+        let otherwise = match error {
+            OpenError::OptionOutOfRange { .. } => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind(error.errno(), otherwise), error)
     }
 }
 

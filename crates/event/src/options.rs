@@ -74,7 +74,8 @@ pub enum RingDescriptor {
 }
 
 /// A minimum wait (Linux 6.12): a wait that may sleep lasts this long, or until so many requests have completed, or until its timeout has
-/// passed. After that it ends with the first.
+/// passed. After that it ends with the first. Opening a set with a 0 in it fails
+/// ([`OpenError::OptionOutOfRange`](crate::OpenError::OptionOutOfRange)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinWait {
     /// How long, in microseconds, from 1.

@@ -64,7 +64,7 @@ impl<S: AsFd> InterestSet<S> {
     /// Opens an empty set with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`OpenError::UnsupportedOption`].
+    /// As [`open`](Self::open), [`OpenError::UnsupportedOption`], and [`OpenError::OptionOutOfRange`].
     pub fn open_with(mechanism: Mechanism, options: &Options) -> Result<Self, OpenError> {
         let owner = Owner::current(mechanism.threading()).map_err(|errno| OpenError::System {
             mechanism: mechanism.name(),

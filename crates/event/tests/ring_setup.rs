@@ -5,7 +5,7 @@
 mod sockets;
 mod support;
 
-use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, MinWait, Options, RingDescriptor, Trigger};
+use c10k_event::{Events, Interest, InterestSet, Key, Mechanism, MinWait, OpenError, Options, RingDescriptor, Trigger};
 use sockets::{HANG_TIMEOUT, QUIET_PERIOD, stream_pair, write};
 use std::{os::fd::OwnedFd, time::Duration};
 use support::unavailable;
@@ -129,11 +129,51 @@ fn a_withdrawal_takes_no_minimum_wait() {
 }
 
 #[test]
-fn a_set_with_a_registered_ring_leaves_room_for_the_next() {
+fn a_minimum_wait_of_nothing_is_refused() {
+    // The mechanism may be unavailable for other reasons.
+    let Some(_) = rig(&Options::default()) else { return };
+    let mechanism = Mechanism::named("io-uring-poll").expect("it is in the table");
+    for (duration_us, completions) in [(0, 2), (5, 0), (0, 0)] {
+        let mut options = patient();
+        if let Some(ring) = options.ring.as_mut() {
+            ring.min_wait = Some(MinWait {
+                duration_us,
+                completions,
+            });
+        }
+        let refused = InterestSet::<OwnedFd>::open_with(mechanism, &options).expect_err("one of them is 0");
+        assert!(matches!(refused, OpenError::OptionOutOfRange { .. }), "{refused}");
+        assert!(refused.to_string().ends_with("give 1 or more microseconds and completions, or None"));
+    }
+}
+
+/// The ring is registered with the thread.
+fn registered() -> Options {
     let mut options = Options::default();
     let mut ring = c10k_event::RingSetup::default();
     ring.descriptor = RingDescriptor::Registered;
     options.ring = Some(ring);
+    options
+}
+
+#[test]
+fn a_set_that_another_thread_drops_leaves_the_registered_ring_of_that_thread_alone() {
+    let Some(foreign) = rig(&registered()) else { return };
+    let other = std::thread::spawn(move || {
+        // Each has the first place in the table of its thread.
+        let mut own = rig(&registered()).expect("one could be opened before");
+        drop(foreign);
+        let (peer, source) = stream_pair();
+        own.declare(source);
+        write(&peer, b"x");
+        own.wait(Some(HANG_TIMEOUT))
+    });
+    assert_eq!(other.join().expect("the thread ends"), 1);
+}
+
+#[test]
+fn a_set_with_a_registered_ring_leaves_room_for_the_next() {
+    let options = registered();
     // A thread has room for 16.
     let all: Vec<Option<Rig>> = (0..16).map(|_| rig(&options)).collect();
     if all.iter().any(Option::is_none) {

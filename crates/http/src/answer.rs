@@ -3,6 +3,12 @@
 use crate::Date;
 use crate::refusal::Status;
 
+/// The field of a body of bytes.
+pub(crate) const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
+
+/// The field of a line that says what happened.
+pub(crate) const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
 /// What becomes of the connection after a reply, and what must be said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use crate::Date;
-use crate::answer::{self, Manner};
+use crate::answer::{self, Manner, OCTETS, TEXT};
 use crate::pattern::pattern;
 use crate::refusal::{FAILED, NOT_FOUND, NOT_IMPLEMENTED, OK, STORAGE_FULL, Status, UNAVAILABLE};
-
-const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
-const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 
 /// What the driver is asked to do by [`Step::Block`](crate::Step::Block). It may be done by another thread, or by the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Limits;
-use crate::answer::{self, Content, Length, Manner};
+use crate::answer::{self, Content, Length, Manner, TEXT};
 use crate::media_type;
 use crate::range::{self, Wanted};
 use crate::refusal::{
@@ -13,8 +13,6 @@ use crate::refusal::{
     UNAVAILABLE,
 };
 use crate::{Date, target};
-
-const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 
 /// Facts about a regular file that the driver has opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::{self, Content, Length, Manner, Persistence};
+use crate::answer::{self, Content, Length, Manner, OCTETS, Persistence, TEXT};
 use crate::blocking_work::{self, BlockingWork, WorkFailure};
 use crate::body::{Body, Progress};
 use crate::file::{self, FileFacts, FileReply, Piece, Unsent};
@@ -18,8 +18,6 @@ const INLINE_BODY: u64 = 8 * 1024;
 /// Once the output holds this many bytes, no further request is answered before it is sent.
 const FULL_OUTPUT: usize = 64 * 1024;
 
-const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
-const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 const JSON: &str = "Content-Type: application/json\r\nCache-Control: no-store\r\n";
 
 /// What the driver must do next.

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// - The end of the server is not affected: whatever [`backlog`](Self::backlog) says, then the backlog is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recycle {
-    /// How long a worker serves, at least [`Recycle::LEAST`].
+    /// How long a worker serves, at least [`Recycle::LEAST`]; a server with less does not start.
     pub after: Duration,
     /// What a worker that leaves does with the connections that wait in the queue of its own listener. From a queue that is
     /// shared with other workers it always accepts what waits: it may be the only worker that was woken for it.
@@ -37,6 +37,14 @@ pub enum Backlog {
 impl Recycle {
     /// The shortest time for which a worker serves.
     pub const LEAST: Duration = Duration::from_millis(10);
+
+    /// Refuses less than the least time.
+    pub(crate) fn checked(self) -> Result<Recycle, RecycleError> {
+        if self.after < Recycle::LEAST {
+            return Err(RecycleError);
+        }
+        Ok(self)
+    }
 }
 
 /// Why a text says nothing about when workers leave.
@@ -58,10 +66,7 @@ impl FromStr for Recycle {
             Some(_) => return Err(RecycleError),
         };
         let after = c10k_units::duration::parse(after).map_err(|_| RecycleError)?;
-        if after < Recycle::LEAST {
-            return Err(RecycleError);
-        }
-        Ok(Recycle { after, backlog })
+        Recycle { after, backlog }.checked()
     }
 }
 

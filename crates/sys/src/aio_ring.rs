@@ -19,9 +19,6 @@ use std::{
     time::Duration,
 };
 
-/// The longest timeout handed to the kernel: it adds the current time to it.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
-
 /// `IOCB_CMD_POLL`.
 const COMMAND_POLL: u16 = 5;
 /// `AIO_RING_MAGIC`.
@@ -283,7 +280,7 @@ impl PollContext {
     /// # Errors
     /// `EINTR`; `EINVAL` in a forked child.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Completion>> {
-        let timeout = timeout.map(|timeout| timeout::timespec(timeout.min(LONGEST)));
+        let timeout = timeout.map(|timeout| timeout::timespec(timeout.min(timeout::LONGEST)));
         let until = timeout::pointer(timeout.as_ref());
         let mut event = MaybeUninit::<Event>::uninit();
         let (least, most): (c_long, c_long) = (1, 1);

@@ -52,8 +52,8 @@ impl PollRing {
     /// # Errors
     /// `ENOSYS`: the kernel has no io_uring, or a seccomp profile hides it; `EPERM`: `kernel.io_uring_disabled` or a
     /// seccomp profile forbids it; `EINVAL`: the kernel is older than what the setup asks for, or a kernel thread is to submit, which
-    /// takes requests some time after a wait that does not sleep; `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels;
-    /// `EMFILE`; `EBUSY`: the thread has registered 16 rings.
+    /// takes requests some time after a wait that does not sleep, or a minimum wait is shorter than a microsecond or for no completion;
+    /// `ENOMEM`: memory, or `RLIMIT_MEMLOCK` on old kernels; `EMFILE`; `EBUSY`: the thread has registered 16 rings.
     pub fn open(setup: Setup, submissions: u32, completions: u32) -> Result<Self> {
         if setup.submission != Submission::Enter {
             return Err(Errno::INVAL);

@@ -11,10 +11,8 @@ use io_uring::{Builder, EnterFlags, IoUring};
 use rustix::io::{Errno, Result};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
+use crate::timeout::LONGEST;
 use registered::Registered;
-
-/// The longest timeout handed to the kernel: it adds the current time to it without an overflow check.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// How a ring is set up. The default is what a loop in one thread needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,9 +68,9 @@ pub enum RingDescriptor {
 /// (`io_uring_getevents_arg.min_wait_usec`, Linux 6.12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MinWait {
-    /// How long, in whole microseconds; 0 for no minimum.
+    /// How long, in whole microseconds, from 1; 0 for no minimum.
     pub time: Duration,
-    /// How many completions end it early.
+    /// How many completions end it early, from 1; without a minimum it does not count.
     pub completions: u32,
 }
 
@@ -136,18 +134,24 @@ impl Ring {
     /// # Errors
     /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) gives the
     /// cause. `EINVAL` too where the kernel is older than what the setup asks for, or a kernel thread submits and the task work is
-    /// cooperative. `EBUSY` if the thread has registered 16 rings.
+    /// cooperative, or a minimum wait is shorter than a microsecond or for no completion. `EBUSY` if the thread has registered 16
+    /// rings.
     pub(crate) fn open(
         setup: Setup,
         submissions: u32,
         completions: u32,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<Ring> {
+        let MinWait { time, completions: least } = setup.min_wait;
+        // The kernel would wait for its completions without an end, or for nothing.
+        if !time.is_zero() && (time < Duration::from_micros(1) || least == 0) {
+            return Err(Errno::INVAL);
+        }
         let queues = setup
             .builder(completions, other)
             .build(submissions)
             .map_err(|error| errno(&error))?;
-        if !setup.min_wait.time.is_zero() && !queues.params().is_feature_min_timeout() {
+        if !time.is_zero() && !queues.params().is_feature_min_timeout() {
             return Err(Errno::INVAL);
         }
         let registered = match setup.descriptor {
@@ -198,7 +202,8 @@ impl Ring {
                 if queue == Queue::Full {
                     flags |= EnterFlags::SQ_WAIT;
                 }
-                let ready = !self.queues.completion().is_empty();
+                // As the kernel would count them.
+                let ready = self.queues.completion().len() >= least.max(1) as usize;
                 if !asleep && queue == Queue::Room && (ready || !waits) && !self.overflowed() {
                     return Ok(false);
                 }

@@ -24,7 +24,6 @@ use crate::ring::{Queue, Ring, Wanted, errno};
 use parcel::{Parcel, State, part};
 
 pub use crate::provided_buffers::{Received, Rest};
-pub use crate::ring::{MinWait, RingDescriptor, Setup, Submission, TaskWork};
 pub use completion::{Completion, Notifications, SendId, Sent};
 pub use shape::{Placement, SendMemory, Shape};
 pub use socket::{Direct, Socket, Sockets, Target};
@@ -86,7 +85,8 @@ const DRAIN_ATTEMPTS: u32 = 100;
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
 /// A ring. It belongs to the thread that opened it. Calls of other threads fail with `EEXIST`
-/// (`IORING_SETUP_SINGLE_ISSUER`), unless its work is done as [`TaskWork::Interrupt`] or [`TaskWork::Cooperative`] says.
+/// (`IORING_SETUP_SINGLE_ISSUER`), unless its work is done as
+/// [`TaskWork::Interrupt`](crate::ring::TaskWork::Interrupt) or [`TaskWork::Cooperative`](crate::ring::TaskWork::Cooperative) says.
 pub struct StreamRing {
     ring: Ring,
     sockets: Sockets,
@@ -111,7 +111,8 @@ impl StreamRing {
     /// # Errors
     /// `ENOSYS`, `EPERM`, `EINVAL`, `ENOMEM`, `EMFILE`: [`ring_setup::remedy`](crate::ring_setup::remedy) gives the
     /// cause. `EINVAL` too where the kernel is older than what the shape asks for, or a kernel thread submits and the task work is
-    /// cooperative.
+    /// cooperative, or a minimum wait is shorter than a microsecond or for no completion. `EBUSY` if the ring is to be registered and
+    /// the thread has registered 16 rings.
     pub fn open(shape: Shape) -> Result<Self> {
         Self::open_with(shape, None)
     }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest timeout handed to kernel interfaces that add the current time to it without an overflow check.
+pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
 /// The kernel's `timespec` for a timeout; a timeout beyond the range of the kernel becomes the longest possible
 /// timeout.
 pub(crate) fn timespec(timeout: Duration) -> libc::timespec {

@@ -4,32 +4,30 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use c10k_sys::stream_ring::{
-    Completion, MinWait, Placement, RingDescriptor, SendMemory, Setup, Shape, Sockets, StreamRing, Submission, TaskWork,
-};
+use c10k_sys::ring::{MinWait, Setup, Submission};
+use c10k_sys::stream_ring::{Completion, Placement, SendMemory, Shape, Sockets, StreamRing};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 fn ring() -> Option<StreamRing> {
-    let shape = Shape {
+    ring_of(Setup::default())
+}
+
+fn open_ring(setup: Setup) -> Result<StreamRing, Errno> {
+    StreamRing::open(Shape {
         submissions: 8,
         completions: 64,
         buffers: 4,
         buffer_size: 64,
-        setup: Setup {
-            submission: Submission::Enter,
-            task_work: TaskWork::Deferred,
-            descriptor: RingDescriptor::Open,
-            min_wait: MinWait {
-                time: Duration::ZERO,
-                completions: 0,
-            },
-        },
+        setup,
         sockets: Sockets::Descriptors,
         placement: Placement::Whole,
         send_memory: SendMemory::Copied,
-    };
-    match StreamRing::open(shape) {
+    })
+}
+
+fn ring_of(setup: Setup) -> Option<StreamRing> {
+    match open_ring(setup) {
         Ok(ring) => Some(ring),
         Err(errno) => {
             let required = std::env::var("C10K_REQUIRE").unwrap_or_default();
@@ -115,6 +113,47 @@ fn a_sleep_lasts_its_time_unless_it_is_cancelled() {
     let sleep = ring.sleep(Duration::from_secs(3600), 3);
     ring.cancel_sleep(sleep);
     assert_eq!(worked(&mut ring).0, Err(Errno::CANCELED));
+}
+
+#[test]
+fn a_minimum_wait_collects_completions_of_requests_that_a_kernel_thread_submits() {
+    let Some(mut ring) = ring_of(Setup {
+        // Longer than the test: a kernel thread that sleeps is woken by a call, which waits in any case.
+        submission: Submission::KernelThread { idle_ms: 60_000 },
+        min_wait: MinWait {
+            time: Duration::from_secs(60),
+            completions: 3,
+        },
+        ..Setup::default()
+    }) else {
+        return;
+    };
+    ring.sleep(Duration::ZERO, 3);
+    // Ends with one completion, most likely, which stays in the ring.
+    let _ = ring.enter(Some(Duration::from_millis(50)));
+    for _ in 0..2 {
+        ring.sleep(Duration::from_millis(20), 3);
+    }
+    ring.enter(Some(Duration::from_secs(60)))
+        .expect("three completions within 60 seconds");
+    for _ in 0..3 {
+        let completion = ring.pop();
+        assert!(
+            matches!(completion, Some(Completion::Worked { outcome: Ok(0), .. })),
+            "{completion:?}"
+        );
+    }
+}
+
+#[test]
+fn a_minimum_wait_for_nothing_is_refused() {
+    for (time, completions) in [(Duration::from_nanos(999), 3), (Duration::from_secs(1), 0)] {
+        let setup = Setup {
+            min_wait: MinWait { time, completions },
+            ..Setup::default()
+        };
+        assert_eq!(open_ring(setup).err(), Some(Errno::INVAL));
+    }
 }
 
 #[test]

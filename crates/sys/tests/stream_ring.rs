@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use c10k_sys::poll_ring::Shots;
+use c10k_sys::ring::{MinWait, RingDescriptor, Setup, Submission, TaskWork};
 use c10k_sys::stream_ring::{
-    Completion, MinWait, Notifications, Placement, Received, RingDescriptor, SendMemory, Sent, Setup, Shape, Socket,
-    Sockets, StreamRing, Submission, Target, TaskWork,
+    Completion, Notifications, Placement, Received, SendMemory, Sent, Shape, Socket, Sockets, StreamRing, Target,
 };
 use rustix::io::Errno;
 

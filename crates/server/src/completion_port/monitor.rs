@@ -11,8 +11,8 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 /// The monitor rests if no thread has had a place for so many looks, until one has.
 const QUIET_LOOKS: u32 = 50;
 
-/// Takes the places of threads that sleep, until the port has ended and only blocked threads are left. Calls `noticed` for each
-/// place.
+/// Takes the places of threads that sleep, until the port has ended and only threads without a place are left. Calls `noticed` for
+/// each place.
 ///
 /// A thread is looked at only if it has had its place since the look before. So a place is taken from a thread that has not come to
 /// a scheduling point for at least one interval, and never for a short wait, such as one for a lock, of a thread that has just begun.

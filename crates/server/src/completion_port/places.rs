@@ -13,7 +13,7 @@ pub(super) enum Phase {
     Running,
     /// It blocks and has said so before. It has no place.
     Away,
-    /// Its place was taken from it, and it does not know that yet.
+    /// Its place was taken from it, and it does not know that yet; or the port has ended, and it goes on without one.
     Ousted,
     /// It has something to do, and waits for a place.
     Queued,
@@ -166,13 +166,13 @@ impl Places {
         phases.filter_map(|(thread, (phase, turn))| (*phase == Phase::Running).then_some((thread, *turn)))
     }
 
-    /// Whether the port has ended, and nothing is left but threads that are known to be blocked.
+    /// Whether the port has ended, and nothing is left but threads without a place that wait for nothing of the port.
     pub(super) fn is_over(&self) -> bool {
-        self.has_ended && self.only_blocked_are_left()
+        self.has_ended && self.only_placeless_are_left()
     }
 
-    /// Whether every thread is absent, or is blocked as far as is known.
-    fn only_blocked_are_left(&self) -> bool {
+    /// Whether every thread is absent, away, or runs without a place as far as is known.
+    fn only_placeless_are_left(&self) -> bool {
         let is_left = |phase: &Phase| matches!(phase, Phase::Absent | Phase::Away | Phase::Ousted);
         self.phases.iter().all(is_left)
     }

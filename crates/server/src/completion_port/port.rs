@@ -105,8 +105,10 @@ impl Port {
         self.settled.notify_all();
     }
 
-    /// Waits until all threads have ended, but for those that are known to be blocked. Call it after the [end](Port::end).
-    pub(crate) fn await_all_but_blocked(&self) {
+    /// Waits until all threads have ended, but for those without a place: they are blocked, or have been and do not know yet that
+    /// their place was taken, or were let go by the end while others had the places. The latter two may still run, and are not waited
+    /// for. Call it after the [end](Port::end).
+    pub(crate) fn await_holders(&self) {
         let is_on = |state: &mut State| !state.places.is_over();
         drop(self.settled.wait_while(self.lock(), is_on));
     }
@@ -116,7 +118,7 @@ impl Port {
         self.lock().places.phase(thread) == Phase::Absent
     }
 
-    /// Waits for `interval`, and returns who has a place then; `None` after the end, once only blocked threads are left.
+    /// Waits for `interval`, and returns who has a place then; `None` after the end, once only threads without a place are left.
     pub(super) fn look_after(&self, interval: Duration) -> Option<Look> {
         let is_on = |state: &mut State| !state.places.is_over();
         let waited = self.watched.wait_timeout_while(self.lock(), interval, is_on);

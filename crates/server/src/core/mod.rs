@@ -20,7 +20,7 @@ mod tests;
 
 pub(crate) use bodies::BodyBudget;
 pub(crate) use connection::{Awaited, ConnectionCore, Expired, Output};
-pub(crate) use descriptors::{least_limit, room};
+pub(crate) use descriptors::{DiskFiles, least_limit, room};
 pub(crate) use eviction::{evict, evict_visited};
 pub(crate) use spin_limit::SpinLimit;
 pub(crate) use worker::WorkerCore;

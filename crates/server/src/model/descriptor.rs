@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::accept::Listeners;
 use crate::context::ServerContext;
-use crate::core;
+use crate::core::{self, DiskFiles};
 use crate::descriptor_limit::descriptor_limit;
 use crate::{AcceptSharing, Config, ServeError, Stop};
 
@@ -151,17 +151,27 @@ impl Descriptor {
         }
     }
 
-    /// How many files helper threads may have open at once.
-    fn helper_descriptors(&self, config: &Config) -> usize {
-        let opens_files = config.disk.is_some() && self.options.contains(&ModelOption::Helpers);
-        if opens_files { config.helpers.get() } else { 0 }
+    /// How many files the work on a disk may have open in this process at once, beyond one for each loop.
+    pub(super) fn disk_files(&self, config: &Config) -> DiskFiles {
+        let has = |option| self.options.contains(&option);
+        match (self.concurrency, self.workers) {
+            _ if config.disk.is_none() || self.connections_in == ConnectionsIn::Children => DiskFiles::UpTo(0),
+            _ if has(ModelOption::Helpers) => DiskFiles::UpTo(config.helpers.get()),
+            // Requests on a ring work for all connections at once.
+            _ if has(ModelOption::Ring) => DiskFiles::OneForEachConnection,
+            (Concurrency::WorkerPerConnection(_), _) => DiskFiles::OneForEachConnection,
+            // One is the monitor's, which reads the states of the others.
+            (_, Workers::Pool(_)) => DiskFiles::UpTo(self.worker_count(config).saturating_add(1)),
+            (Concurrency::OnePerWorker, _) | (_, Workers::Sharing) => DiskFiles::UpTo(self.worker_count(config)),
+            (Concurrency::Many, _) => DiskFiles::UpTo(0),
+        }
     }
 
     /// How many connections the limit on descriptors allows.
     pub(crate) fn room(&self, config: &Config) -> usize {
         match self.connections_in {
             ConnectionsIn::Server => {
-                core::room(descriptor_limit(), self.loops(config)).saturating_sub(self.helper_descriptors(config))
+                core::room(descriptor_limit(), self.loops(config), self.disk_files(config))
             }
             ConnectionsIn::Children => usize::MAX,
         }
@@ -177,13 +187,14 @@ impl Descriptor {
 
     /// Refuses a limit on descriptors that leaves next to nothing for connections.
     pub(crate) fn check_descriptors(&self, config: &Config) -> Result<(), String> {
-        let for_helpers = self.helper_descriptors(config);
+        let files = self.disk_files(config);
         let limit = descriptor_limit();
-        let least = core::least_limit(self.loops(config)).saturating_add(for_helpers as u64);
+        let least = core::least_limit(self.loops(config), files);
         if limit >= least {
             return Ok(());
         }
-        let fewer = if for_helpers > 0 { "--helpers" } else { "--workers" };
+        let helps = files != DiskFiles::UpTo(0) && self.options.contains(&ModelOption::Helpers);
+        let fewer = if helps { "--helpers" } else { "--workers" };
         Err(format!(
             "the limit on open descriptors is {limit}: raise it to {least} or more (ulimit -n), or give {fewer} fewer"
         ))

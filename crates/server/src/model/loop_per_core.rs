@@ -52,9 +52,11 @@ fn check(config: &Config) -> Result<(), String> {
     ))
 }
 
-/// Whether new listeners can be opened for the workers that come later, if each has its own.
+/// Whether workers serve for long enough, and whether new listeners can be opened for those that come later, if each has its own.
 fn check_recycling(config: &Config) -> Result<(), String> {
-    if config.recycle.is_none() || config.accept_sharing != AcceptSharing::Reuseport {
+    let Some(recycle) = config.recycle else { return Ok(()) };
+    recycle.checked().map_err(|error| format!("--recycle: {error}"))?;
+    if config.accept_sharing != AcceptSharing::Reuseport {
         return Ok(());
     }
     let remedy = "use --accept-sharing exclusive, shared or handoff";
@@ -173,5 +175,32 @@ impl AcceptSink for RoundRobin<'_> {
         self.queues.put(self.next, connection);
         self.next = (self.next + 1) % self.queues.len();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use c10k_event::Mechanism;
+
+    use super::*;
+    use crate::{Backlog, Recycle};
+
+    #[test]
+    fn workers_that_would_be_replaced_all_the_time_are_refused() {
+        let mut config = Config::new(Mechanism::named("poll").expect("it is in the table"));
+        config.accept_sharing = AcceptSharing::Shared;
+        for (after, is_right) in [
+            (Duration::ZERO, false),
+            (Recycle::LEAST - Duration::from_nanos(1), false),
+            (Recycle::LEAST, true),
+        ] {
+            let backlog = Backlog::Accept;
+            config.recycle = Some(Recycle { after, backlog });
+            let checked = check(&config);
+            assert_eq!(checked.is_ok(), is_right, "{checked:?}");
+            assert!(is_right || checked.is_err_and(|reason| reason.contains("10ms or more")));
+        }
     }
 }

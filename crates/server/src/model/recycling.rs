@@ -47,15 +47,13 @@ impl Queues {
         self.lock(place).put(connection);
     }
 
-    /// Gives a place a new queue, and closes the old one.
-    fn replace(&self, place: usize) -> Arc<HandoffQueue> {
-        let new: Arc<HandoffQueue> = Arc::default();
+    /// Gives a place the queue of its next worker, and closes the old one.
+    fn replace(&self, place: usize, next: Arc<HandoffQueue>) {
         let mut queue = self.lock(place);
-        std::mem::replace(&mut *queue, Arc::clone(&new)).close();
+        std::mem::replace(&mut *queue, next).close();
         if self.closed.load(Ordering::SeqCst) {
-            new.close();
+            queue.close();
         }
-        new
     }
 
     /// Closes all queues.
@@ -81,15 +79,25 @@ pub(super) enum Supply<'a> {
 }
 
 impl Supply<'_> {
-    fn next(&self, place: usize) -> Result<AcceptSource, ServeError> {
+    /// Starts the next worker of a place. If that fails, the worker before it gets connections as before.
+    fn start_next<T>(
+        &self,
+        place: usize,
+        start: impl FnOnce(AcceptSource) -> Result<T, ServeError>,
+    ) -> Result<T, ServeError> {
         match self {
-            Supply::OwnListener(address) => accept::join(*address).map(AcceptSource::Listener),
+            Supply::OwnListener(address) => accept::join(*address).map(AcceptSource::Listener).and_then(start),
             Supply::Copies(listener, source) => {
                 let copy = listener.try_clone();
-                copy.map(source)
-                    .map_err(|cause| ServeError::System { call: "fcntl", cause })
+                let copy = copy.map_err(|cause| ServeError::System { call: "fcntl", cause })?;
+                start(source(copy))
             }
-            Supply::Queues(queues) => Ok(AcceptSource::Handoff(queues.replace(place))),
+            Supply::Queues(queues) => {
+                let queue: Arc<HandoffQueue> = Arc::default();
+                let started = start(AcceptSource::Handoff(Arc::clone(&queue)))?;
+                queues.replace(place, queue);
+                Ok(started)
+            }
         }
     }
 }
@@ -102,10 +110,34 @@ struct Place<'scope> {
     leaves_at: Instant,
 }
 
+/// The workers of all places. They leave with this: if the thread that replaces them panics, as it does with one of them, nobody
+/// else would ask the others to.
+struct Workers<'a, 'scope> {
+    places: Vec<Place<'scope>>,
+    /// The server's.
+    stop: &'a Stop,
+}
+
+impl Workers<'_, '_> {
+    fn ask_to_leave(&self) {
+        self.places.iter().for_each(|place| place.stop.request());
+    }
+}
+
+impl Drop for Workers<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stop.request();
+        }
+        self.ask_to_leave();
+    }
+}
+
 type Worker<'scope> = ScopedJoinHandle<'scope, Result<(), ServeError>>;
 
 /// Runs a loop for each of the first sources in a thread of its own, and replaces them as `recycle` says until the stop is
-/// requested. A worker that fails requests it.
+/// requested. A worker that fails requests it, and so does the panic of one, which is noticed when the
+/// worker after it is to be replaced.
 pub(super) fn run(
     first: Vec<AcceptSource>,
     supply: Supply<'_>,
@@ -117,12 +149,15 @@ pub(super) fn run(
     let start = Instant::now();
     std::thread::scope(|scope| {
         let spawn = |place, source| spawn(scope, server, places, place, source, stop);
-        let mut workers: Vec<Place<'_>> = Vec::with_capacity(places);
+        let mut workers = Workers {
+            places: Vec::with_capacity(places),
+            stop,
+        };
         let mut outcome = Ok(());
         for (number, source) in (0_u32..).zip(first) {
             let place = number as usize;
             match spawn(place, source) {
-                Ok((own_stop, thread)) => workers.push(Place {
+                Ok((own_stop, thread)) => workers.places.push(Place {
                     stop: own_stop,
                     thread,
                     leaving: None,
@@ -136,9 +171,9 @@ pub(super) fn run(
             }
         }
         while outcome.is_ok() && !stop.is_requested() {
-            let next = workers.iter().map(|worker| worker.leaves_at).min();
+            let next = workers.places.iter().map(|worker| worker.leaves_at).min();
             outcome = wait(stop, next).inspect_err(|_| stop.request());
-            for (place, worker) in workers.iter_mut().enumerate() {
+            for (place, worker) in workers.places.iter_mut().enumerate() {
                 if stop.is_requested() || Instant::now() < worker.leaves_at {
                     continue;
                 }
@@ -147,7 +182,7 @@ pub(super) fn run(
                     continue;
                 }
                 outcome = outcome.and(worker.leaving.take().map_or(Ok(()), join));
-                match supply.next(place).and_then(|source| spawn(place, source)) {
+                match supply.start_next(place, |source| spawn(place, source)) {
                     Ok((own_stop, thread)) => {
                         std::mem::replace(&mut worker.stop, own_stop).request();
                         worker.leaving = Some(std::mem::replace(&mut worker.thread, thread));
@@ -161,8 +196,8 @@ pub(super) fn run(
         // Otherwise the listener would outlive the workers' copies, and connections would wait in it for nobody.
         drop(supply);
         server.stats.start_drain();
-        workers.iter().for_each(|worker| worker.stop.request());
-        workers
+        workers.ask_to_leave();
+        std::mem::take(&mut workers.places)
             .into_iter()
             .flat_map(|worker| [Some(worker.thread), worker.leaving])
             .flatten()
@@ -207,5 +242,81 @@ fn wait(stop: &Stop, until: Option<Instant>) -> Result<(), ServeError> {
             call: "poll",
             cause: errno.into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use rustix::pipe::pipe;
+
+    use super::*;
+
+    fn connection() -> OwnedFd {
+        pipe().expect("a descriptor that stands for a connection").0
+    }
+
+    fn refused() -> ServeError {
+        ServeError::System {
+            call: "clone",
+            cause: Errno::AGAIN.into(),
+        }
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_started_leaves_the_queue_to_the_one_before_it() {
+        let queues = Queues::new(1);
+        let (supply, before) = (Supply::Queues(&queues), queues.of(0));
+        assert!(supply.start_next(0, |_| Err::<(), _>(refused())).is_err());
+        queues.put(0, connection());
+        let (connections, closed) = before.drain();
+        assert_eq!((connections.len(), closed), (1, false));
+
+        let started = supply.start_next(0, Ok);
+        let Ok(AcceptSource::Handoff(next)) = started else {
+            panic!("it is a queue")
+        };
+        queues.put(0, connection());
+        let (connections, closed) = before.drain();
+        assert_eq!((connections.len(), closed), (0, true));
+        let (connections, closed) = next.drain();
+        assert_eq!((connections.len(), closed), (1, false));
+    }
+
+    #[test]
+    fn the_panic_of_a_worker_ends_the_others_and_the_server() {
+        let (stop, own_stop) = (Stop::new(), Stop::new());
+        let leave = own_stop.clone();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            std::thread::scope(|scope| {
+                let thread = scope.spawn(move || {
+                    while !leave.is_requested() {
+                        std::thread::yield_now();
+                    }
+                    Ok(())
+                });
+                let _workers = Workers {
+                    places: vec![Place {
+                        stop: own_stop,
+                        thread,
+                        leaving: None,
+                        leaves_at: Instant::now(),
+                    }],
+                    stop: &stop,
+                };
+                join(scope.spawn(|| panic!("a worker's")))
+            })
+        }));
+        assert!(outcome.is_err());
+        assert!(stop.is_requested());
+    }
+
+    #[test]
+    fn a_queue_that_comes_after_the_end_is_closed() {
+        let queues = Queues::new(1);
+        queues.close();
+        assert!(Supply::Queues(&queues).start_next(0, |_| Ok(())).is_ok());
+        assert!(queues.of(0).drain().1);
     }
 }

@@ -144,3 +144,52 @@ impl fmt::Debug for Model {
         formatter.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::core::DiskFiles;
+    use crate::{DiskOptions, DiskStore};
+
+    #[test]
+    fn with_a_disk_there_is_a_descriptor_for_each_file_that_may_be_open() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = DiskOptions {
+            files: 1,
+            file_size: 1,
+            ..DiskOptions::default()
+        };
+        let mut config = Config::new(Mechanism::named("poll").expect("it is in the table"));
+        config.workers = NonZeroUsize::new(5);
+        let disk_files = |config: &Config, model| {
+            let model = Model::named(model).expect("it is in the table");
+            model.descriptor().disk_files(config)
+        };
+        assert_eq!(disk_files(&config, "thread-pool"), DiskFiles::UpTo(0));
+        config.disk = Some(DiskStore::open(directory.path(), options).expect("one file"));
+        for (model, files) in [
+            // A loop does the work itself.
+            ("event-loop", DiskFiles::UpTo(0)),
+            ("loop-per-core", DiskFiles::UpTo(0)),
+            ("user-threads", DiskFiles::UpTo(0)),
+            // Helpers do it.
+            ("loop-with-helpers", DiskFiles::UpTo(32)),
+            ("async-tasks", DiskFiles::UpTo(32)),
+            // So does each thread, and there is a monitor.
+            ("shared-queue", DiskFiles::UpTo(5)),
+            ("leader-follower", DiskFiles::UpTo(5)),
+            ("thread-pool", DiskFiles::UpTo(5)),
+            ("completion-port", DiskFiles::UpTo(6)),
+            // Each connection may be at it.
+            ("thread-per-connection", DiskFiles::OneForEachConnection),
+            ("io-uring", DiskFiles::OneForEachConnection),
+            // Processes have their own descriptors.
+            ("fork-per-connection", DiskFiles::UpTo(0)),
+            ("preforked", DiskFiles::UpTo(0)),
+        ] {
+            assert_eq!(disk_files(&config, model), files, "{model}");
+        }
+    }
+}

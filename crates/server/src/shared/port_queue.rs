@@ -33,7 +33,8 @@ type Started = JoinHandle<Result<(), ServeError>>;
 impl PortQueue {
     /// Serves connections with so many threads, of which so many run at once, until the server is over.
     ///
-    /// A thread that is blocked when the drain deadline passes is left alone: it ends when it comes back, or with the process.
+    /// A thread that has no place when the drain deadline passes is left alone: it is blocked, or was. It ends when it has done what it
+    /// does, or with the process.
     pub(crate) fn run(
         server: &Arc<ServerContext>,
         listener: OwnedFd,
@@ -57,7 +58,7 @@ impl PortQueue {
             keeper::end_waits(&queue.dispatch);
         }
         queue.port.end();
-        queue.port.await_all_but_blocked();
+        queue.port.await_holders();
         for (thread, started) in started.into_iter().enumerate() {
             if queue.port.is_absent(thread) {
                 let served = started.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use io_uring::types::SubmitArgs;
 use io_uring::{EnterFlags, IoUring};
 use rustix::io::{Errno, Result};
+use rustix::process::Pid;
+use rustix::thread::gettid;
 
 const REGISTER_RING_FDS: libc::c_uint = 20;
 const UNREGISTER_RING_FDS: libc::c_uint = 21;
@@ -26,6 +28,8 @@ struct Update {
 pub(super) struct Registered {
     index: u32,
     ring: RawFd,
+    /// The thread whose table has it.
+    thread: Pid,
 }
 
 impl Registered {
@@ -44,17 +48,22 @@ impl Registered {
         Ok(Self {
             index: update.offset,
             ring,
+            thread: gettid(),
         })
     }
 
-    /// Takes the registration back. Called by the thread that registered the ring, before the ring is closed.
+    /// Takes the registration back, before the ring is closed. In another thread than the one that registered the ring, and in a forked
+    /// child, this does nothing: the call concerns the table of the thread that makes it, in which another ring may have this index.
     pub(super) fn unregister(&self) {
+        if gettid() != self.thread {
+            return;
+        }
         let mut update = Update {
             offset: self.index,
             reserved: 0,
             data: 0,
         };
-        // This fails only in another thread, whose table does not have the ring.
+        // The thread's table has the ring, so there is no reason to fail; if it did, the ring would stay until the thread ends.
         let _ = register(self.ring, UNREGISTER_RING_FDS, &mut update);
     }
 

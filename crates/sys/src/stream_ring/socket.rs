@@ -6,6 +6,8 @@ use io_uring::types::{DestinationSlot, Fd};
 use io_uring::{IoUring, squeue};
 use rustix::io::{Errno, Result};
 
+use crate::ring::errno;
+
 /// `IORING_REGISTER_MEM_REGION`, which came with Linux 6.13.
 const REGISTER_MEM_REGION: libc::c_uint = 34;
 
@@ -103,7 +105,7 @@ pub(super) fn register_table(ring: &IoUring, places: u32) -> Result<()> {
     }
     ring.submitter()
         .register_files_sparse(places)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        .map_err(|error| errno(&error))
 }
 
 /// Whether the kernel closes a direct socket when it is removed from the table, although requests on others are in flight. Linux

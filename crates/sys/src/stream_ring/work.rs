@@ -12,9 +12,7 @@ use rustix::io::{Errno, Result};
 use super::completion::Completion;
 use super::parcel::{Held, Parcel, State, size_in};
 use super::{Kind, StreamRing};
-
-/// The longest sleep.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+use crate::timeout::LONGEST;
 
 /// A sleep in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +43,8 @@ impl StreamRing {
         self.queue_with_memory(Kind::Size, entry, data, bytes, Held::Nothing);
     }
 
-    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The ring
-    /// owns the memory until the completion returns it.
+    /// Queues a read of at most `length` bytes of a file, from `offset`, and appends them to `bytes`. The completion is
+    /// [`Completion::Read`], with 0 bytes at the end of the file. The ring owns the memory until the completion returns it.
     pub fn read(&mut self, file: RawFd, offset: u64, mut bytes: Vec<u8>, length: usize, data: u32) {
         bytes.reserve(length);
         let room = bytes.spare_capacity_mut();
@@ -58,16 +56,20 @@ impl StreamRing {
     }
 
     /// Queues a write of `bytes`, from position `from`, at an offset of a file; with `O_APPEND` the offset does not count. The
-    /// completion is [`Completion::Worked`] with the number of bytes written. It may write less.
+    /// completion is [`Completion::Worked`] with the number of bytes written. As with `write(2)`, a regular file takes all of them, or
+    /// the disk is full.
     ///
     /// # Panics
     /// If `from` is beyond the end of `bytes`.
     pub fn write(&mut self, file: RawFd, offset: u64, bytes: Vec<u8>, from: usize, data: u32) {
         let rest = &bytes[from..];
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        // By a thread of the kernel, as one call that blocks. Otherwise the kernel tries first without blocking, which some file systems
+        // offer for buffered writes: then a part may be written, and the rest by a second write, between which others append.
         let entry = opcode::Write::new(Fd(file), rest.as_ptr(), length)
             .offset(offset)
-            .build();
+            .build()
+            .flags(squeue::Flags::ASYNC);
         self.queue_with_memory(Kind::Work, entry, data, bytes, Held::Nothing);
     }
 
@@ -90,8 +92,8 @@ impl StreamRing {
         self.queue_with_memory(Kind::Work, entry, data, Vec::new(), Held::File(file));
     }
 
-    /// Queues a request that completes after a time (`IORING_OP_TIMEOUT`). The completion is [`Completion::Worked`]
-    /// with 0, or with `ECANCELED`.
+    /// Queues a request that completes after a time, at most 10⁹ s (`IORING_OP_TIMEOUT`). The completion is
+    /// [`Completion::Worked`] with 0, or with `ECANCELED`.
     pub fn sleep(&mut self, time: Duration, data: u32) -> SleepId {
         let time = Box::new(Timespec::from(time.min(LONGEST)));
         let entry = opcode::Timeout::new(&raw const *time).build();

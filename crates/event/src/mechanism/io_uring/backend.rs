@@ -114,6 +114,11 @@ impl IoUringPoll {
     fn open(mechanism: &'static str, options: &Options) -> Result<Self, OpenError> {
         let completions = options.completion_queue.unwrap_or(COMPLETIONS).max(1);
         let setup = options.ring.unwrap_or_default();
+        setup::check(setup).map_err(|remedy| OpenError::OptionOutOfRange {
+            mechanism,
+            option: "the minimum wait",
+            remedy,
+        })?;
         let mut ring = setup::open(setup, SUBMISSIONS, completions)
             .map_err(|reason| OpenError::Unavailable { mechanism, reason })?;
         // Some sandboxes allow the setup only.

@@ -29,6 +29,15 @@ pub(super) fn open(setup: RingSetup, submissions: u32, completions: u32) -> Resu
     })
 }
 
+/// Refuses a minimum wait that is none: the kernel would not wait at all, or for its completions without an end. Says what to give.
+pub(super) fn check(setup: RingSetup) -> Result<(), &'static str> {
+    let is_one = |min_wait: MinWait| min_wait.duration_us > 0 && min_wait.completions > 0;
+    match setup.min_wait.is_none_or(is_one) {
+        true => Ok(()),
+        false => Err("give 1 or more microseconds and completions, or None"),
+    }
+}
+
 /// Each part of a setup alone, and what it needs.
 fn parts(setup: RingSetup) -> impl Iterator<Item = (RingSetup, &'static str)> {
     // What every kernel with io_uring can do.

@@ -256,7 +256,7 @@ fn the_end_lets_all_threads_go() {
     threads[1].await_done();
     threads[3].run(|thread| assert_eq!(thread.seek(), Summons::End));
     // One is blocked, and nobody waits for it.
-    port.await_all_but_blocked();
+    port.await_holders();
     assert!(!port.is_absent(2));
     other.write_all(b"x").expect("a pipe");
     threads[2].await_done();
@@ -307,7 +307,7 @@ fn never_more_run_than_may_and_every_event_is_served() {
         });
         assert!(taken.load(Ordering::SeqCst) > EVENTS);
         assert!((1..=concurrency).contains(&most.load(Ordering::SeqCst)), "{most:?}");
-        port.await_all_but_blocked();
+        port.await_holders();
     }
 }
 
