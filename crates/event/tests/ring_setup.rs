@@ -143,7 +143,11 @@ fn a_minimum_wait_of_nothing_is_refused() {
         }
         let refused = InterestSet::<OwnedFd>::open_with(mechanism, &options).expect_err("one of them is 0");
         assert!(matches!(refused, OpenError::OptionOutOfRange { .. }), "{refused}");
-        assert!(refused.to_string().ends_with("give 1 or more microseconds and completions, or None"));
+        assert!(
+            refused
+                .to_string()
+                .ends_with("give 1 or more microseconds and completions, or None")
+        );
     }
 }
 

@@ -142,7 +142,10 @@ impl Ring {
         completions: u32,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<Ring> {
-        let MinWait { time, completions: least } = setup.min_wait;
+        let MinWait {
+            time,
+            completions: least,
+        } = setup.min_wait;
         // The kernel would wait for its completions without an end, or for nothing.
         if !time.is_zero() && (time < Duration::from_micros(1) || least == 0) {
             return Err(Errno::INVAL);

@@ -68,7 +68,10 @@ mod tests {
             }
         }
         assert_eq!(
-            (room(10, 1, NONE), room(u64::MAX, usize::MAX, DiskFiles::OneForEachConnection)),
+            (
+                room(10, 1, NONE),
+                room(u64::MAX, usize::MAX, DiskFiles::OneForEachConnection)
+            ),
             (0, 0)
         );
     }

@@ -170,9 +170,7 @@ impl Descriptor {
     /// How many connections the limit on descriptors allows.
     pub(crate) fn room(&self, config: &Config) -> usize {
         match self.connections_in {
-            ConnectionsIn::Server => {
-                core::room(descriptor_limit(), self.loops(config), self.disk_files(config))
-            }
+            ConnectionsIn::Server => core::room(descriptor_limit(), self.loops(config), self.disk_files(config)),
             ConnectionsIn::Children => usize::MAX,
         }
     }
