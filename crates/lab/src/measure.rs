@@ -314,7 +314,7 @@ static MEASURES: &[Measure] = &[
     count(
         Law::Rate,
         "lost-connections",
-        "requests whose connection was refused, reset or cut off",
+        "requests refused, reset or cut off",
         |record| Counted::new(lost(record.load.as_ref()?), 1.0),
     ),
     count(
