@@ -256,12 +256,15 @@ fn count() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The kernel removes namespaces in the background: tries until there is room.
+/// The kernel removes namespaces in the background: tries until there is room. Each try that fails has made some of the namespaces, which
+/// are to be removed too, so tries that follow each other at once could go on without end.
 fn build_when_there_is_room() -> Testbed {
     let started = Instant::now();
     loop {
         match Testbed::build(&small()) {
-            Err(TestbedError::Namespace(_)) if started.elapsed() < PATIENCE => thread::yield_now(),
+            Err(TestbedError::Namespace(_)) if started.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(200));
+            }
             outcome => return outcome.unwrap_or_else(|error| panic!("{error}")),
         }
     }
