@@ -7,7 +7,7 @@ use c10k_event::Counters;
 use c10k_http::{BlockingWork, Date, Step, Unsent, WorkFailure};
 
 use crate::Config;
-use crate::completion_port::{Entered, PortThread, Summons};
+use crate::completion_port::{Entered, Left, PortThread, Summons};
 use crate::core::{BodyBudget, ConnectionCore, WorkerCore};
 use crate::disk::{self, WorkOutcome};
 use crate::helpers::{Admitted, WorkLimit};
@@ -147,26 +147,6 @@ impl WorkerContext {
         (step, file.filter(|_| connection.machine.needs_file()))
     }
 
-    /// Does work that may block. A thread of a pool of which few run at once gives its place to another meanwhile.
-    fn block<T>(&mut self, work: impl FnOnce(&Config) -> T) -> T {
-        if self.port.is_some() {
-            self.core.stats.places_given_up += 1;
-            // While it is blocked, it does not report.
-            self.report();
-        }
-        let (done, entered) = match &self.port {
-            None => (work(&self.server.config), None),
-            Some(thread) => {
-                let left = thread.leave();
-                (work(&self.server.config), Some(left.enter()))
-            }
-        };
-        self.note(entered);
-        // Deadlines that follow begin now.
-        self.refresh();
-        done
-    }
-
     /// A scheduling point: where few threads run at once and this one has lost its place, it waits for another.
     #[inline]
     pub(crate) fn keep_place(&mut self) {
@@ -204,8 +184,19 @@ impl WorkerContext {
         connection.answer_work(outcome.as_deref().map_err(|failure| *failure), &mut self.core)
     }
 
-    /// Does work that may block this thread.
+    /// Does work that may block this thread. A thread of a pool of which few run at once gives its place to another meanwhile.
     pub(crate) fn run_work(&mut self, work: BlockingWork) -> WorkOutcome {
-        self.block(|config| disk::run(config.disk.as_ref(), work))
+        if self.port.is_some() {
+            self.core.stats.places_given_up += 1;
+            // While it is blocked, it does not report.
+            self.report();
+        }
+        let left = self.port.as_ref().map(PortThread::leave);
+        let outcome = disk::run(self.server.config.disk.as_ref(), work);
+        let entered = left.map(Left::enter);
+        self.note(entered);
+        // Deadlines that follow begin now.
+        self.refresh();
+        outcome
     }
 }

@@ -31,7 +31,7 @@ pub struct Spec {
 pub enum Receive {
     /// The CPU of whoever sent it. Then the clients are charged for it.
     Sender,
-    /// That CPU, from 0, as if the server's network card interrupted it (receive packet steering). It must be one of the first 64.
+    /// That CPU, from 0, as if the server's network card interrupted it (the kernel calls this RPS). One of the first 64.
     Cpu(u8),
 }
 

@@ -39,5 +39,5 @@ mod port;
 mod thread_states;
 
 pub(crate) use monitor::run as run_monitor;
-pub(crate) use port::{Entered, Port, PortThread, Summons};
+pub(crate) use port::{Entered, Left, Port, PortThread, Summons};
 pub(crate) use thread_states::{TASKS, ThreadStates, open_tasks};
